@@ -1,0 +1,19 @@
+//! What every Gatehouse function leans on.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`env`] | typed settings, read once at cold start; all faults are reported together |
+//! | [`failure`] | the error chain as text, and as Lambda's `Diagnostic` |
+//! | [`clock`] | the only reader of the system time |
+//! | [`log`] | one JSON line for each decision |
+//! | [`metrics`] | CloudWatch embedded metric format |
+//! | `notify` | a summary published to a topic (feature `notify`) |
+//! | `testing` | a labelled test key and certificate, a signer (feature `testing`) |
+
+pub mod clock;
+pub mod env;
+pub mod failure;
+pub mod log;
+pub mod metrics;
+#[cfg(feature = "notify")]
+pub mod notify;

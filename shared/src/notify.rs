@@ -1,0 +1,74 @@
+//! A summary for people, published to a topic.
+
+use aws_sdk_sns::Client;
+use aws_sdk_sns::config::{Builder, Region};
+use aws_sdk_sns::error::SdkError;
+use aws_sdk_sns::operation::publish::PublishError;
+
+/// SNS takes 256 KiB, attributes included.
+const LONGEST_MESSAGE: usize = 250 * 1024;
+/// SNS: "Subjects must be ASCII text … must be less than 100 characters long".
+const LONGEST_SUBJECT: usize = 99;
+
+/// Publishes to one topic, in the topic's own Region.
+#[derive(Debug, Clone)]
+pub struct Notifier {
+    client: Client,
+    topic_arn: String,
+}
+
+impl Notifier {
+    /// A notifier for the topic, with the Region that its ARN names.
+    #[must_use]
+    pub fn new(config: impl Into<Builder>, topic_arn: String) -> Self {
+        let mut config: Builder = config.into();
+        if let Some(region) = topic_arn.split(':').nth(3).filter(|region| !region.is_empty()) {
+            config = config.region(Region::new(region.to_owned()));
+        }
+        Self { client: Client::from_conf(config.build()), topic_arn }
+    }
+
+    /// Publishes one message. Subject and message are cut to what SNS takes.
+    ///
+    /// # Errors
+    ///
+    /// What SNS answered; the caller reports it beside what it did.
+    pub async fn publish(&self, subject: &str, message: &str) -> Result<(), SdkError<PublishError>> {
+        self.client
+            .publish()
+            .topic_arn(&self.topic_arn)
+            .subject(subject_line(subject))
+            .message(cut(message, LONGEST_MESSAGE))
+            .send()
+            .await
+            .map(drop)
+    }
+}
+
+/// A subject SNS takes: printable ASCII, begun by a letter, digit or punctuation mark, below 100 characters.
+fn subject_line(text: &str) -> String {
+    let printable = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+    text.trim().chars().map(printable).take(LONGEST_SUBJECT).collect()
+}
+
+/// The longest start of `text` that has at most `limit` bytes and does not split a character.
+fn cut(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_printable_ascii_and_short() {
+        assert_eq!(subject_line(" güne\nx "), "g?ne?x");
+        assert_eq!(subject_line(&"a".repeat(200)).len(), 99);
+    }
+
+    #[test]
+    fn a_message_is_cut_between_characters() {
+        assert_eq!(cut("aä", 2), "a");
+        assert_eq!(cut("aä", 3), "aä");
+    }
+}
