@@ -1,0 +1,140 @@
+# Gatehouse: what a person types. `make` alone lists the targets.
+# Needed: Rust, Python 3.11 or newer, make. Everything else goes into .venv/.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.SUFFIXES:
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+
+CARGO ?= cargo
+ARCH ?= arm64
+TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
+VENV := .venv
+VENV_CHECKOV := .venv-checkov
+READY := $(VENV)/.ready
+READY_CHECKOV := $(VENV_CHECKOV)/.ready
+PYTHON := $(VENV)/bin/python
+TEMPLATES := $(wildcard template.yaml functions/*/*.yaml)
+UPDATER := $(TARGET_DIR)/debug/ip-ranges-updater
+
+export PYTHONPATH := local
+export PYTHONDONTWRITEBYTECODE := 1
+export SAM_CLI_TELEMETRY := 0
+export AWS_DEFAULT_REGION ?= us-east-1
+
+say = @printf '\n\033[1m%s\033[0m\n' "$(1)"
+
+.PHONY: help
+help: ## List the targets
+	@printf 'Gatehouse\n\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nThe demo takes settings: make demo SERVICE=CLOUDFRONT_ORIGIN_FACING PORTS=80,443\n'
+
+# Tools ---------------------------------------------------------------------------------------
+
+.PHONY: need-rust
+need-rust:
+	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install it from https://rustup.rs, then run make again." >&2; exit 1; }
+
+# The newest Python that is new enough, whatever it is called on this machine.
+define find_python
+python=; \
+for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
+	if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$candidate; break; fi; \
+done; \
+[ -n "$$python" ] || { echo "Python 3.11 or newer is missing: install it, then run make again." >&2; exit 1; }; \
+$$python -c 'import ensurepip, venv' 2>/dev/null || { echo "$$python cannot make virtual environments: install its venv package (Debian: python3-venv), then run make again." >&2; exit 1; }
+endef
+
+$(READY): local/requirements.txt local/constraints.txt
+	$(call say,Installing the Python packages into $(VENV) (the first time: one to three minutes))
+	@$(find_python); $$python -m venv $(VENV)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r local/requirements.txt -c local/constraints.txt
+	@touch $@
+
+$(READY_CHECKOV): local/requirements-checkov.txt
+	$(call say,Installing checkov into $(VENV_CHECKOV))
+	@$(find_python); $$python -m venv $(VENV_CHECKOV)
+	@$(VENV_CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check -r local/requirements-checkov.txt
+	@touch $@
+
+# Try it --------------------------------------------------------------------------------------
+
+.PHONY: updater
+updater: need-rust
+	@[ -x $(UPDATER) ] || printf '\n\033[1m%s\033[0m\n' "Building the updater (the first time about five minutes: it compiles the AWS SDK)"
+	@$(CARGO) build -p ip-ranges-updater
+
+.PHONY: demo
+demo: $(READY) updater ## Watch security groups follow AWS's published ranges, without an AWS account
+	@$(PYTHON) -m gatehouse_local.demo --binary $(UPDATER) $(if $(SERVICE),--service '$(SERVICE)') $(if $(PORTS),--ports '$(PORTS)')
+
+.PHONY: demo-clean
+demo-clean: ## Remove what the demo made: packages, working files, debug builds
+	@rm -rf $(VENV) local/.work $(TARGET_DIR)/debug
+	@echo "Removed $(VENV), local/.work and $(TARGET_DIR)/debug."
+
+# Check it ------------------------------------------------------------------------------------
+
+.PHONY: test
+test: lint test-rust test-flows ## Lints, unit and property tests, whole flows with the real binaries
+	$(call say,make test: everything passed)
+
+.PHONY: lint
+lint: lint-rust lint-python lint-templates ## Formatting, clippy, ruff, cfn-lint, sam validate
+
+.PHONY: lint-rust
+lint-rust: need-rust
+	$(call say,Rust: formatting and clippy)
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+.PHONY: lint-python
+lint-python: $(READY)
+	$(call say,Python: formatting and ruff)
+	@$(VENV)/bin/ruff format --quiet --check local
+	@$(VENV)/bin/ruff check --quiet local
+
+.PHONY: lint-templates
+lint-templates: $(READY)
+	$(call say,Templates: cfn-lint and sam validate)
+	@$(VENV)/bin/cfn-lint $(TEMPLATES)
+	@for template in $(TEMPLATES); do $(VENV)/bin/sam validate --lint --template "$$template" >/dev/null; done
+
+.PHONY: checkov
+checkov: $(READY_CHECKOV) ## Scan the templates for weak settings
+	$(call say,Templates: checkov)
+	@$(VENV_CHECKOV)/bin/checkov --quiet --compact --framework cloudformation $(addprefix --file ,$(TEMPLATES))
+
+.PHONY: test-rust
+test-rust: need-rust
+	$(call say,Rust: unit and property tests, examples in the documentation)
+	@$(CARGO) test --workspace
+
+.PHONY: test-flows
+test-flows: need-rust $(READY)
+	$(call say,Whole flows: the real binaries against the local AWS)
+	@$(CARGO) build --workspace --bins
+	@$(PYTHON) -m pytest local/tests -q --bin-dir $(TARGET_DIR)/debug
+
+.PHONY: bench
+bench: need-rust $(READY) ## Speed and size: the document, cold start, memory, zip
+	$(call say,Building with the release profile (the first time about ten minutes: fat LTO of the AWS SDK))
+	@$(CARGO) build --release --workspace --bins
+	@$(PYTHON) -m gatehouse_local.bench --bin-dir $(TARGET_DIR)/release
+
+# Ship it -------------------------------------------------------------------------------------
+
+.PHONY: build
+build: need-rust $(READY) ## Build for Lambda with sam (ARCH=arm64, the default, or x86_64)
+	@target=$$([ "$(ARCH)" = arm64 ] && echo aarch64 || echo x86_64)-unknown-linux-gnu; \
+	[ -d "$$(rustc --print sysroot)/lib/rustlib/$$target" ] || { echo "Rust cannot build for $(ARCH) yet: run 'rustup target add $$target', then make again." >&2; exit 1; }
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sam build --parameter-overrides Architecture=$(ARCH)
+
+.PHONY: clean
+clean: demo-clean ## Remove everything that any target made
+	@rm -rf $(TARGET_DIR) $(VENV_CHECKOV) .aws-sam .pytest_cache .ruff_cache local/.pytest_cache local/.ruff_cache
+	@find local -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "Removed $(TARGET_DIR), $(VENV_CHECKOV) and .aws-sam."
