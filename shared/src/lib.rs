@@ -6,6 +6,7 @@
 //! | [`failure`] | the error chain as text, and as Lambda's `Diagnostic` |
 //! | [`clock`] | the only reader of the system time |
 //! | [`log`] | one JSON line for each decision |
+//! | [`sns`] | messages: parsing, signature, certificate, topic, age |
 //! | [`metrics`] | CloudWatch embedded metric format |
 //! | `notify` | a summary published to a topic (feature `notify`) |
 //! | `testing` | a labelled test key and certificate, a signer (feature `testing`) |
@@ -17,3 +18,6 @@ pub mod log;
 pub mod metrics;
 #[cfg(feature = "notify")]
 pub mod notify;
+pub mod sns;
+#[cfg(feature = "testing")]
+pub mod testing;

@@ -1,0 +1,20 @@
+//! The certificate a message names: which URL may be fetched, how, what it must hold, and for how long it is kept.
+//!
+//! A signature says nothing until its certificate is known to be SNS's. That rests on three locks: only a
+//! [`CertificateUrl`] can be fetched, and it can only name a host of SNS; TLS proves that the host answered; and the
+//! certificate must bear the [common name](super::Region::signing_common_names) that SNS uses in that Region.
+//!
+//! # Limitations
+//!
+//! The chain to a root is not checked. The file that SNS serves holds the leaf alone, and leaves are issued by
+//! intermediates that change without notice.
+
+mod cache;
+mod fetch;
+mod url;
+mod x509;
+
+pub use cache::{CacheLimits, CertificateCache, Unusable};
+pub use fetch::{CertificateSource, FetchError, Fetching, HttpsCertificates};
+pub use url::{CertificateUrl, CertificateUrlError};
+pub use x509::{Certificate, CertificateError};

@@ -1,0 +1,83 @@
+//! The name of a topic.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::Region;
+
+/// The ARN of an SNS topic, such as `arn:aws:sns:us-east-1:806199016981:AmazonIpSpaceChanged`.
+///
+/// ```
+/// use gatehouse_shared::sns::TopicArn;
+///
+/// let topic: TopicArn = "arn:aws:sns:us-east-1:806199016981:AmazonIpSpaceChanged".parse().unwrap();
+/// assert_eq!(topic.region().as_str(), "us-east-1");
+/// assert!("arn:aws:sns:us-east-1:806199016981:*".parse::<TopicArn>().is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicArn {
+    text: String,
+    region: Region,
+}
+
+impl TopicArn {
+    /// The ARN as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The Region of the topic.
+    #[must_use]
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+}
+
+impl fmt::Display for TopicArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Why a text is not the ARN of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TopicArnError {
+    /// It does not have the form of one.
+    #[error("expected arn:<partition>:sns:<region>:<12 digits>:<topic name>")]
+    Form,
+    /// Its partition is not that of its Region.
+    #[error("expected the partition {expected}, in which {region} is")]
+    Partition {
+        /// The Region named in the ARN.
+        region: Region,
+        /// The partition of that Region.
+        expected: &'static str,
+    },
+}
+
+impl FromStr for TopicArn {
+    type Err = TopicArnError;
+
+    /// Source: SNS API Reference, `CreateTopic`: names have up to 256 letters, digits, hyphens and underscores, and
+    /// those of FIFO topics end with `.fifo`.
+    fn from_str(text: &str) -> Result<Self, TopicArnError> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let ["arn", partition, "sns", region, account, name] = parts[..] else { return Err(TopicArnError::Form) };
+        let region = Region::parse(region).ok_or(TopicArnError::Form)?;
+        let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+        let stem = name.strip_suffix(".fifo").unwrap_or(name);
+        let is_name = !stem.is_empty()
+            && name.len() <= 256
+            && stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        if !is_account || !is_name {
+            return Err(TopicArnError::Form);
+        }
+        let expected = region.partition();
+        if partition != expected {
+            return Err(TopicArnError::Partition { region, expected });
+        }
+        Ok(Self { text: text.to_owned(), region })
+    }
+}
