@@ -1,0 +1,116 @@
+//! Why something could not be done.
+
+use aws_sdk_codepipeline::error::{ProvideErrorMetadata, SdkError};
+use gatehouse_shared::failure::{self, ErrorType};
+use gatehouse_shared::sns::VerifyError;
+use lambda_runtime::Diagnostic;
+
+use crate::delivery::DeliveryError;
+use crate::event::EventError;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why something could not be done. A record of a queue that meets one is delivered again, and goes to the
+/// dead-letter queue in the end; so does an event that invoked the function, if it has an on-failure destination.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The invocation, or the body of a record, has an unknown form.
+    #[error("reading the delivery")]
+    Delivery(#[from] DeliveryError),
+    /// The event is not one of CodePipeline or AWS Health, or lacks what they always say.
+    #[error("reading the event")]
+    Event(#[from] EventError),
+    /// SNS did not send this message, or not for an accepted topic.
+    #[error("refusing the SNS message")]
+    Refused(#[from] VerifyError),
+    /// It is too early to decide.
+    #[error("{reason}; it is decided when the event is delivered again")]
+    NotYet {
+        /// What is missing.
+        reason: String,
+    },
+    /// CodePipeline did not answer as hoped, in a way that another attempt, or a person, may mend.
+    #[error("calling {operation} for the pipeline {pipeline}; {next}")]
+    CodePipeline {
+        /// The API operation.
+        operation: &'static str,
+        /// Name of the pipeline.
+        pipeline: String,
+        /// What to do.
+        next: &'static str,
+        /// What CodePipeline answered.
+        source: BoxError,
+    },
+    /// Nobody was told that the retries are spent.
+    #[error("publishing to NOTIFY_TOPIC_ARN that the retries are spent; it is tried again")]
+    Notify(#[source] BoxError),
+    /// Some decisions of an invocation failed.
+    #[error("{failed} of {total} decisions failed, all are in the log; the first one")]
+    Partial {
+        /// How many failed.
+        failed: usize,
+        /// How many there were.
+        total: usize,
+        /// The first that failed.
+        source: Box<Self>,
+    },
+}
+
+impl ErrorType for Error {
+    fn error_type(&self) -> &'static str {
+        match self {
+            Self::Delivery(_) | Self::Event(_) => "InvalidEvent",
+            Self::Refused(_) => "Refused",
+            Self::NotYet { .. } => "NotYet",
+            Self::CodePipeline { .. } => "CodePipeline",
+            Self::Notify(_) => "Notify",
+            Self::Partial { .. } => "Partial",
+        }
+    }
+}
+
+impl From<Error> for Diagnostic {
+    fn from(error: Error) -> Self {
+        failure::diagnostic(&error)
+    }
+}
+
+/// Sorts what CodePipeline answered: `Ok` with the reason where the case is closed for good, and is logged; `Err` where
+/// the event must be delivered again.
+///
+/// | answer | outcome |
+/// |---|---|
+/// | `StageNotRetryableException` | final: the stage runs again already, or the pipeline was changed |
+/// | `NotLatestPipelineExecutionException` | final: superseded |
+/// | `PipelineNotFoundException`, `StageNotFoundException`, `PipelineExecutionNotFoundException` | final: gone |
+/// | `ConflictException` | again: CodePipeline is busy with the pipeline; the next look at the state tells with what |
+/// | `ConcurrentPipelineExecutionsLimitExceededException` | again: an execution must end first |
+/// | throttled, 5xx, time-out, no connection (after the SDK's own attempts) | again |
+/// | `AccessDeniedException` | again, so that nothing is lost: the role must be mended, then the dead-letter queue redriven |
+/// | `ValidationException`, anything unknown | again, so that it ends in the dead-letter queue, where a person sees it |
+///
+/// Source: CodePipeline API Reference, "Errors" of `GetPipelineState`, `ListActionExecutions`, `RetryStageExecution`.
+pub(crate) fn outcome<E>(operation: &'static str, pipeline: &str, error: SdkError<E>) -> Result<&'static str, Error>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let next = match error.code() {
+        Some("StageNotRetryableException") => {
+            return Ok("not retryable any more: somebody else retried the stage, or the pipeline was changed");
+        }
+        Some("NotLatestPipelineExecutionException") => return Ok("superseded by a later execution"),
+        Some("PipelineNotFoundException") => {
+            return Ok("there is no such pipeline in this account and Region; correct PIPELINES if it is listed there");
+        }
+        Some("StageNotFoundException") => return Ok("the pipeline has no such stage any more"),
+        Some("PipelineExecutionNotFoundException") => return Ok("there is no such pipeline execution any more"),
+        Some("AccessDeniedException") => "allow this operation on the pipeline in the function's role",
+        Some("ConcurrentPipelineExecutionsLimitExceededException") => {
+            "an execution must end first; it is tried again when the event is delivered again"
+        }
+        Some("ValidationException") => "see what CodePipeline says about the request",
+        _ => "it is tried again when the event is delivered again",
+    };
+    Err(Error::CodePipeline { operation, pipeline: pipeline.to_owned(), next, source: Box::new(error) })
+}

@@ -1,0 +1,158 @@
+//! What was decided and done.
+
+use gatehouse_shared::failure::{ErrorType as _, chain};
+use gatehouse_shared::metrics::Metrics;
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use crate::error::Error;
+
+/// What became of one stage, or of one event that concerns none.
+#[derive(Debug, Serialize)]
+pub struct Decision {
+    /// What was done.
+    pub outcome: Outcome,
+    /// Name of the pipeline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<String>,
+    /// Name of the stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// Id of the pipeline execution.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub execution_id: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// What failed, where something did.
+    #[serde(skip)]
+    pub error: Option<Error>,
+}
+
+/// What was done. The names are those in the log and, but for `Planned` and `Ignored`, of the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Outcome {
+    /// The stage was retried.
+    Retried,
+    /// `DRY_RUN` is set: the stage would have been retried, or people told that the retries are spent.
+    Planned,
+    /// The retries are spent.
+    GaveUp,
+    /// The stage was left as it is.
+    Left,
+    /// The event tells of nothing that a retry answers.
+    Ignored,
+    /// It could not be decided or done; the event must be delivered again.
+    Failed,
+}
+
+impl Decision {
+    /// A decision without pipeline, stage and execution.
+    #[must_use]
+    pub fn new(outcome: Outcome, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self { outcome, pipeline: None, stage: None, execution_id: None, reason, error: None }
+    }
+
+    /// One line in the log. `message_id` is SQS's or SNS's, by which a person finds the message again.
+    pub(crate) fn log(&self, message_id: Option<&str>) {
+        let Self { outcome, pipeline, stage, execution_id, reason, error } = self;
+        let error_type = error.as_ref().map(|error| error.error_type());
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(?outcome, error_type, pipeline, stage, execution_id, message_id, reason, "decided")
+            };
+        }
+        match outcome {
+            Outcome::Failed => line!(error),
+            Outcome::GaveUp => line!(warn),
+            _ => line!(info),
+        }
+    }
+}
+
+impl From<Error> for Decision {
+    fn from(error: Error) -> Self {
+        let reason = chain(&error);
+        Self { error: Some(error), ..Self::new(Outcome::Failed, reason) }
+    }
+}
+
+/// The metrics of one invocation: all four at each, so that a missing one means a missing invocation.
+pub(crate) fn metrics(function_name: &str, now: OffsetDateTime, decisions: &[Decision]) -> Metrics {
+    let count = |outcome| decisions.iter().filter(|decision| decision.outcome == outcome).count();
+    Metrics::of(function_name, now)
+        .count("Retried", count(Outcome::Retried))
+        .count("GaveUp", count(Outcome::GaveUp))
+        .count("Left", count(Outcome::Left))
+        .count("Failed", count(Outcome::Failed))
+}
+
+/// What the function answers.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// To EventBridge, SNS or a person.
+    Report {
+        /// Every decision, in the order they were made.
+        decisions: Vec<Decision>,
+    },
+    /// To SQS: only the records named here are delivered again.
+    Batch {
+        /// The records that failed.
+        #[serde(rename = "batchItemFailures")]
+        failures: Vec<BatchItemFailure>,
+    },
+}
+
+/// A record that SQS must deliver again.
+///
+/// Source: Lambda Developer Guide, "Implementing partial batch responses" for SQS.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchItemFailure {
+    /// Its message id.
+    pub item_identifier: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::event::Event;
+
+    #[test]
+    fn every_invocation_gives_four_metrics() {
+        let outcomes = [Outcome::Retried, Outcome::Left, Outcome::Left, Outcome::Ignored, Outcome::Planned];
+        let decisions = outcomes.map(|outcome| Decision::new(outcome, ""));
+        let line = metrics("pipeline-retry", datetime!(2026-08-13 07:47:05 UTC), &decisions).line();
+        let line: Value = serde_json::from_str(&line).unwrap();
+        let values = ["Retried", "GaveUp", "Left", "Failed"].map(|name| line[name].as_f64());
+        assert_eq!(values, [Some(1.0), Some(0.0), Some(2.0), Some(0.0)]);
+        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().map(Vec::len), Some(4));
+        assert_eq!(line["FunctionName"], "pipeline-retry");
+    }
+
+    #[test]
+    fn answers_have_the_shapes_that_callers_know() {
+        let decision = Decision { pipeline: Some("web".to_owned()), ..Decision::new(Outcome::GaveUp, "spent") };
+        let report = serde_json::to_value(Answer::Report { decisions: vec![decision] }).unwrap();
+        assert_eq!(report, json!({"decisions": [{"outcome": "GaveUp", "pipeline": "web", "reason": "spent"}]}));
+
+        let failures = vec![BatchItemFailure { item_identifier: "m-1".to_owned() }];
+        let batch = serde_json::to_value(Answer::Batch { failures }).unwrap();
+        assert_eq!(batch, json!({"batchItemFailures": [{"itemIdentifier": "m-1"}]}));
+    }
+
+    #[test]
+    fn a_failure_gives_its_whole_chain_as_the_reason() {
+        let error = Error::from(Event::parse(&json!({"source": "aws.s3"})).unwrap_err());
+        let decision = Decision::from(error);
+        assert_eq!(decision.outcome, Outcome::Failed);
+        assert_eq!(
+            decision.reason,
+            "reading the event: the field source is \"aws.s3\": expected aws.codepipeline or aws.health"
+        );
+    }
+}
