@@ -1,0 +1,303 @@
+"""A local AWS on loopback: moto behind a front that records, checks and disturbs.
+
+The front answers on one address for every service and Region, as `AWS_ENDPOINT_URL` expects. Each call is
+identified and checked against the service's model (`wire`), recorded, perhaps disturbed by a `Fault`, and
+then answered by a handler registered here or, where there is none, by moto. A handler covers what moto
+lacks or does differently from AWS; see `ec2`.
+"""
+
+import collections
+import contextlib
+import io
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import boto3
+import botocore.config
+from moto.backends import get_backend
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+from werkzeug.test import run_wsgi_app
+
+from gatehouse_local import ec2, wire
+from gatehouse_local.wire import AwsError, Operation, Request, Response
+
+# A client that carries this in its User-Agent stands behind the scenes: it arranges and inspects the local
+# AWS, so its calls are neither recorded nor disturbed.
+BACKSTAGE = "gatehouse-backstage"
+
+
+@dataclass
+class Call:
+    """One recorded call. `error` is the AWS error code, or what a fault did; None for success."""
+
+    service: str
+    operation: str
+    region: str
+    params: dict[str, Any]
+    status: int = 0
+    error: str | None = None
+    seconds: float = 0.0
+
+    @property
+    def writes(self) -> bool:
+        """Whether the call changes anything, by the verb of its name."""
+        return not self.operation.startswith(("Describe", "Get", "List"))
+
+
+@dataclass
+class Fault:
+    """Something that goes wrong with the next `times` calls that match.
+
+    `kind` is one of
+    - `throttle`: refused as too many requests, as each protocol words it;
+    - `server-error`: HTTP 500, nothing done;
+    - `lost-reply`: the call takes effect, then the connection is cut without an answer;
+    - `cut`: the connection is cut before anything is done, as if the endpoint were down.
+    """
+
+    kind: str
+    service: str | None = None
+    operation: str | None = None
+    region: str | None = None
+    times: int | None = 1
+
+    def matches(self, operation: Operation) -> bool:
+        """Whether this fault is meant for `operation` and not used up."""
+        return self.times != 0 and all(
+            wanted in (None, seen)
+            for wanted, seen in (
+                (self.service, operation.service),
+                (self.operation, operation.name),
+                (self.region, operation.region),
+            )
+        )
+
+
+class Invocation:
+    """What a handler is given: the call's parameters, and moto to fall back on."""
+
+    def __init__(self, operation: Operation, forward: Callable[[], Response]):
+        self.service = operation.service
+        self.name = operation.name
+        self.region = operation.region
+        self.params = operation.params
+        self._operation = operation
+        self._forward = forward
+
+    def forward(self) -> dict[str, Any]:
+        """moto's answer as a botocore client would see it; raises AwsError where moto refuses."""
+        return wire.read_answer(self._operation, self._forward())
+
+
+Handler = Callable[[Invocation], dict[str, Any]]
+
+
+@dataclass
+class _State:
+    calls: list[Call] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+
+class LocalAws:
+    """The local AWS. Use as a context manager, or call `start` and `stop`.
+
+    `url` is what belongs into `AWS_ENDPOINT_URL`. `handlers` maps (service, operation) to a handler.
+    """
+
+    def __init__(self) -> None:
+        self.handlers: dict[tuple[str, str], Handler] = {}
+        self.ec2 = ec2.Ec2(self)
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._state = _State()
+        # moto's backends expect one caller at a time.
+        self._moto_lock = threading.RLock()
+        self._lock = threading.Lock()
+        self._server = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=_QuietHandler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="local-aws", daemon=True)
+
+    def start(self) -> Self:
+        """Starts answering."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Stops answering and forgets everything."""
+        self._server.shutdown()
+        self._thread.join(timeout=5)
+        self._server.server_close()
+        self.reset()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The endpoint of every service and Region."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def reset(self) -> None:
+        """Forgets resources, calls and faults, as if just started."""
+        with self._moto_lock:
+            for service in ("ec2", "elbv2", "sns", "sqs", "sts"):
+                get_backend(service).reset()
+            self.ec2.reset()
+        with self._lock:
+            self._state = _State()
+
+    def client(self, service: str, region: str = "us-east-1") -> Any:
+        """A boto3 client behind the scenes: its calls are neither recorded nor disturbed."""
+        return boto3.client(
+            service,
+            region_name=region,
+            endpoint_url=self.url,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=botocore.config.Config(user_agent_extra=BACKSTAGE, proxies={}),
+        )
+
+    def disturb(self, kind: str, **where: Any) -> Fault:
+        """Lets something go wrong; see `Fault`. Later faults wait until earlier ones are used up."""
+        fault = Fault(kind, **where)
+        with self._lock:
+            self._state.faults.append(fault)
+        return fault
+
+    def calm(self) -> None:
+        """Lifts every fault."""
+        with self._lock:
+            self._state.faults.clear()
+
+    @property
+    def calls(self) -> list[Call]:
+        """Every call so far, in the order in which they were answered."""
+        with self._lock:
+            return list(self._state.calls)
+
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[list[Call]]:
+        """Gives a list that holds, after the block, the calls made within it."""
+        start, seen = len(self.calls), []
+        try:
+            yield seen
+        finally:
+            seen.extend(self.calls[start:])
+
+    def _serve(self, environ: dict[str, Any], start_response: Callable) -> list[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        headers = {
+            key.removeprefix("HTTP_").replace("_", "-").lower(): value
+            for key, value in environ.items()
+            if key.startswith("HTTP_")
+        }
+        request = Request(environ["REQUEST_METHOD"], environ["PATH_INFO"], headers, body)
+        response = self._respond(request, environ)
+        if response is None:
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            raise ConnectionAbortedError
+        start_response(f"{response.status} -", list(response.headers.items()))
+        return [response.body]
+
+    def _respond(self, request: Request, environ: dict[str, Any]) -> Response | None:
+        """The answer, or None where the connection is to be cut."""
+        operation = wire.identify(request)
+        if operation is None:
+            return self._forward(environ)
+        if BACKSTAGE in request.headers.get("user-agent", ""):
+            return self._perform(operation, environ)
+
+        started = time.perf_counter()
+        call = Call(operation.service, operation.name, operation.region, operation.params)
+        fault = self._next_fault(operation)
+        try:
+            if fault is None:
+                response = self._perform(operation, environ)
+            else:
+                call.error = fault.kind
+                response = self._go_wrong(fault, operation, environ)
+        except Exception as error:
+            call.error = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            call.seconds = time.perf_counter() - started
+            with self._lock:
+                self._state.calls.append(call)
+        if response is not None:
+            call.status = response.status
+            if response.status >= 300 and call.error is None:
+                call.error = _error_code(operation, response)
+        return response
+
+    def _next_fault(self, operation: Operation) -> Fault | None:
+        with self._lock:
+            for fault in self._state.faults:
+                if fault.matches(operation):
+                    if fault.times is not None:
+                        fault.times -= 1
+                    return fault
+        return None
+
+    def _go_wrong(self, fault: Fault, operation: Operation, environ: dict[str, Any]) -> Response | None:
+        match fault.kind:
+            case "throttle":
+                code, status = (
+                    ("RequestLimitExceeded", 503) if operation.service == "ec2" else ("Throttling", 400)
+                )
+                if operation.protocol in ("json", "smithy-rpc-v2-cbor"):
+                    code = "ThrottlingException"
+                return wire.refuse(operation, AwsError(code, "Rate exceeded", status))
+            case "server-error":
+                code = "InternalError" if operation.service == "ec2" else "InternalFailure"
+                return wire.refuse(operation, AwsError(code, "An internal error has occurred", 500))
+            case "lost-reply":
+                self._perform(operation, environ)
+                return None
+            case "cut":
+                return None
+            case other:
+                raise ValueError(f"no such fault: {other}")
+
+    def _perform(self, operation: Operation, environ: dict[str, Any]) -> Response:
+        handler = self.handlers.get((operation.service, operation.name))
+        try:
+            wire.check_request(operation)
+            with self._moto_lock:
+                if handler is None:
+                    return self._forward(environ)
+                invocation = Invocation(operation, lambda: self._forward(environ))
+                return wire.answer(operation, handler(invocation))
+        except AwsError as error:
+            return wire.refuse(operation, error)
+
+    def _forward(self, environ: dict[str, Any]) -> Response:
+        environ["wsgi.input"].seek(0)
+        with self._moto_lock:
+            body, status, headers = run_wsgi_app(self._moto, environ, buffered=True)
+            return Response(int(status.split()[0]), dict(headers.items()), b"".join(body))
+
+
+class _QuietHandler(MotoRequestHandler):
+    def log(self, *_: Any, **__: Any) -> None:
+        """The front records calls; an access log on stderr would only disturb."""
+
+
+def _error_code(operation: Operation, response: Response) -> str:
+    try:
+        wire.read_answer(operation, response)
+    except AwsError as error:
+        return error.code
+    return str(response.status)
+
+
+def operations(calls: list[Call]) -> dict[str, int]:
+    """How often each operation was called, in the order of first use."""
+    return dict(collections.Counter(call.operation for call in calls))
