@@ -1,0 +1,161 @@
+//! Tells CodePipeline the verdict, once.
+
+use std::time::Duration;
+
+use aws_sdk_codepipeline::Client;
+use aws_sdk_codepipeline::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_codepipeline::types::{ExecutionDetails, FailureDetails, FailureType};
+use gatehouse_shared::failure::chain;
+use serde::Serialize;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::Error;
+use crate::verdict::{Answer, SUMMARY_LIMIT, Verdict, cut};
+
+/// Between two attempts of ours; each of them is up to three of the SDK.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// How a job came to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// CodePipeline took the verdict.
+    Answered,
+    /// CodePipeline refused the verdict, and took a failure that says so.
+    AnsweredAsFailure,
+    /// CodePipeline has an answer already, or waits for none any more.
+    AnsweredBefore,
+    /// CodePipeline knows no such job, so nothing waits for it.
+    NoSuchJob,
+}
+
+/// The answer to one job.
+pub struct Reply<'a> {
+    /// Which job.
+    pub job_id: &'a str,
+    /// Lambda's request id: leads from CodePipeline's console to the log of this run.
+    pub request_id: &'a str,
+    /// What to tell.
+    pub verdict: &'a Verdict,
+}
+
+/// Why one attempt failed.
+enum Problem {
+    AnsweredBefore,
+    NoSuchJob,
+    /// CodePipeline will never take this answer.
+    Refused {
+        code: String,
+        text: String,
+    },
+    /// It may take it the next time.
+    Passing(String),
+}
+
+impl Reply<'_> {
+    /// Answers, and gives up at `until`.
+    ///
+    /// Throttling, errors of the server and lost replies are tried again with the same answer: if the lost one did
+    /// arrive, the next is told so by InvalidJobStateException. An answer that is refused for good gives way to one that
+    /// says less: without output variables where the pipeline has no room for them, else a failure. So one answer takes
+    /// effect, and never two.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unanswered`] when CodePipeline refused the failure too, or `until` has passed. Lambda then runs the event
+    /// again.
+    pub async fn put(&self, client: &Client, until: Instant) -> Result<Outcome, Error> {
+        let unanswered = |reason| Error::Unanswered { job_id: self.job_id.to_owned(), reason };
+        let mut answer = self.verdict.answer.clone();
+        let mut variables = true;
+        let mut last = "no reply in time".to_owned();
+        while Instant::now() < until {
+            let problem = match timeout_at(until, self.send(client, &answer, variables)).await {
+                Ok(Ok(())) if answer == self.verdict.answer => return Ok(Outcome::Answered),
+                Ok(Ok(())) => return Ok(Outcome::AnsweredAsFailure),
+                Ok(Err(problem)) => problem,
+                Err(_) => break,
+            };
+            match problem {
+                Problem::AnsweredBefore => return Ok(Outcome::AnsweredBefore),
+                Problem::NoSuchJob => return Ok(Outcome::NoSuchJob),
+                Problem::Passing(text) => {
+                    last = text;
+                    sleep_until(until.min(Instant::now() + PAUSE)).await;
+                }
+                Problem::Refused { code, .. } if code == "OutputVariablesSizeExceededException" && variables => {
+                    tracing::warn!(job_id = self.job_id, "the pipeline has no room for the output variables: left out");
+                    variables = false;
+                }
+                Problem::Refused { text, .. } if matches!(answer, Answer::Fail { .. }) => return Err(unanswered(text)),
+                Problem::Refused { code, text } => {
+                    tracing::error!(job_id = self.job_id, error = text, "CodePipeline refused the verdict");
+                    let denied = code.contains("AccessDenied");
+                    let kind = if denied { FailureType::PermissionError } else { FailureType::SystemUnavailable };
+                    let verdict = answer.message();
+                    answer =
+                        Answer::fail(kind, &format!("CodePipeline refused the verdict: {text}. It was: {verdict}"));
+                }
+            }
+        }
+        Err(unanswered(last))
+    }
+
+    async fn send(&self, client: &Client, answer: &Answer, variables: bool) -> Result<(), Problem> {
+        match answer {
+            Answer::Pass { message } => {
+                let mut request =
+                    client.put_job_success_result().job_id(self.job_id).execution_details(self.details(message, 100));
+                if variables {
+                    request = request
+                        .output_variables("message", message)
+                        .output_variables("openEvents", self.verdict.open_events.to_string())
+                        .output_variables("checkedRegions", self.verdict.regions.join(","));
+                }
+                request.send().await.map(drop).map_err(problem)
+            }
+            Answer::Wait { token, percent, message } => client
+                .put_job_success_result()
+                .job_id(self.job_id)
+                .continuation_token(token.to_string())
+                .execution_details(self.details(message, *percent))
+                .send()
+                .await
+                .map(drop)
+                .map_err(problem),
+            Answer::Fail { kind, message } => {
+                let details = FailureDetails::builder()
+                    .r#type(kind.clone())
+                    .message(message)
+                    .external_execution_id(self.request_id)
+                    .build()
+                    .map_err(|error| Problem::Refused { code: String::new(), text: chain(&error) })?;
+                let request = client.put_job_failure_result().job_id(self.job_id).failure_details(details);
+                request.send().await.map(drop).map_err(problem)
+            }
+        }
+    }
+
+    fn details(&self, message: &str, percent: i32) -> ExecutionDetails {
+        ExecutionDetails::builder()
+            .summary(cut(message, SUMMARY_LIMIT))
+            .external_execution_id(self.request_id)
+            .percent_complete(percent)
+            .build()
+    }
+}
+
+fn problem<E>(error: SdkError<E>) -> Problem
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    let text = chain(&error);
+    let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+    match error.code().unwrap_or_default() {
+        "InvalidJobStateException" => Problem::AnsweredBefore,
+        "JobNotFoundException" => Problem::NoSuchJob,
+        code if code.contains("Throttl") || code.contains("TooManyRequests") => Problem::Passing(text),
+        code if (400..500).contains(&status) && status != 429 => Problem::Refused { code: code.to_owned(), text },
+        _ => Problem::Passing(text),
+    }
+}

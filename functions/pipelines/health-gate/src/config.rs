@@ -1,0 +1,424 @@
+//! Settings: the function's environment, overridden by the action's UserParameters.
+
+use aws_sdk_health::types::{EventScopeCode, EventStatusCode, EventTypeCategory};
+use gatehouse_shared::env::{Env, EnvError};
+use gatehouse_shared::sns::Region;
+use serde_json::{Map, Value};
+
+/// The Region that AWS Health reports for events of global services, such as IAM or Route 53.
+const GLOBAL: &str = "global";
+
+/// The service that AWS Health reports for an event that hits many: the large outages have this one and no other.
+const MULTIPLE_SERVICES: &str = "MULTIPLE_SERVICES";
+
+/// CodePipeline ends a Lambda action after 24 hours, with a message of its own. A wait must be over before.
+///
+/// Source: CodePipeline User Guide, "Quotas in AWS CodePipeline".
+const MAX_WAIT_MINUTES: u32 = 1_400;
+
+/// The keys of UserParameters; in capitals, the environment variables.
+const KEYS: [&str; 9] = [
+    "regions",
+    "services",
+    "categories",
+    "statuses",
+    "scopes",
+    "ignore_event_type_codes",
+    "ignore_event_arns",
+    "wait_minutes",
+    "on_unknown",
+];
+
+/// Settings, read from the environment at cold start. Each field is the variable of the same name in capitals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Regions whose events count, such as `eu-west-1`. `global` is one of them unless the list names `-global`;
+    /// the function's own Region where the list names no other.
+    pub regions: Vec<String>,
+    /// Services as AWS Health spells them, such as `EC2`; empty means all. `MULTIPLE_SERVICES` is one of them unless
+    /// the list names `-MULTIPLE_SERVICES`.
+    pub services: Vec<String>,
+    /// Kinds of event that count. An `accountNotification` stays open for ever.
+    pub categories: Vec<EventTypeCategory>,
+    /// States of an event that count.
+    pub statuses: Vec<EventStatusCode>,
+    /// Who an event concerns, to count; empty means all.
+    pub scopes: Vec<EventScopeCode>,
+    /// Event types that are known and accepted, such as `AWS_EC2_INSTANCE_STOP_SCHEDULED`.
+    pub ignore_event_type_codes: Vec<String>,
+    /// Events that are known and accepted.
+    pub ignore_event_arns: Vec<String>,
+    /// How long a stage is held before it fails, counted from the first answer; 0 fails at once.
+    pub wait_minutes: u32,
+    /// What to answer when AWS Health cannot be asked.
+    pub on_unknown: OnUnknown,
+    /// The Region of this function.
+    own_region: String,
+}
+
+/// What to answer when AWS Health cannot be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// Hold the stage, then fail it.
+    Block,
+    /// Let the stage pass.
+    Allow,
+}
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with them, in one error.
+    pub fn from_env(env: &Env<'_>) -> Result<Self, EnvError> {
+        let own_region = env.text("AWS_REGION").unwrap_or_default();
+        if Region::parse(&own_region).is_none() {
+            env.fault("AWS_REGION", &own_region, "expected the Region of this function, which Lambda sets");
+        }
+        let defaults = Self {
+            regions: with_catch_all(vec![own_region.clone()], GLOBAL),
+            services: Vec::new(),
+            categories: vec![EventTypeCategory::Issue],
+            statuses: vec![EventStatusCode::Open],
+            scopes: Vec::new(),
+            ignore_event_type_codes: Vec::new(),
+            ignore_event_arns: Vec::new(),
+            wait_minutes: 0,
+            on_unknown: OnUnknown::Block,
+            own_region,
+        };
+        defaults.overridden(env, str::to_owned)
+    }
+
+    /// The settings of one action: these, but where its UserParameters say otherwise.
+    ///
+    /// UserParameters are a JSON object with the names of the settings in lower case, or a list of Regions. A list is
+    /// a JSON list or text with commas. A null, an empty text and an empty list are the same as none.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the UserParameters, in one error; an unknown key is wrong too.
+    pub fn for_action(&self, user_parameters: Option<&str>) -> Result<Self, EnvError> {
+        let text = user_parameters.unwrap_or_default().trim();
+        let (parameters, fault) = match parse(text) {
+            Ok(parameters) => (parameters, None),
+            Err(error) => (Map::new(), Some(format!("expected a JSON object, or a list of Regions: {error}"))),
+        };
+        let env = Env::of(|key| plain(parameters.get(key)?));
+        if let Some(reason) = fault {
+            env.fault("UserParameters", text, &reason);
+        }
+        for (key, value) in &parameters {
+            let text = plain(value);
+            let shown = text.clone().unwrap_or_else(|| value.to_string());
+            if !KEYS.contains(&key.as_str()) {
+                env.fault(key, &shown, &unknown_key(key));
+            } else if text.is_none() && !value.is_null() {
+                env.fault(key, &shown, "expected a text, a number, or a list of texts");
+            }
+        }
+        self.clone().overridden(&env, str::to_ascii_lowercase)
+    }
+
+    /// `spell` turns the name of a variable into the one that `env` knows.
+    fn overridden(self, env: &Env<'_>, spell: fn(&str) -> String) -> Result<Self, EnvError> {
+        let regions =
+            list(env, &spell("REGIONS"), "a Region such as eu-west-1; -global leaves out global services", region);
+        let services = list(
+            env,
+            &spell("SERVICES"),
+            "a service as AWS Health spells it, such as EC2; -MULTIPLE_SERVICES leaves out events that hit many",
+            service,
+        );
+        let one_of = |known: &[&str]| format!("one of {}", known.join(", "));
+        env.finish(Self {
+            regions: regions.map_or(self.regions, |mut regions| {
+                if regions.iter().all(|region| region.starts_with('-')) {
+                    regions.insert(0, self.own_region.clone());
+                }
+                with_catch_all(regions, GLOBAL)
+            }),
+            services: services.map_or(self.services, |services| with_catch_all(services, MULTIPLE_SERVICES)),
+            categories: list(env, &spell("CATEGORIES"), &one_of(EventTypeCategory::values()), |text| {
+                EventTypeCategory::try_parse(text).ok()
+            })
+            .unwrap_or(self.categories),
+            statuses: list(env, &spell("STATUSES"), &one_of(EventStatusCode::values()), |text| {
+                EventStatusCode::try_parse(text).ok()
+            })
+            .unwrap_or(self.statuses),
+            scopes: list(env, &spell("SCOPES"), "PUBLIC or ACCOUNT_SPECIFIC", |text| {
+                EventScopeCode::try_parse(text).ok().filter(|scope| *scope != EventScopeCode::None)
+            })
+            .unwrap_or(self.scopes),
+            ignore_event_type_codes: list(
+                env,
+                &spell("IGNORE_EVENT_TYPE_CODES"),
+                "an event type code such as AWS_EC2_OPERATIONAL_ISSUE",
+                |text| is_name(text).then(|| text.to_owned()),
+            )
+            .unwrap_or(self.ignore_event_type_codes),
+            ignore_event_arns: list(
+                env,
+                &spell("IGNORE_EVENT_ARNS"),
+                "an ARN such as arn:aws:health:eu-west-1::event/EC2/AWS_EC2_OPERATIONAL_ISSUE/AWS_EC2_OPERATIONAL_ISSUE_VKTXI",
+                |text| (text.starts_with("arn:") && text.contains(":health:")).then(|| text.to_owned()),
+            )
+            .unwrap_or(self.ignore_event_arns),
+            wait_minutes: value(
+                env,
+                &spell("WAIT_MINUTES"),
+                &format!("whole minutes from 0 to {MAX_WAIT_MINUTES}: CodePipeline ends an action after 24 hours"),
+                |text| text.parse().ok().filter(|minutes| *minutes <= MAX_WAIT_MINUTES),
+            )
+            .unwrap_or(self.wait_minutes),
+            on_unknown: value(env, &spell("ON_UNKNOWN"), "block or allow", |text| match text {
+                "block" => Some(OnUnknown::Block),
+                "allow" => Some(OnUnknown::Allow),
+                _ => None,
+            })
+            .unwrap_or(self.on_unknown),
+            own_region: self.own_region,
+        })
+    }
+}
+
+/// A setting as a type; none where it is unset, or wrong: then the fault is remembered.
+fn value<T>(env: &Env<'_>, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    let text = env.text(name)?;
+    let value = parse(&text);
+    if value.is_none() {
+        env.fault(name, &text, &format!("expected {expected}"));
+    }
+    value
+}
+
+/// The same for a list, item by item; none where it is unset, so that what was set before stays.
+fn list<T>(env: &Env<'_>, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    let items = env.list::<String>(name);
+    let checked = items.iter().filter_map(|item| {
+        let value = parse(item);
+        if value.is_none() {
+            env.fault(name, item, &format!("expected {expected}"));
+        }
+        value
+    });
+    (!items.is_empty()).then(|| checked.collect())
+}
+
+fn region(text: &str) -> Option<String> {
+    let text = text.to_ascii_lowercase();
+    (text.strip_prefix('-').unwrap_or(&text) == GLOBAL || Region::parse(&text).is_some()).then_some(text)
+}
+
+// AWS Health compares with its own spelling, which is in capitals: `ec2` would find nothing, and the gate would pass.
+fn service(text: &str) -> Option<String> {
+    let text = text.to_ascii_uppercase();
+    let named = text.strip_prefix('-').filter(|excluded| *excluded == MULTIPLE_SERVICES).unwrap_or(&text);
+    ((2..=30).contains(&named.len()) && is_name(named)).then_some(text)
+}
+
+fn is_name(text: &str) -> bool {
+    !text.starts_with('-') && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+}
+
+fn parse(user_parameters: &str) -> Result<Map<String, Value>, serde_json::Error> {
+    if user_parameters.starts_with('{') {
+        return serde_json::from_str(user_parameters);
+    }
+    let regions = user_parameters.split(|c: char| c == ',' || c.is_whitespace()).collect::<Vec<_>>().join(",");
+    Ok(Map::from_iter([("regions".to_owned(), regions.into())]))
+}
+
+/// A JSON value as a setting is written in the environment.
+fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Array(items) => items.iter().map(Value::as_str).collect::<Option<Vec<_>>>().map(|texts| texts.join(",")),
+        Value::Null | Value::Bool(_) | Value::Object(_) => None,
+    }
+}
+
+fn unknown_key(key: &str) -> String {
+    let near = KEYS
+        .iter()
+        .map(|known| (strsim::jaro_winkler(known, &key.to_ascii_lowercase()), known))
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .map(|(_, known)| format!("did you mean {known}? "))
+        .unwrap_or_default();
+    format!("unknown key; {near}expected one of {}", KEYS.join(", "))
+}
+
+/// The list without repetitions and with the value that stands for events that name no single one, unless the list
+/// names it with a minus.
+fn with_catch_all(list: Vec<String>, catch_all: &str) -> Vec<String> {
+    let excluded = list.iter().any(|item| item.strip_prefix('-') == Some(catch_all));
+    let catch_all = (!excluded).then(|| catch_all.to_owned());
+    let mut unique = Vec::new();
+    for item in list.into_iter().filter(|item| !item.starts_with('-')).chain(catch_all) {
+        if !unique.contains(&item) {
+            unique.push(item);
+        }
+    }
+    unique
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn environment(table: &[(&str, &str)]) -> Result<Config, EnvError> {
+        let table: Vec<_> = table.iter().copied().chain([("AWS_REGION", "eu-west-1")]).collect();
+        Config::from_env(&Env::of_table(&table))
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_readme() {
+        let expected = Config {
+            regions: vec!["eu-west-1".to_owned(), "global".to_owned()],
+            services: vec![],
+            categories: vec![EventTypeCategory::Issue],
+            statuses: vec![EventStatusCode::Open],
+            scopes: vec![],
+            ignore_event_type_codes: vec![],
+            ignore_event_arns: vec![],
+            wait_minutes: 0,
+            on_unknown: OnUnknown::Block,
+            own_region: "eu-west-1".to_owned(),
+        };
+        assert_eq!(environment(&[]), Ok(expected.clone()));
+        for none in [None, Some(""), Some("  "), Some("{}"), Some(r#"{"regions": null, "services": [], "scopes": ""}"#)]
+        {
+            assert_eq!(expected.for_action(none), Ok(expected.clone()), "{none:?}");
+        }
+    }
+
+    #[test]
+    fn lists_of_regions_and_services() {
+        for (regions, expected) in [
+            ("us-east-1", "us-east-1 global"),
+            ("us-east-1, eu-central-1,us-east-1", "us-east-1 eu-central-1 global"),
+            ("us-east-1,-global", "us-east-1"),
+            ("-global", "eu-west-1"),
+            ("global", "global"),
+            ("global,us-east-1", "global us-east-1"),
+            ("US-EAST-1,Global", "us-east-1 global"),
+            ("us-gov-west-1,cn-north-1,eusc-de-east-1", "us-gov-west-1 cn-north-1 eusc-de-east-1 global"),
+        ] {
+            let in_environment = environment(&[("REGIONS", regions)]).unwrap();
+            assert_eq!(in_environment.regions.join(" "), expected, "{regions}");
+            let config = environment(&[("REGIONS", "ap-south-1,-global")]).unwrap();
+            for parameters in [regions.to_owned(), regions.replace(',', " "), format!("{{\"regions\":\"{regions}\"}}")]
+            {
+                assert_eq!(config.for_action(Some(&parameters)).unwrap().regions.join(" "), expected, "{parameters}");
+            }
+        }
+        for (services, expected) in [
+            ("EC2", "EC2 MULTIPLE_SERVICES"),
+            ("ec2,lambda", "EC2 LAMBDA MULTIPLE_SERVICES"),
+            ("EC2,-MULTIPLE_SERVICES", "EC2"),
+            ("MULTIPLE_SERVICES", "MULTIPLE_SERVICES"),
+            // Nothing else is left, and no filter means all.
+            ("-MULTIPLE_SERVICES", ""),
+        ] {
+            assert_eq!(environment(&[("SERVICES", services)]).unwrap().services.join(" "), expected, "{services}");
+        }
+    }
+
+    #[test]
+    fn user_parameters_override_the_environment_name_by_name() {
+        let config = environment(&[("SERVICES", "EC2"), ("WAIT_MINUTES", "30"), ("ON_UNKNOWN", "allow")]).unwrap();
+        let action = config.for_action(Some(
+            r#"{
+                "regions": ["us-east-1", "-global"], "categories": "issue,scheduledChange", "statuses": ["open", "upcoming"],
+                "scopes": ["ACCOUNT_SPECIFIC"], "ignore_event_type_codes": "AWS_EC2_OPERATIONAL_ISSUE",
+                "ignore_event_arns": ["arn:aws:health:us-east-1::event/EC2/A/A_1"], "wait_minutes": 45, "on_unknown": "block"
+            }"#,
+        ));
+        let expected = Config {
+            regions: vec!["us-east-1".to_owned()],
+            categories: vec![EventTypeCategory::Issue, EventTypeCategory::ScheduledChange],
+            statuses: vec![EventStatusCode::Open, EventStatusCode::Upcoming],
+            scopes: vec![EventScopeCode::AccountSpecific],
+            ignore_event_type_codes: vec!["AWS_EC2_OPERATIONAL_ISSUE".to_owned()],
+            ignore_event_arns: vec!["arn:aws:health:us-east-1::event/EC2/A/A_1".to_owned()],
+            wait_minutes: 45,
+            on_unknown: OnUnknown::Block,
+            ..config.clone()
+        };
+        assert_eq!(action, Ok(expected));
+        assert_eq!(config.for_action(Some(r#"{"wait_minutes": "7"}"#)).unwrap().wait_minutes, 7);
+    }
+
+    #[test]
+    fn a_fault_names_the_setting_the_value_and_what_was_expected() {
+        for (name, value, expected) in [
+            ("REGIONS", "eu-west", "a Region such as eu-west-1"),
+            ("REGIONS", "us-east-1,-eu-west-1", "a Region such as eu-west-1"),
+            ("SERVICES", "Amazon EC2", "a service as AWS Health spells it"),
+            ("SERVICES", "-EC2", "a service as AWS Health spells it"),
+            ("CATEGORIES", "issues", "one of accountNotification, investigation, issue, scheduledChange"),
+            ("STATUSES", "Open", "one of closed, open, upcoming"),
+            ("SCOPES", "NONE", "PUBLIC or ACCOUNT_SPECIFIC"),
+            ("IGNORE_EVENT_TYPE_CODES", "AWS_EC2_*", "an event type code"),
+            ("IGNORE_EVENT_ARNS", "AWS_EC2_OPERATIONAL_ISSUE", "an ARN such as"),
+            ("WAIT_MINUTES", "1441", "whole minutes from 0 to 1400"),
+            ("WAIT_MINUTES", "-1", "whole minutes"),
+            ("WAIT_MINUTES", "1.5", "whole minutes"),
+            ("ON_UNKNOWN", "ignore", "block or allow"),
+        ] {
+            let wrong = value.rsplit(',').next().unwrap();
+            let error = environment(&[(name, value)]).unwrap_err().to_string();
+            let start = format!("invalid settings: {name} is {wrong:?}: expected {expected}");
+            assert!(error.starts_with(&start), "{error}");
+
+            let key = name.to_ascii_lowercase();
+            let parameters = format!(r#"{{"{key}": "{value}"}}"#);
+            let error = environment(&[]).unwrap().for_action(Some(&parameters)).unwrap_err().to_string();
+            assert!(error.starts_with(&start.replace(name, &key)), "{error}");
+        }
+        let missing = Config::from_env(&Env::of_table(&[])).unwrap_err().to_string();
+        assert!(missing.contains(r#"AWS_REGION is """#), "{missing}");
+    }
+
+    #[test]
+    fn every_fault_of_user_parameters_is_reported_at_once() {
+        let config = environment(&[]).unwrap();
+        let error = |parameters| config.for_action(Some(parameters)).unwrap_err().to_string();
+        let all = error(r#"{"region": "eu-west-1", "wait_minutes": true, "statuses": {"open": 1}, "services": ["EC2", 5]}"#);
+        for part in [
+            "invalid settings: ",
+            "region is \"eu-west-1\": unknown key; did you mean regions? expected one of regions, services, categories, \
+             statuses, scopes, ignore_event_type_codes, ignore_event_arns, wait_minutes, on_unknown",
+            "services is \"[\\\"EC2\\\",5]\": expected a text, a number, or a list of texts",
+            "statuses is \"{\\\"open\\\":1}\": expected a text, a number, or a list of texts",
+            "wait_minutes is \"true\": expected a text, a number, or a list of texts",
+        ] {
+            assert!(all.contains(part), "{all}\nlacks\n{part}");
+        }
+        assert!(error(r#"{"REGIONS": "eu-west-1"}"#).contains("did you mean regions?"));
+        assert!(error(r#"{"x": 1}"#).contains("unknown key; expected one of"));
+        assert!(error("input_parameter").contains(r#"regions is "input_parameter": expected a Region"#));
+        assert!(error(r#"{"regions": "#).contains("UserParameters is "));
+    }
+
+    proptest! {
+        #[test]
+        fn any_user_parameters_are_read_or_refused_without_a_panic(
+            text in "\\PC{0,60}", key in proptest::sample::select(KEYS.to_vec()), value in "\\PC{0,30}",
+        ) {
+            let config = environment(&[]).unwrap();
+            let parameters = serde_json::json!({ key: value }).to_string();
+            for parameters in [text.as_str(), value.as_str(), parameters.as_str()] {
+                if let Ok(config) = config.for_action(Some(parameters)) {
+                    prop_assert!(!config.regions.is_empty() && config.wait_minutes <= MAX_WAIT_MINUTES);
+                }
+            }
+        }
+    }
+}
