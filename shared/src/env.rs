@@ -8,6 +8,9 @@ use std::cell::RefCell;
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
+/// Finds the value of a setting by its name.
+type Lookup<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
+
 /// A lookup of settings that collects what is wrong with them.
 ///
 /// ```
@@ -41,7 +44,7 @@ use std::str::FromStr;
 /// );
 /// ```
 pub struct Env<'a> {
-    lookup: Box<dyn Fn(&str) -> Option<String> + 'a>,
+    lookup: Lookup<'a>,
     faults: RefCell<Vec<Fault>>,
 }
 

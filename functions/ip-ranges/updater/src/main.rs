@@ -1,1 +1,29 @@
-fn main() {}
+//! Entry point: read the settings, build the clients, hand over.
+
+use aws_config::{BehaviorVersion, retry::RetryConfig, timeout::TimeoutConfig};
+use gatehouse_shared::env::Env;
+use gatehouse_shared::failure::answer_always;
+use gatehouse_shared::log;
+use gatehouse_shared::sns::Verifier;
+use ip_ranges_updater::{Updater, config::Config};
+use lambda_runtime::{run, service_fn};
+use std::time::Duration;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let env = Env::of_process();
+    log::init(&env, env.flag("DEBUG", false));
+    let verifier = Verifier::from_env(&env);
+    let config = match Config::from_env(&env) {
+        Ok(config) => config,
+        Err(error) => return answer_always(error).await,
+    };
+    let sdk = aws_config::defaults(BehaviorVersion::latest())
+        // EC2 throttles by account: a few more attempts than usual, none of which may hang.
+        .retry_config(RetryConfig::standard().with_max_attempts(5))
+        .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(10)).build())
+        .load()
+        .await;
+    let updater = Updater::new(config, verifier, &sdk);
+    run(service_fn(|event| updater.handle(event))).await
+}

@@ -1,0 +1,474 @@
+//! The document AWS publishes, ip-ranges.json: reading it, and choosing from it.
+//!
+//! Source: VPC User Guide, "AWS IP address ranges: JSON syntax".
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use ipnet::IpNet;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, de};
+
+use crate::config::{Config, Family};
+
+/// A published range that covers more than this is refused: AWS's own largest are smaller by far,
+/// and a rule made from it would open the origin to strangers.
+const SHORTEST_IPV4: u8 = 8;
+const SHORTEST_IPV6: u8 = 16;
+
+/// Which ranges are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Selection<'a> {
+    /// Service names.
+    pub services: &'a [String],
+    /// Address families.
+    pub families: &'a [Family],
+    /// `region` values; empty means all.
+    pub range_regions: &'a [String],
+    /// Join adjacent and contained ranges.
+    pub aggregate: bool,
+}
+
+impl<'a> From<&'a Config> for Selection<'a> {
+    fn from(config: &'a Config) -> Self {
+        Self {
+            services: &config.services,
+            families: &config.families,
+            range_regions: &config.range_regions,
+            aggregate: config.aggregate,
+        }
+    }
+}
+
+/// What was chosen from one document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// When the document was made, as seconds since 1970-01-01.
+    pub sync_token: u64,
+    /// The ranges of each service that was asked for, in the order asked. A service may have none.
+    pub services: Vec<(String, BTreeSet<IpNet>)>,
+}
+
+/// Why a document is not used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DocumentError {
+    /// Not the JSON that AWS publishes.
+    #[error("the document is not ip-ranges.json as AWS publishes it")]
+    Malformed(#[source] serde_json::Error),
+    /// The token that orders documents is not a number.
+    #[error("the document's syncToken is {0:?}, expected seconds since 1970-01-01")]
+    SyncToken(String),
+}
+
+/// Reads the document and keeps what is asked for; all else is passed over without being stored.
+///
+/// # Errors
+///
+/// [`DocumentError`]. One range of an asked service that is no network, or is far too broad, refuses the whole
+/// document: the rest of it is not to be trusted either.
+pub fn read(document: &[u8], selection: Selection<'_>) -> Result<Published, DocumentError> {
+    let mut json = serde_json::Deserializer::from_slice(document);
+    let chosen = Choose { selection }
+        .deserialize(&mut json)
+        .and_then(|chosen| json.end().map(|()| chosen))
+        .map_err(DocumentError::Malformed)?;
+    let sync_token = chosen.sync_token.parse().map_err(|_| DocumentError::SyncToken(chosen.sync_token.into_owned()))?;
+    let services = selection.services.iter().cloned().zip(
+        chosen
+            .ranges
+            .into_iter()
+            .map(|ranges| if selection.aggregate { IpNet::aggregate(&ranges) } else { ranges }.into_iter().collect()),
+    );
+    Ok(Published { sync_token, services: services.collect() })
+}
+
+/// The names of all services in the document. Read only to tell a person which names there are.
+///
+/// # Errors
+///
+/// [`DocumentError::Malformed`].
+pub fn service_names(document: &[u8]) -> Result<BTreeSet<String>, DocumentError> {
+    #[derive(Deserialize)]
+    struct Names<'a> {
+        #[serde(borrow)]
+        prefixes: Vec<Name<'a>>,
+        #[serde(borrow)]
+        ipv6_prefixes: Vec<Name<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Name<'a> {
+        #[serde(borrow)]
+        service: Cow<'a, str>,
+    }
+    let names: Names<'_> = serde_json::from_slice(document).map_err(DocumentError::Malformed)?;
+    Ok(names.prefixes.into_iter().chain(names.ipv6_prefixes).map(|name| name.service.into_owned()).collect())
+}
+
+struct Chosen<'de> {
+    sync_token: Cow<'de, str>,
+    ranges: Vec<Vec<IpNet>>,
+}
+
+/// Reads the outer object.
+struct Choose<'a> {
+    selection: Selection<'a>,
+}
+
+impl<'de> DeserializeSeed<'de> for Choose<'_> {
+    type Value = Chosen<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Choose<'_> {
+    type Value = Chosen<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with syncToken, prefixes and ipv6_prefixes")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut ranges = vec![Vec::new(); self.selection.services.len()];
+        let (mut sync_token, mut ipv4, mut ipv6) = (None, false, false);
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            match key.as_ref() {
+                "syncToken" => sync_token = Some(map.next_value::<Text<'de>>()?.0),
+                "prefixes" => {
+                    ipv4 = true;
+                    map.next_value_seed(Prefixes {
+                        selection: self.selection,
+                        family: Family::Ipv4,
+                        ranges: &mut ranges,
+                    })?;
+                }
+                "ipv6_prefixes" => {
+                    ipv6 = true;
+                    map.next_value_seed(Prefixes {
+                        selection: self.selection,
+                        family: Family::Ipv6,
+                        ranges: &mut ranges,
+                    })?;
+                }
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        // A document cut short on its way has no `ipv6_prefixes`: taken as "none", it would close doors.
+        if !ipv4 {
+            return Err(de::Error::missing_field("prefixes"));
+        }
+        if !ipv6 {
+            return Err(de::Error::missing_field("ipv6_prefixes"));
+        }
+        Ok(Chosen { sync_token: sync_token.ok_or_else(|| de::Error::missing_field("syncToken"))?, ranges })
+    }
+}
+
+/// Reads one list of prefixes and keeps those asked for.
+struct Prefixes<'a, 'b> {
+    selection: Selection<'a>,
+    family: Family,
+    ranges: &'b mut [Vec<IpNet>],
+}
+
+/// Text that borrows from the document unless it holds an escape.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[derive(Deserialize)]
+struct Prefix<'a> {
+    #[serde(borrow, alias = "ipv6_prefix")]
+    ip_prefix: Cow<'a, str>,
+    #[serde(borrow)]
+    region: Cow<'a, str>,
+    #[serde(borrow)]
+    service: Cow<'a, str>,
+}
+
+impl<'de> DeserializeSeed<'de> for Prefixes<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Prefixes<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of {} prefixes", self.family)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        if !self.selection.families.contains(&self.family) {
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(());
+        }
+        let regions = self.selection.range_regions;
+        while let Some(prefix) = list.next_element::<Prefix<'de>>()? {
+            let Some(service) = self.selection.services.iter().position(|service| *service == prefix.service) else {
+                continue;
+            };
+            if regions.is_empty() || regions.iter().any(|region| *region == prefix.region) {
+                self.ranges[service].push(range(&prefix, self.family).map_err(de::Error::custom)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn range(prefix: &Prefix<'_>, family: Family) -> Result<IpNet, String> {
+    let fault =
+        |expected: &str| Err(format!("{} has the prefix {:?}, expected {expected}", prefix.service, prefix.ip_prefix));
+    let Ok(range) = prefix.ip_prefix.parse::<IpNet>() else { return fault("a network such as 192.0.2.0/24") };
+    let (shortest, broad) = match family {
+        Family::Ipv4 => (SHORTEST_IPV4, "an IPv4 network of /8 or smaller"),
+        Family::Ipv6 => (SHORTEST_IPV6, "an IPv6 network of /16 or smaller"),
+    };
+    if Family::of(&range) != family || range.prefix_len() < shortest {
+        return fault(broad);
+    }
+    if range.trunc() != range {
+        return fault("a network with no host bits set");
+    }
+    Ok(range)
+}
+
+/// What is wrong with one of the services asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// No such service in the document.
+    #[error("SERVICE names {service:?}, which AWS does not publish; {hint}")]
+    UnknownService {
+        /// The name as it was set.
+        service: String,
+        /// Names that are near, or all.
+        hint: String,
+    },
+    /// The service is there, but not one of its ranges is left after the filters.
+    #[error(
+        "{service} has no range in the document that ADDRESS_FAMILIES and RANGE_REGIONS let through; nothing was changed for it"
+    )]
+    NoRanges {
+        /// The service's name.
+        service: String,
+    },
+}
+
+/// Takes the services that have no range out of `published` and says why they have none.
+///
+/// An empty answer for a service is far likelier to be a fault than a service with no addresses, so its rules are left alone.
+///
+/// # Errors
+///
+/// [`DocumentError::Malformed`].
+pub fn without_ranges(published: &mut Published, document: &[u8]) -> Result<Vec<ServiceError>, DocumentError> {
+    if published.services.iter().all(|(_, ranges)| !ranges.is_empty()) {
+        return Ok(Vec::new());
+    }
+    let names = service_names(document)?;
+    let (some, none): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut published.services).into_iter().partition(|(_, ranges)| !ranges.is_empty());
+    published.services = some;
+    let faults = none.into_iter().map(|(service, _)| {
+        if names.contains(&service) {
+            ServiceError::NoRanges { service }
+        } else {
+            let hint = hint(&service, &names);
+            ServiceError::UnknownService { service, hint }
+        }
+    });
+    Ok(faults.collect())
+}
+
+/// Names like the one that was mistyped, nearest first, and all that there are.
+fn hint(service: &str, names: &BTreeSet<String>) -> String {
+    let service = service.to_ascii_uppercase();
+    let mut near: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+    for name in names {
+        let likeness = strsim::jaro_winkler(&service, name);
+        if likeness > 0.8 {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 200")]
+            near.entry(((1.0 - likeness) * 1_000.0) as usize).or_default().push(name);
+        }
+    }
+    let near: Vec<&str> = near.into_values().flatten().take(3).collect();
+    let known = names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    if near.is_empty() {
+        format!("the known services are {known}")
+    } else {
+        format!("did you mean {}? The known services are {known}", near.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const DOCUMENT: &str = r#"{
+      "syncToken": "1786607225", "createDate": "2026-08-13-07-47-05", "future": {"a": [1, null]},
+      "prefixes": [
+        {"ip_prefix": "192.0.2.0/25", "region": "GLOBAL", "service": "CLOUDFRONT", "network_border_group": "GLOBAL"},
+        {"ip_prefix": "192.0.2.128/25", "region": "eu-west-1", "service": "CLOUDFRONT", "network_border_group": "eu-west-1"},
+        {"ip_prefix": "198.51.100.0/24", "region": "eu-west-1", "service": "S3", "network_border_group": "eu-west-1"}
+      ],
+      "ipv6_prefixes": [
+        {"ipv6_prefix": "2001:db8::/32", "region": "GLOBAL", "service": "CLOUDFRONT", "network_border_group": "GLOBAL"}
+      ]
+    }"#;
+
+    fn select(services: &[&str], families: &[Family], regions: &[&str], aggregate: bool) -> Vec<String> {
+        let services: Vec<String> = services.iter().map(ToString::to_string).collect();
+        let range_regions: Vec<String> = regions.iter().map(ToString::to_string).collect();
+        let selection = Selection { services: &services, families, range_regions: &range_regions, aggregate };
+        let published = read(DOCUMENT.as_bytes(), selection).unwrap();
+        published
+            .services
+            .into_iter()
+            .map(|(name, ranges)| {
+                let ranges: Vec<String> = ranges.iter().map(ToString::to_string).collect();
+                format!("{name}: {}", ranges.join(" "))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn ranges_are_chosen_by_service_family_and_region() {
+        let both = &Family::BOTH[..];
+        assert_eq!(select(&["CLOUDFRONT"], both, &[], true), ["CLOUDFRONT: 192.0.2.0/24 2001:db8::/32"]);
+        assert_eq!(
+            select(&["CLOUDFRONT"], both, &[], false),
+            ["CLOUDFRONT: 192.0.2.0/25 192.0.2.128/25 2001:db8::/32"]
+        );
+        assert_eq!(select(&["CLOUDFRONT"], &[Family::Ipv6], &[], true), ["CLOUDFRONT: 2001:db8::/32"]);
+        assert_eq!(select(&["CLOUDFRONT"], both, &["eu-west-1"], true), ["CLOUDFRONT: 192.0.2.128/25"]);
+        assert_eq!(
+            select(&["S3", "CLOUDFRONT"], &[Family::Ipv4], &[], true),
+            ["S3: 198.51.100.0/24", "CLOUDFRONT: 192.0.2.0/24"]
+        );
+    }
+
+    #[test]
+    fn a_document_that_is_not_whole_is_refused() {
+        let services = ["CLOUDFRONT".to_owned()];
+        let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
+        let cases = [
+            ("<html>", "expected value"),
+            (&DOCUMENT[..DOCUMENT.len() / 2], "EOF"),
+            (r#"{"syncToken":"1","prefixes":[]}"#, "missing field `ipv6_prefixes`"),
+            (r#"{"syncToken":"1","ipv6_prefixes":[]}"#, "missing field `prefixes`"),
+            (r#"{"prefixes":[],"ipv6_prefixes":[]}"#, "missing field `syncToken`"),
+            (r#"{"syncToken":"soon","prefixes":[],"ipv6_prefixes":[]}"#, "\"soon\""),
+            (&format!("{DOCUMENT}x"), "trailing characters"),
+        ];
+        for (document, expected) in cases {
+            let error = gatehouse_shared::failure::chain(&read(document.as_bytes(), selection).unwrap_err());
+            assert!(error.contains(expected), "{document}: {error}");
+        }
+    }
+
+    #[test]
+    fn one_bad_range_refuses_the_document() {
+        let services = ["X".to_owned()];
+        let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
+        for (prefix, expected) in [
+            ("0.0.0.0/0", "/8 or smaller"),
+            ("10.0.0.1/8", "no host bits"),
+            ("2001:db8::/32", "/8 or smaller"),
+            ("ten", "a network such as"),
+        ] {
+            let document = format!(
+                r#"{{"syncToken":"1","prefixes":[{{"ip_prefix":"{prefix}","region":"GLOBAL","service":"X"}}],"ipv6_prefixes":[]}}"#
+            );
+            let error = gatehouse_shared::failure::chain(&read(document.as_bytes(), selection).unwrap_err());
+            assert!(error.contains(prefix) && error.contains(expected), "{prefix}: {error}");
+        }
+    }
+
+    #[test]
+    fn escapes_are_understood() {
+        let services = ["X".to_owned()];
+        let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
+        let document = r#"{"syncToken":"1","prefixes":[{"ip_prefix":"192.0.2.0\/24","region":"GLOBAL","service":"X"}],"ipv6_prefixes":[]}"#;
+        assert_eq!(read(document.as_bytes(), selection).unwrap().services[0].1.len(), 1);
+    }
+
+    #[test]
+    fn a_service_without_ranges_is_told_from_one_that_does_not_exist() {
+        let services = ["CLOUDFRNT".to_owned(), "S3".to_owned(), "CLOUDFRONT".to_owned()];
+        let selection =
+            Selection { services: &services, families: &[Family::Ipv6], range_regions: &[], aggregate: true };
+        let mut published = read(DOCUMENT.as_bytes(), selection).unwrap();
+        let faults = without_ranges(&mut published, DOCUMENT.as_bytes()).unwrap();
+        assert_eq!(published.services.len(), 1);
+        assert_eq!(
+            faults[0].to_string(),
+            "SERVICE names \"CLOUDFRNT\", which AWS does not publish; did you mean CLOUDFRONT? The known services are CLOUDFRONT, S3"
+        );
+        assert_eq!(faults[1], ServiceError::NoRanges { service: "S3".into() });
+    }
+
+    #[test]
+    fn real_documents_are_read() {
+        let Some(folder) = gatehouse_shared::testing::real("ip-ranges") else { return };
+        let services = ["CLOUDFRONT".to_owned(), "CLOUDFRONT_ORIGIN_FACING".to_owned()];
+        let selection =
+            Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: false };
+        let count = |name: &str, selection| {
+            let document = crate::tests::gunzip(&folder.join(name));
+            let published = read(&document, selection).unwrap();
+            published
+                .services
+                .iter()
+                .map(|(_, ranges)| {
+                    let ipv4 = ranges.iter().filter(|range| Family::of(range) == Family::Ipv4).count();
+                    (ipv4, ranges.len() - ipv4)
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(count("2026-08-13-07-47-05.json.gz", selection), [(211, 32), (46, 3)]);
+        assert_eq!(count("2026-08-13-07-47-05.json.gz", Selection { aggregate: true, ..selection })[0].0, 180);
+    }
+
+    fn range_strategy() -> impl Strategy<Value = IpNet> {
+        prop_oneof![
+            (0u32..4096, 20u8..=32).prop_map(|(bits, length)| {
+                IpNet::new(std::net::Ipv4Addr::from(0x0a00_0000 + (bits << 4)).into(), length).unwrap().trunc()
+            }),
+            (0u128..4096, 116u8..=128).prop_map(|(bits, length)| {
+                IpNet::new(std::net::Ipv6Addr::from((0x2001_0db8_u128 << 96) + (bits << 4)).into(), length)
+                    .unwrap()
+                    .trunc()
+            }),
+        ]
+    }
+
+    proptest! {
+        /// Aggregation is `ipnet`'s; what matters here is that not one address is gained or lost.
+        #[test]
+        fn aggregation_keeps_exactly_the_same_addresses(ranges in prop::collection::vec(range_strategy(), 0..40), probes in prop::collection::vec(range_strategy(), 40)) {
+            let joined = IpNet::aggregate(&ranges);
+            let within = |ranges: &[IpNet], address| ranges.iter().any(|range| range.contains(&address));
+            let edges = ranges.iter().flat_map(|range| [range.network(), range.broadcast()]);
+            for address in edges.chain(probes.iter().flat_map(|probe| [probe.network(), probe.broadcast()])) {
+                prop_assert_eq!(within(&ranges, address), within(&joined, address), "{}", address);
+            }
+            for (index, range) in joined.iter().enumerate() {
+                prop_assert!(joined[index + 1..].iter().all(|other| !range.contains(other) && !other.contains(range)));
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let services = ["X".to_owned()];
+            let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
+            prop_assert!(read(&bytes, selection).is_err());
+        }
+    }
+}

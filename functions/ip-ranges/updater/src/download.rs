@@ -1,0 +1,337 @@
+//! Fetching the document, and telling whether it is the one the notice speaks of.
+
+use std::time::Duration;
+
+use md5::{Digest, Md5};
+use reqwest::{Client, Response, redirect};
+use tokio::sync::OnceCell;
+use tracing::warn;
+use url::Url;
+
+use crate::document::{self, DocumentError, Published, Selection, ServiceError};
+use crate::trigger::Notice;
+
+/// The document has 2.6 MB in 2026; anything far larger is not it.
+const LARGEST: usize = 16 * 1024 * 1024;
+/// How long one attempt may take, connection included.
+const TIME_OUT: Duration = Duration::from_secs(15);
+/// How long to wait before each further attempt. An edge may serve the last document for some seconds more.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
+
+/// Fetches one URL, and none but that.
+#[derive(Debug)]
+pub struct Download {
+    url: Url,
+    pauses: Vec<Duration>,
+    client: OnceCell<Client>,
+}
+
+/// Why there is no document to work with. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DownloadError {
+    /// Not to be had.
+    #[error("fetching {url}")]
+    Fetch {
+        /// The URL.
+        url: Url,
+        /// What went wrong.
+        source: reqwest::Error,
+    },
+    /// Another answer than 200.
+    #[error("fetching {url}: it answered {status}, expected 200; redirects are not followed")]
+    Status {
+        /// The URL.
+        url: Url,
+        /// The HTTP status.
+        status: reqwest::StatusCode,
+    },
+    /// Too large to be the document.
+    #[error("fetching {url}: it has more than {LARGEST} bytes")]
+    TooLarge {
+        /// The URL.
+        url: Url,
+    },
+    /// It arrived whole and is not usable.
+    #[error("reading {url}")]
+    Document {
+        /// The URL.
+        url: Url,
+        /// What is wrong with it.
+        source: DocumentError,
+    },
+    /// Older than the notice, or than what this function worked with before, at every attempt.
+    #[error(
+        "the document has syncToken {found}, expected {expected} or later: an edge still serves an old one; Lambda tries again"
+    )]
+    StaleDocument {
+        /// The document's token.
+        found: u64,
+        /// The token of the notice, or of the newest document seen.
+        expected: u64,
+    },
+    /// The token is the notice's and the content is not.
+    #[error("MD5 Mismatch: got {got} expected {expected}")]
+    Md5Mismatch {
+        /// Of what arrived.
+        got: String,
+        /// Of what was announced.
+        expected: String,
+    },
+}
+
+/// A document that may be used.
+#[derive(Debug)]
+pub struct Fetched {
+    /// What was asked for.
+    pub published: Published,
+    /// Services that were asked for and have nothing.
+    pub faults: Vec<ServiceError>,
+    /// Whether it is newer than the notice.
+    pub superseded: bool,
+}
+
+impl Download {
+    /// Will fetch `url`.
+    #[must_use]
+    pub fn new(url: Url) -> Self {
+        Self { url, pauses: PAUSES.to_vec(), client: OnceCell::new() }
+    }
+
+    /// Fetches the document and reads it. With a notice, its MD5 decides whether it is the right one.
+    /// `newest` is the latest `syncToken` this function has worked with; going back is never right.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError`], after a few attempts where another one can help.
+    pub async fn fetch(
+        &self,
+        notice: Option<&Notice>,
+        newest: u64,
+        selection: Selection<'_>,
+    ) -> Result<Fetched, DownloadError> {
+        let mut pauses = self.pauses.iter();
+        loop {
+            let error = match self.attempt(notice, newest, selection).await {
+                Ok(fetched) => return Ok(fetched),
+                Err(error) => error,
+            };
+            match pauses.next() {
+                Some(pause) if error.may_pass() => {
+                    warn!(
+                        error = gatehouse_shared::failure::chain(&error),
+                        pause_ms = pause.as_millis(),
+                        "fetching again"
+                    );
+                    tokio::time::sleep(*pause).await;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        notice: Option<&Notice>,
+        newest: u64,
+        selection: Selection<'_>,
+    ) -> Result<Fetched, DownloadError> {
+        let (bytes, md5) = self.body().await?;
+        let unusable = |source| DownloadError::Document { url: self.url.clone(), source };
+        let mut published = document::read(&bytes, selection).map_err(unusable)?;
+        let superseded = match notice {
+            Some(notice) => superseded(notice, &md5, published.sync_token)?,
+            None => false,
+        };
+        if published.sync_token < newest {
+            return Err(DownloadError::StaleDocument { found: published.sync_token, expected: newest });
+        }
+        let faults = document::without_ranges(&mut published, &bytes).map_err(unusable)?;
+        Ok(Fetched { published, faults, superseded })
+    }
+
+    /// The document's bytes and their MD5, which is taken while they arrive.
+    async fn body(&self) -> Result<(Vec<u8>, String), DownloadError> {
+        let fetch = |source| DownloadError::Fetch { url: self.url.clone(), source };
+        let client = self
+            .client
+            .get_or_try_init(async || Client::builder().redirect(redirect::Policy::none()).timeout(TIME_OUT).build());
+        let response = client.await.map_err(fetch)?.get(self.url.clone()).send().await.map_err(fetch)?;
+        if response.status() != reqwest::StatusCode::OK {
+            return Err(DownloadError::Status { url: self.url.clone(), status: response.status() });
+        }
+        let mut response = response;
+        let mut bytes = Vec::with_capacity(announced(&response));
+        let mut md5 = Md5::new();
+        while let Some(chunk) = response.chunk().await.map_err(fetch)? {
+            if bytes.len() + chunk.len() > LARGEST {
+                return Err(DownloadError::TooLarge { url: self.url.clone() });
+            }
+            md5.update(&chunk);
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok((bytes, hex(&md5.finalize())))
+    }
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// How much room the body needs by its own account; the limit is kept while it is read.
+fn announced(response: &Response) -> usize {
+    response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0).min(LARGEST)
+}
+
+/// Holds the document against the notice: `false` where it is the announced one, `true` where it is newer.
+fn superseded(notice: &Notice, md5: &str, sync_token: u64) -> Result<bool, DownloadError> {
+    if md5.eq_ignore_ascii_case(&notice.md5) {
+        return Ok(false);
+    }
+    match sync_token.cmp(&notice.sync_token()) {
+        std::cmp::Ordering::Greater => Ok(true),
+        std::cmp::Ordering::Less => {
+            Err(DownloadError::StaleDocument { found: sync_token, expected: notice.sync_token() })
+        }
+        std::cmp::Ordering::Equal => {
+            Err(DownloadError::Md5Mismatch { got: md5.to_owned(), expected: notice.md5.clone() })
+        }
+    }
+}
+
+impl DownloadError {
+    /// Whether the next attempt may fare better.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Fetch { .. } | Self::StaleDocument { .. } => true,
+            Self::Status { status, .. } => {
+                status.is_server_error() || *status == reqwest::StatusCode::TOO_MANY_REQUESTS
+            }
+            // A body cut short is a `Fetch`; these arrived as they were meant.
+            Self::Document { .. } | Self::TooLarge { .. } | Self::Md5Mismatch { .. } => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Family;
+    use gatehouse_shared::failure::chain;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    fn document(sync_token: u64) -> String {
+        format!(
+            r#"{{"syncToken":"{sync_token}","prefixes":[{{"ip_prefix":"192.0.2.0/24","region":"GLOBAL","service":"X"}}],"ipv6_prefixes":[]}}"#
+        )
+    }
+
+    fn notice(sync_token: u64, body: &str) -> Notice {
+        Notice { md5: hex(&Md5::digest(body)).to_uppercase(), synctoken: sync_token.to_string(), url: String::new() }
+    }
+
+    fn ok(body: &str) -> String {
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+    }
+
+    /// Serves the replies one after the other, the last one for ever; counts the requests.
+    async fn serve(replies: Vec<String>) -> (Download, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/ip-ranges.json", listener.local_addr().unwrap())).unwrap();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&requests);
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let index = counter.fetch_add(1, Ordering::SeqCst).min(replies.len() - 1);
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                // The client hangs up in the middle of a body that is too large.
+                let _ = stream.write_all(replies[index].as_bytes()).await;
+            }
+        });
+        let download = Download { url, pauses: vec![Duration::from_millis(1); 3], client: OnceCell::new() };
+        (download, requests)
+    }
+
+    async fn fetch(download: &Download, notice: Option<&Notice>, newest: u64) -> Result<Fetched, String> {
+        let services = ["X".to_owned()];
+        let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
+        download.fetch(notice, newest, selection).await.map_err(|error| chain(&error))
+    }
+
+    #[tokio::test]
+    async fn the_announced_document_is_used() {
+        let (download, requests) = serve(vec![ok(&document(7))]).await;
+        let fetched = fetch(&download, Some(&notice(7, &document(7))), 0).await.unwrap();
+        assert_eq!((fetched.published.sync_token, fetched.superseded), (7, false));
+        assert_eq!(requests.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_newer_document_supersedes_the_notice() {
+        let (download, _) = serve(vec![ok(&document(8))]).await;
+        let fetched = fetch(&download, Some(&notice(7, &document(7))), 0).await.unwrap();
+        assert_eq!((fetched.published.sync_token, fetched.superseded), (8, true));
+    }
+
+    #[tokio::test]
+    async fn an_old_document_is_waited_for() {
+        let (download, requests) = serve(vec![ok(&document(6)), ok(&document(6)), ok(&document(7))]).await;
+        assert!(fetch(&download, Some(&notice(7, &document(7))), 0).await.is_ok());
+        assert_eq!(requests.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn a_document_that_stays_old_is_stale() {
+        let (download, requests) = serve(vec![ok(&document(6))]).await;
+        let error = fetch(&download, Some(&notice(7, &document(7))), 0).await.unwrap_err();
+        assert!(error.starts_with("the document has syncToken 6, expected 7 or later"), "{error}");
+        assert_eq!(requests.load(Ordering::SeqCst), 4);
+    }
+
+    #[tokio::test]
+    async fn no_run_goes_back_to_an_older_document() {
+        let (download, _) = serve(vec![ok(&document(6))]).await;
+        let error = fetch(&download, Some(&notice(6, &document(6))), 7).await.unwrap_err();
+        assert!(error.contains("syncToken 6, expected 7"), "{error}");
+        assert!(fetch(&download, None, 7).await.is_err());
+        assert!(fetch(&download, None, 6).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn another_content_with_the_same_token_is_refused_at_once() {
+        let (download, requests) = serve(vec![ok(&document(7))]).await;
+        let notice = Notice { md5: "0".repeat(32), ..notice(7, "") };
+        let error = fetch(&download, Some(&notice), 0).await.unwrap_err();
+        let got = hex(&Md5::digest(document(7)));
+        assert_eq!(error, format!("MD5 Mismatch: got {got} expected {}", "0".repeat(32)));
+        assert_eq!(requests.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn what_may_pass_is_tried_again_and_the_rest_is_not() {
+        let fails = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned();
+        let cut = "HTTP/1.1 200 OK\r\nContent-Length: 999\r\nConnection: close\r\n\r\n{".to_owned();
+        let (download, requests) = serve(vec![fails, cut, ok(&document(7))]).await;
+        assert!(fetch(&download, None, 0).await.is_ok());
+        assert_eq!(requests.load(Ordering::SeqCst), 3);
+
+        let elsewhere =
+            "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        for (reply, expected) in [
+            (elsewhere.to_owned(), "answered 302 Found, expected 200; redirects are not followed"),
+            (ok("<html>"), "not ip-ranges.json as AWS publishes it"),
+            (ok(&" ".repeat(LARGEST + 1)), "more than 16777216 bytes"),
+        ] {
+            let (download, requests) = serve(vec![reply]).await;
+            let error = fetch(&download, None, 0).await.unwrap_err();
+            assert!(error.contains(expected), "{error}");
+            assert_eq!(requests.load(Ordering::SeqCst), 1, "{expected}");
+        }
+    }
+}
