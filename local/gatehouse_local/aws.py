@@ -249,9 +249,7 @@ class LocalAws:
     def _go_wrong(self, fault: Fault, operation: Operation, environ: dict[str, Any]) -> Response | None:
         match fault.kind:
             case "throttle":
-                code, status = (
-                    ("RequestLimitExceeded", 503) if operation.service == "ec2" else ("Throttling", 400)
-                )
+                code, status = ("RequestLimitExceeded", 503) if operation.service == "ec2" else ("Throttling", 400)
                 if operation.protocol in ("json", "smithy-rpc-v2-cbor"):
                     code = "ThrottlingException"
                 return wire.refuse(operation, AwsError(code, "Rate exceeded", status))

@@ -64,32 +64,22 @@ class Ec2:
 
     def default_vpc(self, region: str = "us-east-1") -> str:
         """The id of the Region's default VPC."""
-        vpcs = self._aws.client("ec2", region).describe_vpcs(
-            Filters=[{"Name": "is-default", "Values": ["true"]}]
-        )
+        vpcs = self._aws.client("ec2", region).describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])
         return vpcs["Vpcs"][0]["VpcId"]
 
-    def create_interface(
-        self, groups: list[str], description: str = "web server", region: str = "us-east-1"
-    ) -> str:
+    def create_interface(self, groups: list[str], description: str = "web server", region: str = "us-east-1") -> str:
         """A network interface in the default VPC that carries `groups`; its id."""
         client = self._aws.client("ec2", region)
-        subnets = client.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [self.default_vpc(region)]}])[
-            "Subnets"
-        ]
+        subnets = client.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [self.default_vpc(region)]}])["Subnets"]
         interface = client.create_network_interface(
             SubnetId=subnets[0]["SubnetId"], Groups=groups, Description=description
         )
         return interface["NetworkInterface"]["NetworkInterfaceId"]
 
-    def create_load_balancer(
-        self, name: str, groups: list[str], region: str = "us-east-1"
-    ) -> tuple[str, str]:
+    def create_load_balancer(self, name: str, groups: list[str], region: str = "us-east-1") -> tuple[str, str]:
         """An Application Load Balancer with one interface, as EC2 shows it; their ARN and id."""
         client = self._aws.client("ec2", region)
-        subnets = client.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [self.default_vpc(region)]}])[
-            "Subnets"
-        ]
+        subnets = client.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [self.default_vpc(region)]}])["Subnets"]
         balancer = self._aws.client("elbv2", region).create_load_balancer(
             Name=name, Subnets=[subnet["SubnetId"] for subnet in subnets[:2]], SecurityGroups=groups
         )["LoadBalancers"][0]
@@ -109,9 +99,7 @@ class Ec2:
         found = self._aws.client("ec2", region).describe_network_interfaces(NetworkInterfaceIds=[interface])
         return [group["GroupId"] for group in found["NetworkInterfaces"][0]["Groups"]]
 
-    def gatehouse_groups(
-        self, region: str = "us-east-1", prefix: str = "AUTOUPDATE"
-    ) -> dict[str, dict[str, Any]]:
+    def gatehouse_groups(self, region: str = "us-east-1", prefix: str = "AUTOUPDATE") -> dict[str, dict[str, Any]]:
         """The groups that Gatehouse made, by name, as DescribeSecurityGroups gives them."""
         pages = (
             self._aws.client("ec2", region)
@@ -230,8 +218,7 @@ class Ec2:
 
     def _prefix_list_entries(self, call: "Invocation") -> dict[str, Any]:
         entries = [
-            {"Cidr": cidr, "Description": description}
-            for cidr, description in self._prefix_list(call).entries.items()
+            {"Cidr": cidr, "Description": description} for cidr, description in self._prefix_list(call).entries.items()
         ]
         start = _read_token(call.params.get("NextToken"))
         size = call.params.get("MaxResults", 100)
@@ -244,9 +231,7 @@ class Ec2:
         prefix_list = self._prefix_list(call)
         added, removed = call.params.get("AddEntries", []), call.params.get("RemoveEntries", [])
         if prefix_list.state.endswith("-in-progress"):
-            raise AwsError(
-                "IncorrectState", f"The prefix list {prefix_list.id} is in state {prefix_list.state}"
-            )
+            raise AwsError("IncorrectState", f"The prefix list {prefix_list.id} is in state {prefix_list.state}")
         if "MaxEntries" in call.params:
             if added or removed:
                 raise AwsError(
@@ -272,9 +257,7 @@ class Ec2:
         try:
             return self._prefix_lists[call.region][wanted]
         except KeyError:
-            raise AwsError(
-                "InvalidPrefixListID.NotFound", f"The prefix list ID '{wanted}' does not exist"
-            ) from None
+            raise AwsError("InvalidPrefixListID.NotFound", f"The prefix list ID '{wanted}' does not exist") from None
 
 
 @dataclass
@@ -294,9 +277,7 @@ class PrefixList:
     def change(self, added: list[dict[str, str]], removed: list[dict[str, str]]) -> None:
         """Adds and removes entries: all of them, or none and an AwsError."""
         if max(len(added), len(removed)) > ENTRIES_A_CALL:
-            raise AwsError(
-                "InvalidParameterValue", f"at most {ENTRIES_A_CALL} entries can be changed in a call"
-            )
+            raise AwsError("InvalidParameterValue", f"at most {ENTRIES_A_CALL} entries can be changed in a call")
         entries = dict(self.entries)
         for entry in removed:
             if entries.pop(entry["Cidr"], None) is None:
@@ -318,9 +299,7 @@ class PrefixList:
         if name.startswith("tag:"):
             values = [tag["Value"] for tag in self.tags if tag["Key"] == name.removeprefix("tag:")]
         else:
-            values = [
-                {"owner-id": ACCOUNT_ID, "prefix-list-id": self.id, "prefix-list-name": self.name}[name]
-            ]
+            values = [{"owner-id": ACCOUNT_ID, "prefix-list-id": self.id, "prefix-list-name": self.name}[name]]
         return any(value in condition["Values"] for value in values)
 
     def observed(self) -> dict[str, Any]:

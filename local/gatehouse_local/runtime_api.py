@@ -1,0 +1,329 @@
+"""Runs a function's real binary the way Lambda does: as a client of the Lambda runtime API.
+
+`Emulator` puts AWS's own runtime interface emulator (from the SAM CLI) around a binary. `RuntimeApi` is a
+small runtime API of our own: it notes when the process started and when each answer arrived, and reads its
+peak memory, which the emulator does not. Neither lets the process inherit anything: its environment is
+exactly what the caller gives, plus what Lambda itself sets.
+"""
+
+import contextlib
+import http.client
+import http.server
+import json
+import os
+import platform
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Self
+
+FUNCTION_TIMEOUT = 60  # seconds
+LIFECYCLE = (
+    "START RequestId",
+    "END RequestId",
+    "REPORT RequestId",
+)  # lines of the emulator, not the function's
+
+
+@dataclass
+class Outcome:
+    """How an invocation ended.
+
+    `payload` is what the function answered, or, where `failed`, its error: a dict with `errorType` and
+    `errorMessage`. `log` is what it wrote meanwhile, one entry a line.
+    """
+
+    payload: Any
+    failed: bool
+    seconds: float
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def error_type(self) -> str | None:
+        """The stable name of the error; None where there was none."""
+        return self.payload.get("errorType") if self.failed else None
+
+    @property
+    def error_message(self) -> str:
+        """The error as text, or an empty text."""
+        return self.payload.get("errorMessage", "") if self.failed else ""
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The lines of the log that are JSON objects."""
+        found = []
+        for line in self.log:
+            with contextlib.suppress(json.JSONDecodeError):
+                record = json.loads(line)
+                if isinstance(record, dict):
+                    found.append(record)
+        return found
+
+
+class FunctionDied(Exception):
+    """The process ended, or could not be started, before it answered; the text has the end of its log."""
+
+
+def environment(settings: dict[str, str], region: str = "us-east-1") -> dict[str, str]:
+    """The environment of a function: what Lambda sets, credentials that are none, and `settings`."""
+    return {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_LAMBDA_LOG_FORMAT": "JSON",
+        "AWS_LAMBDA_FUNCTION_NAME": "gatehouse-local",
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": str(FUNCTION_TIMEOUT),
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "NO_PROXY": "127.0.0.1",
+        "PATH": os.defpath,
+        "TZ": ":UTC",
+        **settings,
+    }
+
+
+class _Process:
+    """A process with its log, in a group of its own so that it can be ended whole."""
+
+    def __init__(self, command: list[str], env: dict[str, str]):
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 closed in `end`
+        self._read = 0
+        self.started = time.perf_counter()
+        self.popen = subprocess.Popen(
+            command,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    @property
+    def running(self) -> bool:
+        return self.popen.poll() is None
+
+    def new_log(self) -> list[str]:
+        """The lines since the last look."""
+        size = os.fstat(self._log.fileno()).st_size
+        text = os.pread(self._log.fileno(), size - self._read, self._read).decode(errors="replace")
+        self._read = size
+        return text.splitlines()
+
+    def end(self) -> None:
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.popen.pid, signal.SIGTERM)
+            try:
+                self.popen.wait(timeout=2)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.popen.pid, signal.SIGKILL)
+                self.popen.wait(timeout=5)
+        self._log.close()
+
+
+class Emulator:
+    """A binary behind AWS's runtime interface emulator. Use as a context manager.
+
+    The emulator answers HTTP 200 for a failed invocation too: what failed shows in the body.
+    """
+
+    def __init__(self, binary: Path, env: dict[str, str]):
+        self._invoke_port, runtime_port = _free_port(), _free_port()
+        self._process = _Process(
+            [
+                str(emulator_path()),
+                "--runtime-interface-emulator-address",
+                f"127.0.0.1:{self._invoke_port}",
+                "--runtime-api-address",
+                f"127.0.0.1:{runtime_port}",
+                "--log-level",
+                "error",
+                str(binary.absolute()),
+            ],
+            env,
+        )
+
+    def __enter__(self) -> Self:
+        deadline = time.monotonic() + 10
+        while self._process.running and time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._invoke_port), 1):
+                return self
+            time.sleep(0.01)
+        log = self._process.new_log()
+        self._process.end()
+        raise FunctionDied("the runtime interface emulator did not start: " + "\n".join(log))
+
+    def __exit__(self, *_: object) -> None:
+        self._process.end()
+
+    def invoke(self, event: Any) -> Outcome:
+        """Sends one event and waits for the answer."""
+        started = time.perf_counter()
+        connection = http.client.HTTPConnection("127.0.0.1", self._invoke_port, timeout=FUNCTION_TIMEOUT + 5)
+        with contextlib.closing(connection):
+            connection.request(
+                "POST",
+                "/2015-03-31/functions/function/invocations",
+                _as_bytes(event),
+                {"Content-Type": "application/json"},
+            )
+            body = connection.getresponse().read()
+        seconds = time.perf_counter() - started
+        log = [line for line in self._process.new_log() if not line.startswith(LIFECYCLE)]
+        try:
+            payload = json.loads(body)
+        except json.JSONDecodeError:
+            raise FunctionDied("\n".join([body.decode(errors="replace"), *log[-20:]])) from None
+        failed = isinstance(payload, dict) and "errorType" in payload
+        return Outcome(payload, failed, seconds, log)
+
+
+def emulator_path() -> Path:
+    """The emulator that came with the SAM CLI, for this machine's processor."""
+    processor = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+    path = Path(str(files("samcli"))) / "local" / "rapid" / f"aws-lambda-rie-{processor}"
+    if sys.platform != "linux":
+        raise FunctionDied("the runtime interface emulator runs on Linux only")
+    return path
+
+
+class RuntimeApi:
+    """A binary behind a runtime API of our own. Use as a context manager."""
+
+    def __init__(self, command: list[str], env: dict[str, str]):
+        self._events: queue.Queue[tuple[str, bytes] | None] = queue.Queue()
+        self._answers: queue.Queue[tuple[str, str, bytes, float]] = queue.Queue()
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="runtime-api", daemon=True
+        )
+        self._command = command
+        self._env = {**env, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._server.server_port}"}
+        self._process: _Process | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process:
+            self._process.end()
+        self._events.put(None)  # whoever still waits for an event
+        self._server.shutdown()
+        self._thread.join(timeout=5)
+        self._server.server_close()
+
+    def invoke(self, event: Any, timeout: float = FUNCTION_TIMEOUT) -> Outcome:
+        """Sends one event and waits for the answer; the first one also starts the process.
+
+        `seconds` of the first outcome is the cold start: from the start of the process to its answer.
+        """
+        request_id = str(uuid.uuid4())
+        self._events.put((request_id, _as_bytes(event)))
+        started = time.perf_counter()
+        if self._process is None:
+            self._process = _Process(self._command, self._env)
+            started = self._process.started
+        process, deadline = self._process, time.monotonic() + timeout
+        while True:
+            with contextlib.suppress(queue.Empty):
+                kind, answered, body, when = self._answers.get(timeout=0.05)
+                break
+            if not process.running and self._answers.empty():
+                raise FunctionDied(f"exit code {process.popen.returncode}\n" + "\n".join(process.new_log()[-20:]))
+            if time.monotonic() > deadline:
+                raise FunctionDied(f"no answer within {timeout} s\n" + "\n".join(process.new_log()[-20:]))
+        if kind == "response" and answered != request_id:
+            raise FunctionDied(f"the function answered {answered}, but was asked {request_id}")
+        return Outcome(json.loads(body or b"null"), kind != "response", when - started, process.new_log())
+
+    def peak_memory(self) -> int:
+        """The most memory that the process has had in use so far, in bytes (Linux only)."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.popen.pid}/status").read_text()
+        high_water = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(high_water.split()[1]) * 1024
+
+    def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
+        api = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            # One packet an answer: two would wait for each other and add 40 ms (Nagle and delayed ACK).
+            wbufsize = -1
+            disable_nagle_algorithm = True
+
+            def do_GET(self) -> None:
+                if not self.path.endswith("/runtime/invocation/next"):
+                    return self._send(404, b"")
+                waiting = api._events.get()
+                if waiting is None:
+                    self.close_connection = True
+                    return None
+                request_id, event = waiting
+                headers = {
+                    "Lambda-Runtime-Aws-Request-Id": request_id,
+                    "Lambda-Runtime-Deadline-Ms": str(int((time.time() + FUNCTION_TIMEOUT) * 1000)),
+                    "Lambda-Runtime-Invoked-Function-Arn": (
+                        "arn:aws:lambda:us-east-1:123456789012:function:gatehouse-local"
+                    ),
+                }
+                return self._send(200, event, headers)
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                when = time.perf_counter()
+                parts = self.path.strip("/").split("/")
+                if parts[-2:] == ["init", "error"]:
+                    api._answers.put(("init-error", "", body, when))
+                else:
+                    api._answers.put((parts[-1], parts[-2], body, when))
+                self._send(202, b"{}")
+
+            def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+                self.send_response_only(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                for name, value in (headers or {}).items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+                self.wfile.flush()
+
+        return Handler
+
+
+def invoke_once(binary: Path, env: dict[str, str], event: Any) -> Outcome:
+    """Starts a binary, lets it answer one event, ends it."""
+    with RuntimeApi([str(binary)], env) as function:
+        return function.invoke(event)
+
+
+@contextlib.contextmanager
+def either(binary: Path, env: dict[str, str], emulated: bool) -> Iterator[Emulator | RuntimeApi]:
+    """The binary behind AWS's emulator or behind our own runtime API."""
+    with Emulator(binary, env) if emulated else RuntimeApi([str(binary)], env) as function:
+        yield function
+
+
+def _as_bytes(event: Any) -> bytes:
+    return event if isinstance(event, bytes) else json.dumps(event).encode()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,87 @@
+"""The statements that give a function its rights."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from .template import references
+
+# What Lambda itself needs on the function's behalf; no line of the function's code calls it.
+OF_THE_PLATFORM = {
+    "logs:CreateLogStream": "Lambda writes the log",
+    "logs:PutLogEvents": "Lambda writes the log",
+    "sqs:SendMessage": "Lambda sends a failed event to its destination",
+    "sqs:ReceiveMessage": "Lambda polls the event source",
+    "sqs:DeleteMessage": "Lambda polls the event source",
+    "sqs:GetQueueAttributes": "Lambda polls the event source",
+    "xray:PutTelemetryRecords": "Lambda writes the trace",
+    "xray:PutTraceSegments": "Lambda writes the trace",
+}
+
+# What AWS asks for beside the action that the code calls.
+IMPLIED = {
+    "ec2:CreateTags": {"ec2:CreateSecurityGroup", "ec2:CreateManagedPrefixList"},  # made with tags
+    "kms:Decrypt": {"sns:Publish"},  # to a topic that a key of one's own encrypts
+    "kms:GenerateDataKey": {"sns:Publish"},
+}
+
+
+def as_list(value: Any) -> list[Any]:
+    """IAM lets a list of one be written without its brackets."""
+    return value if isinstance(value, list) else [value]
+
+
+def statements(value: Any) -> Iterator[dict[str, Any]]:
+    """Every IAM statement in `value`, in every branch of every Fn::If."""
+    if isinstance(value, list):
+        for item in value:
+            yield from statements(item)
+    elif isinstance(value, dict):
+        if "Effect" in value and ("Action" in value or "NotAction" in value):
+            yield value
+        else:
+            for item in value.values():
+                yield from statements(item)
+
+
+def rights(resources: dict[str, Any], function: str) -> list[dict[str, Any]]:
+    """The statements of the role of `function`, and of the policies that name the role."""
+    roles = references(resources[function]["Properties"]["Role"]) | _attribute_owners(
+        resources[function]["Properties"]["Role"]
+    )
+    [role] = roles & resources.keys()
+    properties = resources[role]["Properties"]
+    if properties.get("ManagedPolicyArns"):
+        raise ValueError(f"{role} takes managed policies, whose actions nobody here has chosen")
+    found = list(statements(properties.get("Policies", [])))
+    for resource in resources.values():
+        if resource["Type"] == "AWS::IAM::Policy" and role in references(resource["Properties"]["Roles"]):
+            found += statements(resource["Properties"]["PolicyDocument"])
+    if not found:
+        raise ValueError(f"{role} has no statement: either it has no rights or this check looks past them")
+    return found
+
+
+def _attribute_owners(value: Any) -> set[str]:
+    path = value.get("Fn::GetAtt") if isinstance(value, dict) else None
+    return {path.split(".")[0] if isinstance(path, str) else path[0]} if path else set()
+
+
+def actions(granted: list[dict[str, Any]]) -> set[str]:
+    """What the statements allow."""
+    if any("NotAction" in statement for statement in granted):
+        raise ValueError("NotAction allows more than anybody can list")
+    return {
+        action for statement in granted if statement["Effect"] == "Allow" for action in as_list(statement["Action"])
+    }
+
+
+def differences(allowed: set[str], called: set[str]) -> list[str]:
+    """Where what a role allows and what the code calls are not the same; empty where they are."""
+    if not called:
+        raise ValueError("no call was found: either the function calls nothing or this check looks past it")
+    implied = {action for action, by in IMPLIED.items() if by & called}
+    too_much = allowed - called - implied - OF_THE_PLATFORM.keys()
+    return sorted(
+        [f"allowed and never called: {action}" for action in too_much]
+        + [f"called and not allowed: {action}" for action in called - allowed]
+    )

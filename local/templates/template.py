@@ -1,0 +1,157 @@
+"""A template as CloudFormation sees it: with given parameters, in a given Region."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from cfnlint.decode import cfn_yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+ACCOUNT = "111122223333"
+
+# What `!Ref AWS::NoValue` leaves behind: the key or item disappears.
+_NOTHING = object()
+
+
+def load(path: str | Path) -> dict[str, Any]:
+    """The template at `path` (relative to the repository), short forms such as `!Ref` written out."""
+    return cfn_yaml.load(str(ROOT / path))
+
+
+class Deployed:
+    """A template with its parameters, conditions and functions resolved.
+
+    What only AWS could know stays readable: `!GetAtt Queue.Arn` becomes `<Queue.Arn>`, a reference to a
+    resource `<Queue>`.
+    """
+
+    def __init__(
+        self, document: dict[str, Any], region: str = "eu-west-1", partition: str = "aws", **parameters: str
+    ) -> None:
+        declared = document.get("Parameters", {})
+        if unknown := parameters.keys() - declared.keys():
+            raise KeyError(f"no such parameter: {sorted(unknown)}")
+        for name, value in parameters.items():
+            refuse(declared[name], name, value)
+        self._values = {
+            "AWS::AccountId": ACCOUNT,
+            "AWS::NoValue": _NOTHING,
+            "AWS::Partition": partition,
+            "AWS::Region": region,
+            "AWS::StackId": f"arn:{partition}:cloudformation:{region}:{ACCOUNT}:stack/test/0f1e2d3c",
+            "AWS::StackName": "test",
+            "AWS::URLSuffix": "amazonaws.com",
+            **{name: str(spec["Default"]) for name, spec in declared.items() if "Default" in spec},
+            **parameters,
+        }
+        self._conditions = document.get("Conditions", {})
+        self.resources: dict[str, Any] = {
+            name: self.resolve(resource) for name, resource in document["Resources"].items() if self._exists(resource)
+        }
+        self.outputs: dict[str, Any] = {
+            name: self.resolve(output) for name, output in document.get("Outputs", {}).items() if self._exists(output)
+        }
+
+    def properties(self, name: str) -> dict[str, Any]:
+        """The properties of a resource."""
+        return self.resources[name]["Properties"]
+
+    def of_type(self, kind: str) -> dict[str, Any]:
+        """The resources of a type, by logical name."""
+        return {name: it for name, it in self.resources.items() if it["Type"] == kind}
+
+    def _exists(self, part: dict[str, Any]) -> bool:
+        return "Condition" not in part or self.condition(part["Condition"])
+
+    def condition(self, name: str) -> bool:
+        """Whether the condition of that name holds."""
+        return bool(self.resolve(self._conditions[name]))
+
+    def resolve(self, value: Any) -> Any:
+        """`value` with every function replaced by what it yields."""
+        if isinstance(value, list):
+            return [it for it in map(self.resolve, value) if it is not _NOTHING]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1:
+            [(function, argument)] = value.items()
+            if function == "Condition" and isinstance(argument, str):
+                return self.condition(argument)
+            if function == "Ref" or function.startswith("Fn::"):
+                return self._call(function, argument)
+        resolved = {key: self.resolve(it) for key, it in value.items()}
+        return {key: it for key, it in resolved.items() if it is not _NOTHING}
+
+    def _call(self, function: str, argument: Any) -> Any:
+        match function, argument:
+            case "Ref", name:
+                return self._values.get(name, f"<{name}>")
+            case "Fn::GetAtt", [name, attribute]:
+                return f"<{name}.{attribute}>"
+            case "Fn::GetAtt", str(path):
+                return f"<{path}>"
+            case "Fn::If", [condition, then, otherwise]:
+                return self.resolve(then if self.condition(condition) else otherwise)
+            case "Fn::Sub", str(text):
+                return self._substitute(text, {})
+            case "Fn::Sub", [text, names]:
+                return self._substitute(text, self.resolve(names))
+            case "Fn::Join", [delimiter, items]:
+                return str(delimiter).join(self.resolve(items))
+            case "Fn::Split", [delimiter, text]:
+                return self.resolve(text).split(delimiter)
+            case "Fn::Select", [index, items]:
+                return self.resolve(items)[int(index)]
+            case "Fn::Equals", [left, right]:
+                return self.resolve(left) == self.resolve(right)
+            case "Fn::Not", [condition]:
+                return not self.resolve(condition)
+            case "Fn::And", conditions:
+                return all(map(self.resolve, conditions))
+            case "Fn::Or", conditions:
+                return any(map(self.resolve, conditions))
+            case _:
+                raise NotImplementedError(f"{function} of {argument!r}")
+
+    def _substitute(self, text: str, names: dict[str, str]) -> str:
+        def value(found: re.Match[str]) -> str:
+            name = found[1]
+            return str(names.get(name, self._values.get(name, f"<{name}>")))
+
+        return re.sub(r"\$\{([^!}]+)\}", value, text)
+
+
+def refuse(spec: dict[str, Any], name: str, value: str) -> None:
+    """Raises ValueError where CloudFormation would not take the value of a parameter."""
+    text = str(value)
+    if "AllowedValues" in spec and text not in map(str, spec["AllowedValues"]):
+        raise ValueError(f"{name} is {text!r}: expected one of {spec['AllowedValues']}")
+    if "AllowedPattern" in spec and not re.search(spec["AllowedPattern"], text):
+        raise ValueError(f"{name} is {text!r}: expected {spec['AllowedPattern']}")
+    if "MaxLength" in spec and len(text) > int(spec["MaxLength"]):
+        raise ValueError(f"{name} is {text!r}: expected at most {spec['MaxLength']} characters")
+    if spec["Type"] == "Number":
+        number = float(text)
+        least, most = float(spec.get("MinValue", number)), float(spec.get("MaxValue", number))
+        if not least <= number <= most:
+            raise ValueError(f"{name} is {text!r}: expected {least:g} to {most:g}")
+
+
+def references(value: Any) -> set[str]:
+    """The names that `value` refers to, in every branch of every Fn::If."""
+    if isinstance(value, list):
+        return set().union(*map(references, value))
+    if not isinstance(value, dict):
+        return set()
+    found: set[str] = set()
+    for key, argument in value.items():
+        if key == "Ref":
+            found.add(argument)
+        elif key == "Fn::Sub":
+            text, names = (argument, {}) if isinstance(argument, str) else argument
+            found |= set(re.findall(r"\$\{([^!}]+)\}", text)) - names.keys()
+            found |= references(names)
+        else:
+            found |= references(argument)
+    return found
