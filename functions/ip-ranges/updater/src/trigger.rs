@@ -55,11 +55,9 @@ impl Trigger {
     /// [`TriggerError`], which names what was found and what was expected.
     pub fn parse(event: &Value) -> Result<Self, TriggerError> {
         if event.get("Records").is_some() {
-            let mut envelopes = sns::envelopes_of_lambda_event(event).map_err(TriggerError::Records)?;
-            return match envelopes.pop() {
-                Some(envelope) if envelopes.is_empty() => Ok(Self::Notice(Box::new(envelope))),
-                last => Err(TriggerError::Count(envelopes.len() + usize::from(last.is_some()))),
-            };
+            let envelopes = sns::envelopes_of_lambda_event(event).map_err(TriggerError::Records)?;
+            let [envelope] = <[Envelope; 1]>::try_from(envelopes).map_err(|all| TriggerError::Count(all.len()))?;
+            return Ok(Self::Notice(Box::new(envelope)));
         }
         match event.get("detail-type") {
             Some(Value::String(text)) if text == "Scheduled Event" => Ok(Self::Schedule),
@@ -167,7 +165,7 @@ mod tests {
     #[test]
     fn other_events_are_refused_with_what_was_expected() {
         let cases = [
-            (json!({"Records": []}), "has 0 Records, expected 1"),
+            (json!({"Records": []}), "Records is empty"),
             (json!({"Records": [{"eventSource": "aws:s3"}]}), "not a delivery of SNS"),
             (json!({"detail-type": "EC2 Instance State-change Notification"}), "expected \\\"Scheduled Event\\\""),
             (json!({"dryrun": true}), "unknown field `dryrun`"),
