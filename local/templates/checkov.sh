@@ -19,4 +19,3 @@ for template in "$@"; do
 done
 
 "$checkov" --framework cloudformation --compact --quiet --skip-download "${arguments[@]}"
-echo "checkov: $# templates, no finding"

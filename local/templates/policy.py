@@ -45,10 +45,7 @@ def statements(value: Any) -> Iterator[dict[str, Any]]:
 
 def rights(resources: dict[str, Any], function: str) -> list[dict[str, Any]]:
     """The statements of the role of `function`, and of the policies that name the role."""
-    roles = references(resources[function]["Properties"]["Role"]) | _attribute_owners(
-        resources[function]["Properties"]["Role"]
-    )
-    [role] = roles & resources.keys()
+    role, _ = resources[function]["Properties"]["Role"]["Fn::GetAtt"]
     properties = resources[role]["Properties"]
     if properties.get("ManagedPolicyArns"):
         raise ValueError(f"{role} takes managed policies, whose actions nobody here has chosen")
@@ -59,11 +56,6 @@ def rights(resources: dict[str, Any], function: str) -> list[dict[str, Any]]:
     if not found:
         raise ValueError(f"{role} has no statement: either it has no rights or this check looks past them")
     return found
-
-
-def _attribute_owners(value: Any) -> set[str]:
-    path = value.get("Fn::GetAtt") if isinstance(value, dict) else None
-    return {path.split(".")[0] if isinstance(path, str) else path[0]} if path else set()
 
 
 def actions(granted: list[dict[str, Any]]) -> set[str]:

@@ -34,6 +34,7 @@ class Crate:
             raise ValueError(f"{folder} has no fn main: its sources were not found")
 
     @classmethod
+    @cache
     def at(cls, folder: str) -> "Crate":
         """The crate in `folder`, relative to the repository."""
         manifest = tomllib.loads((ROOT / folder / "Cargo.toml").read_text())

@@ -1,6 +1,7 @@
 """A template as CloudFormation sees it: with given parameters, in a given Region."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,18 @@ ACCOUNT = "111122223333"
 _NOTHING = object()
 
 
-def load(path: str | Path) -> dict[str, Any]:
-    """The template at `path` (relative to the repository), short forms such as `!Ref` written out."""
+@cache
+def load(path: str) -> dict[str, Any]:
+    """The template at `path` (relative to the repository), short forms such as `!Ref` written out.
+
+    It is read once: copy it before changing it.
+    """
     return cfn_yaml.load(str(ROOT / path))
+
+
+def parse(text: str) -> dict[str, Any]:
+    """YAML within a template, such as a buildspec."""
+    return cfn_yaml.loads(text)
 
 
 class Deployed:

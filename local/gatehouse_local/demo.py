@@ -1,0 +1,280 @@
+"""`make demo`: watch security groups follow AWS's published ranges, on this machine alone.
+
+The real binary is invoked through the Lambda runtime API with the events of `events/`. EC2 is the local AWS, the
+document and the signing certificate come over HTTPS from `web`.
+"""
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from gatehouse_local import events, ranges, runtime_api, sns
+from gatehouse_local.aws import LocalAws, operations
+from gatehouse_local.ranges import Document
+from gatehouse_local.runtime_api import FunctionDied, Outcome
+from gatehouse_local.web import Page, Web
+
+LOG = sns.ROOT / "local" / ".work" / "demo.log"
+MOST_GROUPS_ON_INTERFACE = 16  # EC2 raises the quota of 5 up to this
+SHOWN_CHANGES = 8
+
+# Group name: its CIDRs.
+Groups = dict[str, set[str]]
+
+
+class DemoFailed(Exception):
+    """A step did not end as it should; the text says what a person needs to know."""
+
+
+@dataclass
+class Stage:
+    """What the demo plays on."""
+
+    out: Console
+    aws: LocalAws
+    web: Web
+    invoke: Callable[[Any], Outcome]
+    interfaces: dict[str, str]  # what it serves, such as `CLOUDFRONT port 443`: interface id
+    runs: list[tuple[str, float, int]]  # title, seconds, calls
+
+    def groups(self) -> Groups:
+        """What the groups hold now."""
+        return {
+            name: {
+                entry.get("CidrIp") or entry["CidrIpv6"]
+                for permission in group["IpPermissions"]
+                for entry in permission["IpRanges"] + permission["Ipv6Ranges"]
+            }
+            for name, group in self.aws.ec2.gatehouse_groups().items()
+        }
+
+    def run(self, title: str, story: str, event: str) -> Outcome:
+        """Invokes the function with a sample event, and shows what changed, which calls it took, how long."""
+        self.out.rule(f"[bold]{title}", align="left")
+        self.out.print(story)
+        before = self.groups()
+        with self.aws.recording() as calls:
+            outcome = self.invoke(events.load(event))
+        _keep_log(title, outcome)
+        after = self.groups()
+        self.runs.append((title, outcome.seconds, len(calls)))
+
+        self.out.print()
+        if outcome.failed:
+            self.out.print(f"[red]{outcome.error_type}[/]: {outcome.error_message}", soft_wrap=True)
+        elif before == after:
+            self.out.print(f"No group changed: {len(after)} groups hold {_count(set().union(*after.values()))}.")
+        else:
+            self.out.print(_table(before, after))
+            self._changes(before, after)
+        counted = ", ".join(f"{name} {count}" for name, count in operations(calls).items()) or "none"
+        self.out.print(f"AWS calls: {counted}. Took {outcome.seconds * 1000:,.0f} ms.")
+        self.out.print()
+        return outcome
+
+    def _changes(self, before: Groups, after: Groups) -> None:
+        """Single ranges, where they are few enough to read."""
+        old, new = set().union(*before.values()), set().union(*after.values())
+        for sign, colour, changed in (("+", "green", new - old), ("-", "red", old - new)):
+            if old and changed:
+                shown = sorted(changed)[:SHOWN_CHANGES]
+                more = f" and {len(changed) - len(shown)} more" if len(changed) > len(shown) else ""
+                self.out.print(f"[{colour}]{sign} {', '.join(shown)}{more}", soft_wrap=True)
+
+
+def play(out: Console, binary: Path, service: str, ports: str) -> None:
+    """The whole demo. Raises DemoFailed, or FunctionDied, where it cannot go on."""
+    settings = {"SERVICE": service, "PORTS": ports}
+    needed = _groups_needed(service)
+    attachable = needed < MOST_GROUPS_ON_INTERFACE
+    if attachable and needed >= 5:
+        settings["MAX_GROUPS_PER_INTERFACE"] = str(MOST_GROUPS_ON_INTERFACE)
+
+    out.print("Starting the local AWS ...")
+    with LocalAws() as aws, Web() as web:
+        if "MAX_GROUPS_PER_INTERFACE" in settings:
+            aws.ec2.groups_per_interface = MOST_GROUPS_ON_INTERFACE
+        aws.ec2.default_vpc()
+        web.serve(sns.CERTIFICATE_URL, Page(sns.certificate(), content_type="application/x-pem-file"))
+        env = runtime_api.environment(
+            settings | events.SAMPLE_AGE | web.environment | {"AWS_ENDPOINT_URL": aws.url, "SNS_VERIFY": "enforce"}
+        )
+        with runtime_api.either(binary, env, emulated=sys.platform == "linux") as function:
+            stage = Stage(out, aws, web, function.invoke, {}, [])
+            out.print(f"EC2 answers at {aws.url}, {ranges.URL} is served from here.\n")
+            _steps(stage, service, ports, attachable)
+            _summary(stage)
+
+
+def _steps(stage: Stage, service: str, ports: str, attachable: bool) -> None:
+    first, second = ranges.first(), ranges.second()
+    stage.web.serve(ranges.URL, first.body)
+    outcome = stage.run(
+        "1. AWS publishes its ranges and announces them",
+        f"{_described(first)} The notice is signed; the function verifies it.\n"
+        f"Settings: SERVICE={service} PORTS={ports}. The VPC has no group of Gatehouse yet.",
+        "ip-ranges/sns-notice-signed.json",
+    )
+    if outcome.failed:
+        raise DemoFailed("The function refused the first run: the line above says why and what to do.")
+    if not stage.groups():
+        raise DemoFailed("The first run made no group.")
+
+    if attachable:
+        _attach(stage)
+    else:
+        stage.out.print("These are more groups than an interface can carry, so none is attached to a server.\n")
+
+    stage.web.serve(ranges.URL, second.body)
+    outcome = stage.run(
+        "2. A day later: another edition",
+        f"{_described(second)} Only the difference is written; new ranges are let in before stale ones go.",
+        "ip-ranges/sns-notice-signed-second.json",
+    )
+    if outcome.failed:
+        raise DemoFailed("The function did not take the second edition: the line above says why.")
+    for name, interface in stage.interfaces.items():
+        carried = stage.aws.ec2.groups_of(interface)
+        stage.out.print(f"Interface {interface} ({name}) carries {len(carried)} groups now.\n")
+
+    stage.run(
+        "3. The daily schedule: nothing to do",
+        "It looks for drift and missed notices. A run that changes nothing reads the groups and writes nothing.",
+        "ip-ranges/schedule.json",
+    )
+
+    stage.out.rule("[bold]4. Somebody forges a notice", align="left")
+    forged = events.load("ip-ranges/sns-notice-signed-second.json")
+    message = forged["Records"][0]["Sns"]
+    message["Message"] = message["Message"].replace(second.md5, "0" * 32)
+    with stage.aws.recording() as calls:
+        outcome = stage.invoke(forged)
+    _keep_log("forged", outcome)
+    if not outcome.failed:
+        raise DemoFailed("A forged notice was accepted.")
+    stage.out.print("The MD5 in a signed notice is changed by hand. The function answers:\n")
+    stage.out.print(f"[red]{outcome.error_type}[/]: {outcome.error_message}", soft_wrap=True)
+    stage.out.print(f"AWS calls that changed anything: {sum(call.writes for call in calls)}.\n")
+
+
+def _attach(stage: Stage) -> None:
+    """Plays the person who gives the new groups to their servers: one for each service and port."""
+    for group in stage.aws.ec2.gatehouse_groups().values():
+        tags = {tag["Key"]: tag["Value"] for tag in group["Tags"]}
+        served = f"{tags['gatehouse:service']} port {tags['gatehouse:port']}"
+        if served in stage.interfaces:
+            interface = stage.interfaces[served]
+            carried = stage.aws.ec2.groups_of(interface)
+            stage.aws.client("ec2").modify_network_interface_attribute(
+                NetworkInterfaceId=interface, Groups=[*carried, group["GroupId"]]
+            )
+        else:
+            stage.interfaces[served] = stage.aws.ec2.create_interface([group["GroupId"]])
+    for served, interface in stage.interfaces.items():
+        carried = stage.aws.ec2.groups_of(interface)
+        stage.out.print(f"You attach the groups to a server: interface {interface} ({served}) carries {len(carried)}.")
+    stage.out.print()
+
+
+def _table(before: Groups, after: Groups) -> Table:
+    table = Table("Security group", "Before", "After", "Added", "Removed", title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name, set())
+        added, removed = len(new - (old or set())), len((old or set()) - new)
+        table.add_row(
+            name,
+            "[dim]none[/]" if old is None else _count(old),
+            _count(new),
+            f"[green]+{added}" if added else "",
+            f"[red]-{removed}" if removed else "",
+        )
+    return table
+
+
+def _summary(stage: Stage) -> None:
+    stage.out.rule("[bold]Summary", align="left")
+    table = Table("Run", "Time", "AWS calls")
+    for title, seconds, calls in stage.runs:
+        table.add_row(title, f"{seconds * 1000:,.0f} ms", str(calls))
+    stage.out.print(table)
+    groups = stage.groups()
+    stage.out.print(
+        f"{len(groups)} security groups hold {_count(set().union(*groups.values()))} ranges. "
+        "Everything was on this machine and is stopped now."
+    )
+    stage.out.print(f"The function's log lines are in {LOG.relative_to(sns.ROOT)}. make demo-clean removes all of it.")
+
+
+def _described(document: Document) -> str:
+    families = {version: sum(entry.version == version for entry in document.ranges) for version in (4, 6)}
+    return (
+        f"ip-ranges.json of {document.create_date}: {families[4]:,} IPv4 and {families[6]:,} IPv6 prefixes, "
+        f"{len(document.body) / 1e6:.1f} MB."
+    )
+
+
+def _count(cidrs: set[str]) -> str:
+    ipv6 = sum(":" in cidr for cidr in cidrs)
+    return f"{len(cidrs) - ipv6} IPv4, {ipv6} IPv6"
+
+
+def _groups_needed(services: str) -> int:
+    """The most groups that one service needs for one port, in either edition, and one that is being filled."""
+    most = 0
+    for document in (ranges.first(), ranges.second()):
+        for service in services.split(","):
+            rules = document.rules(service.strip())
+            ipv6 = sum(":" in rule for rule in rules)
+            most = max(most, -(-max(ipv6, len(rules) - ipv6) // 60))
+    return most
+
+
+def _keep_log(title: str, outcome: Outcome) -> None:
+    with LOG.open("a") as log:
+        log.writelines([f"# {title}\n", *(f"{line}\n" for line in outcome.log)])
+
+
+def _terminated(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Runs the demo; 0 where every step went as told."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--binary", type=Path, required=True, help="the built ip-ranges-updater")
+    parser.add_argument("--service", default="CLOUDFRONT", help="services of ip-ranges.json, comma-separated")
+    parser.add_argument("--ports", default="443", help="ports, comma-separated")
+    arguments = parser.parse_args()
+
+    signal.signal(signal.SIGTERM, _terminated)
+    out = Console(highlight=False)
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    LOG.unlink(missing_ok=True)
+    started = time.monotonic()
+    try:
+        play(out, arguments.binary, arguments.service, arguments.ports)
+    except DemoFailed as failure:
+        out.print(f"[bold red]{failure}[/] Everything is stopped.")
+        return 1
+    except FunctionDied as death:
+        out.print(f"[bold red]The function ended without an answer.[/] Everything is stopped. Its last lines:\n{death}")
+        return 1
+    except KeyboardInterrupt:
+        out.print("\nInterrupted. Everything is stopped.")
+        return 130
+    out.print(f"Demo done in {time.monotonic() - started:.0f} s.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,391 @@
+"""The pipelines capability and its example: how a failure reaches the retry, what people hear, what is deployed."""
+
+import json
+import os
+import subprocess
+import threading
+from fnmatch import fnmatchcase
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from templates import EXAMPLE, PIPELINES
+from templates import EXAMPLE_APP as APP
+from templates.policy import as_list, statements
+from templates.template import ACCOUNT, ROOT, Deployed, load, parse
+
+REAL = ROOT.parent / "shared" / "real" / "codepipeline"
+
+
+def real(name: str) -> dict:
+    path = REAL / name
+    if not path.exists():
+        if os.environ.get("GATEHOUSE_REQUIRE_REAL") == "1":
+            pytest.fail(f"{path} is missing")
+        pytest.skip(f"{path} is not on this machine")
+    return json.loads(path.read_text())
+
+
+def matches(pattern: dict, event: dict) -> bool:
+    """Whether an event passes a pattern of exact values, as EventBridge and SNS read it."""
+    return all(
+        matches(wanted, event.get(key, {})) if isinstance(wanted, dict) else event.get(key) in wanted
+        for key, wanted in pattern.items()
+    )
+
+
+# From a failure to its retry ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("trigger", "principal", "source"),
+    [
+        ("events", "events.amazonaws.com", "<StageFailedRule.Arn>"),
+        ("notifications", "sns.amazonaws.com", "<NotificationTopic>"),
+    ],
+)
+def test_one_source_feeds_the_retry_queue_and_only_it_is_admitted(trigger, principal, source):
+    deployed = Deployed(load(PIPELINES), RetryTrigger=trigger)
+    sources = {"StageFailedRule", "RetryQueueSubscription"} & deployed.resources.keys()
+    assert sources == {"StageFailedRule" if trigger == "events" else "RetryQueueSubscription"}
+    [admitted, tls] = deployed.properties("RetryQueuePolicy")["PolicyDocument"]["Statement"]
+    assert admitted["Principal"] == {"Service": principal}
+    assert admitted["Condition"] == {"ArnEquals": {"aws:SourceArn": source}}
+    assert tls["Effect"] == "Deny"
+
+
+def test_the_topic_hands_the_queue_failed_stages_and_nothing_else():
+    subscription = Deployed(load(PIPELINES), RetryTrigger="notifications").properties("RetryQueueSubscription")
+    assert subscription["RawMessageDelivery"] is False
+    assert subscription["FilterPolicyScope"] == "MessageBody"
+    wanted = subscription["FilterPolicy"]
+    assert matches(wanted, real("body-codestar-stage-failed-4-actions.json"))
+    for other in (
+        "body-codestar-pipeline-failed-4-actions.json",
+        "body-codestar-action-failed-codedeploy.json",
+        "approvals-json-01-approval.json",
+    ):
+        assert not matches(wanted, real(other)), other
+    succeeded = real("body-codestar-stage-failed-4-actions.json")
+    succeeded["detail"]["state"] = "SUCCEEDED"
+    assert not matches(wanted, succeeded)
+
+
+def test_eventbridge_hands_the_queue_failed_stages_of_the_pipelines_given():
+    def event(**changed: str) -> dict:
+        detail = {"pipeline": "web", "execution-id": "1", "stage": "Production", "state": "FAILED", "version": 3.0}
+        return {
+            "source": "aws.codepipeline",
+            "detail-type": "CodePipeline Stage Execution State Change",
+            "detail": detail | changed,
+        }
+
+    of_any = Deployed(load(PIPELINES)).properties("StageFailedRule")
+    of_two = Deployed(load(PIPELINES), Pipelines="web,api").properties("StageFailedRule")
+    for rule in (of_any, of_two):
+        assert [it["Arn"] for it in rule["Targets"]] == ["<RetryQueue.Arn>"]
+        assert matches(rule["EventPattern"], event())
+        assert not matches(rule["EventPattern"], event(state="SUCCEEDED"))
+        action = event() | {"detail-type": "CodePipeline Action Execution State Change"}
+        assert not matches(rule["EventPattern"], action)
+    assert matches(of_any["EventPattern"], event(pipeline="other"))
+    assert not matches(of_two["EventPattern"], event(pipeline="other"))
+
+
+def test_a_failure_waits_and_is_handed_in_again_until_it_is_a_dead_letter():
+    deployed = Deployed(load(PIPELINES), RetryDelaySeconds="300")
+    queue, function = deployed.properties("RetryQueue"), deployed.properties("PipelineRetryFunction")
+    assert queue["DelaySeconds"] == "300"
+    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == "<RetryDeadLetterQueue.Arn>"
+    # The longest a message can be under way: its delay, and every attempt. Then it must still be there to be moved.
+    longest = 900 + queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"]
+    assert longest < queue["MessageRetentionPeriod"]
+    [event] = function["Events"].values()
+    assert event["Type"] == "SQS"
+    assert event["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    dead_letters = deployed.properties("RetryDeadLettersAlarm")["Dimensions"]
+    assert dead_letters == [{"Name": "QueueName", "Value": "<RetryDeadLetterQueue.QueueName>"}]
+
+
+def closed(**changed: str) -> dict:
+    detail = {"statusCode": "closed", "eventTypeCategory": "issue", "service": "EC2"} | changed
+    return {"source": "aws.health", "detail-type": "AWS Health Event", "detail": detail}
+
+
+def test_a_closed_issue_goes_to_the_retry_and_to_people():
+    assert "HealthClosedRule" not in Deployed(load(PIPELINES)).resources
+    rule = Deployed(load(PIPELINES), Pipelines="web").properties("HealthClosedRule")
+    assert [it["Arn"] for it in rule["Targets"]] == ["<PipelineRetryFunction.Arn>", "<NotificationTopic>"]
+    assert matches(rule["EventPattern"], closed())
+    assert not matches(rule["EventPattern"], closed(statusCode="open"))
+    assert not matches(rule["EventPattern"], closed(eventTypeCategory="scheduledChange"))
+
+    narrow = Deployed(load(PIPELINES), Pipelines="web", Services="LAMBDA,S3", Categories="issue,scheduledChange")
+    pattern = narrow.properties("HealthClosedRule")["EventPattern"]
+    assert matches(pattern, closed(service="S3", eventTypeCategory="scheduledChange"))
+    assert matches(pattern, closed(service="MULTIPLE_SERVICES"))
+    assert not matches(pattern, closed(service="EC2"))
+
+
+@pytest.mark.parametrize(
+    ("partition", "pipelines", "allowed", "refused"),
+    [
+        ("aws", "web,api", ["web", "api"], ["other", "webs"]),
+        ("aws", "", ["web", "other"], []),
+        ("aws-us-gov", "web", ["web", "other"], []),
+    ],
+)
+def test_the_retry_may_touch_the_pipelines_given(partition, pipelines, allowed, refused):
+    deployed = Deployed(load(PIPELINES), partition=partition, Pipelines=pipelines)
+    policies = deployed.properties("RetryRole")["Policies"]
+    granted = {it["Sid"]: as_list(it["Resource"]) for it in statements(policies)}
+
+    def admitted(sid: str, name: str) -> bool:
+        arn = f"arn:{partition}:codepipeline:eu-west-1:{ACCOUNT}:{name}"
+        return any(fnmatchcase(arn, pattern) for pattern in granted[sid])
+
+    for name in allowed:
+        assert admitted("ReadPipelines", name) and admitted("RetryStages", f"{name}/Production")
+    for name in refused:
+        assert not admitted("ReadPipelines", name) and not admitted("RetryStages", f"{name}/Production")
+    assert not admitted("RetryStages", "web")
+
+
+# People ---------------------------------------------------------------------------------------
+
+EVENT_TYPES = {
+    "codepipeline-pipeline-pipeline-execution-started",
+    "codepipeline-pipeline-pipeline-execution-succeeded",
+    "codepipeline-pipeline-pipeline-execution-failed",
+    "codepipeline-pipeline-stage-execution-failed",
+    "codepipeline-pipeline-action-execution-failed",
+    "codepipeline-pipeline-manual-approval-needed",
+}
+
+
+def test_the_topic_signs_with_sha256_and_takes_messages_for_this_account_only():
+    deployed = Deployed(load(PIPELINES))
+    topic = deployed.properties("NotificationTopic")
+    assert topic["SignatureVersion"] == "2"
+    assert "KmsMasterKeyId" not in topic
+    [admitted, tls] = deployed.properties("NotificationTopicPolicy")["PolicyDocument"]["Statement"]
+    assert admitted["Principal"] == {"Service": "codestar-notifications.amazonaws.com"}
+    assert admitted["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+    assert tls["Effect"] == "Deny"
+
+
+def test_a_key_encrypts_the_topic_and_everybody_who_publishes_may_use_it():
+    key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    deployed = Deployed(load(PIPELINES), NotificationKeyArn=key, Pipelines="web")
+    assert deployed.properties("NotificationTopic")["KmsMasterKeyId"] == key
+    users = set()
+    for policy in deployed.of_type("AWS::IAM::Policy").values():
+        for statement in statements(policy):
+            if "kms:GenerateDataKey" in statement["Action"]:
+                assert statement["Resource"] == key
+                users |= set(policy["Properties"]["Roles"])
+    assert users == {"<RetryRole>", "<HealthClosedRole>"}
+
+
+def test_the_pipeline_given_notifies_of_what_people_want_to_know():
+    assert not Deployed(load(PIPELINES)).of_type("AWS::CodeStarNotifications::NotificationRule")
+    rule = Deployed(load(PIPELINES), NotifiedPipeline="web").properties("PipelineNotifications")
+    assert set(rule["EventTypeIds"]) == EVENT_TYPES
+    assert rule["Resource"] == f"arn:aws:codepipeline:eu-west-1:{ACCOUNT}:web"
+    assert rule["Targets"] == [{"TargetType": "SNS", "TargetAddress": "<NotificationTopic>"}]
+    assert len(rule["Name"]) <= 64
+
+
+def test_a_mail_address_is_subscribed():
+    assert "NotificationMail" not in Deployed(load(PIPELINES)).resources
+    mail = Deployed(load(PIPELINES), NotifyEmail="people@example.com").properties("NotificationMail")
+    assert (mail["Protocol"], mail["Endpoint"]) == ("email", "people@example.com")
+
+
+# The example pipeline -------------------------------------------------------------------------
+
+TOPIC = "arn:aws:sns:eu-west-1:111122223333:people"
+NEEDED = {"HealthGateFunctionName": "gate", "NotificationTopicArn": TOPIC}
+
+
+def example(**parameters: str) -> Deployed:
+    return Deployed(load(EXAMPLE), **NEEDED, **parameters)
+
+
+def story(deployed: Deployed) -> list[str]:
+    """Each action as `Stage: Provider Action`, in the order in which they run."""
+    return [
+        f"{stage['Name']}: {action['ActionTypeId']['Provider']} {action['Name']}"
+        for stage in deployed.properties("Pipeline")["Stages"]
+        for action in sorted(stage["Actions"], key=lambda action: action.get("RunOrder", 1))
+    ]
+
+
+def test_the_example_runs_in_the_order_it_promises():
+    assert story(example()) == [
+        "Source: S3 Source",
+        "Build: CodeBuild Build",
+        "PreProduction: CloudFormation Deploy",
+        "PreProduction: CodeBuild Test",
+        "HealthGate: Lambda HealthGate",
+        "Approval: Manual Approve",
+        "Production: Lambda HealthGate",
+        "Production: CloudFormation Deploy",
+        "Production: CodeBuild Test",
+    ]
+    assert example().properties("Pipeline")["PipelineType"] == "V2"
+
+
+def test_the_example_takes_its_source_from_a_connection():
+    connection = "arn:aws:codeconnections:eu-west-1:111122223333:connection/0a1b2c3d-0000-1111-2222-333344445555"
+    deployed = example(ConnectionArn=connection, FullRepositoryId="owner/name")
+    assert story(deployed)[0] == "Source: CodeStarSourceConnection Source"
+    assert not {"SourceBucket", "SourceBucketPolicy", "SourceUploadedRule"} & deployed.resources.keys()
+    assert [it["Resource"] for it in statements(deployed.resources["SourcePolicy"])] == [connection]
+
+
+def actions_of(deployed: Deployed, provider: str) -> list[dict]:
+    return [
+        action
+        for stage in deployed.properties("Pipeline")["Stages"]
+        for action in stage["Actions"]
+        if action["ActionTypeId"]["Provider"] == provider
+    ]
+
+
+def test_the_example_asks_the_gate_and_people_as_its_parameters_say():
+    parameters = json.dumps({"regions": ["eu-west-1"], "wait_minutes": 5})
+    deployed = example(HealthGateUserParameters=parameters, ApprovalTimeoutMinutes="60")
+    for gate in actions_of(deployed, "Lambda"):
+        assert gate["Configuration"] == {"FunctionName": "gate", "UserParameters": parameters}
+    [approval] = actions_of(deployed, "Manual")
+    assert approval["TimeoutInMinutes"] == "60"
+    assert approval["Configuration"]["NotificationArn"] == TOPIC
+    rule = deployed.properties("Notifications")
+    assert set(rule["EventTypeIds"]) == EVENT_TYPES
+    assert rule["Targets"] == [{"TargetType": "SNS", "TargetAddress": TOPIC}]
+    default = json.loads(load(EXAMPLE)["Parameters"]["HealthGateUserParameters"]["Default"])
+    assert default == {"wait_minutes": 10}
+
+
+def test_the_example_uses_only_variables_and_artifacts_that_an_earlier_action_makes():
+    deployed = example()
+    outputs = {
+        "Build": set(parse(buildspec(deployed, "BuildProject"))["env"]["exported-variables"]),
+        "PreProduction": load(APP)["Outputs"].keys(),
+        "Production": load(APP)["Outputs"].keys(),
+        "HealthGate": {"message", "openEvents", "checkedRegions"},
+    }
+    known: set[str] = set()
+    artifacts: set[str] = set()
+    used = 0
+    for stage in deployed.properties("Pipeline")["Stages"]:
+        for action in sorted(stage["Actions"], key=lambda action: action.get("RunOrder", 1)):
+            text = json.dumps(action["Configuration"])
+            for variable in [part.split("}")[0] for part in text.split("#{")[1:]]:
+                assert variable in known, f"{action['Name']} uses {variable}"
+                used += 1
+            assert {it["Name"] for it in action.get("InputArtifacts", [])} <= artifacts
+            artifacts |= {it["Name"] for it in action.get("OutputArtifacts", [])}
+            namespace = action.get("Namespace")
+            known |= {f"{namespace}.{name}" for name in outputs.get(namespace, ())}
+    assert used >= 8
+
+
+def test_the_example_deploys_a_template_with_the_parameters_it_has():
+    app = load(APP)
+    deploys = actions_of(example(), "CloudFormation")
+    assert [it["Configuration"]["StackName"] for it in deploys] == [
+        "gatehouse-example-preproduction",
+        "gatehouse-example-production",
+    ]
+    for deploy in deploys:
+        assert deploy["Configuration"]["TemplatePath"] == "Built::app.yaml"
+        assert json.loads(deploy["Configuration"]["ParameterOverrides"]).keys() == app["Parameters"].keys()
+
+
+def buildspec(deployed: Deployed, project: str) -> str:
+    return deployed.properties(project)["Source"]["BuildSpec"]
+
+
+def run(commands: list[str], folder: str, **variables: str) -> subprocess.CompletedProcess:
+    """Runs the commands of a buildspec as CodeBuild does: one after the other, up to the first that fails."""
+    script = "set -e\n" + "\n".join(commands)
+    environment = {"PATH": os.environ["PATH"], **variables}
+    return subprocess.run(
+        ["/bin/sh", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_the_build_names_the_version_after_the_content(tmp_path):
+    phases = parse(buildspec(example(), "BuildProject"))["phases"]
+    commands = [it for it in phases["build"]["commands"] if not it.startswith("cfn-lint")]
+    (tmp_path / "app.yaml").write_bytes((ROOT / APP).read_bytes())
+    done = run([*commands, 'printf %s "$VERSION"'], str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    Deployed(load(APP), Version=done.stdout, RoleArn="arn:aws:iam::111122223333:role/app")
+    assert len(done.stdout) == 12
+
+
+@pytest.fixture
+def application():
+    """The example application behind HTTP on the loopback interface; yields its URL."""
+    code: dict = {}
+    source = load(APP)["Resources"]["Function"]["Properties"]["Code"]["ZipFile"]
+    exec(compile(source, APP, "exec"), code)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer = code["handler"]({"rawPath": self.path}, None)
+            self.send_response(answer["statusCode"])
+            self.end_headers()
+            self.wfile.write(answer["body"].encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+    thread.join(timeout=5)
+
+
+@pytest.mark.parametrize(("expected", "passes"), [("0a1b2c3d4e5f", True), ("ffffffffffff", False)])
+def test_the_tests_of_the_example_tell_the_right_version_from_a_wrong_one(
+    application, monkeypatch, tmp_path, expected, passes
+):
+    monkeypatch.setenv("VERSION", "0a1b2c3d4e5f")
+    commands = parse(buildspec(example(), "TestProject"))["phases"]["build"]["commands"]
+    done = run(commands, str(tmp_path), URL=application, EXPECTED_VERSION=expected, PAUSE_SECONDS="0")
+    assert (done.returncode == 0) is passes, done.stdout + done.stderr
+    assert "attempt 1" in done.stdout
+
+
+def test_the_tests_of_the_example_fail_where_nothing_answers(tmp_path):
+    commands = parse(buildspec(example(), "TestProject"))["phases"]["build"]["commands"]
+    nobody = {"URL": "http://127.0.0.1:9/", "EXPECTED_VERSION": "0a1b2c3d4e5f", "PAUSE_SECONDS": "0"}
+    assert run(commands, str(tmp_path), **nobody).returncode != 0
+
+
+def test_cloudformation_may_deploy_the_two_functions_of_the_example_and_no_other():
+    [functions, role] = statements(example().properties("DeployRole")["Policies"])
+    names = [f"gatehouse-example-{stage}" for stage in ("preproduction", "production")]
+    assert functions["Resource"] == [f"arn:aws:lambda:eu-west-1:{ACCOUNT}:function:{name}" for name in names]
+    assert role["Action"] == "iam:PassRole"
+    assert role["Resource"] == "<AppRole.Arn>"
+    assert role["Condition"] == {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
+
+
+def test_every_role_of_the_example_is_narrowed():
+    for parameters in ({}, {"ConnectionArn": "arn:aws:codeconnections:eu-west-1:111122223333:connection/0a"}):
+        deployed = example(**parameters)
+        for statement in statements(list(deployed.resources.values())):
+            if statement["Effect"] != "Allow" or "Principal" in statement:
+                continue
+            if "*" in as_list(statement["Resource"]):
+                assert statement["Action"] == "lambda:ListFunctions"
+            assert not any(it.endswith("*") for it in as_list(statement["Action"])), statement["Sid"]

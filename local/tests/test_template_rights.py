@@ -1,0 +1,256 @@
+"""What each function may do: what its code calls and nothing else, on what it needs and nothing else."""
+
+import copy
+from fnmatch import fnmatchcase
+
+import pytest
+
+from templates import FUNCTIONS, IP_RANGES, PIPELINES
+from templates.policy import IMPLIED, OF_THE_PLATFORM, actions, as_list, differences, rights, statements
+from templates.sources import Crate
+from templates.template import ACCOUNT, Deployed, load
+
+UPDATER = "IpRangesUpdaterFunction"
+
+each_function = pytest.mark.parametrize(
+    ("template", "function", "crate"), FUNCTIONS, ids=[crate for _, _, crate in FUNCTIONS]
+)
+
+
+@each_function
+def test_the_role_allows_exactly_what_the_code_calls(template, function, crate):
+    allowed = actions(rights(load(template)["Resources"], function))
+    assert differences(allowed, Crate.at(crate).calls()) == []
+
+
+@each_function
+def test_one_action_more_or_less_is_found(template, function, crate):
+    resources = load(template)["Resources"]
+    called = Crate.at(crate).calls()
+    allowed = actions(rights(resources, function))
+
+    wider = copy.deepcopy(resources)
+    for statement in rights(wider, function)[:1]:
+        statement["Action"] = [*as_list(statement["Action"]), "ec2:TerminateInstances"]
+    assert differences(actions(rights(wider, function)), called) == ["allowed and never called: ec2:TerminateInstances"]
+    for action in called:
+        assert f"called and not allowed: {action}" in differences(allowed - {action}, called)
+        assert f"allowed and never called: {action}" in differences(allowed, called - {action} | {"x:Y"})
+
+
+def test_nothing_found_is_an_error_and_not_an_agreement():
+    with pytest.raises(ValueError, match="no call was found"):
+        differences(set(), set())
+    resources = {
+        "Function": {
+            "Type": "AWS::Serverless::Function",
+            "Properties": {"Role": {"Fn::GetAtt": ["Role", "Arn"]}},
+        },
+        "Role": {"Type": "AWS::IAM::Role", "Properties": {}},
+    }
+    with pytest.raises(ValueError, match="no statement"):
+        rights(resources, "Function")
+    resources["Role"]["Properties"]["ManagedPolicyArns"] = ["arn:aws:iam::aws:policy/ReadOnlyAccess"]
+    with pytest.raises(ValueError, match="managed policies"):
+        rights(resources, "Function")
+
+
+def test_the_tables_of_exceptions_hold_nothing_that_is_not_used():
+    allowed = set()
+    for template, function, _ in FUNCTIONS:
+        allowed |= actions(rights(load(template)["Resources"], function))
+    assert allowed >= OF_THE_PLATFORM.keys() | IMPLIED.keys()
+
+
+# The updater ----------------------------------------------------------------------------------
+
+
+def granted(**parameters: str) -> list[dict]:
+    deployed = Deployed(load(IP_RANGES), **parameters)
+    role = "UpdaterRole"
+    found = list(statements(deployed.properties(role)["Policies"]))
+    for policy in deployed.of_type("AWS::IAM::Policy").values():
+        assert policy["Properties"]["Roles"] == [f"<{role}>"]
+        found += statements(policy["Properties"]["PolicyDocument"])
+    return found
+
+
+def only(found: list[dict], action: str) -> dict:
+    [statement] = [it for it in found if action in as_list(it["Action"])]
+    return statement
+
+
+def test_only_the_half_that_the_target_needs_is_granted():
+    groups = actions(granted(Target="security-groups"))
+    lists = actions(granted(Target="prefix-lists"))
+    assert "ec2:RevokeSecurityGroupIngress" in groups and "elasticloadbalancing:SetSecurityGroups" in groups
+    assert "ec2:ModifyManagedPrefixList" in lists
+    assert groups & lists == {"ec2:CreateTags", *list(OF_THE_PLATFORM)[:3]}
+
+
+def test_publishing_and_tracing_are_granted_when_asked_for():
+    topic, key = "arn:aws:sns:eu-west-1:111122223333:t", "arn:aws:kms:eu-west-1:111122223333:key/k"
+    assert not {"sns:Publish", "kms:Decrypt", "xray:PutTraceSegments"} & actions(granted())
+    found = granted(NotifyTopicArn=topic, NotifyTopicKeyArn=key, Tracing="on")
+    assert only(found, "sns:Publish")["Resource"] == topic
+    assert only(found, "kms:Decrypt")["Resource"] == key
+    assert "xray:PutTraceSegments" in actions(found)
+
+
+# Calls that know no resource, so that their statements must say "*".
+WITHOUT_RESOURCE = {
+    "codepipeline:PutJobFailureResult",
+    "codepipeline:PutJobSuccessResult",
+    "ec2:DescribeManagedPrefixLists",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeVpcs",
+    "elasticloadbalancing:DescribeLoadBalancers",
+    "health:DescribeEvents",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+
+
+@each_function
+def test_all_resources_are_granted_only_where_a_call_knows_none(template, function, crate):
+    for statement in rights(load(template)["Resources"], function):
+        if "*" in as_list(statement["Resource"]):
+            assert set(as_list(statement["Action"])) <= WITHOUT_RESOURCE, statement["Sid"]
+
+
+@pytest.mark.parametrize("target", ["security-groups", "prefix-lists"])
+def test_every_write_is_bound_to_our_tag_or_to_a_region(target):
+    for statement in granted(Target=target, PrefixName="OURS", Region="eu-west-1,us-east-1"):
+        if not any(it.startswith(("ec2:", "elasticloadbalancing:")) for it in as_list(statement["Action"])):
+            continue
+        conditions = statement["Condition"]["StringEquals"]
+        tag = {value for key, value in conditions.items() if key.endswith("Tag/gatehouse:prefix-name")}
+        region = conditions.get("aws:RequestedRegion")
+        assert tag == {"OURS"} or region == ["eu-west-1", "us-east-1"], statement["Sid"]
+
+
+@pytest.mark.parametrize(
+    ("action", "key"),
+    [
+        ("ec2:AuthorizeSecurityGroupIngress", "aws:ResourceTag"),
+        ("ec2:RevokeSecurityGroupIngress", "aws:ResourceTag"),
+        ("ec2:DeleteTags", "aws:ResourceTag"),
+        ("ec2:CreateTags", "aws:RequestTag"),
+        ("ec2:ModifyManagedPrefixList", "aws:ResourceTag"),
+        ("ec2:GetManagedPrefixListEntries", "aws:ResourceTag"),
+        ("ec2:CreateManagedPrefixList", "aws:RequestTag"),
+    ],
+)
+def test_a_write_reaches_only_what_carries_our_tag(action, key):
+    found = [
+        statement
+        for target in ("security-groups", "prefix-lists")
+        for statement in granted(Target=target, PrefixName="OURS")
+        if action in as_list(statement["Action"])
+    ]
+    assert found
+    for statement in found:
+        assert statement["Condition"]["StringEquals"][f"{key}/gatehouse:prefix-name"] == "OURS"
+        assert "*" not in as_list(statement["Resource"])
+
+
+def test_a_group_is_made_with_our_tag_and_tagged_at_no_other_time():
+    found = granted(PrefixName="OURS")
+    of_group, of_vpc = [it for it in found if it["Action"] == "ec2:CreateSecurityGroup"]
+    assert of_group["Resource"] == f"arn:aws:ec2:*:{ACCOUNT}:security-group/*"
+    assert of_group["Condition"]["StringEquals"]["aws:RequestTag/gatehouse:prefix-name"] == "OURS"
+    assert of_vpc["Resource"] == "arn:aws:ec2:*:*:vpc/*"
+    assert only(found, "ec2:CreateTags")["Condition"]["StringEquals"]["ec2:CreateAction"] == "CreateSecurityGroup"
+    lists = only(granted(Target="prefix-lists"), "ec2:CreateTags")
+    assert lists["Condition"]["StringEquals"]["ec2:CreateAction"] == "CreateManagedPrefixList"
+
+
+def test_only_the_mark_of_an_unattached_group_can_be_removed():
+    conditions = only(granted(), "ec2:DeleteTags")["Condition"]
+    assert conditions["ForAllValues:StringEquals"] == {"aws:TagKeys": ["gatehouse:attach"]}
+    assert conditions["Null"] == {"aws:TagKeys": "false"}
+
+
+@pytest.mark.parametrize(
+    ("vpc_id", "allowed", "refused"),
+    [
+        ("", ["eu-west-1:1:vpc/vpc-1"], []),
+        (
+            "vpc-aaaaaaaa,vpc-bbbbbbbb",
+            ["eu-west-1:1:vpc/vpc-aaaaaaaa", "eu-west-1:2:vpc/vpc-bbbbbbbb"],
+            ["eu-west-1:1:vpc/vpc-cccccccc", "eu-west-1:1:vpc/vpc-aaaaaaaab"],
+        ),
+        # Regions that are not listed keep their default VPC, whose id nobody knows here.
+        ("us-east-1/vpc-aaaaaaaa", ["us-east-1:1:vpc/vpc-aaaaaaaa", "eu-west-1:1:vpc/vpc-cccccccc"], []),
+    ],
+)
+def test_groups_are_attached_only_in_the_vpcs_given(vpc_id, allowed, refused):
+    statement = only(granted(VpcId=vpc_id), "ec2:ModifyNetworkInterfaceAttribute")
+    patterns = as_list(statement["Condition"]["ArnLikeIfExists"]["ec2:Vpc"])
+
+    def admitted(vpc: str) -> bool:
+        return any(fnmatchcase(f"arn:aws:ec2:{vpc}", pattern) for pattern in patterns)
+
+    assert all(map(admitted, allowed))
+    assert not any(map(admitted, refused))
+
+
+@pytest.mark.parametrize(
+    ("region", "partition", "principal"),
+    [
+        ("eu-west-1", "aws", "sns.amazonaws.com"),
+        ("us-east-1", "aws", "sns.amazonaws.com"),
+        ("ap-northeast-3", "aws", "sns.amazonaws.com"),
+        ("af-south-1", "aws", "sns.af-south-1.amazonaws.com"),
+        ("ca-west-1", "aws", "sns.ca-west-1.amazonaws.com"),
+        ("cn-north-1", "aws-cn", None),
+    ],
+)
+def test_the_notice_comes_from_awss_topic_and_no_other(region, partition, principal):
+    deployed = Deployed(load(IP_RANGES), region=region, partition=partition)
+    subscriptions = deployed.of_type("AWS::SNS::Subscription")
+    permissions = [
+        it["Properties"]
+        for it in deployed.of_type("AWS::Lambda::Permission").values()
+        if it["Properties"]["Principal"].startswith("sns")
+    ]
+    if principal is None:
+        assert not subscriptions and not permissions
+        return
+    [subscription] = [it["Properties"] for it in subscriptions.values()]
+    [permission] = permissions
+    assert permission["Principal"] == principal
+    assert subscription["Region"] == "us-east-1"
+    assert subscription["TopicArn"] == permission["SourceArn"]
+    accepted = deployed.properties(UPDATER)["Environment"]["Variables"]["TOPIC_ARNS"]
+    assert accepted == subscription["TopicArn"] == "arn:aws:sns:us-east-1:806199016981:AmazonIpSpaceChanged"
+
+
+@pytest.mark.parametrize("template", [IP_RANGES, PIPELINES])
+def test_a_service_may_invoke_or_send_only_for_one_source(template):
+    for pipelines in ({}, {"Pipelines": "web"}) if template == PIPELINES else ({},):
+        deployed = Deployed(load(template), **pipelines)
+        for name, permission in deployed.of_type("AWS::Lambda::Permission").items():
+            assert permission["Properties"]["SourceArn"], name
+        for name, policy in deployed.of_type("AWS::SQS::QueuePolicy").items():
+            for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+                if statement["Effect"] == "Allow":
+                    source = statement["Condition"]["ArnEquals"]["aws:SourceArn"]
+                    assert source.strip("<>").split(".")[0] in deployed.resources, name
+
+
+@pytest.mark.parametrize("reserve", [("Yes", 1), ("No", None)])
+def test_two_runs_meet_only_where_the_account_cannot_reserve(reserve):
+    answer, expected = reserve
+    properties = Deployed(load(IP_RANGES), ReserveConcurrency=answer).properties(UPDATER)
+    assert properties.get("ReservedConcurrentExecutions") == expected
+
+
+def test_the_daily_run_is_a_schedule_with_the_function_as_its_target():
+    deployed = Deployed(load(IP_RANGES), ScheduleExpression="rate(12 hours)")
+    rule = deployed.properties("UpdaterSchedule")
+    assert rule["ScheduleExpression"] == "rate(12 hours)"
+    [target] = rule["Targets"]
+    assert target["Arn"] == f"<{UPDATER}.Arn>"
+    assert deployed.properties("UpdaterSchedulePermission")["SourceArn"] == "<UpdaterSchedule.Arn>"
