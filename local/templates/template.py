@@ -26,7 +26,7 @@ def load(path: str) -> dict[str, Any]:
 
 def parse(text: str) -> dict[str, Any]:
     """YAML within a template, such as a buildspec."""
-    return cfn_yaml.loads(text)
+    return cfn_yaml.loads(str(text))
 
 
 class Deployed:

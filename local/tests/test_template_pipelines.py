@@ -131,7 +131,7 @@ def test_a_closed_issue_goes_to_the_retry_and_to_people():
 @pytest.mark.parametrize(
     ("partition", "pipelines", "allowed", "refused"),
     [
-        ("aws", "web,api", ["web", "api"], ["other", "webs"]),
+        ("aws", "web,api", ["web", "api"], ["other", "webs", "apis"]),
         ("aws", "", ["web", "other"], []),
         ("aws-us-gov", "web", ["web", "other"], []),
     ],
