@@ -42,10 +42,13 @@ pub struct CacheLimits {
     pub retry_after: Duration,
 }
 
-/// 64 URLs, a day, a minute.
+/// 1,024 URLs, a day, a minute.
+///
+/// A function needs one URL for each Region of its topics. The rest is room for failures, so that a flood of made-up
+/// URLs does not push one out before its minute is over.
 impl Default for CacheLimits {
     fn default() -> Self {
-        Self { entries: 64, keep: Duration::from_secs(24 * 3_600), retry_after: Duration::from_secs(60) }
+        Self { entries: 1_024, keep: Duration::from_secs(24 * 3_600), retry_after: Duration::from_secs(60) }
     }
 }
 

@@ -74,7 +74,9 @@ impl CertificateSource for HttpsCertificates {
 }
 
 fn client() -> ClientBuilder {
-    Client::builder().redirect(Policy::none()).timeout(TIME_OUT)
+    // No connection is kept: Lambda freezes the process between invocations, and a connection that died meanwhile
+    // would look like a failed fetch.
+    Client::builder().redirect(Policy::none()).timeout(TIME_OUT).pool_max_idle_per_host(0)
 }
 
 /// Reads the file at `url`, and no more than `limit` bytes of it.
