@@ -139,7 +139,7 @@ async fn the_error_for_a_url_names_the_part_that_is_wrong() {
         Settings::default(),
         &message,
         "refusing to fetch the signing certificate: \
-         SigningCertURL is \"https://example.com/SimpleNotificationService-0a1b.pem\": \
+         the field SigningCertURL is \"https://example.com/SimpleNotificationService-0a1b.pem\": \
          expected https://sns.<region>.<dns suffix>/SimpleNotificationService-<letters and digits>.pem, \
          but the host is another",
     )
@@ -153,7 +153,7 @@ async fn the_certificate_of_another_region_is_not_fetched() {
     assert_refused_unfetched(
         Settings::default(),
         &message,
-        "SigningCertURL names the Region us-west-2: expected us-east-1, that of the TopicArn",
+        "the field SigningCertURL names the Region us-west-2: expected us-east-1, that of the TopicArn",
     )
     .await;
 }
@@ -163,8 +163,9 @@ async fn a_message_without_signature_is_refused() {
     for field in ["SignatureVersion", "Signature", "SigningCertURL"] {
         let mut message = signed();
         message.as_object_mut().unwrap().remove(field);
-        let expected =
-            format!("{field} is missing: expected a signed message; FIFO topics do not sign, so use a standard topic");
+        let expected = format!(
+            "the field {field} is missing: expected a signed message; FIFO topics do not sign, so use a standard topic"
+        );
         assert_refused_unfetched(Settings::default(), &message, &expected).await;
     }
 }
@@ -174,7 +175,7 @@ async fn other_versions_are_refused() {
     for version in ["3", "0", "", "1.0", "v2", " 1"] {
         let mut message = signed();
         message["SignatureVersion"] = version.into();
-        let expected = format!("SignatureVersion is {version:?}: expected \"1\" or \"2\"");
+        let expected = format!("the field SignatureVersion is {version:?}: expected \"1\" or \"2\"");
         assert_refused_unfetched(Settings::default(), &message, &expected).await;
     }
 }
@@ -186,7 +187,7 @@ async fn a_signature_that_is_not_base64_is_refused() {
     assert_refused_unfetched(
         Settings::default(),
         &message,
-        "Signature is \"EXAMPLE\": expected base64; samples with the word EXAMPLE need SNS_VERIFY=off: \
+        "the field Signature is \"EXAMPLE\": expected base64; samples with the word EXAMPLE need SNS_VERIFY=off: \
          Invalid padding",
     )
     .await;
@@ -231,7 +232,7 @@ async fn a_topic_that_is_not_on_the_list_is_refused_whether_signatures_are_check
         assert_refused_unfetched(
             settings.clone(),
             &signed(),
-            "TopicArn is \"arn:aws:sns:us-east-1:123456789012:example\": expected one of TOPIC_ARNS, which has \
+            "the field TopicArn is \"arn:aws:sns:us-east-1:123456789012:example\": expected one of TOPIC_ARNS, which has \
              arn:aws:sns:us-east-1:123456789012:one, arn:aws:sns:us-east-1:123456789012:two; add it if it is wanted",
         )
         .await;
@@ -339,46 +340,58 @@ fn deliveries_are_read_tolerantly_and_refused_by_name() {
         (event(with("Subject", Value::Null)), Ok(2)),
         (event(with("MessageAttributes", json!({"a": {"Type": "String", "Value": "b"}}))), Ok(2)),
         (event(with("SigningCertUrl", signed()["SigningCertURL"].clone())), Ok(2)),
-        (json!(null), Err("Records is missing: expected an array of records, as SNS sends to a Lambda function")),
+        (
+            json!(null),
+            Err("the field Records is missing: expected an array of records, as SNS sends to a Lambda function"),
+        ),
         (
             json!({"Records": {}}),
-            Err("Records is an object: expected an array of records, as SNS sends to a Lambda function"),
+            Err("the field Records is an object: expected an array of records, as SNS sends to a Lambda function"),
         ),
         (
             json!({"Records": []}),
-            Err("Records is empty: expected an array of records, as SNS sends to a Lambda function"),
+            Err("the field Records is empty: expected an array of records, as SNS sends to a Lambda function"),
         ),
-        (event(Value::Null), Err("Records[1].Sns is missing: expected an SNS message")),
-        (event(json!("secret")), Err("Records[1].Sns is a text: expected an SNS message, which is a JSON object")),
+        (event(Value::Null), Err("the field Records[1].Sns is missing: expected an SNS message")),
+        (
+            event(json!("secret")),
+            Err("the field Records[1].Sns is a text: expected an SNS message, which is a JSON object"),
+        ),
         (
             event(json!({})),
             Err(
-                "Records[1].Sns.Type is missing: expected Notification, SubscriptionConfirmation or UnsubscribeConfirmation",
+                "the field Records[1].Sns.Type is missing: expected Notification, SubscriptionConfirmation or UnsubscribeConfirmation",
             ),
         ),
         (
             event(with("Type", "notification".into())),
             Err(
-                "Records[1].Sns.Type is \"notification\": expected Notification, SubscriptionConfirmation or UnsubscribeConfirmation",
+                "the field Records[1].Sns.Type is \"notification\": expected Notification, SubscriptionConfirmation or UnsubscribeConfirmation",
             ),
         ),
         (
             event(with("Type", "SubscriptionConfirmation".into())),
-            Err("Records[1].Sns.Token is missing: expected one line of text"),
+            Err("the field Records[1].Sns.Token is missing: expected one line of text"),
         ),
-        (event(with("Message", json!({"not": "text"}))), Err("Records[1].Sns.Message is an object: expected text")),
-        (event(with("SignatureVersion", json!(2))), Err("Records[1].Sns.SignatureVersion is 2: expected text")),
+        (
+            event(with("Message", json!({"not": "text"}))),
+            Err("the field Records[1].Sns.Message is an object: expected text"),
+        ),
+        (
+            event(with("SignatureVersion", json!(2))),
+            Err("the field Records[1].Sns.SignatureVersion is 2: expected text"),
+        ),
         (
             event(with("Subject", "a\nb".into())),
-            Err("Records[1].Sns.Subject is text with a line break: expected one line of text"),
+            Err("the field Records[1].Sns.Subject is text with a line break: expected one line of text"),
         ),
         (
             event(with("MessageId", "x".repeat(4_097).into())),
-            Err("Records[1].Sns.MessageId is 4097 bytes long: expected at most 4096 bytes"),
+            Err("the field Records[1].Sns.MessageId is 4097 bytes long: expected at most 4096 bytes"),
         ),
         (
             event(with("SigningCertUrl", "https://example.com/".into())),
-            Err("Records[1].Sns.SigningCertUrl is not the same as SigningCertURL: expected one of the two"),
+            Err("the field Records[1].Sns.SigningCertUrl is not the same as SigningCertURL: expected one of the two"),
         ),
     ];
     for (event, expected) in cases {
@@ -397,5 +410,8 @@ fn a_body_that_is_not_json_is_refused() {
          expected value at line 1 column 1"
     );
     let error = Envelope::from_json("\"an alarm rang\"").unwrap_err();
-    assert_eq!(chain(&error), "the whole message is a text: expected an SNS message, which is a JSON object");
+    assert_eq!(
+        error.to_string(),
+        "the field (the whole message) is a text: expected an SNS message, which is a JSON object"
+    );
 }

@@ -30,7 +30,7 @@ const MAX_FIELD_BYTES: usize = 4_096;
 /// assert_eq!(envelope.unverified_topic_arn(), "arn:aws:sns:us-east-1:123456789012:example");
 ///
 /// let error = Envelope::from_json(r#"{"Type": "Notification"}"#).unwrap_err();
-/// assert_eq!(error.to_string(), "MessageId is missing: expected one line of text");
+/// assert_eq!(error.to_string(), "the field MessageId is missing: expected one line of text");
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Envelope {
@@ -81,7 +81,7 @@ pub enum ParseError {
     #[error("reading an SNS message, which is a JSON object (is raw message delivery on? turn it off)")]
     Json(#[from] serde_json::Error),
     /// A field that every message of its type has is not there, or null.
-    #[error("{field} is missing: expected {expected}")]
+    #[error("the field {field} is missing: expected {expected}")]
     Missing {
         /// The path of the field, such as `Records[0].Sns.TopicArn`.
         field: String,
@@ -89,7 +89,7 @@ pub enum ParseError {
         expected: &'static str,
     },
     /// A field holds something else than SNS puts there.
-    #[error("{field} is {seen}: expected {expected}")]
+    #[error("the field {field} is {seen}: expected {expected}")]
     Unexpected {
         /// The path of the field, such as `Records[0].Sns.TopicArn`.
         field: String,
@@ -113,7 +113,7 @@ pub enum ParseError {
 /// assert_eq!(envelopes_of_lambda_event(&event).unwrap().len(), 1);
 ///
 /// let error = envelopes_of_lambda_event(&json!({"Records": [{"body": "{}"}]})).unwrap_err();
-/// assert_eq!(error.to_string(), "Records[0].Sns is missing: expected an SNS message");
+/// assert_eq!(error.to_string(), "the field Records[0].Sns is missing: expected an SNS message");
 /// ```
 ///
 /// # Errors
@@ -192,7 +192,7 @@ impl<'a> Fields<'a> {
         match message {
             Value::Object(object) => Ok(Self { object, path }),
             other => {
-                let field = if path.is_empty() { "the whole message".to_owned() } else { path };
+                let field = if path.is_empty() { "(the whole message)".to_owned() } else { path };
                 Err(unexpected(field, described(other), "an SNS message, which is a JSON object"))
             }
         }

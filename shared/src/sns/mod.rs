@@ -223,7 +223,7 @@ impl fmt::Debug for Verified {
 #[non_exhaustive]
 pub enum VerifyError {
     /// The topic is not one that this function accepts.
-    #[error("TopicArn is {seen}: expected one of TOPIC_ARNS, which has {expected}; add it if it is wanted")]
+    #[error("the field TopicArn is {seen}: expected one of TOPIC_ARNS, which has {expected}; add it if it is wanted")]
     TopicNotAllowed {
         /// The topic of the message, shortened.
         seen: String,
@@ -231,7 +231,7 @@ pub enum VerifyError {
         expected: String,
     },
     /// The topic is not a topic of SNS.
-    #[error("TopicArn is {seen}")]
+    #[error("the field TopicArn is {seen}")]
     TopicArn {
         /// The topic of the message, shortened.
         seen: String,
@@ -239,13 +239,15 @@ pub enum VerifyError {
         source: TopicArnError,
     },
     /// The message carries no signature.
-    #[error("{field} is missing: expected a signed message; FIFO topics do not sign, so use a standard topic")]
+    #[error(
+        "the field {field} is missing: expected a signed message; FIFO topics do not sign, so use a standard topic"
+    )]
     Unsigned {
         /// The field that is missing.
         field: &'static str,
     },
     /// The message is signed in a way that is not known.
-    #[error("SignatureVersion is {seen}: expected \"1\" or \"2\"")]
+    #[error("the field SignatureVersion is {seen}: expected \"1\" or \"2\"")]
     SignatureVersion {
         /// The version of the message, shortened.
         seen: String,
@@ -254,7 +256,7 @@ pub enum VerifyError {
     #[error("refusing to fetch the signing certificate")]
     CertificateUrl(#[from] CertificateUrlError),
     /// The certificate is that of another Region. Nothing was fetched.
-    #[error("SigningCertURL names the Region {seen}: expected {expected}, that of the TopicArn")]
+    #[error("the field SigningCertURL names the Region {seen}: expected {expected}, that of the TopicArn")]
     CertificateRegion {
         /// The Region of the URL.
         seen: Region,
@@ -262,7 +264,7 @@ pub enum VerifyError {
         expected: Region,
     },
     /// The time of the message cannot be read.
-    #[error("Timestamp is {seen}: expected a time such as 2026-03-06T20:00:26.893Z")]
+    #[error("the field Timestamp is {seen}: expected a time such as 2026-03-06T20:00:26.893Z")]
     Timestamp {
         /// The text, shortened.
         seen: String,
@@ -271,7 +273,7 @@ pub enum VerifyError {
     },
     /// The message is older than allowed: perhaps somebody sent it again.
     #[error(
-        "Timestamp is {timestamp}, {age_seconds} s ago: expected at most {limit_seconds} s; \
+        "the field Timestamp is {timestamp}, {age_seconds} s ago: expected at most {limit_seconds} s; \
          SNS_MAX_AGE_SECONDS raises the limit"
     )]
     TooOld {
@@ -283,7 +285,7 @@ pub enum VerifyError {
         limit_seconds: i64,
     },
     /// The message is from the future.
-    #[error("Timestamp is {timestamp}: expected at most 15 minutes after {now}; check this machine's clock")]
+    #[error("the field Timestamp is {timestamp}: expected at most 15 minutes after {now}; check this machine's clock")]
     InFuture {
         /// The time of the message.
         timestamp: OffsetDateTime,
@@ -299,7 +301,9 @@ pub enum VerifyError {
         source: Arc<Unusable>,
     },
     /// The certificate was not valid when the message was sent.
-    #[error("Timestamp is {timestamp}: expected {not_before} to {not_after}, when the certificate at {url} is valid")]
+    #[error(
+        "the field Timestamp is {timestamp}: expected {not_before} to {not_after}, when the certificate at {url} is valid"
+    )]
     CertificateNotValid {
         /// The URL.
         url: CertificateUrl,
@@ -311,7 +315,7 @@ pub enum VerifyError {
         not_after: OffsetDateTime,
     },
     /// The signature is not base64.
-    #[error("Signature is {seen}: expected base64; samples with the word EXAMPLE need SNS_VERIFY=off")]
+    #[error("the field Signature is {seen}: expected base64; samples with the word EXAMPLE need SNS_VERIFY=off")]
     SignatureEncoding {
         /// The signature, shortened.
         seen: String,
@@ -319,7 +323,7 @@ pub enum VerifyError {
         source: base64::DecodeError,
     },
     /// The message was not signed by SNS, or was changed since.
-    #[error("Signature does not fit the message {message_id}: it was changed, or SNS did not sign it")]
+    #[error("the field Signature does not fit the message {message_id}: it was changed, or SNS did not sign it")]
     Signature {
         /// The message, as it names itself.
         message_id: String,

@@ -31,7 +31,7 @@ pub struct CertificateUrl {
 /// Why a URL is not fetched.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "SigningCertURL is {url}: expected \
+    "the field SigningCertURL is {url}: expected \
      https://sns.<region>.<dns suffix>/SimpleNotificationService-<letters and digits>.pem, but {part} is another"
 )]
 pub struct CertificateUrlError {
