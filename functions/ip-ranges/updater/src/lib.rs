@@ -9,6 +9,8 @@ pub mod config;
 pub mod document;
 pub mod download;
 pub mod ec2;
+#[cfg(test)]
+mod fake;
 pub mod group;
 pub mod interfaces;
 pub mod plan;

@@ -432,3 +432,6 @@ fn report_of(group: &Group, created: bool) -> GroupReport {
         ..GroupReport::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

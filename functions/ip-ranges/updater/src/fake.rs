@@ -1,0 +1,408 @@
+//! EC2 and ELB as far as this function calls them: behind the SDK's own HTTP interface, with state, quotas, pages and
+//! faults. It looks after every change at who is let in where, and remembers whoever was cut off.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig};
+use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+use ipnet::IpNet;
+
+use crate::config::Family;
+
+/// What goes wrong with one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing.
+    None,
+    /// `RequestLimitExceeded`, which the SDK tries again.
+    Throttled,
+    /// A 500, which the SDK tries again.
+    ServerError,
+    /// The call takes effect and its reply is lost; the SDK tries again.
+    LostReply,
+    /// `UnauthorizedOperation`, which it does not.
+    Denied,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct FakeGroup {
+    pub(crate) name: String,
+    pub(crate) vpc_id: String,
+    pub(crate) tags: BTreeMap<String, String>,
+    /// TCP rules by port.
+    pub(crate) rules: BTreeSet<(u16, IpNet)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct FakeInterface {
+    pub(crate) groups: BTreeSet<String>,
+    /// The description of a load balancer's interface.
+    pub(crate) load_balancer: Option<String>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) groups: BTreeMap<String, FakeGroup>,
+    pub(crate) interfaces: BTreeMap<String, FakeInterface>,
+    pub(crate) rules_per_group: usize,
+    pub(crate) groups_per_interface: usize,
+    pub(crate) page: usize,
+    /// For the calls to come, in their order.
+    pub(crate) faults: VecDeque<Fault>,
+    /// For every call of that name.
+    pub(crate) broken: BTreeMap<&'static str, Fault>,
+    /// Every call that arrived.
+    pub(crate) calls: Vec<String>,
+    /// Addresses that have to be let in at an interface all the while.
+    pub(crate) watched: BTreeSet<(String, IpAddr)>,
+    /// Those that were not.
+    pub(crate) cut_off: BTreeSet<(String, IpAddr)>,
+    created: usize,
+}
+
+/// A handle on the fake; clones share its state.
+#[derive(Debug, Clone)]
+pub(crate) struct FakeEc2(Arc<Mutex<State>>);
+
+type Parameters = BTreeMap<String, String>;
+type Answer = Result<String, (u16, &'static str, String)>;
+
+impl FakeEc2 {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Mutex::new(State {
+            rules_per_group: 60,
+            groups_per_interface: 5,
+            page: 1_000,
+            ..State::default()
+        })))
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    /// What `Region::new` makes its clients from.
+    pub(crate) fn sdk(&self) -> SdkConfig {
+        let credentials = Credentials::new("test", "test", None, None, "test");
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(aws_config::Region::new("eu-west-1"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .retry_config(RetryConfig::standard().with_max_attempts(5))
+            .http_client(self.clone())
+            .build()
+    }
+}
+
+impl HttpClient for FakeEc2 {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for FakeEc2 {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let body = request.body().bytes().unwrap_or_default();
+        let parameters: Parameters = url::form_urlencoded::parse(body).into_owned().collect();
+        HttpConnectorFuture::ready(self.state().answer(&parameters))
+    }
+}
+
+impl State {
+    fn answer(&mut self, parameters: &Parameters) -> Result<HttpResponse, ConnectorError> {
+        let action = parameters["Action"].clone();
+        self.calls.push(action.clone());
+        let fault = self.faults.pop_front().unwrap_or(Fault::None);
+        let fault = self.broken.get(action.as_str()).copied().unwrap_or(fault);
+        let answer = match fault {
+            Fault::Throttled => Err((503, "RequestLimitExceeded", "Request limit exceeded.".to_owned())),
+            Fault::ServerError => Err((500, "InternalError", "An internal error has occurred.".to_owned())),
+            Fault::Denied => Err((403, "UnauthorizedOperation", "You are not authorized.".to_owned())),
+            Fault::None | Fault::LostReply => self.act(&action, parameters),
+        };
+        self.look();
+        if fault == Fault::LostReply {
+            return Err(ConnectorError::io("connection reset by peer".into()));
+        }
+        let (status, body) = match answer {
+            Ok(content) => (200, format!("<{action}Response xmlns=\"x\">{content}</{action}Response>")),
+            Err((status, code, message)) => (
+                status,
+                format!(
+                    "<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>r</RequestID></Response>"
+                ),
+            ),
+        };
+        Ok(HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body)))
+    }
+
+    fn act(&mut self, action: &str, parameters: &Parameters) -> Answer {
+        match action {
+            "DescribeSecurityGroups" => Ok(self.describe_groups(parameters)),
+            "DescribeNetworkInterfaces" => Ok(self.describe_interfaces(parameters)),
+            "DescribeVpcs" => Ok("<vpcSet><item><vpcId>vpc-1</vpcId></item></vpcSet>".to_owned()),
+            "CreateSecurityGroup" => self.create_group(parameters),
+            "AuthorizeSecurityGroupIngress" => self.authorize(parameters),
+            "RevokeSecurityGroupIngress" => self.revoke(parameters),
+            "ModifyNetworkInterfaceAttribute" => self.modify_interface(parameters),
+            "DeleteTags" => self.delete_tags(parameters),
+            "DescribeLoadBalancers" => Ok(self.describe_load_balancer(parameters)),
+            "SetSecurityGroups" => Ok(self.set_security_groups(parameters)),
+            _ => Err((400, "InvalidAction", action.to_owned())),
+        }
+    }
+
+    /// Whether the interface lets the address in, by any group, on any port.
+    pub(crate) fn lets_in(&self, interface: &str, address: IpAddr) -> bool {
+        let groups = &self.interfaces[interface].groups;
+        groups
+            .iter()
+            .filter_map(|id| self.groups.get(id))
+            .any(|group| group.rules.iter().any(|(_, range)| range.contains(&address)))
+    }
+
+    fn look(&mut self) {
+        let cut_off = self.watched.iter().filter(|(interface, address)| !self.lets_in(interface, *address));
+        let cut_off: Vec<_> = cut_off.cloned().collect();
+        self.cut_off.extend(cut_off);
+    }
+
+    fn describe_groups(&self, parameters: &Parameters) -> String {
+        let ids = values(parameters, "GroupId");
+        let filters = filters(parameters);
+        let matches = |id: &str, group: &FakeGroup| {
+            (ids.is_empty() || ids.iter().any(|wanted| wanted == id))
+                && filters.iter().all(|(name, values)| match name.strip_prefix("tag:") {
+                    Some(key) => group.tags.get(key).is_some_and(|value| values.contains(value)),
+                    None if name == "vpc-id" => values.contains(&group.vpc_id),
+                    None if name == "group-name" => values.contains(&group.name),
+                    None => panic!("unknown filter {name}"),
+                })
+        };
+        let found: Vec<_> = self.groups.iter().filter(|(id, group)| matches(id, group)).collect();
+        let start: usize = parameters.get("NextToken").map_or(0, |token| token.parse().unwrap());
+        let page = &found[start..found.len().min(start + self.page)];
+        let mut text = "<securityGroupInfo>".to_owned();
+        for (id, group) in page {
+            write!(
+                text,
+                "<item><groupId>{id}</groupId><groupName>{}</groupName><vpcId>{}</vpcId><tagSet>",
+                group.name, group.vpc_id
+            )
+            .unwrap();
+            for (key, value) in &group.tags {
+                write!(text, "<item><key>{key}</key><value>{value}</value></item>").unwrap();
+            }
+            text.push_str("</tagSet><ipPermissions>");
+            for (port, range) in &group.rules {
+                write!(text, "<item><ipProtocol>tcp</ipProtocol><fromPort>{port}</fromPort><toPort>{port}</toPort>")
+                    .unwrap();
+                match Family::of(range) {
+                    Family::Ipv4 => {
+                        write!(text, "<ipRanges><item><cidrIp>{range}</cidrIp></item></ipRanges></item>").unwrap()
+                    }
+                    Family::Ipv6 => {
+                        write!(text, "<ipv6Ranges><item><cidrIpv6>{range}</cidrIpv6></item></ipv6Ranges></item>")
+                            .unwrap()
+                    }
+                }
+            }
+            text.push_str("</ipPermissions></item>");
+        }
+        text.push_str("</securityGroupInfo>");
+        if start + self.page < found.len() {
+            write!(text, "<nextToken>{}</nextToken>", start + self.page).unwrap();
+        }
+        text
+    }
+
+    fn describe_interfaces(&self, parameters: &Parameters) -> String {
+        let filters = filters(parameters);
+        let wanted = &filters["group-id"];
+        let found: Vec<_> = self
+            .interfaces
+            .iter()
+            .filter(|(_, interface)| interface.groups.iter().any(|group| wanted.contains(group)))
+            .collect();
+        let start: usize = parameters.get("NextToken").map_or(0, |token| token.parse().unwrap());
+        let mut text = "<networkInterfaceSet>".to_owned();
+        for (id, interface) in &found[start..found.len().min(start + self.page)] {
+            write!(text, "<item><networkInterfaceId>{id}</networkInterfaceId><groupSet>").unwrap();
+            for group in &interface.groups {
+                write!(text, "<item><groupId>{group}</groupId></item>").unwrap();
+            }
+            text.push_str("</groupSet>");
+            if let Some(description) = &interface.load_balancer {
+                write!(text, "<requesterManaged>true</requesterManaged><requesterId>amazon-elb</requesterId><description>{description}</description>").unwrap();
+            }
+            text.push_str("</item>");
+        }
+        text.push_str("</networkInterfaceSet>");
+        if start + self.page < found.len() {
+            write!(text, "<nextToken>{}</nextToken>", start + self.page).unwrap();
+        }
+        text
+    }
+
+    fn create_group(&mut self, parameters: &Parameters) -> Answer {
+        let name = &parameters["GroupName"];
+        if self.groups.values().any(|group| group.name == *name && group.vpc_id == parameters["VpcId"]) {
+            return Err((400, "InvalidGroup.Duplicate", format!("The security group '{name}' already exists")));
+        }
+        self.created += 1;
+        let id = format!("sg-new{}", self.created);
+        let tags = (1..)
+            .map_while(|n| {
+                let key = parameters.get(&format!("TagSpecification.1.Tag.{n}.Key"))?;
+                Some((key.clone(), parameters[&format!("TagSpecification.1.Tag.{n}.Value")].clone()))
+            })
+            .collect();
+        let group = FakeGroup { name: name.clone(), vpc_id: parameters["VpcId"].clone(), tags, rules: BTreeSet::new() };
+        self.groups.insert(id.clone(), group);
+        Ok(format!("<return>true</return><groupId>{id}</groupId>"))
+    }
+
+    fn authorize(&mut self, parameters: &Parameters) -> Answer {
+        let rules = rules(parameters);
+        let group = group_mut(&mut self.groups, &parameters["GroupId"])?;
+        if let Some((_, range)) = rules.iter().find(|rule| group.rules.contains(rule)) {
+            return Err((
+                400,
+                "InvalidPermission.Duplicate",
+                format!("the specified rule \"peer: {range}\" already exists"),
+            ));
+        }
+        for family in Family::BOTH {
+            let all = group.rules.iter().chain(&rules).filter(|(_, range)| Family::of(range) == family);
+            if all.count() > self.rules_per_group {
+                return Err((
+                    400,
+                    "RulesPerSecurityGroupLimitExceeded",
+                    "The maximum number of rules per security group has been reached.".to_owned(),
+                ));
+            }
+        }
+        group.rules.extend(rules);
+        Ok("<return>true</return>".to_owned())
+    }
+
+    fn revoke(&mut self, parameters: &Parameters) -> Answer {
+        let rules = rules(parameters);
+        let group = group_mut(&mut self.groups, &parameters["GroupId"])?;
+        if rules.iter().any(|rule| !group.rules.contains(rule)) {
+            return Err((
+                400,
+                "InvalidPermission.NotFound",
+                "The specified rule does not exist in this security group.".to_owned(),
+            ));
+        }
+        group.rules.retain(|rule| !rules.contains(rule));
+        Ok("<return>true</return>".to_owned())
+    }
+
+    fn modify_interface(&mut self, parameters: &Parameters) -> Answer {
+        let groups: BTreeSet<String> = values(parameters, "SecurityGroupId").into_iter().collect();
+        if groups.len() > self.groups_per_interface {
+            return Err((
+                400,
+                "SecurityGroupsPerInterfaceLimitExceeded",
+                "The maximum number of security groups per interface has been reached.".to_owned(),
+            ));
+        }
+        for group in &groups {
+            group_mut(&mut self.groups, group)?;
+        }
+        let interface = self.interfaces.get_mut(&parameters["NetworkInterfaceId"]).unwrap();
+        if interface.load_balancer.is_some() {
+            return Err((
+                400,
+                "OperationNotPermitted",
+                "You do not have permission to access the specified resource.".to_owned(),
+            ));
+        }
+        interface.groups = groups;
+        Ok("<return>true</return>".to_owned())
+    }
+
+    fn delete_tags(&mut self, parameters: &Parameters) -> Answer {
+        for id in values(parameters, "ResourceId") {
+            let group = group_mut(&mut self.groups, &id)?;
+            group.tags.remove(&parameters["Tag.1.Key"]);
+        }
+        Ok("<return>true</return>".to_owned())
+    }
+
+    fn describe_load_balancer(&self, parameters: &Parameters) -> String {
+        let name = &parameters["Names.member.1"];
+        let interface = self.of_load_balancer(name).next().unwrap();
+        let groups: String =
+            self.interfaces[&interface].groups.iter().map(|group| format!("<member>{group}</member>")).collect();
+        format!(
+            "<DescribeLoadBalancersResult><LoadBalancers><member><LoadBalancerArn>arn:{name}</LoadBalancerArn><SecurityGroups>{groups}</SecurityGroups></member></LoadBalancers></DescribeLoadBalancersResult>"
+        )
+    }
+
+    fn set_security_groups(&mut self, parameters: &Parameters) -> String {
+        let name = parameters["LoadBalancerArn"].strip_prefix("arn:").unwrap();
+        let groups: BTreeSet<String> = values(parameters, "SecurityGroups.member").into_iter().collect();
+        for id in self.of_load_balancer(name).collect::<Vec<_>>() {
+            self.interfaces.get_mut(&id).unwrap().groups.clone_from(&groups);
+        }
+        "<SetSecurityGroupsResult></SetSecurityGroupsResult>".to_owned()
+    }
+
+    fn of_load_balancer(&self, name: &str) -> impl Iterator<Item = String> {
+        let part = format!("/{name}/");
+        let owned = self.interfaces.iter().filter(move |(_, interface)| {
+            interface.load_balancer.as_ref().is_some_and(|description| description.contains(&part))
+        });
+        owned.map(|(id, _)| id.clone()).collect::<Vec<_>>().into_iter()
+    }
+}
+
+fn group_mut<'a>(
+    groups: &'a mut BTreeMap<String, FakeGroup>,
+    id: &str,
+) -> Result<&'a mut FakeGroup, (u16, &'static str, String)> {
+    groups
+        .get_mut(id)
+        .ok_or_else(|| (400, "InvalidGroup.NotFound", format!("The security group '{id}' does not exist")))
+}
+
+/// `<prefix>.1`, `<prefix>.2` and so on.
+fn values(parameters: &Parameters, prefix: &str) -> Vec<String> {
+    (1..).map_while(|n| parameters.get(&format!("{prefix}.{n}")).cloned()).collect()
+}
+
+fn filters(parameters: &Parameters) -> BTreeMap<String, Vec<String>> {
+    (1..)
+        .map_while(|n| {
+            let name = parameters.get(&format!("Filter.{n}.Name"))?;
+            Some((name.clone(), values(parameters, &format!("Filter.{n}.Value"))))
+        })
+        .collect()
+}
+
+/// The rules of one permission, each with its port.
+fn rules(parameters: &Parameters) -> Vec<(u16, IpNet)> {
+    let port = parameters["IpPermissions.1.FromPort"].parse().unwrap();
+    let ranges = |list: &str, field: &str| -> Vec<IpNet> {
+        (1..)
+            .map_while(|n| parameters.get(&format!("IpPermissions.1.{list}.{n}.{field}")))
+            .map(|range| range.parse().unwrap())
+            .collect()
+    };
+    let all = ranges("IpRanges", "CidrIp").into_iter().chain(ranges("Ipv6Ranges", "CidrIpv6"));
+    all.map(|range| (port, range)).collect()
+}
