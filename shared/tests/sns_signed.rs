@@ -188,7 +188,7 @@ fn lines_cannot_be_moved_from_one_field_to_another() {
         let Err(Refusal::Parse(error)) = outcome else { panic!("{}: {outcome:?}", case.name) };
         assert_eq!(
             error.to_string(),
-            "MessageId is text with a line break: expected one line of text",
+            "the field MessageId is text with a line break: expected one line of text",
             "{}",
             case.name
         );
