@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from gatehouse_local import events, ranges, runtime_api, sns
@@ -23,7 +25,7 @@ from gatehouse_local.runtime_api import FunctionDied, Outcome
 from gatehouse_local.web import Page, Web
 
 LOG = sns.ROOT / "local" / ".work" / "demo.log"
-MOST_GROUPS_ON_INTERFACE = 16  # EC2 raises the quota of 5 up to this
+RAISED_GROUPS_PER_INTERFACE = 16  # EC2's quota is 5, and can be raised up to this
 SHOWN_CHANGES = 8
 
 # Group name: its CIDRs.
@@ -43,7 +45,7 @@ class Stage:
     web: Web
     invoke: Callable[[Any], Outcome]
     interfaces: dict[str, str]  # what it serves, such as `CLOUDFRONT port 443`: interface id
-    runs: list[tuple[str, float, int]]  # title, seconds, calls
+    runs: list[tuple[str, float, int, int]]  # title, seconds, calls, of them writes
 
     def groups(self) -> Groups:
         """What the groups hold now."""
@@ -65,13 +67,13 @@ class Stage:
             outcome = self.invoke(events.load(event))
         _keep_log(title, outcome)
         after = self.groups()
-        self.runs.append((title, outcome.seconds, len(calls)))
+        self.runs.append((title, outcome.seconds, len(calls), sum(call.writes for call in calls)))
 
         self.out.print()
         if outcome.failed:
-            self.out.print(f"[red]{outcome.error_type}[/]: {outcome.error_message}", soft_wrap=True)
-        elif before == after:
-            self.out.print(f"No group changed: {len(after)} groups hold {_count(set().union(*after.values()))}.")
+            self.out.print(f"[red]{outcome.error_type}[/]: {escape(outcome.error_message)}", soft_wrap=True)
+        if before == after:
+            self.out.print(f"No group changed: {_count(after)}.")
         else:
             self.out.print(_table(before, after))
             self._changes(before, after)
@@ -92,47 +94,42 @@ class Stage:
 
 def play(out: Console, binary: Path, service: str, ports: str) -> None:
     """The whole demo. Raises DemoFailed, or FunctionDied, where it cannot go on."""
-    settings = {"SERVICE": service, "PORTS": ports}
-    needed = _groups_needed(service)
-    attachable = needed < MOST_GROUPS_ON_INTERFACE
-    if attachable and needed >= 5:
-        settings["MAX_GROUPS_PER_INTERFACE"] = str(MOST_GROUPS_ON_INTERFACE)
+    quota = 5 if _groups_needed(service) < 5 else RAISED_GROUPS_PER_INTERFACE
 
     out.print("Starting the local AWS ...")
     with LocalAws() as aws, Web() as web:
-        if "MAX_GROUPS_PER_INTERFACE" in settings:
-            aws.ec2.groups_per_interface = MOST_GROUPS_ON_INTERFACE
+        aws.ec2.groups_per_interface = quota
         aws.ec2.default_vpc()
         web.serve(sns.CERTIFICATE_URL, Page(sns.certificate(), content_type="application/x-pem-file"))
         env = runtime_api.environment(
-            settings | events.SAMPLE_AGE | web.environment | {"AWS_ENDPOINT_URL": aws.url, "SNS_VERIFY": "enforce"}
+            {"SERVICE": service, "PORTS": ports, "MAX_GROUPS_PER_INTERFACE": str(quota), "SNS_VERIFY": "enforce"}
+            | {"AWS_ENDPOINT_URL": aws.url}
+            | events.SAMPLE_AGE
+            | web.environment
         )
         with runtime_api.either(binary, env, emulated=sys.platform == "linux") as function:
             stage = Stage(out, aws, web, function.invoke, {}, [])
-            out.print(f"EC2 answers at {aws.url}, {ranges.URL} is served from here.\n")
-            _steps(stage, service, ports, attachable)
+            out.print(f"EC2 answers at {aws.url}.")
+            out.print(f"{ranges.URL} is served from here.\n")
+            _steps(stage, service, ports)
             _summary(stage)
 
 
-def _steps(stage: Stage, service: str, ports: str, attachable: bool) -> None:
+def _steps(stage: Stage, service: str, ports: str) -> None:
     first, second = ranges.first(), ranges.second()
     stage.web.serve(ranges.URL, first.body)
     outcome = stage.run(
-        "1. AWS publishes its ranges and announces them",
+        "1. AWS announces its ranges",
         f"{_described(first)} The notice is signed; the function verifies it.\n"
         f"Settings: SERVICE={service} PORTS={ports}. The VPC has no group of Gatehouse yet.",
         "ip-ranges/sns-notice-signed.json",
     )
     if outcome.failed:
-        raise DemoFailed("The function refused the first run: the line above says why and what to do.")
+        raise DemoFailed("The first run failed: the function's error above says why and what to do.")
     if not stage.groups():
         raise DemoFailed("The first run made no group.")
 
-    if attachable:
-        _attach(stage)
-    else:
-        stage.out.print("These are more groups than an interface can carry, so none is attached to a server.\n")
-
+    _attach(stage)
     stage.web.serve(ranges.URL, second.body)
     outcome = stage.run(
         "2. A day later: another edition",
@@ -140,10 +137,10 @@ def _steps(stage: Stage, service: str, ports: str, attachable: bool) -> None:
         "ip-ranges/sns-notice-signed-second.json",
     )
     if outcome.failed:
-        raise DemoFailed("The function did not take the second edition: the line above says why.")
+        raise DemoFailed("The second run failed: the function's error above says why and what to do.")
     for name, interface in stage.interfaces.items():
         carried = stage.aws.ec2.groups_of(interface)
-        stage.out.print(f"Interface {interface} ({name}) carries {len(carried)} groups now.\n")
+        stage.out.print(f"Interface {interface} ({name}) carries {len(carried)} now.\n", soft_wrap=True)
 
     stage.run(
         "3. The daily schedule: nothing to do",
@@ -161,7 +158,7 @@ def _steps(stage: Stage, service: str, ports: str, attachable: bool) -> None:
     if not outcome.failed:
         raise DemoFailed("A forged notice was accepted.")
     stage.out.print("The MD5 in a signed notice is changed by hand. The function answers:\n")
-    stage.out.print(f"[red]{outcome.error_type}[/]: {outcome.error_message}", soft_wrap=True)
+    stage.out.print(f"[red]{outcome.error_type}[/]: {escape(outcome.error_message)}", soft_wrap=True)
     stage.out.print(f"AWS calls that changed anything: {sum(call.writes for call in calls)}.\n")
 
 
@@ -180,21 +177,25 @@ def _attach(stage: Stage) -> None:
             stage.interfaces[served] = stage.aws.ec2.create_interface([group["GroupId"]])
     for served, interface in stage.interfaces.items():
         carried = stage.aws.ec2.groups_of(interface)
-        stage.out.print(f"You attach the groups to a server: interface {interface} ({served}) carries {len(carried)}.")
+        stage.out.print(
+            f"You attach the groups to a server: interface {interface} ({served}) carries {len(carried)}.",
+            soft_wrap=True,
+        )
     stage.out.print()
 
 
 def _table(before: Groups, after: Groups) -> Table:
-    table = Table("Security group", "Before", "After", "Added", "Removed", title_justify="left")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name in sorted(before.keys() | after.keys()):
+    table = Table(box=box.ROUNDED)
+    table.add_column("Security group", no_wrap=True)
+    for heading in ("before\n[dim]IPv4 + IPv6", "after\n[dim]IPv4 + IPv6", "added", "removed"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name in [*after, *(before.keys() - after.keys())]:
         old, new = before.get(name), after.get(name, set())
         added, removed = len(new - (old or set())), len((old or set()) - new)
         table.add_row(
             name,
-            "[dim]none[/]" if old is None else _count(old),
-            _count(new),
+            "[dim]none" if old is None else _sum(old),
+            _sum(new),
             f"[green]+{added}" if added else "",
             f"[red]-{removed}" if removed else "",
         )
@@ -203,16 +204,14 @@ def _table(before: Groups, after: Groups) -> Table:
 
 def _summary(stage: Stage) -> None:
     stage.out.rule("[bold]Summary", align="left")
-    table = Table("Run", "Time", "AWS calls")
-    for title, seconds, calls in stage.runs:
-        table.add_row(title, f"{seconds * 1000:,.0f} ms", str(calls))
+    table = Table(box=box.ROUNDED)
+    table.add_column("Run")
+    for heading in ("time", "AWS calls", "of them writes"):
+        table.add_column(heading, justify="right")
+    for title, seconds, calls, writes in stage.runs:
+        table.add_row(title, f"{seconds * 1000:,.0f} ms", str(calls), str(writes))
     stage.out.print(table)
-    groups = stage.groups()
-    stage.out.print(
-        f"{len(groups)} security groups hold {_count(set().union(*groups.values()))} ranges. "
-        "Everything was on this machine and is stopped now."
-    )
-    stage.out.print(f"The function's log lines are in {LOG.relative_to(sns.ROOT)}. make demo-clean removes all of it.")
+    stage.out.print(f"{_count(stage.groups())}.")
 
 
 def _described(document: Document) -> str:
@@ -223,9 +222,19 @@ def _described(document: Document) -> str:
     )
 
 
-def _count(cidrs: set[str]) -> str:
+def _families(cidrs: set[str]) -> tuple[int, int]:
+    """How many are IPv4 and how many IPv6."""
     ipv6 = sum(":" in cidr for cidr in cidrs)
-    return f"{len(cidrs) - ipv6} IPv4, {ipv6} IPv6"
+    return len(cidrs) - ipv6, ipv6
+
+
+def _sum(cidrs: set[str]) -> str:
+    return " + ".join(f"{count:2}" for count in _families(cidrs))
+
+
+def _count(groups: Groups) -> str:
+    ipv4, ipv6 = _families(set().union(*groups.values()))
+    return f"{len(groups)} groups hold {ipv4} IPv4 and {ipv6} IPv6 ranges"
 
 
 def _groups_needed(services: str) -> int:
@@ -233,9 +242,7 @@ def _groups_needed(services: str) -> int:
     most = 0
     for document in (ranges.first(), ranges.second()):
         for service in services.split(","):
-            rules = document.rules(service.strip())
-            ipv6 = sum(":" in rule for rule in rules)
-            most = max(most, -(-max(ipv6, len(rules) - ipv6) // 60))
+            most = max(most, -(-max(_families(document.rules(service.strip()))) // 60))
     return most
 
 
@@ -267,12 +274,16 @@ def main() -> int:
         out.print(f"[bold red]{failure}[/] Everything is stopped.")
         return 1
     except FunctionDied as death:
-        out.print(f"[bold red]The function ended without an answer.[/] Everything is stopped. Its last lines:\n{death}")
+        out.print(
+            f"[bold red]The function ended without an answer.[/] Everything is stopped. Its last lines:\n{escape(str(death))}"
+        )
         return 1
     except KeyboardInterrupt:
         out.print("\nInterrupted. Everything is stopped.")
         return 130
-    out.print(f"Demo done in {time.monotonic() - started:.0f} s.")
+    out.print(f"Done in {time.monotonic() - started:.0f} s. All of it was on this machine, and is stopped now.")
+    out.print("The binary is a debug build: make bench measures the release build.")
+    out.print(f"The function's log is in {LOG.relative_to(sns.ROOT)}; make demo-clean removes what the demo made.")
     return 0
 
 

@@ -107,7 +107,7 @@ class Ec2:
             .paginate(Filters=[{"Name": "tag:gatehouse:prefix-name", "Values": [prefix]}])
         )
         groups = [group for page in pages for group in page["SecurityGroups"]]
-        return {group["GroupName"]: group for group in sorted(groups, key=lambda group: group["GroupName"])}
+        return {group["GroupName"]: group for group in sorted(groups, key=_by_number)}
 
     # Security groups -----------------------------------------------------------------------------
 
@@ -326,6 +326,12 @@ class PrefixList:
 def _elb_description(load_balancer_arn: str) -> str:
     """What EC2 writes on a load balancer's interfaces: `ELB app/<name>/<id>`."""
     return f"ELB {load_balancer_arn.partition(':loadbalancer/')[2]}"
+
+
+def _by_number(group: dict[str, Any]) -> tuple[str, int]:
+    """`…_2` before `…_10`."""
+    stem, _, number = group["GroupName"].rpartition("_")
+    return (stem, int(number)) if number.isdigit() else (group["GroupName"], 0)
 
 
 def _token(start: int) -> str:
