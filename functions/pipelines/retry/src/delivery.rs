@@ -82,7 +82,6 @@ impl Delivery {
 
 /// The body of an SQS record.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart at once")]
 pub enum Body {
     /// An SNS message; its signature is yet to be checked.
     Sns(Envelope),

@@ -1,0 +1,26 @@
+//! Any bytes as an invocation: no panic on the way to the events in it.
+//!
+//! Run it in `functions/pipelines/retry` with the sample events as seeds (needs a nightly compiler):
+//! `cargo +nightly fuzz run events fuzz/corpus/events ../../../events/pipelines -- -max_total_time=300`
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pipeline_retry::delivery::{Body, Delivery};
+use pipeline_retry::event::Event;
+use serde_json::Value;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(payload) = serde_json::from_slice::<Value>(data) else { return };
+    match Delivery::of(payload) {
+        Ok(Delivery::Direct(events)) => events.iter().for_each(|event| drop(Event::parse(event))),
+        Ok(Delivery::Sqs(records)) => {
+            for record in records {
+                if let Ok(Body::EventBridge(event)) = Body::parse(&record.body) {
+                    drop(Event::parse(&event));
+                }
+            }
+        }
+        Ok(Delivery::Sns(_)) | Err(_) => {}
+    }
+});
