@@ -51,9 +51,23 @@ pub(crate) struct FakeInterface {
     pub(crate) load_balancer: Option<String>,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct FakeList {
+    pub(crate) name: String,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) version: i64,
+    pub(crate) max_entries: usize,
+    pub(crate) entries: BTreeSet<IpNet>,
+    /// How many times it will still say that it is being changed.
+    pub(crate) busy: usize,
+    /// What it says instead, once, when it is ready.
+    pub(crate) failed: Option<String>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) groups: BTreeMap<String, FakeGroup>,
+    pub(crate) lists: BTreeMap<String, FakeList>,
     pub(crate) interfaces: BTreeMap<String, FakeInterface>,
     pub(crate) rules_per_group: usize,
     pub(crate) groups_per_interface: usize,
@@ -62,8 +76,9 @@ pub(crate) struct State {
     pub(crate) faults: VecDeque<Fault>,
     /// For every call of that name.
     pub(crate) broken: BTreeMap<&'static str, Fault>,
-    /// Every call that arrived.
+    /// Every call that arrived, and what it said.
     pub(crate) calls: Vec<String>,
+    pub(crate) requests: Vec<Parameters>,
     /// Addresses that have to be let in at an interface all the while.
     pub(crate) watched: BTreeSet<(String, IpAddr)>,
     /// Those that were not.
@@ -75,7 +90,7 @@ pub(crate) struct State {
 #[derive(Debug, Clone)]
 pub(crate) struct FakeEc2(Arc<Mutex<State>>);
 
-type Parameters = BTreeMap<String, String>;
+pub(crate) type Parameters = BTreeMap<String, String>;
 type Answer = Result<String, (u16, &'static str, String)>;
 
 impl FakeEc2 {
@@ -123,6 +138,7 @@ impl State {
     fn answer(&mut self, parameters: &Parameters) -> Result<HttpResponse, ConnectorError> {
         let action = parameters["Action"].clone();
         self.calls.push(action.clone());
+        self.requests.push(parameters.clone());
         let fault = self.faults.pop_front().unwrap_or(Fault::None);
         let fault = self.broken.get(action.as_str()).copied().unwrap_or(fault);
         let answer = match fault {
@@ -159,6 +175,10 @@ impl State {
             "DeleteTags" => self.delete_tags(parameters),
             "DescribeLoadBalancers" => Ok(self.describe_load_balancer(parameters)),
             "SetSecurityGroups" => Ok(self.set_security_groups(parameters)),
+            "DescribeManagedPrefixLists" => Ok(self.describe_lists(parameters)),
+            "GetManagedPrefixListEntries" => Ok(self.entries(parameters)),
+            "CreateManagedPrefixList" => Ok(self.create_list(parameters)),
+            "ModifyManagedPrefixList" => self.modify_list(parameters),
             _ => Err((400, "InvalidAction", action.to_owned())),
         }
     }
@@ -262,12 +282,7 @@ impl State {
         }
         self.created += 1;
         let id = format!("sg-new{}", self.created);
-        let tags = (1..)
-            .map_while(|n| {
-                let key = parameters.get(&format!("TagSpecification.1.Tag.{n}.Key"))?;
-                Some((key.clone(), parameters[&format!("TagSpecification.1.Tag.{n}.Value")].clone()))
-            })
-            .collect();
+        let tags = tags(parameters);
         let group = FakeGroup { name: name.clone(), vpc_id: parameters["VpcId"].clone(), tags, rules: BTreeSet::new() };
         self.groups.insert(id.clone(), group);
         Ok(format!("<return>true</return><groupId>{id}</groupId>"))
@@ -343,6 +358,101 @@ impl State {
         Ok("<return>true</return>".to_owned())
     }
 
+    fn describe_lists(&mut self, parameters: &Parameters) -> String {
+        let ids = values(parameters, "PrefixListId");
+        let filters = filters(parameters);
+        let mut text = "<prefixListSet>".to_owned();
+        for (id, list) in &mut self.lists {
+            let tagged = filters.iter().all(|(name, values)| {
+                list.tags.get(name.strip_prefix("tag:").unwrap()).is_some_and(|value| values.contains(value))
+            });
+            if !tagged || !(ids.is_empty() || ids.contains(id)) {
+                continue;
+            }
+            let state = match (list.busy, &list.failed) {
+                (0, None) => "modify-complete",
+                (0, Some(_)) => "modify-failed",
+                _ => "modify-in-progress",
+            };
+            list.busy = list.busy.saturating_sub(1);
+            let message = list.failed.as_deref().unwrap_or_default();
+            write!(text, "<item><prefixListId>{id}</prefixListId><prefixListName>{}</prefixListName><state>{state}</state><stateMessage>{message}</stateMessage><version>{}</version><maxEntries>{}</maxEntries><tagSet>", list.name, list.version, list.max_entries).unwrap();
+            for (key, value) in &list.tags {
+                write!(text, "<item><key>{key}</key><value>{value}</value></item>").unwrap();
+            }
+            text.push_str("</tagSet></item>");
+        }
+        text.push_str("</prefixListSet>");
+        text
+    }
+
+    fn entries(&self, parameters: &Parameters) -> String {
+        let entries: Vec<_> = self.lists[&parameters["PrefixListId"]].entries.iter().collect();
+        let start: usize = parameters.get("NextToken").map_or(0, |token| token.parse().unwrap());
+        let page = &entries[start..entries.len().min(start + self.page)];
+        let items: String = page.iter().map(|entry| format!("<item><cidr>{entry}</cidr></item>")).collect();
+        let next = start + self.page;
+        let token = if next < entries.len() { format!("<nextToken>{next}</nextToken>") } else { String::new() };
+        format!("<entrySet>{items}</entrySet>{token}")
+    }
+
+    fn create_list(&mut self, parameters: &Parameters) -> String {
+        self.created += 1;
+        let id = format!("pl-new{}", self.created);
+        let list = FakeList {
+            name: parameters["PrefixListName"].clone(),
+            tags: tags(parameters),
+            version: 1,
+            max_entries: parameters["MaxEntries"].parse().unwrap(),
+            busy: 2,
+            ..FakeList::default()
+        };
+        self.lists.insert(id.clone(), list);
+        format!("<prefixList><prefixListId>{id}</prefixListId></prefixList>")
+    }
+
+    /// The rules of "Work with customer-managed prefix lists": one change at a time, against the current version, 100
+    /// entries at most, the size in a call of its own.
+    fn modify_list(&mut self, parameters: &Parameters) -> Answer {
+        let list = self.lists.get_mut(&parameters["PrefixListId"]).unwrap();
+        let refuse = |code, message: &str| Err((400, code, message.to_owned()));
+        if list.busy > 0 {
+            return refuse("IncorrectState", "The prefix list is in modify-in-progress.");
+        }
+        let cidrs = |list: &str| -> Vec<IpNet> {
+            let numbered = (1..).map_while(|n| parameters.get(&format!("{list}.{n}.Cidr")));
+            numbered.map(|cidr| cidr.parse().unwrap()).collect()
+        };
+        let (add, remove) = (cidrs("AddEntry"), cidrs("RemoveEntry"));
+        if let Some(most) = parameters.get("MaxEntries") {
+            if !(add.is_empty() && remove.is_empty()) {
+                return refuse("InvalidRequest", "You cannot modify the entries and the size in one call.");
+            }
+            list.max_entries = most.parse().unwrap();
+            list.busy = 1;
+            return Ok(String::new());
+        }
+        if parameters["CurrentVersion"] != list.version.to_string() {
+            return refuse("PrefixListVersionMismatch", "The prefix list has the incorrect version number.");
+        }
+        if add.len() + remove.len() > 100 {
+            return refuse("InvalidParameterValue", "You can modify at most 100 entries.");
+        }
+        let mut entries = list.entries.clone();
+        entries.retain(|entry| !remove.contains(entry));
+        entries.extend(add);
+        if entries.len() > list.max_entries {
+            return refuse(
+                "PrefixListMaxEntriesExceeded",
+                "You've reached the maximum number of entries for the prefix list.",
+            );
+        }
+        list.entries = entries;
+        list.version += 1;
+        list.busy = 1;
+        Ok(String::new())
+    }
+
     fn describe_load_balancer(&self, parameters: &Parameters) -> String {
         let name = &parameters["Names.member.1"];
         let interface = self.of_load_balancer(name).next().unwrap();
@@ -378,6 +488,12 @@ fn group_mut<'a>(
     groups
         .get_mut(id)
         .ok_or_else(|| (400, "InvalidGroup.NotFound", format!("The security group '{id}' does not exist")))
+}
+
+/// The tags that something is created with.
+fn tags(parameters: &Parameters) -> BTreeMap<String, String> {
+    let tag = |n: usize, part: &str| parameters.get(&format!("TagSpecification.1.Tag.{n}.{part}")).cloned();
+    (1..).map_while(|n| Some((tag(n, "Key")?, tag(n, "Value")?))).collect()
 }
 
 /// `<prefix>.1`, `<prefix>.2` and so on.

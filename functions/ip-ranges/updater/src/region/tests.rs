@@ -394,6 +394,235 @@ async fn the_default_vpc_is_looked_up_once() {
     assert_eq!(ec2.state().calls, ["DescribeVpcs", "DescribeSecurityGroups", "DescribeSecurityGroups"]);
 }
 
+/// The form in which each write call leaves, field by field.
+#[tokio::test(start_paused = true)]
+async fn write_calls_say_what_they_should() {
+    let ec2 = ec2(&["10.0.0.0/23"]);
+    let load_balancer =
+        FakeInterface { groups: ["sg-1".to_owned()].into(), load_balancer: Some("ELB net/front/50dc6c".to_owned()) };
+    ec2.state().interfaces.insert("eni-2".to_owned(), load_balancer);
+    assert_whole(&run(&ec2, &format!("{A} 2001:db8::/32"), limits(1, 5)).await);
+    let state = ec2.state();
+    let said = |action: &str| -> Vec<Vec<String>> {
+        let requests = state.requests.iter().filter(|request| request["Action"] == action);
+        let fields = |request: &crate::fake::Parameters| {
+            let fields = request.iter().filter(|(name, _)| !["Action", "Version"].contains(&name.as_str()));
+            fields.map(|(name, value)| format!("{name}={value}")).collect()
+        };
+        requests.map(fields).collect()
+    };
+    assert_eq!(
+        said("CreateSecurityGroup"),
+        [[
+            "GroupDescription=CLOUDFRONT ranges on port 80, kept by Gatehouse",
+            "GroupName=AUTOUPDATE_CLOUDFRONT_80_2",
+            "TagSpecification.1.ResourceType=security-group",
+            "TagSpecification.1.Tag.1.Key=Name",
+            "TagSpecification.1.Tag.1.Value=AUTOUPDATE_CLOUDFRONT_80_2",
+            "TagSpecification.1.Tag.2.Key=gatehouse:prefix-name",
+            "TagSpecification.1.Tag.2.Value=AUTOUPDATE",
+            "TagSpecification.1.Tag.3.Key=gatehouse:service",
+            "TagSpecification.1.Tag.3.Value=CLOUDFRONT",
+            "TagSpecification.1.Tag.4.Key=gatehouse:port",
+            "TagSpecification.1.Tag.4.Value=80",
+            "TagSpecification.1.Tag.5.Key=gatehouse:attach",
+            "TagSpecification.1.Tag.5.Value=pending",
+            "VpcId=vpc-1",
+        ]]
+    );
+    let described = "CLOUDFRONT range published by AWS, kept by Gatehouse";
+    assert_eq!(
+        said("AuthorizeSecurityGroupIngress"),
+        [
+            vec![
+                "GroupId=sg-1".to_owned(),
+                "IpPermissions.1.FromPort=80".to_owned(),
+                "IpPermissions.1.IpProtocol=tcp".to_owned(),
+                "IpPermissions.1.Ipv6Ranges.1.CidrIpv6=2001:db8::/32".to_owned(),
+                format!("IpPermissions.1.Ipv6Ranges.1.Description={described}"),
+                "IpPermissions.1.ToPort=80".to_owned(),
+            ],
+            vec![
+                "GroupId=sg-new1".to_owned(),
+                "IpPermissions.1.FromPort=80".to_owned(),
+                "IpPermissions.1.IpProtocol=tcp".to_owned(),
+                "IpPermissions.1.IpRanges.1.CidrIp=10.0.0.0/24".to_owned(),
+                format!("IpPermissions.1.IpRanges.1.Description={described}"),
+                "IpPermissions.1.ToPort=80".to_owned(),
+            ],
+        ]
+    );
+    assert_eq!(
+        said("RevokeSecurityGroupIngress"),
+        [[
+            "GroupId=sg-1".to_owned(),
+            "IpPermissions.1.FromPort=80".to_owned(),
+            "IpPermissions.1.IpProtocol=tcp".to_owned(),
+            "IpPermissions.1.IpRanges.1.CidrIp=10.0.0.0/23".to_owned(),
+            format!("IpPermissions.1.IpRanges.1.Description={described}"),
+            "IpPermissions.1.ToPort=80".to_owned(),
+        ]]
+    );
+    assert_eq!(
+        said("ModifyNetworkInterfaceAttribute"),
+        [["NetworkInterfaceId=eni-1", "SecurityGroupId.1=sg-1", "SecurityGroupId.2=sg-new1"]]
+    );
+    assert_eq!(
+        said("SetSecurityGroups"),
+        [["LoadBalancerArn=arn:front", "SecurityGroups.member.1=sg-1", "SecurityGroups.member.2=sg-new1"]]
+    );
+    assert_eq!(said("DeleteTags"), [["ResourceId.1=sg-new1", "Tag.1.Key=gatehouse:attach"]]);
+}
+
+mod prefix_lists {
+    use super::*;
+    use crate::fake::FakeList;
+
+    fn config() -> Config {
+        Config { target: Target::PrefixLists, ..super::config(limits(60, 5)) }
+    }
+
+    fn list(max_entries: usize, held: &str) -> FakeList {
+        let tags = [(PREFIX_NAME_TAG, "AUTOUPDATE"), (SERVICE_TAG, "CLOUDFRONT"), (PORT_TAG, "ipv4")];
+        FakeList {
+            name: "AUTOUPDATE_CLOUDFRONT_ipv4".to_owned(),
+            tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            version: 7,
+            max_entries,
+            entries: ranges(held),
+            ..FakeList::default()
+        }
+    }
+
+    fn many(count: usize, third: usize) -> String {
+        (0..count).map(|n| format!("10.{third}.{}.{}/32 ", n / 128, n % 128 * 2)).collect()
+    }
+
+    async fn run(ec2: &FakeEc2, wanted: &str) -> RegionReport {
+        run_with(ec2, wanted, &config(), Run { dry_run: false, force: false }).await
+    }
+
+    fn modifications(ec2: &FakeEc2) -> Vec<(usize, usize, Option<String>)> {
+        let state = ec2.state();
+        let modify = state.requests.iter().filter(|request| request["Action"] == "ModifyManagedPrefixList");
+        let count = |request: &crate::fake::Parameters, list: &str| {
+            request.keys().filter(|key| key.starts_with(list) && key.ends_with("Cidr")).count()
+        };
+        modify
+            .map(|request| {
+                (count(request, "AddEntry"), count(request, "RemoveEntry"), request.get("MaxEntries").cloned())
+            })
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lists_are_created_for_each_family_and_left_alone_afterwards() {
+        let ec2 = FakeEc2::new();
+        let wanted = format!("{} 2001:db8::/32", many(250, 0));
+        let report = run(&ec2, &wanted).await;
+        assert_whole(&report);
+        let held: BTreeSet<IpNet> = ec2.state().lists.values().flat_map(|list| &list.entries).copied().collect();
+        assert_eq!(held, ranges(&wanted));
+        let names: Vec<_> = ec2.state().lists.values().map(|list| (list.name.clone(), list.max_entries)).collect();
+        assert_eq!(
+            names,
+            [("AUTOUPDATE_CLOUDFRONT_ipv4".to_owned(), 250), ("AUTOUPDATE_CLOUDFRONT_ipv6".to_owned(), 1)]
+        );
+        let mut sizes = modifications(&ec2);
+        sizes.sort();
+        assert_eq!(sizes, [(1, 0, None), (50, 0, None), (100, 0, None), (100, 0, None)]);
+
+        ec2.state().calls.clear();
+        ec2.state().page = 100;
+        assert_whole(&run(&ec2, &wanted).await);
+        let calls: BTreeSet<String> = ec2.state().calls.iter().cloned().collect();
+        assert_eq!(calls, ["DescribeManagedPrefixLists", "GetManagedPrefixListEntries"].map(str::to_owned).into());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_small_change_is_one_call_that_swaps() {
+        let ec2 = FakeEc2::new();
+        ec2.state().lists.insert("pl-1".to_owned(), list(2, &format!("{A} {B}")));
+        let report = run(&ec2, &format!("{B} {C}")).await;
+        assert_whole(&report);
+        assert_eq!(modifications(&ec2), [(1, 1, None)]);
+        assert_eq!((&report.groups[0].added, &report.groups[0].removed), (&ranges(C), &ranges(A)));
+        let state = ec2.state();
+        let request = state.requests.iter().find(|request| request["Action"] == "ModifyManagedPrefixList").unwrap();
+        let fields: Vec<String> = request.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(
+            fields,
+            [
+                "Action=ModifyManagedPrefixList",
+                "AddEntry.1.Cidr=10.0.4.0/24",
+                "AddEntry.1.Description=CLOUDFRONT range published by AWS, kept by Gatehouse",
+                "CurrentVersion=7",
+                "PrefixListId=pl-1",
+                "RemoveEntry.1.Cidr=10.0.0.0/24",
+                "Version=2016-11-15",
+            ]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_change_adds_before_it_removes_and_makes_room_first() {
+        let ec2 = FakeEc2::new();
+        ec2.state().lists.insert("pl-1".to_owned(), list(60, &many(60, 0)));
+        let config = config();
+        let region = Region::new(&config.regions[0], &ec2.sdk());
+        let held = region.read(&config).await;
+        let report =
+            region.reconcile(held, &publish(&many(120, 1)), &config, Run { dry_run: false, force: true }).await;
+        assert_whole(&report);
+        assert_eq!(modifications(&ec2), [(0, 0, Some("180".to_owned())), (100, 0, None), (20, 0, None), (0, 60, None)]);
+        assert_eq!(ec2.state().lists["pl-1"].entries, ranges(&many(120, 1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_fails_on_the_way_is_reported_with_what_was_done() {
+        let ec2 = FakeEc2::new();
+        ec2.state().lists.insert("pl-1".to_owned(), list(250, A));
+        ec2.state().broken.insert("ModifyManagedPrefixList", Fault::Denied);
+        let report = run(&ec2, &format!("{A} {B}")).await;
+        assert!(
+            failures(&report)[0].starts_with("Partial changing AUTOUPDATE_CLOUDFRONT_ipv4: UnauthorizedOperation"),
+            "{report:?}"
+        );
+        assert_eq!((report.groups[0].added.len(), &report.left_out[0].ranges), (0, &ranges(B)));
+
+        ec2.state().broken.clear();
+        ec2.state().lists.get_mut("pl-1").unwrap().failed = Some("internal error".to_owned());
+        let report = run(&ec2, &format!("{A} {B}")).await;
+        assert_eq!(
+            failures(&report),
+            ["Partial changing AUTOUPDATE_CLOUDFRONT_ipv4: pl-1 could not be changed: internal error"]
+        );
+        ec2.state().lists.get_mut("pl-1").unwrap().failed = None;
+        assert_whole(&run(&ec2, &format!("{A} {B}")).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_brake_and_the_limit_of_a_list_hold() {
+        let ec2 = FakeEc2::new();
+        ec2.state().lists.insert("pl-1".to_owned(), list(100, &many(30, 0)));
+        let report = run(&ec2, &many(10, 0)).await;
+        assert_eq!(report.failures[0].kind, Kind::ShrinkRefused);
+        assert_eq!(report.groups[0].kept.len(), 20);
+        assert_eq!(modifications(&ec2), []);
+
+        let report = run(&FakeEc2::new(), &many(1_001, 0)).await;
+        assert_eq!((report.failures[0].kind, report.left_out[0].ranges.len()), (Kind::NoCapacity, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dry_run_writes_nothing() {
+        let ec2 = FakeEc2::new();
+        let report = run_with(&ec2, A, &config(), Run { dry_run: true, force: false }).await;
+        assert_eq!((report.groups[0].created, &report.groups[0].added), (true, &ranges(A)));
+        assert_eq!(ec2.state().calls, ["DescribeManagedPrefixLists"]);
+    }
+}
+
 fn network() -> impl Strategy<Value = IpNet> {
     (0u32..32, 27u8..=32).prop_map(|(bits, length)| {
         IpNet::new(std::net::Ipv4Addr::from(0x0a00_0000 + bits).into(), length).unwrap().trunc()
