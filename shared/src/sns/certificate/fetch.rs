@@ -51,7 +51,7 @@ pub enum FetchError {
 /// Certificates from SNS itself: over HTTPS alone, within 5 seconds, up to 64 KiB, no redirects.
 ///
 /// The client is built when the first certificate is needed, so that a cold start that needs none does not pay for it.
-/// It goes through a proxy and trusts further roots where the environment says so (`HTTPS_PROXY`, `SSL_CERT_FILE`).
+/// It goes through a proxy and trusts other roots where the environment says so (`HTTPS_PROXY`, `SSL_CERT_FILE`).
 #[derive(Debug, Default)]
 pub struct HttpsCertificates {
     client: OnceLock<Client>,
