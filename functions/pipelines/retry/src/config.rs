@@ -13,9 +13,11 @@ pub struct Config {
     pub pipelines: Vec<String>,
     /// `MAX_RETRIES`: how often one stage is retried in one pipeline execution; 5 where it is unset.
     pub max_retries: usize,
-    /// `RETRY_MODE`: `FAILED_ACTIONS`, the default, or `ALL_ACTIONS`, which runs those that succeeded again too.
+    /// `RETRY_MODE`: `FAILED_ACTIONS`, the default, or `ALL_ACTIONS`, which runs those that succeeded again too and must
+    /// wait until no action of the stage is in progress.
     pub retry_mode: StageRetryMode,
-    /// `RETRY_ANY_FAILURE`: retry a stage whatever it failed for, not only at the health gate.
+    /// `RETRY_ANY_FAILURE`: retry a stage whatever it failed for, not only at the health gate; a rejected approval is
+    /// asked for again.
     pub retry_any_failure: bool,
     /// `NOTIFY_TOPIC_ARN`: the topic that is told when the retries are spent.
     pub notify_topic_arn: Option<TopicArn>,

@@ -17,6 +17,8 @@
 //! - Only the notice of a stage's failure tells people that the retries are spent, so that should be among those
 //!   delivered. Without a delay, that of an action may arrive before its stage is failed, and is left.
 //! - In execution mode `PARALLEL`, the state of a stage shows its latest execution only, so only that one is retried.
+//! - A notice that is delivered again after its stage was retried and failed once more cannot be told from the notice of
+//!   that failure: the stage is retried without the delay, within the budget.
 //! - When the reply to `RetryStageExecution` is lost, the SDK asks again and the decision reads "left", though the stage
 //!   was retried.
 

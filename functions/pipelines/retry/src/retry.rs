@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_codepipeline::Client;
+use aws_sdk_codepipeline::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_codepipeline::types::{ActionExecutionDetail, ActionExecutionFilter, StageState};
 use gatehouse_shared::notify::Notifier;
 
@@ -58,6 +59,9 @@ impl Retrier {
         for pipeline in &self.config.pipelines {
             decisions.extend(self.pipeline(pipeline, None).await);
         }
+        for decision in &mut decisions {
+            decision.reason = format!("{event} closed; {}", decision.reason);
+        }
         decisions
     }
 
@@ -78,9 +82,8 @@ impl Retrier {
             Err(reason) => return left(reason),
         };
         let mut decisions = Vec::new();
-        for stage in stages {
-            let (Some(name), Some(latest)) = (stage.stage_name(), stage.latest_execution()) else { continue };
-            let target = Target { pipeline, stage: name, execution_id: latest.pipeline_execution_id() };
+        for (stage, execution_id) in stages {
+            let target = Target { pipeline, stage: stage.stage_name().unwrap_or_default(), execution_id };
             let decision = self.stage(&target, stage, notice.map(|notice| notice.level)).await;
             decisions.push(Decision {
                 pipeline: Some(pipeline.to_owned()),
@@ -143,13 +146,13 @@ impl Retrier {
         let spent = format!("failed {failures} times, and MAX_RETRIES is {max_retries}");
         let gave_up = |what: &str| Decision::new(Outcome::GaveUp, format!("{spent}; {what}"));
 
+        if self.config.dry_run {
+            return Decision::new(Outcome::Planned, format!("{spent}; people would be told"));
+        }
         if level != Some(Level::Stage) {
             return gave_up("the notice of the stage's failure tells people");
         }
         let Some(notifier) = &self.notifier else { return gave_up("nobody is told: NOTIFY_TOPIC_ARN is unset") };
-        if self.config.dry_run {
-            return Decision::new(Outcome::Planned, format!("{spent}; people would be told"));
-        }
         let key = (pipeline.to_owned(), execution_id.to_owned(), stage.to_owned(), failures);
         if self.told.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
             return gave_up("people were told before");
@@ -177,9 +180,9 @@ impl Retrier {
     }
 }
 
-fn decision_of<E>(operation: &'static str, pipeline: &str, error: aws_sdk_codepipeline::error::SdkError<E>) -> Decision
+fn decision_of<E>(operation: &'static str, pipeline: &str, error: SdkError<E>) -> Decision
 where
-    E: aws_sdk_codepipeline::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     match outcome(operation, pipeline, error) {
         Ok(reason) => Decision::new(Outcome::Left, reason),

@@ -37,32 +37,36 @@ pub enum Verdict {
     },
 }
 
-/// The stages of a pipeline that are failed: the one a notice names, or all of them, and of the execution it names.
+/// The stages of a pipeline that are failed, each with the id of the execution that failed in it: the stage that a
+/// notice names, or all of them, and of the execution that it names.
 ///
 /// # Errors
 ///
 /// Why there is none: gone, superseded by another execution, retried by somebody else already.
-pub fn failed_stages<'a>(stages: &'a [StageState], notice: Option<&Failed>) -> Result<Vec<&'a StageState>, String> {
-    let execution_id = notice.map(|notice| notice.execution_id.as_str());
+pub fn failed_stages<'a>(
+    stages: &'a [StageState],
+    notice: Option<&Failed>,
+) -> Result<Vec<(&'a StageState, &'a str)>, String> {
+    let wanted = notice.map(|notice| notice.execution_id.as_str());
     if let Some(name) = notice.and_then(|notice| notice.stage.as_deref()) {
         let stage = stages.iter().find(|stage| stage.stage_name() == Some(name));
         let Some(stage) = stage else { return Err("the pipeline has no such stage any more".to_owned()) };
         let Some(latest) = stage.latest_execution() else { return Err("the stage has not run".to_owned()) };
-        if Some(latest.pipeline_execution_id()) != execution_id {
-            return Err(format!("superseded: the stage's latest execution is {}", latest.pipeline_execution_id()));
+        let execution_id = latest.pipeline_execution_id();
+        if Some(execution_id) != wanted {
+            return Err(format!("superseded: the stage's latest execution is {execution_id}"));
         }
         if latest.status() != &StageExecutionStatus::Failed {
             return Err(format!("the stage is {}, not Failed", latest.status()));
         }
-        return Ok(vec![stage]);
+        return Ok(vec![(stage, execution_id)]);
     }
-    let is_failed = |stage: &&StageState| {
-        stage.latest_execution().is_some_and(|latest| {
-            latest.status() == &StageExecutionStatus::Failed
-                && execution_id.is_none_or(|execution_id| latest.pipeline_execution_id() == execution_id)
-        })
+    let failed_in = |stage: &'a StageState| {
+        let latest = stage.latest_execution().filter(|latest| latest.status() == &StageExecutionStatus::Failed)?;
+        let execution_id = latest.pipeline_execution_id();
+        wanted.is_none_or(|wanted| wanted == execution_id).then_some((stage, execution_id))
     };
-    let failed: Vec<_> = stages.iter().filter(is_failed).collect();
+    let failed: Vec<_> = stages.iter().filter_map(failed_in).collect();
     match (failed.is_empty(), notice) {
         (false, _) => Ok(failed),
         (true, None) => Err("no stage is failed".to_owned()),
@@ -363,8 +367,9 @@ mod tests {
                 stage: stage.map(str::to_owned),
                 level: Level::Pipeline,
             });
-            failed_stages(&stages, notice.as_ref())
-                .map(|stages| stages.iter().filter_map(|stage| stage.stage_name()).collect::<Vec<_>>().join(", "))
+            failed_stages(&stages, notice.as_ref()).map(|stages| {
+                stages.iter().map(|(stage, _)| stage.stage_name().unwrap()).collect::<Vec<_>>().join(", ")
+            })
         };
         let err = |reason: &str| Err(reason.to_owned());
         assert_eq!(chosen(Some((Some("Staging"), "e-2"))), Ok("Staging".to_owned()));

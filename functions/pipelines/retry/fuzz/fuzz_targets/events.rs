@@ -1,7 +1,4 @@
 //! Any bytes as an invocation: no panic on the way to the events in it.
-//!
-//! Run it in `functions/pipelines/retry` with the sample events as seeds (needs a nightly compiler):
-//! `cargo +nightly fuzz run events fuzz/corpus/events ../../../events/pipelines -- -max_total_time=300`
 
 #![no_main]
 
