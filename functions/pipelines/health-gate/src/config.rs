@@ -390,7 +390,8 @@ mod tests {
     fn every_fault_of_user_parameters_is_reported_at_once() {
         let config = environment(&[]).unwrap();
         let error = |parameters| config.for_action(Some(parameters)).unwrap_err().to_string();
-        let all = error(r#"{"region": "eu-west-1", "wait_minutes": true, "statuses": {"open": 1}, "services": ["EC2", 5]}"#);
+        let all =
+            error(r#"{"region": "eu-west-1", "wait_minutes": true, "statuses": {"open": 1}, "services": ["EC2", 5]}"#);
         for part in [
             "invalid settings: ",
             "region is \"eu-west-1\": unknown key; did you mean regions? expected one of regions, services, categories, \

@@ -64,13 +64,13 @@ impl Findings {
 pub enum Unknown {
     /// The account's support plan does not include the API.
     #[error(
-        "this account's support plan does not include the AWS Health API (SubscriptionRequiredException): it takes \
-         Business, Enterprise On-Ramp or Enterprise Support, or one of the plans that followed them (Business Support+, \
-         Enterprise Support, Unified Operations)"
+        "AWS Health may not be asked: this account's support plan does not include its API \
+         (SubscriptionRequiredException). It takes Business, Enterprise On-Ramp or Enterprise Support, or one of the \
+         plans that followed them (Business Support+, Enterprise Support, Unified Operations)"
     )]
     Subscription,
     /// The function's role does not admit the call.
-    #[error("the function's role must allow health:DescribeEvents: {0}")]
+    #[error("AWS Health may not be asked: the function's role must allow health:DescribeEvents: {0}")]
     Denied(String),
     /// The request was refused.
     #[error("AWS Health refused the request: {0}")]
@@ -180,17 +180,151 @@ async fn ask_one(client: &Client, filter: EventFilter, findings: &Findings) -> R
 }
 
 fn unknown(error: SdkError<DescribeEventsError>) -> Unknown {
-    let text = chain(&error);
     let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-    match (&error, error.code().unwrap_or_default()) {
-        (_, "SubscriptionRequiredException") => Unknown::Subscription,
-        (_, "AccessDeniedException" | "AccessDenied") => Unknown::Denied(text),
-        (_, code) if code.contains("Throttl") || code.contains("TooManyRequests") || status == 429 => {
+    let text = if status == 0 { chain(&error) } else { format!("{} (HTTP status {status})", chain(&error)) };
+    match (&error, error.code()) {
+        (_, Some("SubscriptionRequiredException")) => Unknown::Subscription,
+        (_, Some("AccessDeniedException" | "AccessDenied")) => Unknown::Denied(text),
+        (_, Some(code)) if code.contains("Throttl") || code.contains("TooManyRequests") || status == 429 => {
             Unknown::Throttled(text)
         }
-        _ if status >= 500 => Unknown::Unreachable(text),
         (SdkError::TimeoutError(_) | SdkError::DispatchFailure(_), _) => Unknown::Unreachable(text),
-        (SdkError::ResponseError(_), _) => Unknown::Malformed(text),
-        _ => Unknown::Refused(text),
+        _ if status >= 500 => Unknown::Unreachable(text),
+        (SdkError::ConstructionFailure(_), _) | (_, Some(_)) => Unknown::Refused(text),
+        // Every refusal of AWS has a code: this one is not of AWS, or not legible.
+        (_, None) => Unknown::Malformed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_health::operation::describe_events::{DescribeEventsInput, DescribeEventsOutput};
+    use aws_smithy_mocks::{MockResponse, Rule, RuleMode, mock, mock_client};
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+    use futures::future::BoxFuture;
+    use gatehouse_shared::env::Env;
+
+    use super::*;
+    use crate::endpoint::{LookupError, Resolver};
+
+    struct NoDns;
+
+    impl Resolver for NoDns {
+        fn cname<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<String, LookupError>> {
+            unreachable!("the environment sets an endpoint, and {name} is looked up")
+        }
+    }
+
+    async fn ask(rule: &Rule, settings: &[(&str, &str)]) -> (Result<(), Unknown>, Vec<String>, usize) {
+        let local = [("AWS_REGION", "eu-west-1"), ("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")];
+        let table: Vec<_> = settings.iter().copied().chain(local).collect();
+        let env = Env::of_table(&table);
+        let client = mock_client!(aws_sdk_health, RuleMode::MatchAny, [rule]);
+        let health = Health::new(client, Endpoint::new(&env, "eu-west-1", NoDns));
+        let findings = Findings::default();
+        let outcome = health.ask(&Config::from_env(&env).unwrap(), &findings).await;
+        let arns = findings.events().into_iter().map(|event| event.arn.unwrap_or_default()).collect();
+        (outcome, arns, findings.calls())
+    }
+
+    fn page(arns: &[&str], next: Option<&str>) -> DescribeEventsOutput {
+        let events = arns.iter().map(|arn| Event::builder().arn(*arn).build()).collect();
+        DescribeEventsOutput::builder().set_events(Some(events)).set_next_token(next.map(str::to_owned)).build()
+    }
+
+    /// A refusal in the form of the protocol that AWS Health speaks with the SDK, Smithy RPC v2 CBOR.
+    fn refusal(code: &str) -> HttpResponse {
+        let mut body = Vec::new();
+        ciborium::into_writer(&serde_json::json!({ "__type": code, "message": "because" }), &mut body).unwrap();
+        HttpResponse::new(400.try_into().unwrap(), body.into())
+    }
+
+    fn filter(input: &DescribeEventsInput) -> (&[String], &[String]) {
+        let filter = input.filter().unwrap();
+        (filter.regions(), filter.services())
+    }
+
+    #[tokio::test]
+    async fn all_pages_are_read() {
+        let rule = mock!(Client::describe_events).then_compute_output(|input| match input.next_token() {
+            None => page(&["a", "b"], Some("two")),
+            Some("two") => page(&["c"], Some("three")),
+            Some(_) => page(&["d"], Some("")),
+        });
+        let (outcome, arns, calls) = ask(&rule, &[]).await;
+        assert_eq!((outcome, arns.join(" ").as_str(), calls), (Ok(()), "a b c d", 3));
+    }
+
+    #[tokio::test]
+    async fn more_than_ten_are_asked_in_several_calls_and_each_event_counts_once() {
+        let regions: Vec<_> = (1..=24).map(|number| format!("eu-west-{number}")).collect();
+        let services: Vec<_> = (1..=10).map(|number| format!("SERVICE_{number}")).collect();
+        let asked = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let seen = asked.clone();
+        let rule = mock!(Client::describe_events).then_compute_output(move |input| {
+            let (regions, services) = filter(input);
+            assert!(regions.len() <= FILTER_LIMIT && services.len() <= FILTER_LIMIT);
+            let pairs =
+                regions.iter().flat_map(|region| services.iter().map(move |service| format!("{region} {service}")));
+            seen.lock().unwrap().extend(pairs);
+            // Every call finds the same event, and one of its own.
+            page(&["shared", &regions.join("+"), &services.join("+")], None)
+        });
+        let settings = [("REGIONS", regions.join(",")), ("SERVICES", services.join(","))];
+        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let (outcome, arns, calls) = ask(&rule, &settings).await;
+        // 24 Regions and global, 10 services and MULTIPLE_SERVICES.
+        assert_eq!((outcome, calls, rule.num_calls()), (Ok(()), 3 * 2, 3 * 2));
+        assert_eq!(arns.len(), 1 + 3 + 2);
+        let mut asked = asked.lock().unwrap().clone();
+        asked.sort();
+        asked.dedup();
+        assert_eq!(asked.len(), 25 * 11);
+    }
+
+    #[tokio::test]
+    async fn without_services_the_filter_names_none() {
+        let rule = mock!(Client::describe_events)
+            .match_requests(|input| input.filter().unwrap().services.is_none() && input.max_results() == Some(100))
+            .then_output(|| page(&[], None));
+        assert_eq!(ask(&rule, &[]).await, (Ok(()), vec![], 1));
+    }
+
+    #[tokio::test]
+    async fn events_without_an_arn_are_not_taken_for_one() {
+        let rule = mock!(Client::describe_events).then_output(|| {
+            let of = |service: &str| Event::builder().service(service).build();
+            DescribeEventsOutput::builder().events(of("EC2")).events(of("RDS")).events(of("EC2")).build()
+        });
+        assert_eq!(ask(&rule, &[]).await.1.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn throttling_is_ridden_out() {
+        let rule = mock!(Client::describe_events)
+            .sequence()
+            .http_response(|| refusal("ThrottlingException"))
+            .times(2)
+            .output(|| page(&["a"], None))
+            .build();
+        let (outcome, arns, calls) = ask(&rule, &[]).await;
+        assert_eq!((outcome, arns.len(), calls), (Ok(()), 1, 1));
+        assert_eq!(rule.num_calls(), 3);
+    }
+
+    #[tokio::test]
+    async fn the_worst_failure_is_told_and_what_was_found_is_kept() {
+        let regions: Vec<_> = (1..=20).map(|number| format!("eu-west-{number}")).collect();
+        let rule = mock!(Client::describe_events).then_compute_response(|input| match filter(input).0[0].as_str() {
+            "eu-west-1" => MockResponse::Output(page(&["a"], None)),
+            "eu-west-11" => MockResponse::Http(refusal("ValidationException")),
+            _ => MockResponse::Http(refusal("AccessDeniedException")),
+        });
+        let (outcome, arns, calls) = ask(&rule, &[("REGIONS", &regions.join(","))]).await;
+        assert!(
+            matches!(&outcome, Err(Unknown::Denied(text)) if text.contains("AccessDeniedException")),
+            "{outcome:?}"
+        );
+        assert_eq!((arns.join(" ").as_str(), calls), ("a", 3));
     }
 }

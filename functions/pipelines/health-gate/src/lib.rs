@@ -25,6 +25,9 @@ pub mod job;
 pub mod token;
 pub mod verdict;
 
+#[cfg(test)]
+mod tests;
+
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::fmt::{self, Write as _};
 
 use aws_sdk_codepipeline::types::FailureType;
-use aws_sdk_health::primitives::DateTimeFormat;
+use aws_sdk_health::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_health::types::Event;
 use time::{Duration, OffsetDateTime};
 
@@ -236,7 +236,7 @@ fn count(events: usize) -> String {
 
 fn line(event: &Event) -> String {
     let text = |field: &Option<String>| field.clone().unwrap_or_else(|| "(unnamed)".to_owned());
-    let start = event.start_time.and_then(|time| time.fmt(DateTimeFormat::DateTime).ok());
+    let start = event.start_time.and_then(|time| DateTime::from_secs(time.secs()).fmt(DateTimeFormat::DateTime).ok());
     format!(
         "{} in {}: {}, {} since {}, {}",
         text(&event.service),
@@ -273,7 +273,6 @@ pub(crate) fn cut(text: &str, limit: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_health::primitives::DateTime;
     use aws_sdk_health::types::{EventScopeCode, EventStatusCode, EventTypeCategory};
     use gatehouse_shared::env::Env;
     use proptest::prelude::*;

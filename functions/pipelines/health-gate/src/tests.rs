@@ -1,0 +1,625 @@
+//! Whole jobs: from the event to the one answer that CodePipeline takes, against an AWS that misbehaves.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_codepipeline::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_codepipeline::types::FailureType;
+use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::shared::IntoShared;
+use aws_smithy_types::body::SdkBody;
+use futures::future::BoxFuture;
+use gatehouse_shared::clock;
+use gatehouse_shared::env::Env;
+use gatehouse_shared::failure::ErrorType;
+use gatehouse_shared::testing::real;
+use lambda_runtime::{Context, LambdaEvent};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use crate::answer::{Outcome, Reply};
+use crate::endpoint::{LookupError, Resolver};
+use crate::token::Token;
+use crate::verdict::{Answer, Verdict};
+use crate::{Error, Gate, Report};
+
+const JOB_ID: &str = "11111111-abcd-1111-abcd-111111abcdef";
+
+/// How AWS answers one request.
+enum Behaviour {
+    /// Status and body, in the form that the service speaks.
+    Reply(u16, Value),
+    /// A body that is neither JSON nor CBOR.
+    Html,
+    /// The connection breaks.
+    Break,
+    /// Nothing ever comes back.
+    Hang,
+    /// The code of the gate itself panics.
+    Panic,
+}
+
+fn ok(body: &Value) -> Behaviour {
+    Behaviour::Reply(200, body.clone())
+}
+
+fn refusal(status: u16, code: &str) -> Behaviour {
+    Behaviour::Reply(status, json!({ "__type": code, "message": "because" }))
+}
+
+/// One request as AWS saw it, and when.
+#[derive(Debug, Clone)]
+struct Call {
+    operation: String,
+    host: String,
+    authorization: String,
+    body: Value,
+    after: Duration,
+}
+
+type Script = dyn Fn(&Call, usize) -> Behaviour + Send + Sync;
+
+/// An AWS that does what its script says; the number is how often the operation was called before.
+#[derive(Clone)]
+struct Aws {
+    script: Arc<Script>,
+    calls: Arc<Mutex<Vec<Call>>>,
+    started: Instant,
+}
+
+impl fmt::Debug for Aws {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Aws")
+    }
+}
+
+impl Aws {
+    fn new(script: impl Fn(&Call, usize) -> Behaviour + Send + Sync + 'static) -> Self {
+        Self { script: Arc::new(script), calls: Arc::default(), started: Instant::now() }
+    }
+
+    /// AWS Health answers with these events, CodePipeline takes every answer.
+    fn with_events(events: Value) -> Self {
+        Self::new(move |call, _| match call.operation.as_str() {
+            "DescribeEvents" => ok(&json!({ "events": events })),
+            _ => ok(&json!({})),
+        })
+    }
+
+    /// AWS Health does this, CodePipeline takes every answer.
+    fn with_health(health: impl Fn(usize) -> Behaviour + Send + Sync + 'static) -> Self {
+        Self::new(move |call, before| if call.operation == "DescribeEvents" { health(before) } else { ok(&json!({})) })
+    }
+
+    /// AWS Health knows of nothing, CodePipeline does this.
+    fn with_codepipeline(codepipeline: impl Fn(&str, usize) -> Behaviour + Send + Sync + 'static) -> Self {
+        Self::new(move |call, before| match call.operation.as_str() {
+            "DescribeEvents" => ok(&json!({ "events": [] })),
+            operation => codepipeline(operation, before),
+        })
+    }
+
+    fn client(&self) -> SharedHttpClient {
+        let connector = SharedHttpConnector::new(self.clone());
+        http_client_fn(move |_, _| connector.clone())
+    }
+
+    fn calls(&self, operation: &str) -> Vec<Call> {
+        let calls = self.calls.lock().unwrap();
+        calls.iter().filter(|call| call.operation.starts_with(operation)).cloned().collect()
+    }
+
+    /// The only answer that was given, and its operation.
+    fn answer(&self) -> (String, Value) {
+        let answers = self.calls("PutJob");
+        assert_eq!(answers.len(), 1, "{answers:?}");
+        assert_eq!(answers[0].body["jobId"], JOB_ID);
+        (answers[0].operation.clone(), answers[0].body.clone())
+    }
+}
+
+impl HttpConnector for Aws {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let header = |name| request.headers().get(name).unwrap_or_default().to_owned();
+        let body = request.body().bytes().unwrap();
+        // AWS Health speaks Smithy RPC v2 CBOR with the SDK, CodePipeline AWS JSON 1.1.
+        let is_cbor = header("smithy-protocol") == "rpc-v2-cbor";
+        let target = if is_cbor { request.uri().to_owned() } else { header("x-amz-target") };
+        let call = Call {
+            operation: target.rsplit(['.', '/']).next().unwrap().to_owned(),
+            host: request.uri().split('/').nth(2).unwrap().to_owned(),
+            authorization: header("authorization"),
+            body: if is_cbor { ciborium::from_reader(body).unwrap() } else { serde_json::from_slice(body).unwrap() },
+            after: self.started.elapsed(),
+        };
+        let before = self.calls(&call.operation).len();
+        let behaviour = (self.script)(&call, before);
+        self.calls.lock().unwrap().push(call);
+        HttpConnectorFuture::new(async move {
+            match behaviour {
+                Behaviour::Reply(status, body) if is_cbor => Ok(response(status, cbor(&body))),
+                Behaviour::Reply(status, body) => Ok(response(status, body.to_string())),
+                Behaviour::Html => Ok(response(200, "<html>")),
+                Behaviour::Break => Err(ConnectorError::io("connection reset".into())),
+                Behaviour::Hang => std::future::pending().await,
+                Behaviour::Panic => panic!("the sky fell"),
+            }
+        })
+    }
+}
+
+/// The DNS: us-east-2 is active.
+struct Active;
+
+impl Resolver for Active {
+    fn cname<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<String, LookupError>> {
+        Box::pin(async { Ok("health.us-east-2.amazonaws.com.".to_owned()) })
+    }
+}
+
+fn sdk(client: SharedHttpClient) -> SdkConfig {
+    let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("eu-west-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(client)
+        .build()
+}
+
+fn job(configuration: &Value, token: Option<&str>) -> Value {
+    let data = json!({ "actionConfiguration": { "configuration": configuration }, "continuationToken": token });
+    json!({ "CodePipeline.job": { "id": JOB_ID, "accountId": "111122223333", "data": data } })
+}
+
+fn plain_job() -> Value {
+    job(&json!({ "FunctionName": "gate" }), None)
+}
+
+/// An event with a minute to Lambda's deadline.
+fn in_a_minute(payload: Value) -> LambdaEvent<Value> {
+    let deadline = clock::now() + Duration::from_secs(60);
+    let mut context = Context::default();
+    context.request_id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd".to_owned();
+    context.deadline = u64::try_from(deadline.unix_timestamp_nanos() / 1_000_000).unwrap();
+    LambdaEvent::new(payload, context)
+}
+
+async fn run(aws: &Aws, settings: &[(&str, &str)], payload: Value) -> Result<Report, Error> {
+    let table: Vec<_> = settings.iter().copied().chain([("AWS_REGION", "eu-west-1")]).collect();
+    Gate::new(&Env::of_table(&table), &sdk(aws.client()), Active).handle(in_a_minute(payload)).await
+}
+
+fn issue(id: usize) -> Value {
+    json!({
+        "arn": format!("arn:aws:health:eu-west-1::event/EC2/AWS_EC2_OPERATIONAL_ISSUE/AWS_EC2_OPERATIONAL_ISSUE_{id}"),
+        "service": "EC2",
+        "eventTypeCode": "AWS_EC2_OPERATIONAL_ISSUE",
+        "eventTypeCategory": "issue",
+        "region": "eu-west-1",
+        "startTime": 1_786_607_225.53,
+        "lastUpdatedTime": 1_786_607_345.905,
+        "statusCode": "open",
+        "eventScopeCode": "PUBLIC",
+    })
+}
+
+#[tokio::test]
+async fn a_stage_goes_on_while_nothing_is_open() {
+    let aws = Aws::with_events(json!([]));
+    let report = run(&aws, &[], plain_job()).await.unwrap();
+    assert_eq!((report.verdict, report.outcome), ("pass", Outcome::Answered));
+    let message = "[health-gate] no AWS Health event stands against this stage in eu-west-1, global";
+    let (operation, body) = aws.answer();
+    assert_eq!(operation, "PutJobSuccessResult");
+    assert_eq!(
+        body,
+        json!({
+            "jobId": JOB_ID,
+            "executionDetails": {
+                "summary": message,
+                "externalExecutionId": "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+                "percentComplete": 100,
+            },
+            "outputVariables": { "message": message, "openEvents": "0", "checkedRegions": "eu-west-1,global" },
+        })
+    );
+    let asked = aws.calls("DescribeEvents");
+    assert_eq!(asked.len(), 1);
+    assert_eq!(
+        asked[0].body,
+        json!({
+            "filter": { "regions": ["eu-west-1", "global"], "eventTypeCategories": ["issue"], "eventStatusCodes": ["open"] },
+            "maxResults": 100,
+        })
+    );
+    assert_eq!(asked[0].host, "health.us-east-2.amazonaws.com");
+    assert!(asked[0].authorization.contains("/us-east-2/health/aws4_request"), "{}", asked[0].authorization);
+}
+
+#[tokio::test]
+async fn a_stage_fails_while_something_is_open() {
+    let aws = Aws::with_events(json!([issue(1)]));
+    let report = run(&aws, &[], plain_job()).await.unwrap();
+    assert_eq!((report.verdict, report.open_events, report.outcome), ("fail", 1, Outcome::Answered));
+    let (operation, body) = aws.answer();
+    assert_eq!(operation, "PutJobFailureResult");
+    assert_eq!(
+        body["failureDetails"],
+        json!({
+            "type": "JobFailed",
+            "message": report.message,
+            "externalExecutionId": "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+        })
+    );
+    assert!(report.message.starts_with("[health-gate] 1 AWS Health event in eu-west-1, global: the stage fails."));
+    assert!(report.message.ends_with(
+        "- EC2 in eu-west-1: AWS_EC2_OPERATIONAL_ISSUE, open since 2026-08-13T07:47:05Z, \
+         arn:aws:health:eu-west-1::event/EC2/AWS_EC2_OPERATIONAL_ISSUE/AWS_EC2_OPERATIONAL_ISSUE_1"
+    ));
+}
+
+#[tokio::test]
+async fn a_stage_that_waits_goes_on_when_the_issue_is_over() {
+    let settings = [("WAIT_MINUTES", "60")];
+    let aws = Aws::with_events(json!([issue(1)]));
+    let report = run(&aws, &settings, plain_job()).await.unwrap();
+    assert_eq!(report.verdict, "wait");
+    let (operation, body) = aws.answer();
+    assert_eq!(operation, "PutJobSuccessResult");
+    assert_eq!(body["executionDetails"]["percentComplete"], 0);
+    assert_eq!(body["executionDetails"]["summary"], report.message);
+    assert_eq!(body.get("outputVariables"), None, "CodePipeline refuses them beside a token");
+
+    let aws = Aws::with_events(json!([]));
+    let payload = job(&json!({}), body["continuationToken"].as_str());
+    assert_eq!(run(&aws, &settings, payload).await.unwrap().verdict, "pass");
+    assert_eq!(aws.answer().1.get("continuationToken"), None);
+
+    let aws = Aws::with_events(json!([issue(1)]));
+    let long_ago = Token::new(clock::now() - Duration::from_secs(61 * 60), 1).to_string();
+    let report = run(&aws, &settings, job(&json!({}), Some(&long_ago))).await.unwrap();
+    assert_eq!(report.verdict, "fail");
+    assert!(report.message.contains("(61 of 60 minutes waited)"), "{}", report.message);
+}
+
+#[tokio::test]
+async fn the_sample_events_are_answered() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../events/pipelines");
+    for (name, regions, verdict) in [
+        ("gate-user-parameters", "eu-west-1 us-east-1 global", "wait"),
+        ("gate-region-list", "eu-west-1 us-east-1 global", "fail"),
+        ("gate-no-parameters", "eu-west-1 global", "fail"),
+        // Its wait began in 2026.
+        ("gate-waiting", "eu-west-1 global", "fail"),
+    ] {
+        let event = serde_json::from_str(&fs::read_to_string(folder.join(format!("{name}.json"))).unwrap()).unwrap();
+        let report = run(&Aws::with_events(json!([issue(1)])), &[], event).await.unwrap();
+        assert_eq!((report.checked_regions.join(" ").as_str(), report.verdict), (regions, verdict), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn real_replies_of_aws_health_are_read() {
+    for (file, known, notifications, closed) in
+        [("describe-events-1.json", 10, 3, 7), ("describe-events-2-ec2-closed.json", 3, 0, 3)]
+    {
+        let Some(path) = real(&format!("health/{file}")) else { return };
+        let reply: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(reply["events"].as_array().unwrap().len(), known);
+        let aws = Aws::with_events(reply["events"].clone());
+        for (categories, statuses, counted) in [
+            ("issue", "open", 0),
+            ("accountNotification", "open", notifications),
+            ("issue", "closed", closed),
+            ("issue,accountNotification", "open,closed", known),
+        ] {
+            let report = run(&aws, &[("CATEGORIES", categories), ("STATUSES", statuses)], plain_job()).await.unwrap();
+            assert_eq!(report.open_events, counted, "{file} {categories} {statuses}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn bad_parameters_and_bad_settings_answer_the_job() {
+    let bad = [("WAIT_MINUTES", "soon")];
+    for (settings, parameters, named) in [
+        ([].as_slice(), r#"{"region": "eu-west-1"}"#, "did you mean regions?"),
+        (&[], r#"{"wait_minutes": -1}"#, r#"wait_minutes is "-1""#),
+        (&[], "input_parameter", r#"regions is "input_parameter""#),
+        (&[], r#"{"regions""#, "expected a JSON object, or a list of Regions"),
+        (&bad, r#"{"wait_minutes": 5}"#, r#"WAIT_MINUTES is "soon""#),
+    ] {
+        let aws = Aws::with_events(json!([]));
+        let report = run(&aws, settings, job(&json!({ "UserParameters": parameters }), None)).await.unwrap();
+        assert_eq!(report.verdict, "fail");
+        let (operation, body) = aws.answer();
+        assert_eq!(operation, "PutJobFailureResult");
+        assert_eq!(body["failureDetails"]["type"], "ConfigurationError");
+        let message = body["failureDetails"]["message"].as_str().unwrap();
+        assert!(message.starts_with("[health-gate] invalid settings: ") && message.contains(named), "{message}");
+        assert!(aws.calls("DescribeEvents").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_event_without_a_job_id_fails_and_calls_nobody() {
+    let aws = Aws::with_events(json!([]));
+    let error = run(&aws, &[], json!({ "Records": [] })).await.unwrap_err();
+    assert_eq!(error.error_type(), "NoJob");
+    assert!(aws.calls("").is_empty());
+}
+
+#[tokio::test]
+async fn a_panic_answers_the_job() {
+    let aws = Aws::with_health(|_| Behaviour::Panic);
+    let report = run(&aws, &[("ON_UNKNOWN", "allow")], plain_job()).await.unwrap();
+    let (operation, body) = aws.answer();
+    assert_eq!((report.verdict, operation.as_str()), ("fail", "PutJobFailureResult"));
+    assert_eq!(body["failureDetails"]["type"], "SystemUnavailable");
+    assert!(report.message.starts_with("[health-gate] the gate has a fault of its own: the sky fell."));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_aws_health_does_the_job_is_answered_in_time() {
+    type Health = fn(usize) -> Behaviour;
+    let cases: [(&str, Health, &str, &str); 11] = [
+        ("hangs", |_| Behaviour::Hang, "SystemUnavailable", "AWS Health cannot be reached"),
+        ("breaks", |_| Behaviour::Break, "SystemUnavailable", "connection reset"),
+        ("fails", |_| refusal(503, "ServiceUnavailableException"), "SystemUnavailable", "cannot be reached"),
+        ("throttles", |_| refusal(400, "ThrottlingException"), "SystemUnavailable", "throttled every attempt"),
+        ("has no plan", |_| refusal(400, "SubscriptionRequiredException"), "PermissionError", "Enterprise On-Ramp"),
+        ("denies", |_| refusal(400, "AccessDeniedException"), "PermissionError", "must allow health:DescribeEvents"),
+        ("refuses", |_| refusal(400, "ValidationException"), "SystemUnavailable", "refused the request"),
+        ("sends HTML", |_| Behaviour::Html, "SystemUnavailable", "cannot be read"),
+        ("sends no list", |_| ok(&json!({})), "SystemUnavailable", "it has no list of events"),
+        (
+            "turns in circles",
+            |_| ok(&json!({ "events": [], "nextToken": "same" })),
+            "SystemUnavailable",
+            "its next page is the same page",
+        ),
+        (
+            "never ends",
+            |page| ok(&json!({ "events": [], "nextToken": format!("page{page}") })),
+            "SystemUnavailable",
+            "had not answered in full when the function's time was up",
+        ),
+    ];
+    for (name, health, kind, text) in cases {
+        let aws = Aws::with_health(move |before| {
+            // An endless row of pages takes time, as it does in life.
+            if name == "never ends" && before % 100 == 99 { Behaviour::Hang } else { health(before) }
+        });
+        let report = run(&aws, &[], plain_job()).await.unwrap();
+        let (operation, body) = aws.answer();
+        assert_eq!((report.verdict, operation.as_str()), ("fail", "PutJobFailureResult"), "{name}");
+        assert_eq!(body["failureDetails"]["type"], kind, "{name}");
+        assert!(report.message.starts_with("[health-gate] the stage fails: AWS Health "), "{name}");
+        assert!(
+            report.message.contains(text) && report.message.contains("ON_UNKNOWN=allow"),
+            "{name}: {}",
+            report.message
+        );
+        let answered = aws.calls("PutJob")[0].after;
+        assert!(answered <= Duration::from_secs(57), "{name}: answered after {answered:?} of 60 s");
+
+        let aws = Aws::with_health(health);
+        if name != "never ends" {
+            let report = run(&aws, &[("ON_UNKNOWN", "allow")], plain_job()).await.unwrap();
+            assert_eq!((report.verdict, aws.answer().0.as_str()), ("pass", "PutJobSuccessResult"), "{name}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_found_counts_though_time_is_up() {
+    let regions =
+        "us-east-1,us-east-2,us-west-1,us-west-2,eu-west-1,eu-west-2,eu-west-3,eu-north-1,eu-south-1,sa-east-1";
+    let settings = [("REGIONS", regions), ("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")];
+    // Ten Regions and global are two calls: the first finds something, the second never ends.
+    let aws = Aws::new(|call, before| match call.operation.as_str() {
+        "DescribeEvents" if call.body["filter"]["regions"] != json!(["global"]) => ok(&json!({ "events": [issue(1)] })),
+        "DescribeEvents" if before % 100 == 99 => Behaviour::Hang,
+        "DescribeEvents" => ok(&json!({ "events": [], "nextToken": format!("page{before}") })),
+        _ => ok(&json!({})),
+    });
+    let report = run(&aws, &settings, plain_job()).await.unwrap();
+    assert_eq!((report.verdict, report.open_events), ("fail", 1));
+    assert_eq!(aws.answer().1["failureDetails"]["type"], "JobFailed");
+    assert!(report.message.contains("(perhaps more: AWS Health had not answered in full"), "{}", report.message);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stage_that_may_wait_waits_out_a_silent_aws_health() {
+    let aws = Aws::with_health(|_| Behaviour::Hang);
+    let report = run(&aws, &[("WAIT_MINUTES", "10")], plain_job()).await.unwrap();
+    assert_eq!(report.verdict, "wait");
+    assert!(aws.answer().1["continuationToken"].as_str().unwrap().contains(r#""open":0"#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_passive_endpoint_is_asked_when_the_active_one_is_down() {
+    let aws = Aws::new(|call, _| match (call.operation.as_str(), call.host.as_str()) {
+        ("DescribeEvents", "health.us-east-2.amazonaws.com") => Behaviour::Break,
+        ("DescribeEvents", _) => ok(&json!({ "events": [] })),
+        _ => ok(&json!({})),
+    });
+    assert_eq!(run(&aws, &[], plain_job()).await.unwrap().verdict, "pass");
+    let last = aws.calls("DescribeEvents").pop().unwrap();
+    assert_eq!(last.host, "health.us-east-1.amazonaws.com");
+    assert!(last.authorization.contains("/us-east-1/health/aws4_request"));
+}
+
+#[tokio::test]
+async fn an_endpoint_of_the_environment_is_signed_for_the_own_region() {
+    let aws = Aws::with_events(json!([]));
+    run(&aws, &[("AWS_ENDPOINT_URL_HEALTH", "http://127.0.0.1:4566")], plain_job()).await.unwrap();
+    assert!(aws.calls("DescribeEvents")[0].authorization.contains("/eu-west-1/health/aws4_request"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_lost_or_throttled_is_given_again_until_it_is_taken() {
+    type CodePipeline = fn(usize) -> Behaviour;
+    let cases: [(&str, CodePipeline, usize, Outcome); 5] = [
+        (
+            "throttled",
+            |before| if before < 9 { refusal(400, "ThrottlingException") } else { ok(&json!({})) },
+            10,
+            Outcome::Answered,
+        ),
+        (
+            "down for a moment",
+            |before| if before < 2 { refusal(500, "InternalFailure") } else { ok(&json!({})) },
+            3,
+            Outcome::Answered,
+        ),
+        ("lost", |before| if before < 1 { Behaviour::Break } else { ok(&json!({})) }, 2, Outcome::Answered),
+        (
+            "taken, but the reply was lost",
+            |before| if before < 1 { Behaviour::Hang } else { refusal(400, "InvalidJobStateException") },
+            2,
+            Outcome::AnsweredBefore,
+        ),
+        ("of no job", |_| refusal(400, "JobNotFoundException"), 1, Outcome::NoSuchJob),
+    ];
+    for (name, codepipeline, calls, outcome) in cases {
+        let aws = Aws::with_codepipeline(move |_, before| codepipeline(before));
+        let report = run(&aws, &[], plain_job()).await.unwrap();
+        let answers = aws.calls("PutJob");
+        assert_eq!((report.outcome, answers.len()), (outcome, calls), "{name}");
+        assert!(
+            answers.iter().all(|answer| answer.operation == "PutJobSuccessResult" && answer.body == answers[0].body)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_verdict_that_codepipeline_refuses_becomes_a_failure() {
+    for (code, kind) in [("ValidationException", "SystemUnavailable"), ("AccessDeniedException", "PermissionError")] {
+        let aws = Aws::with_codepipeline(move |operation, _| match operation {
+            "PutJobSuccessResult" => refusal(400, code),
+            _ => ok(&json!({})),
+        });
+        let report = run(&aws, &[], plain_job()).await.unwrap();
+        assert_eq!((report.verdict, report.outcome), ("pass", Outcome::AnsweredAsFailure), "{code}");
+        let details = aws.calls("PutJobFailureResult")[0].body["failureDetails"].clone();
+        assert_eq!(details["type"], kind);
+        let message = details["message"].as_str().unwrap();
+        assert!(message.starts_with("[health-gate] CodePipeline refused the verdict: ") && message.contains(code));
+        assert!(message.contains("It was: [health-gate] no AWS Health event"), "{message}");
+        assert_eq!(aws.calls("PutJob").len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_pipeline_full_of_variables_does_not_stop_the_stage() {
+    let aws = Aws::with_codepipeline(|_, before| match before {
+        0 => refusal(400, "OutputVariablesSizeExceededException"),
+        _ => ok(&json!({})),
+    });
+    assert_eq!(run(&aws, &[], plain_job()).await.unwrap().outcome, Outcome::Answered);
+    let answers = aws.calls("PutJob");
+    assert_eq!(answers.len(), 2);
+    assert_eq!((answers[1].operation.as_str(), answers[1].body.get("outputVariables")), ("PutJobSuccessResult", None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_cannot_be_answered_fails_the_invocation_before_the_deadline() {
+    type CodePipeline = fn() -> Behaviour;
+    let cases: [(CodePipeline, &str); 3] = [
+        (|| refusal(400, "AccessDeniedException"), "AccessDeniedException"),
+        (|| refusal(400, "ThrottlingException"), "ThrottlingException"),
+        (|| Behaviour::Hang, "timeout"),
+    ];
+    for (codepipeline, reason) in cases {
+        let aws = Aws::with_codepipeline(move |_, _| codepipeline());
+        let error = run(&aws, &[], plain_job()).await.unwrap_err();
+        assert_eq!(error.error_type(), "Unanswered");
+        assert!(error.to_string().contains(JOB_ID) && error.to_string().contains(reason), "{error}");
+        assert!(aws.started.elapsed() < Duration::from_secs(60), "{reason}: {:?}", aws.started.elapsed());
+    }
+}
+
+/// What goes over the wire for each answer, with the headers that carry meaning.
+#[tokio::test]
+async fn the_wire_form_of_the_answers() {
+    let message = "[health-gate] because".to_owned();
+    let started = OffsetDateTime::from_unix_timestamp(1_786_607_225).unwrap();
+    let details = |percent| json!({ "summary": message, "externalExecutionId": "run-1", "percentComplete": percent });
+    for (answer, operation, expected) in [
+        (
+            Answer::Pass { message: message.clone() },
+            "PutJobSuccessResult",
+            json!({
+                "jobId": JOB_ID,
+                "executionDetails": details(100),
+                "outputVariables": { "message": message, "openEvents": "3", "checkedRegions": "eu-west-1,global" },
+            }),
+        ),
+        (
+            Answer::Wait { token: Token::new(started, 3), percent: 40, message: message.clone() },
+            "PutJobSuccessResult",
+            json!({
+                "jobId": JOB_ID,
+                "continuationToken": r#"{"v":1,"started":1786607225,"open":3}"#,
+                "executionDetails": details(40),
+            }),
+        ),
+        (
+            Answer::Fail { kind: FailureType::JobFailed, message: message.clone() },
+            "PutJobFailureResult",
+            json!({
+                "jobId": JOB_ID,
+                "failureDetails": { "type": "JobFailed", "message": message, "externalExecutionId": "run-1" },
+            }),
+        ),
+    ] {
+        let mut request = HttpRequest::new(SdkBody::from(expected.to_string()));
+        request.set_uri("https://codepipeline.eu-west-1.amazonaws.com/").unwrap();
+        request.headers_mut().insert("content-type", "application/x-amz-json-1.1");
+        request.headers_mut().insert("x-amz-target", format!("CodePipeline_20150709.{operation}"));
+        let replay = StaticReplayClient::new(vec![ReplayEvent::new(request, response(200, "{}"))]);
+        let client = aws_sdk_codepipeline::Client::new(&sdk(replay.clone().into_shared()));
+        let regions = vec!["eu-west-1".to_owned(), "global".to_owned()];
+        let verdict = Verdict { answer, open_events: 3, unknown: false, regions };
+        let reply = Reply { job_id: JOB_ID, request_id: "run-1", verdict: &verdict };
+        let outcome = reply.put(&client, Instant::now() + Duration::from_secs(5)).await;
+        assert_eq!(outcome, Ok(Outcome::Answered));
+        replay.assert_requests_match(&[]);
+    }
+}
+
+fn response(status: u16, body: impl Into<SdkBody>) -> HttpResponse {
+    HttpResponse::new(status.try_into().unwrap(), body.into())
+}
+
+/// What AWS documents as JSON, as AWS Health sends it: times are tagged.
+fn cbor(body: &Value) -> Vec<u8> {
+    fn convert(key: &str, value: &Value) -> ciborium::Value {
+        match value {
+            Value::Object(fields) => {
+                let fields = fields.iter().map(|(key, value)| (key.clone().into(), convert(key, value)));
+                ciborium::Value::Map(fields.collect())
+            }
+            Value::Array(items) => ciborium::Value::Array(items.iter().map(|item| convert(key, item)).collect()),
+            Value::Number(seconds) if key.ends_with("Time") => {
+                ciborium::Value::Tag(1, Box::new(seconds.as_f64().unwrap().into()))
+            }
+            other => ciborium::Value::serialized(other).unwrap(),
+        }
+    }
+    let mut bytes = Vec::new();
+    ciborium::into_writer(&convert("", body), &mut bytes).unwrap();
+    bytes
+}
