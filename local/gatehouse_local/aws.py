@@ -3,7 +3,7 @@
 The front answers on one address for every service and Region, as `AWS_ENDPOINT_URL` expects. Each call is
 identified and checked against the service's model (`wire`), recorded, perhaps disturbed by a `Fault`, and
 then answered by a handler registered here or, where there is none, by moto. A handler covers what moto
-lacks or does differently from AWS; see `ec2`.
+lacks or does differently from AWS; see `ec2`, `codepipeline` and `health`.
 """
 
 import collections
@@ -23,12 +23,15 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 from werkzeug.test import run_wsgi_app
 
-from gatehouse_local import ec2, wire
+from gatehouse_local import codepipeline, ec2, health, wire
 from gatehouse_local.wire import AwsError, Operation, Request, Response
 
 # A client that carries this in its User-Agent stands behind the scenes: it arranges and inspects the local
 # AWS, so its calls are neither recorded nor disturbed.
 BACKSTAGE = "gatehouse-backstage"
+
+# Longer than any function here waits for one answer.
+HANG_SECONDS = 12
 
 
 @dataclass
@@ -55,9 +58,11 @@ class Fault:
 
     `kind` is one of
     - `throttle`: refused as too many requests, as each protocol words it;
+    - `refuse`: refused with the error `code`, nothing done;
     - `server-error`: HTTP 500, nothing done;
     - `lost-reply`: the call takes effect, then the connection is cut without an answer;
-    - `cut`: the connection is cut before anything is done, as if the endpoint were down.
+    - `cut`: the connection is cut before anything is done, as if the endpoint were down;
+    - `hang`: nothing is done or answered for HANG_SECONDS, then the connection is cut.
     """
 
     kind: str
@@ -65,6 +70,7 @@ class Fault:
     operation: str | None = None
     region: str | None = None
     times: int | None = 1
+    code: str = ""
 
     def matches(self, operation: Operation) -> bool:
         """Whether this fault is meant for `operation` and not used up."""
@@ -112,6 +118,8 @@ class LocalAws:
     def __init__(self) -> None:
         self.handlers: dict[tuple[str, str], Handler] = {}
         self.ec2 = ec2.Ec2(self)
+        self.codepipeline = codepipeline.CodePipeline(self)
+        self.health = health.Health(self)
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._state = _State()
         # moto's backends expect one caller at a time.
@@ -149,7 +157,8 @@ class LocalAws:
         with self._moto_lock:
             for service in ("ec2", "elbv2", "sns", "sqs", "sts"):
                 get_backend(service).reset()
-            self.ec2.reset()
+            for part in (self.ec2, self.codepipeline, self.health):
+                part.reset()
         with self._lock:
             self._state = _State()
 
@@ -253,6 +262,8 @@ class LocalAws:
                 if operation.protocol in ("json", "smithy-rpc-v2-cbor"):
                     code = "ThrottlingException"
                 return wire.refuse(operation, AwsError(code, "Rate exceeded", status))
+            case "refuse":
+                return wire.refuse(operation, AwsError(fault.code, "refused for the sake of a test"))
             case "server-error":
                 code = "InternalError" if operation.service == "ec2" else "InternalFailure"
                 return wire.refuse(operation, AwsError(code, "An internal error has occurred", 500))
@@ -260,6 +271,9 @@ class LocalAws:
                 self._perform(operation, environ)
                 return None
             case "cut":
+                return None
+            case "hang":
+                time.sleep(HANG_SECONDS)
                 return None
             case other:
                 raise ValueError(f"no such fault: {other}")

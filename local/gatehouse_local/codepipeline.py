@@ -1,0 +1,453 @@
+"""CodePipeline at work: stages that run, jobs for Lambda actions, failures, retries. moto keeps definitions only.
+
+Tests make pipelines with `create` and executions with `start`. An action of the provider Lambda gives a job, which
+`next_job` hands out as the event of the function; any other succeeds, or fails as it is told. What CodePipeline would
+tell EventBridge is kept in `events`, and `notification` turns such an event into what CodeStar Notifications sends.
+"""
+
+import uuid
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
+
+from gatehouse_local.wire import AwsError
+
+if TYPE_CHECKING:
+    from gatehouse_local.aws import Invocation, LocalAws
+
+VARIABLES_LIMIT = 122_880  # bytes of output variables in an execution; CodePipeline User Guide, "Quotas"
+
+
+@dataclass
+class Action:
+    """An action of a stage. One that is no Lambda action succeeds, or fails with the message `fails`."""
+
+    name: str
+    provider: str = "CodeDeploy"
+    user_parameters: str | None = None
+    fails: str | None = None
+
+
+def gate(user_parameters: str | None = None, name: str = "HealthGate") -> Action:
+    """The Lambda action of the health gate."""
+    return Action(name, "Lambda", user_parameters)
+
+
+@dataclass
+class Run:
+    """One execution of an action."""
+
+    id: str
+    execution_id: str
+    stage: str
+    action: str
+    started: datetime
+    updated: datetime
+    status: str = "InProgress"
+    summary: str | None = None
+    external_id: str | None = None
+    percent: int | None = None
+    error: dict[str, str] | None = None
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Stage:
+    """A stage. The execution that entered it last, its status there, and the actions it has yet to run."""
+
+    name: str
+    actions: list[Action]
+    execution_id: str | None = None
+    status: str = "InProgress"
+    pending: list[Action] = field(default_factory=list)
+
+
+@dataclass
+class Pipeline:
+    """A pipeline with its history: the executions by status, and the runs of their actions, oldest first."""
+
+    name: str
+    region: str
+    stages: list[Stage]
+    created: datetime
+    executions: dict[str, str] = field(default_factory=dict)
+    runs: list[Run] = field(default_factory=list)
+
+    def stage(self, name: str) -> Stage:
+        """A stage by its name."""
+        return next(stage for stage in self.stages if stage.name == name)
+
+    def latest(self, stage: str, action: str) -> Run | None:
+        """The latest run of an action, of whichever execution."""
+        return next((run for run in reversed(self.runs) if (run.stage, run.action) == (stage, action)), None)
+
+
+@dataclass
+class Job:
+    """What a Lambda action is asked to do. It takes one answer."""
+
+    id: str
+    pipeline: Pipeline
+    run: Run
+    continuation_token: str | None
+    answered: bool = False
+
+
+class CodePipeline:
+    """The pipelines of all Regions. `page_size` caps the pages of ListActionExecutions."""
+
+    page_size = 100
+
+    def __init__(self, aws: "LocalAws"):
+        self.events: list[dict[str, Any]] = []
+        self._pipelines: dict[tuple[str, str], Pipeline] = {}
+        self._jobs: dict[str, Job] = {}
+        self._waiting: deque[Job] = deque()
+        aws.handlers |= {
+            ("codepipeline", "PutJobSuccessResult"): self._put_success,
+            ("codepipeline", "PutJobFailureResult"): self._put_failure,
+            ("codepipeline", "GetPipelineState"): self._get_state,
+            ("codepipeline", "ListActionExecutions"): self._list_runs,
+            ("codepipeline", "RetryStageExecution"): self._retry,
+        }
+
+    def reset(self) -> None:
+        """No pipelines, no jobs, AWS's own page size."""
+        for kept in (self.events, self._pipelines, self._jobs, self._waiting):
+            kept.clear()
+        self.__dict__.pop("page_size", None)
+
+    # Arranging ---------------------------------------------------------------------------------
+
+    def create(self, name: str, stages: dict[str, list[Action]], region: str = "us-east-1") -> Pipeline:
+        """A pipeline of these stages, whose actions run one after the other."""
+        made = [Stage(stage, actions) for stage, actions in stages.items()]
+        pipeline = Pipeline(name, region, made, created=_now())
+        self._pipelines[region, name] = pipeline
+        return pipeline
+
+    def start(self, pipeline: Pipeline) -> str:
+        """A new execution, which runs as far as it can without an answer; its id.
+
+        A stage that is in progress admits no other execution: end it first.
+        """
+        execution_id = str(uuid.uuid4())
+        pipeline.executions[execution_id] = "InProgress"
+        self._emit(pipeline, execution_id, "Pipeline", "STARTED")
+        self._enter(pipeline, pipeline.stages[0], execution_id)
+        return execution_id
+
+    def next_job(self) -> dict[str, Any] | None:
+        """The event of the job that waits longest, as CodePipeline invokes the function with it; None without one.
+
+        Source: CodePipeline User Guide, "AWS Lambda invoke action reference", example JSON event.
+        """
+        if not self._waiting:
+            return None
+        job = self._waiting.popleft()
+        action = _action(job.pipeline.stage(job.run.stage), job.run.action)
+        configuration = {"FunctionName": "gatehouse-pipeline-health-gate"}
+        if action.user_parameters is not None:
+            configuration["UserParameters"] = action.user_parameters
+        data: dict[str, Any] = {
+            "actionConfiguration": {"configuration": configuration},
+            "inputArtifacts": [],
+            "outputArtifacts": [],
+            "artifactCredentials": dict.fromkeys(("accessKeyId", "secretAccessKey", "sessionToken"), "EXAMPLE"),
+        }
+        if job.continuation_token is not None:
+            data["continuationToken"] = job.continuation_token
+        return {"CodePipeline.job": {"id": job.id, "accountId": ACCOUNT_ID, "data": data}}
+
+    # Running -------------------------------------------------------------------------------------
+
+    def _enter(self, pipeline: Pipeline, stage: Stage, execution_id: str) -> None:
+        if stage.execution_id is not None and stage.status == "InProgress":
+            raise ValueError(f"the stage {stage.name} is in progress and admits no other execution")
+        stage.execution_id = execution_id
+        self._run_stage(pipeline, stage, list(stage.actions))
+
+    def _run_stage(self, pipeline: Pipeline, stage: Stage, actions: list[Action]) -> None:
+        stage.status, stage.pending = "InProgress", actions
+        pipeline.executions[stage.execution_id] = "InProgress"
+        self._emit(pipeline, stage.execution_id, "Stage", "STARTED", stage=stage.name)
+        self._advance(pipeline, stage)
+
+    def _advance(self, pipeline: Pipeline, stage: Stage) -> None:
+        """Runs what is pending, up to an action that needs an answer or fails; then the stages after it."""
+        execution_id = stage.execution_id
+        while stage.pending:
+            action, now = stage.pending[0], _now()
+            run = Run(str(uuid.uuid4()), execution_id, stage.name, action.name, started=now, updated=now)
+            pipeline.runs.append(run)
+            self._emit(pipeline, execution_id, "Action", "STARTED", run=run)
+            if action.provider == "Lambda":
+                return self._issue_job(pipeline, run, None)
+            if action.fails is not None:
+                return self._fail(pipeline, run, {"code": "JobFailed", "message": action.fails})
+            self._succeed(pipeline, run)
+        stage.status = "Succeeded"
+        self._emit(pipeline, execution_id, "Stage", "SUCCEEDED", stage=stage.name)
+        following = pipeline.stages[pipeline.stages.index(stage) + 1 :]
+        if following:
+            return self._enter(pipeline, following[0], execution_id)
+        pipeline.executions[execution_id] = "Succeeded"
+        return self._emit(pipeline, execution_id, "Pipeline", "SUCCEEDED")
+
+    def _issue_job(self, pipeline: Pipeline, run: Run, token: str | None) -> None:
+        job = Job(str(uuid.uuid4()), pipeline, run, token)
+        self._jobs[job.id] = job
+        self._waiting.append(job)
+
+    def _succeed(self, pipeline: Pipeline, run: Run) -> None:
+        run.status, run.updated = "Succeeded", _now()
+        pipeline.stage(run.stage).pending.pop(0)
+        self._emit(pipeline, run.execution_id, "Action", "SUCCEEDED", run=run)
+
+    def _fail(self, pipeline: Pipeline, run: Run, error: dict[str, str]) -> None:
+        run.status, run.error, run.updated = "Failed", error, _now()
+        pipeline.stage(run.stage).status = "Failed"
+        pipeline.executions[run.execution_id] = "Failed"
+        self._emit(pipeline, run.execution_id, "Action", "FAILED", run=run)
+        self._emit(pipeline, run.execution_id, "Stage", "FAILED", stage=run.stage)
+        self._emit(pipeline, run.execution_id, "Pipeline", "FAILED")
+
+    def _emit(
+        self,
+        pipeline: Pipeline,
+        execution_id: str,
+        level: str,
+        state: str,
+        stage: str | None = None,
+        run: Run | None = None,
+    ) -> None:
+        """Source: CodePipeline User Guide, "Monitoring CodePipeline events"."""
+        now = _now()
+        detail: dict[str, Any] = {
+            "pipeline": pipeline.name,
+            "execution-id": execution_id,
+            "start-time": now.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
+            "state": state,
+            "version": 1.0,
+        }
+        if run is not None:
+            kind = _type(_action(pipeline.stage(run.stage), run.action))
+            detail |= {"stage": run.stage, "action": run.action, "region": pipeline.region, "type": kind}
+            if run.error:
+                detail["execution-result"] = {
+                    "external-execution-summary": run.error["message"],
+                    "error-code": run.error["code"],
+                }
+        elif stage is not None:
+            detail["stage"] = stage
+        event = {
+            "version": "0",
+            "id": str(uuid.uuid4()),
+            "detail-type": f"CodePipeline {level} Execution State Change",
+            "source": "aws.codepipeline",
+            "account": ACCOUNT_ID,
+            "time": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "region": pipeline.region,
+            "resources": [f"arn:aws:codepipeline:{pipeline.region}:{ACCOUNT_ID}:{pipeline.name}"],
+            "detail": detail,
+        }
+        self.events.append(event)
+
+    def notification(self, event: dict[str, Any]) -> dict[str, Any]:
+        """What CodeStar Notifications makes of an event: the body of its message.
+
+        Source: Developer Tools console User Guide, "Events for notifications on pipelines".
+        """
+        detail = event["detail"]
+        pipeline = self._pipelines[event["region"], detail["pipeline"]]
+        failed = [
+            run
+            for stage in pipeline.stages
+            if stage.status == "Failed" and stage.execution_id == detail["execution-id"]
+            for action in stage.actions
+            if (run := pipeline.latest(stage.name, action.name)) and run.status == "Failed"
+        ]
+        additional: dict[str, Any] = {}
+        if detail["state"] == "FAILED" and "action" in detail:
+            additional = {"additionalInformation": detail["execution-result"]["external-execution-summary"]}
+        elif detail["state"] == "FAILED":
+            actions = [{"action": run.action, "additionalInformation": run.error["message"]} for run in failed]
+            additional = {"failedActionCount": len(actions), "failedActions": actions}
+            if "stage" not in detail:
+                additional["failedStage"] = failed[0].stage
+        region, rule = event["region"], "notificationrule/ab499f2b2838ba3d9c9b5d0646396f70EXAMPLE"
+        return {
+            "account": event["account"],
+            "detailType": event["detail-type"],
+            "region": region,
+            "source": event["source"],
+            "time": event["time"],
+            "notificationRuleArn": f"arn:aws:codestar-notifications:{region}:{ACCOUNT_ID}:{rule}",
+            "detail": detail,
+            "resources": event["resources"],
+            "additionalAttributes": additional,
+        }
+
+    # Answering -----------------------------------------------------------------------------------
+
+    def _job(self, call: "Invocation") -> Job:
+        """The job that a call answers, which it may do once."""
+        job = self._jobs.get(call.params["jobId"])
+        if job is None:
+            raise AwsError("JobNotFoundException", f"No job found with ID {call.params['jobId']}")
+        if job.answered or job.run.status != "InProgress":
+            status = job.run.status if job.run.status != "InProgress" else "Succeeded"
+            raise AwsError(
+                "InvalidJobStateException", f"Job {job.id} is in state {status}, and takes no result any more"
+            )
+        return job
+
+    def _put_success(self, call: "Invocation") -> dict[str, Any]:
+        job = self._job(call)
+        run, details = job.run, call.params.get("executionDetails", {})
+        variables = call.params.get("outputVariables", {})
+        others = [past.variables for past in job.pipeline.runs if past.execution_id == run.execution_id]
+        size = sum(len((key + value).encode()) for table in [*others, variables] for key, value in table.items())
+        if size > VARIABLES_LIMIT:
+            raise AwsError("OutputVariablesSizeExceededException", f"The output variables have {size} bytes.")
+        job.answered, run.updated = True, _now()
+        run.summary = details.get("summary")
+        run.external_id = details.get("externalExecutionId")
+        run.percent = details.get("percentComplete")
+        if token := call.params.get("continuationToken"):
+            self._issue_job(job.pipeline, run, token)
+            return {}
+        run.variables = variables
+        self._succeed(job.pipeline, run)
+        self._advance(job.pipeline, job.pipeline.stage(run.stage))
+        return {}
+
+    def _put_failure(self, call: "Invocation") -> dict[str, Any]:
+        job = self._job(call)
+        details = call.params["failureDetails"]
+        job.answered, job.run.external_id = True, details.get("externalExecutionId")
+        self._fail(job.pipeline, job.run, {"code": details["type"], "message": details["message"]})
+        return {}
+
+    def _pipeline(self, call: "Invocation", name: str) -> Pipeline:
+        try:
+            return self._pipelines[call.region, name]
+        except KeyError:
+            raise AwsError(
+                "PipelineNotFoundException",
+                f"Account '{ACCOUNT_ID}' does not have a pipeline with name '{name}' in Region {call.region}",
+            ) from None
+
+    def _get_state(self, call: "Invocation") -> dict[str, Any]:
+        pipeline = self._pipeline(call, call.params["name"])
+        return {
+            "pipelineName": pipeline.name,
+            "pipelineVersion": 1,
+            "stageStates": [_stage_state(pipeline, stage) for stage in pipeline.stages],
+            "created": pipeline.created,
+            "updated": pipeline.created,
+        }
+
+    def _list_runs(self, call: "Invocation") -> dict[str, Any]:
+        pipeline = self._pipeline(call, call.params["pipelineName"])
+        condition = call.params.get("filter", {})
+        if "latestInPipelineExecution" in condition:
+            raise AwsError("NotImplemented", "the local CodePipeline does not filter by latestInPipelineExecution", 501)
+        found = list(reversed(pipeline.runs))
+        if wanted := condition.get("pipelineExecutionId"):
+            if wanted not in pipeline.executions:
+                raise AwsError("PipelineExecutionNotFoundException", f"No execution {wanted} of '{pipeline.name}'")
+            found = [run for run in found if run.execution_id == wanted]
+        token = call.params.get("nextToken", "0")
+        if not token.isdigit():
+            raise AwsError("InvalidNextTokenException", "The next token is not one that was given out")
+        start, size = int(token), min(call.params.get("maxResults", 100), self.page_size)
+        page: dict[str, Any] = {
+            "actionExecutionDetails": [_run_details(pipeline, run) for run in found[start : start + size]]
+        }
+        if start + size < len(found):
+            page["nextToken"] = str(start + size)
+        return page
+
+    def _retry(self, call: "Invocation") -> dict[str, Any]:
+        pipeline = self._pipeline(call, call.params["pipelineName"])
+        name, execution_id = call.params["stageName"], call.params["pipelineExecutionId"]
+        stage = next((stage for stage in pipeline.stages if stage.name == name), None)
+        if stage is None:
+            raise AwsError("StageNotFoundException", f"Pipeline '{pipeline.name}' has no stage '{name}'")
+        if stage.execution_id != execution_id:
+            raise AwsError(
+                "NotLatestPipelineExecutionException",
+                f"The latest execution of stage '{name}' is {stage.execution_id}, not {execution_id}",
+            )
+        if stage.status != "Failed":
+            raise AwsError(
+                "StageNotRetryableException",
+                f"Stage '{name}' is {stage.status}: it contains no failed actions, or is retried already",
+            )
+        failed = [] if call.params["retryMode"] == "ALL_ACTIONS" else stage.pending
+        self._run_stage(pipeline, stage, list(failed or stage.actions))
+        return {"pipelineExecutionId": execution_id}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _action(stage: Stage, name: str) -> Action:
+    return next(action for action in stage.actions if action.name == name)
+
+
+def _type(action: Action) -> dict[str, str]:
+    category = "Invoke" if action.provider == "Lambda" else "Deploy"
+    return {"category": category, "owner": "AWS", "provider": action.provider, "version": "1"}
+
+
+def _present(**members: Any) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value not in (None, {})}
+
+
+def _stage_state(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
+    runs = {action.name: pipeline.latest(stage.name, action.name) for action in stage.actions}
+    state: dict[str, Any] = {
+        "stageName": stage.name,
+        "inboundTransitionState": {"enabled": True},
+        "actionStates": [
+            _present(actionName=name, latestExecution=_latest_execution(run) if run else None)
+            for name, run in runs.items()
+        ],
+    }
+    if stage.execution_id is not None:
+        state["latestExecution"] = {"pipelineExecutionId": stage.execution_id, "status": stage.status}
+    return state
+
+
+def _latest_execution(run: Run) -> dict[str, Any]:
+    return _present(
+        actionExecutionId=run.id,
+        status=run.status,
+        summary=run.summary,
+        lastStatusChange=run.updated,
+        externalExecutionId=run.external_id,
+        percentComplete=run.percent,
+        errorDetails=run.error,
+    )
+
+
+def _run_details(pipeline: Pipeline, run: Run) -> dict[str, Any]:
+    result = _present(externalExecutionId=run.external_id, externalExecutionSummary=run.summary, errorDetails=run.error)
+    return _present(
+        pipelineExecutionId=run.execution_id,
+        actionExecutionId=run.id,
+        pipelineVersion=1,
+        stageName=run.stage,
+        actionName=run.action,
+        startTime=run.started,
+        lastUpdateTime=run.updated,
+        status=run.status,
+        input={"actionTypeId": _type(_action(pipeline.stage(run.stage), run.action))},
+        output=_present(executionResult=result, outputVariables=run.variables),
+    )
