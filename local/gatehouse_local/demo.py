@@ -274,9 +274,8 @@ def main() -> int:
         out.print(f"[bold red]{failure}[/] Everything is stopped.")
         return 1
     except FunctionDied as death:
-        out.print(
-            f"[bold red]The function ended without an answer.[/] Everything is stopped. Its last lines:\n{escape(str(death))}"
-        )
+        out.print("[bold red]The function ended without an answer.[/] Everything is stopped. Its last lines:")
+        out.print(str(death), markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         out.print("\nInterrupted. Everything is stopped.")

@@ -1,0 +1,892 @@
+"""Whole flows of the ip-ranges updater: the real binary, the Lambda runtime API, HTTPS, and the local AWS."""
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from gatehouse_local import events, ranges, runtime_api, sns
+from gatehouse_local.aws import operations
+from gatehouse_local.ranges import Document, Range
+from gatehouse_local.runtime_api import Emulator, RuntimeApi
+from gatehouse_local.web import Page
+
+REGION = "us-east-1"
+NOON = 1_768_478_400  # 2026-01-15 12:00:00
+
+
+def networks(count, start=0):
+    """IPv4 ranges none of which can be joined with another."""
+    return [f"240.{(start + index) // 128}.{(start + index) % 128 * 2}.0/24" for index in range(count)]
+
+
+def networks6(count):
+    """IPv6 ranges none of which can be joined with another."""
+    return [f"3fff:{index * 2:x}::/32" for index in range(count)]
+
+
+def edition(prefixes, token=NOON, service="CLOUDFRONT", more=()):
+    """A document in which `service` has `prefixes`; a few other services have some too."""
+    others = [Range("250.0.0.0/24", "S3", "eu-west-1"), Range("250.0.2.0/24", "EC2", "us-east-1")]
+    return Document(token, [*(Range(prefix, service) for prefix in prefixes), *more, *others])
+
+
+class Estate:
+    """The account, the web and the function of one test."""
+
+    def __init__(self, aws, web, binary):
+        self.aws, self.web = aws, web
+        self.path = binary("ip-ranges-updater")
+        self.settings = {"PORTS": "443"}
+        self.calls = []
+
+    def publish(self, *documents):
+        """Serves documents, the last of them for good."""
+        self.web.serve(ranges.URL, *(document.body for document in documents))
+        self.web.serve(sns.CERTIFICATE_URL, Page(sns.certificate()))
+
+    def environment(self, **settings):
+        return runtime_api.environment(
+            self.settings | {"AWS_ENDPOINT_URL": self.aws.url} | events.SAMPLE_AGE | self.web.environment | settings
+        )
+
+    def invoke(self, event=None, **settings):
+        """One cold start and one event. `calls` holds what it asked of AWS."""
+        with self.aws.recording() as self.calls:
+            return runtime_api.invoke_once(self.path, self.environment(**settings), {} if event is None else event)
+
+    def run(self, event=None, **settings):
+        """An invocation that must succeed; its report."""
+        outcome = self.invoke(event, **settings)
+        assert not outcome.failed, outcome.payload
+        return outcome.payload
+
+    @property
+    def counts(self):
+        return operations(self.calls)
+
+    @property
+    def writes(self):
+        return [call.operation for call in self.calls if call.writes]
+
+    def groups(self, service="CLOUDFRONT", port=443, region=REGION, prefix="AUTOUPDATE"):
+        """The groups of one service and port, by name."""
+        wanted = {"gatehouse:service": service, "gatehouse:port": str(port)}
+        found = self.aws.ec2.gatehouse_groups(region, prefix)
+        return {name: group for name, group in found.items() if wanted.items() <= tags(group).items()}
+
+    def held(self, service="CLOUDFRONT", port=443, region=REGION):
+        """The CIDRs that TCP rules of the groups of a service and port let in."""
+        return {
+            cidr
+            for group in self.groups(service, port, region).values()
+            for permission in group["IpPermissions"]
+            if (permission["IpProtocol"], permission.get("FromPort")) == ("tcp", port)
+            for cidr in cidrs(permission)
+        }
+
+
+def tags(group):
+    return {tag["Key"]: tag["Value"] for tag in group["Tags"]}
+
+
+def cidrs(permission):
+    return [entry.get("CidrIp") or entry["CidrIpv6"] for entry in permission["IpRanges"] + permission["Ipv6Ranges"]]
+
+
+def report_of(outcome):
+    """The report, which a failed run has in its log only."""
+    if not outcome.failed:
+        return outcome.payload
+    logged = [record for record in outcome.records if record.get("message") == "report"]
+    assert len(logged) == 1, outcome.log
+    return json.loads(logged[0]["report"])
+
+
+@pytest.fixture
+def estate(aws, web, binary):
+    return Estate(aws, web, binary)
+
+
+# From notice to groups ---------------------------------------------------------------------------------------------
+
+
+def test_first_run_creates_as_many_groups_as_needed_and_fills_them(estate):
+    estate.publish(ranges.first())
+    report = estate.run(events.load("ip-ranges/sns-notice-signed.json"), PORTS="80,443")
+
+    wanted = ranges.first().rules("CLOUDFRONT")
+    assert len(wanted) == 180 + 32
+    vpc = estate.aws.ec2.default_vpc()
+    for port in (80, 443):
+        groups = estate.groups(port=port)
+        assert list(groups) == [f"AUTOUPDATE_CLOUDFRONT_{port}_{number}" for number in (1, 2, 3)]
+        assert estate.held(port=port) == wanted
+        for name, group in groups.items():
+            assert group["VpcId"] == vpc
+            assert tags(group) == {
+                "Name": name,
+                "gatehouse:prefix-name": "AUTOUPDATE",
+                "gatehouse:service": "CLOUDFRONT",
+                "gatehouse:port": str(port),
+            }
+            (permission,) = group["IpPermissions"]
+            assert (permission["IpProtocol"], permission["FromPort"], permission["ToPort"]) == ("tcp", port, port)
+            assert max(len(permission["IpRanges"]), len(permission["Ipv6Ranges"])) <= 60
+            assert all(entry["Description"] for entry in permission["IpRanges"] + permission["Ipv6Ranges"])
+
+    assert estate.counts == {
+        "DescribeVpcs": 1,
+        "DescribeSecurityGroups": 1,
+        "CreateSecurityGroup": 6,
+        "AuthorizeSecurityGroupIngress": 6,
+    }
+    (region,) = report["regions"]
+    assert region["ec2_calls"] == len(estate.calls)
+    assert sum(len(group["added"]) for group in region["groups"]) == 2 * len(wanted)
+    assert all(group["created"] for group in region["groups"])
+    assert report["sync_token"] == ranges.FIRST_EDITION and report["trigger"] == "notice"
+
+
+def test_changed_document_changes_only_the_difference(estate):
+    first, second = ranges.first().rules("CLOUDFRONT"), ranges.second().rules("CLOUDFRONT")
+    estate.publish(ranges.first())
+    estate.run(events.load("ip-ranges/sns-notice-signed.json"))
+    before = estate.groups()
+
+    estate.publish(ranges.second())
+    report = estate.run(events.load("ip-ranges/sns-notice-signed-second.json"))
+
+    assert estate.held() == second
+    written = [call for call in estate.calls if call.operation.endswith("Ingress")]
+    authorized = [call for call in written if call.operation.startswith("Authorize")]
+    revoked = [call for call in written if call.operation.startswith("Revoke")]
+    changed = {cidr for call in authorized for permission in call.params["IpPermissions"] for cidr in _sent(permission)}
+    assert changed == second - first
+    changed = {cidr for call in revoked for permission in call.params["IpPermissions"] for cidr in _sent(permission)}
+    assert changed == first - second
+    for calls in (authorized, revoked):
+        touched = [call.params["GroupId"] for call in calls]
+        assert len(touched) == len(set(touched)), "more than one call for a group"
+    names = [call.operation for call in written]
+    assert names == sorted(names), "something was revoked before everything was authorized"
+    untouched = before.keys() - {group["name"] for group in report["regions"][0]["groups"] if _changes(group)}
+    assert untouched and all(estate.groups()[name] == before[name] for name in untouched)
+
+
+def _sent(permission):
+    entries = permission.get("IpRanges", []) + permission.get("Ipv6Ranges", [])
+    return [entry.get("CidrIp") or entry["CidrIpv6"] for entry in entries]
+
+
+def _changes(group):
+    return group["added"] or group["removed"]
+
+
+def test_a_run_that_changes_nothing_is_one_call_and_no_write(estate):
+    estate.publish(ranges.first())
+    estate.run()
+    report = estate.run(events.load("ip-ranges/schedule.json"), VPC_ID=estate.aws.ec2.default_vpc())
+    assert estate.counts == {"DescribeSecurityGroups": 1}
+    assert report["regions"][0]["ec2_calls"] == 1
+    assert report["trigger"] == "schedule"
+
+
+def test_the_default_vpc_is_looked_up_once(estate):
+    estate.publish(ranges.first())
+    with RuntimeApi([str(estate.path)], estate.environment()) as function:
+        assert not function.invoke({}).failed
+        with estate.aws.recording() as calls:
+            assert not function.invoke({}).failed
+    assert operations(calls) == {"DescribeSecurityGroups": 1}
+
+
+def test_all_pages_are_read(estate):
+    estate.publish(ranges.first())
+    estate.run(PORTS="80,443")
+    estate.aws.ec2.page_size = 2
+    estate.run(PORTS="80,443", VPC_ID=estate.aws.ec2.default_vpc())
+    assert estate.counts == {"DescribeSecurityGroups": 3}
+
+
+def test_the_same_answer_through_the_runtime_interface_emulator(estate):
+    estate.publish(ranges.first())
+    with Emulator(estate.path, estate.environment()) as function:
+        outcome = function.invoke(events.load("ip-ranges/sns-notice-signed.json"))
+        assert not outcome.failed, outcome.payload
+        assert estate.held() == ranges.first().rules("CLOUDFRONT")
+        # The emulator answers HTTP 200 for a failure too.
+        assert function.invoke({"nonsense": 1}).error_type == "BadEvent"
+
+
+def test_several_services_and_port_ranges(estate):
+    more = [Range("241.0.0.0/24", "ROUTE53_HEALTHCHECKS"), Range("3fff:100::/32", "ROUTE53_HEALTHCHECKS")]
+    estate.publish(edition(networks(3), more=more))
+    estate.run(SERVICE="CLOUDFRONT,ROUTE53_HEALTHCHECKS", PORTS="443,8000-8010", PREFIX_NAME="EDGE")
+    found = estate.aws.ec2.gatehouse_groups(prefix="EDGE")
+    assert set(found) == {
+        "EDGE_CLOUDFRONT_443_1",
+        "EDGE_CLOUDFRONT_8000-8010_1",
+        "EDGE_ROUTE53_HEALTHCHECKS_443_1",
+        "EDGE_ROUTE53_HEALTHCHECKS_8000-8010_1",
+    }
+    (permission,) = found["EDGE_ROUTE53_HEALTHCHECKS_8000-8010_1"]["IpPermissions"]
+    assert (permission["FromPort"], permission["ToPort"]) == (8000, 8010)
+    assert set(cidrs(permission)) == {"241.0.0.0/24", "3fff:100::/32"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"ADDRESS_FAMILIES": "ipv6"}, {"3fff::/32"}),
+        ({"RANGE_REGIONS": "eu-west-1"}, {"240.9.0.0/24"}),
+        ({"AGGREGATE": "false"}, {"240.0.0.0/24", "240.0.1.0/24", "3fff::/32", "240.9.0.0/24"}),
+        ({}, {"240.0.0.0/23", "3fff::/32", "240.9.0.0/24"}),
+    ],
+)
+def test_which_ranges_count(estate, settings, expected):
+    regional = [Range("240.9.0.0/24", "CLOUDFRONT", "eu-west-1")]
+    estate.publish(edition(["240.0.0.0/24", "240.0.1.0/24", "3fff::/32"], more=regional))
+    estate.run(**settings)
+    assert estate.held() == expected
+
+
+# The notice and the document ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_signed_notice_is_verified_with_the_certificate_that_it_names(estate, version):
+    document = edition(networks(3))
+    estate.publish(document)
+    estate.run(events.signed_notice(document, version))
+    assert estate.held() == document.rules("CLOUDFRONT")
+    assert sorted(estate.web.requests) == sorted([sns.CERTIFICATE_URL, ranges.URL])
+
+
+def test_a_tampered_notice_is_refused(estate):
+    document = edition(networks(3))
+    estate.publish(document)
+    event = events.signed_notice(document)
+    event["Records"][0]["Sns"]["Message"] += " "
+    outcome = estate.invoke(event)
+    assert outcome.error_type == "Refused"
+    assert estate.web.requests == [sns.CERTIFICATE_URL]
+    assert estate.calls == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://sns.us-east-1.amazonaws.com.example.com" + sns.CERTIFICATE_PATH,
+        "http://sns.us-east-1.amazonaws.com" + sns.CERTIFICATE_PATH,
+        "https://sns.eu-west-1.amazonaws.com" + sns.CERTIFICATE_PATH,
+        "https://sns.us-east-1.amazonaws.com/other.pem",
+    ],
+)
+def test_nothing_is_fetched_for_a_certificate_url_that_is_not_the_topics(estate, url):
+    document = edition(networks(3))
+    estate.publish(document)
+    event = events.signed_notice(document)
+    event["Records"][0]["Sns"]["SigningCertUrl"] = url
+    outcome = estate.invoke(event)
+    assert outcome.error_type == "Refused"
+    assert estate.web.requests == []
+    assert estate.calls == []
+
+
+def test_a_topic_that_is_not_listed_is_refused(estate):
+    document = edition(networks(3))
+    estate.publish(document)
+    event = events.signed_notice(document)
+    outcome = estate.invoke(event, TOPIC_ARNS="arn:aws:sns:us-east-1:123456789012:other")
+    assert outcome.error_type == "Refused"
+    assert events.TOPIC_ARN in outcome.error_message
+    assert estate.calls == []
+
+
+def test_an_old_notice_is_refused(estate):
+    document = edition(networks(3))
+    estate.publish(document)
+    outcome = estate.invoke(events.signed_notice(document), SNS_MAX_AGE_SECONDS="3600")
+    assert outcome.error_type == "Refused"
+    assert estate.calls == []
+
+
+def test_the_sample_with_signature_example_needs_verification_switched_off(estate):
+    estate.publish(ranges.first())
+    event = events.load("ip-ranges/sns-notice.json")
+    assert estate.invoke(event).error_type == "Refused"
+    settings = events.environment()["IpRangesUpdaterFunction"]
+    outcome = estate.invoke(event, **settings)
+    assert not outcome.failed, outcome.payload
+    assert outcome.payload["dry_run"] is True
+    assert any(record.get("level") == "WARN" and "SNS_VERIFY" in json.dumps(record) for record in outcome.records)
+
+
+def test_a_wrong_md5_is_an_error_in_the_words_people_know(estate):
+    document = edition(networks(3))
+    estate.publish(document)
+    outcome = estate.invoke(events.signed_notice(document, md5="0" * 32))
+    assert f"MD5 Mismatch: got {document.md5} expected {'0' * 32}" in outcome.error_message
+    assert estate.writes == []
+
+
+def test_a_notice_that_names_another_url_is_refused(estate):
+    document = edition(networks(3))
+    estate.publish(document)
+    outcome = estate.invoke(events.signed_notice(document, url="https://example.com/ip-ranges.json"))
+    assert outcome.failed
+    assert "https://example.com/ip-ranges.json" in outcome.error_message and ranges.URL in outcome.error_message
+    assert estate.web.requests == [sns.CERTIFICATE_URL]
+
+
+def test_an_edge_that_still_serves_the_old_document_is_asked_again(estate):
+    old, new = edition(networks(3)), edition(networks(4), token=NOON + 60)
+    estate.publish(old, new)
+    estate.run(events.signed_notice(new))
+    assert estate.held() == new.rules("CLOUDFRONT")
+    assert estate.web.requests.count(ranges.URL) == 2
+
+
+def test_an_edge_that_stays_behind_is_an_error(estate):
+    old, new = edition(networks(3)), edition(networks(4), token=NOON + 60)
+    estate.publish(old)
+    outcome = estate.invoke(events.signed_notice(new))
+    assert outcome.error_type == "StaleDocument"
+    assert estate.writes == []
+
+
+def test_a_newer_document_supersedes_the_notice(estate):
+    old, new = edition(networks(3)), edition(networks(4), token=NOON + 60)
+    estate.publish(new)
+    report = estate.run(events.signed_notice(old))
+    assert report["sync_token"] == NOON + 60
+    assert estate.held() == new.rules("CLOUDFRONT")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        Page(b"<html>busy</html>", 503),
+        Page(b"<html>not json</html>"),
+        Page(b'{"syncToken": "1"}'),
+    ],
+)
+def test_a_document_that_is_none_changes_nothing(estate, page):
+    estate.publish(edition(networks(3)))
+    estate.run()
+    before = estate.held()
+    estate.web.serve(ranges.URL, page)
+    outcome = estate.invoke()
+    assert outcome.failed and ranges.URL in outcome.error_message
+    assert estate.writes == []
+    assert estate.held() == before
+
+
+def test_a_document_beyond_the_limit_is_refused(estate):
+    estate.web.serve(ranges.URL, b" " * (16 * 1024 * 1024 + 1))
+    outcome = estate.invoke()
+    assert outcome.failed and "16" in outcome.error_message
+    assert estate.writes == []
+
+
+# What a person asks for --------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_reports_what_it_would_do_and_writes_nothing(estate):
+    document = edition(networks(70))
+    estate.publish(document)
+    for event, settings in (
+        (events.load("ip-ranges/direct-dry-run.json"), {}),
+        (events.load("ip-ranges/schedule.json"), {"DRY_RUN": "true"}),
+    ):
+        report = estate.run(event, **settings)
+        assert report["dry_run"] is True
+        (region,) = report["regions"]
+        assert {cidr for group in region["groups"] for cidr in group["added"]} == document.rules("CLOUDFRONT")
+        assert [group["created"] for group in region["groups"]] == [True, True]
+        assert estate.writes == [] and estate.groups() == {}
+
+
+def test_a_run_that_would_remove_too_much_adds_but_does_not_remove_until_forced(estate):
+    estate.publish(edition(networks(40)))
+    estate.run()
+    estate.publish(edition([*networks(10), "241.0.0.0/24"], token=NOON + 60))
+
+    outcome = estate.invoke()
+    assert outcome.error_type == "ShrinkRefused"
+    assert estate.held() == {*networks(40), "241.0.0.0/24"}
+
+    estate.run(events.load("ip-ranges/direct-force.json"))
+    assert estate.held() == {*networks(10), "241.0.0.0/24"}
+
+
+def test_an_unknown_service_is_an_error_that_lists_near_names(estate):
+    estate.publish(edition(networks(3)))
+    outcome = estate.invoke(SERVICE="CLOUDFORNT")
+    assert outcome.error_type == "UnknownService"
+    assert "CLOUDFORNT" in outcome.error_message and "CLOUDFRONT" in outcome.error_message
+    assert estate.writes == []
+
+
+def test_a_service_without_ranges_never_empties_a_group(estate):
+    estate.publish(edition(networks(3)))
+    estate.run()
+    elsewhere = Document(NOON + 60, [Range("240.0.0.0/24", "CLOUDFRONT", "eu-west-1")])
+    estate.publish(elsewhere)
+    outcome = estate.invoke(RANGE_REGIONS="us-east-1")
+    assert outcome.error_type == "NoRanges"
+    assert estate.held() == set(networks(3))
+
+
+def test_settings_are_all_checked_and_their_faults_reported_together(estate):
+    estate.publish(edition(networks(3)))
+    outcome = estate.invoke(
+        PORTS="http", ADDRESS_FAMILIES="ipv5", MAX_RULES_PER_GROUP="many", DRY_RUN="perhaps", TARGET="firewall"
+    )
+    assert outcome.failed
+    for name, value in (
+        ("PORTS", "http"),
+        ("ADDRESS_FAMILIES", "ipv5"),
+        ("MAX_RULES_PER_GROUP", "many"),
+        ("DRY_RUN", "perhaps"),
+        ("TARGET", "firewall"),
+    ):
+        assert name in outcome.error_message and value in outcome.error_message
+    assert estate.calls == [] and estate.web.requests == []
+
+
+@pytest.mark.parametrize(
+    ("event", "named"),
+    [
+        ({"nonsense": 1}, "nonsense"),
+        ({"Records": []}, "Records"),
+        ({"Records": [{"s3": {}}]}, "Records"),
+        ({"detail-type": "EC2 Instance State-change Notification"}, "EC2 Instance State-change Notification"),
+        ({"dry_run": "yes"}, "yes"),
+        ([], "event"),
+    ],
+)
+def test_an_event_that_is_not_understood_is_an_error_that_names_what_was_seen(estate, event, named):
+    outcome = estate.invoke(event)
+    assert outcome.error_type == "BadEvent"
+    assert named in outcome.error_message
+    assert estate.calls == [] and estate.web.requests == []
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [("hello", "hello"), ('{"synctoken": "1768471200"}', "md5"), ('{"md5": "x", "synctoken": "soon"}', "synctoken")],
+)
+def test_a_verified_message_that_is_no_notice_is_an_error_that_names_the_field(estate, message, named):
+    estate.publish(edition(networks(3)))
+    signed = sns.sign({**events.notice(ranges.first()), "Message": message})
+    outcome = estate.invoke(sns.lambda_event(signed))
+    assert outcome.failed
+    assert named in outcome.error_message
+    assert estate.writes == []
+
+
+def test_an_event_that_is_not_json_is_an_error(estate):
+    outcome = estate.invoke(b"not json")
+    assert outcome.failed
+    assert estate.calls == [] and estate.web.requests == []
+
+
+# Other people's rules, interfaces, quotas --------------------------------------------------------------------------
+
+
+def test_foreign_rules_stay_and_count_against_the_quota(estate):
+    estate.publish(edition(networks(3)))
+    estate.run(MAX_RULES_PER_GROUP="10")
+    (group,) = estate.groups().values()
+    foreign = [
+        {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]},
+        {"IpProtocol": "udp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "10.1.0.0/16"}]},
+        {
+            "IpProtocol": "tcp",
+            "FromPort": 443,
+            "ToPort": 443,
+            "UserIdGroupPairs": [{"GroupId": group["GroupId"]}],
+        },
+    ]
+    estate.aws.client("ec2").authorize_security_group_ingress(GroupId=group["GroupId"], IpPermissions=foreign)
+
+    estate.publish(edition(networks(9, start=1), token=NOON + 60))
+    estate.run(MAX_RULES_PER_GROUP="10")
+
+    assert estate.held() == set(networks(9, start=1))
+    assert len(estate.groups()) == 2, "three foreign rules and nine ranges do not fit into ten"
+    kept = next(iter(estate.groups().values()))["IpPermissions"]
+    assert {"10.0.0.0/8", "10.1.0.0/16"} <= {cidr for permission in kept for cidr in cidrs(permission)}
+    assert [pair["GroupId"] for permission in kept for pair in permission["UserIdGroupPairs"]] == [group["GroupId"]]
+    assert not {"10.0.0.0/8", "10.1.0.0/16"} & _revoked(estate.calls)
+
+
+def _revoked(calls):
+    return {
+        cidr
+        for call in calls
+        if call.operation == "RevokeSecurityGroupIngress"
+        for permission in call.params["IpPermissions"]
+        for cidr in _sent(permission)
+    }
+
+
+def test_groups_of_other_vpcs_and_other_stacks_are_not_touched(estate):
+    client = estate.aws.client("ec2")
+    other_vpc = client.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    estate.publish(edition(networks(3)))
+    estate.run(VPC_ID=other_vpc)
+    estate.run(PREFIX_NAME="OTHER")
+    before = client.describe_security_groups()["SecurityGroups"]
+
+    estate.publish(edition(networks(4), token=NOON + 60))
+    estate.run()
+
+    after = {group["GroupId"]: group for group in client.describe_security_groups()["SecurityGroups"]}
+    assert all(after[group["GroupId"]] == group for group in before)
+    assert len(after) == len(before) + 1
+
+
+def test_a_new_group_is_attached_wherever_the_earlier_ones_are(estate):
+    estate.publish(edition(networks(60)))
+    estate.run()
+    ec2 = estate.aws.ec2
+    (group,) = [group["GroupId"] for group in estate.groups().values()]
+    own = estate.aws.client("ec2").create_security_group(
+        GroupName="own", Description="of the server", VpcId=ec2.default_vpc()
+    )["GroupId"]
+    server, other = ec2.create_interface([own, group]), ec2.create_interface([own])
+    balancer, balancer_interface = ec2.create_load_balancer("web", [group])
+
+    estate.publish(edition(networks(61), token=NOON + 60))
+    report = estate.run()
+
+    (new,) = [found["GroupId"] for name, found in estate.groups().items() if name.endswith("_2")]
+    assert ec2.groups_of(server) == [own, group, new]
+    assert ec2.groups_of(other) == [own]
+    assert set(ec2.groups_of(balancer_interface)) == {group, new}
+    assert estate.counts["ModifyNetworkInterfaceAttribute"] == 1
+    assert estate.counts["SetSecurityGroups"] == 1
+    described = estate.aws.client("elbv2").describe_load_balancers(LoadBalancerArns=[balancer])["LoadBalancers"]
+    assert set(described[0]["SecurityGroups"]) == {group, new}
+    attached = {carrier for entry in report["regions"][0]["groups"] for carrier in entry["attached"]}
+    assert server in attached and len(attached) == 2
+    assert estate.held() == set(networks(61))
+
+    estate.run(VPC_ID=ec2.default_vpc())
+    assert estate.counts == {"DescribeSecurityGroups": 1}
+
+
+def test_a_new_group_is_attached_before_anything_is_revoked(estate):
+    estate.publish(edition(networks(60)))
+    estate.run()
+    (group,) = [group["GroupId"] for group in estate.groups().values()]
+    estate.aws.ec2.create_interface([group])
+    estate.publish(edition(networks(60, start=1), token=NOON + 60))
+    estate.run()
+    order = [
+        operation
+        for operation in estate.writes
+        if operation.endswith("Ingress") or operation == "ModifyNetworkInterfaceAttribute"
+    ]
+    assert order == [
+        "AuthorizeSecurityGroupIngress",
+        "ModifyNetworkInterfaceAttribute",
+        "RevokeSecurityGroupIngress",
+    ]
+
+
+def test_an_interface_at_its_limit_is_reported_and_healed_when_it_has_room(estate):
+    estate.publish(edition(networks(60)))
+    estate.run()
+    ec2 = estate.aws.ec2
+    client = estate.aws.client("ec2")
+    (group,) = [group["GroupId"] for group in estate.groups().values()]
+    own = [
+        client.create_security_group(GroupName=f"own-{index}", Description="own", VpcId=ec2.default_vpc())["GroupId"]
+        for index in range(4)
+    ]
+    full, free = ec2.create_interface([*own, group]), ec2.create_interface([group])
+    estate.publish(edition(networks(60, start=1), token=NOON + 60))
+
+    outcome = estate.invoke()
+    assert outcome.error_type == "InterfaceGroupLimit"
+    assert full in outcome.error_message
+    assert set(ec2.groups_of(full)) == {*own, group}
+    assert len(ec2.groups_of(free)) == 2
+    # The full interface still depends on the first group: what only the new group lets in stays out of its reach,
+    # so nothing is taken from the first group that is still published, nor the stale range before its successor.
+    assert set(networks(60, start=1)) <= estate.held()
+
+    client.modify_network_interface_attribute(NetworkInterfaceId=full, Groups=[own[0], group])
+    estate.run()
+    assert len(ec2.groups_of(full)) == 3
+    assert estate.held() == set(networks(60, start=1))
+
+
+def test_an_interface_of_another_service_is_reported(estate):
+    estate.publish(edition(networks(60)))
+    estate.run()
+    ec2 = estate.aws.ec2
+    (group,) = [group["GroupId"] for group in estate.groups().values()]
+    managed = ec2.create_interface([group], description="VPC Endpoint Interface vpce-0123456789abcdef0")
+    ec2.give_to_service(managed, "amazon-vpce")
+    estate.publish(edition(networks(61), token=NOON + 60))
+    outcome = estate.invoke()
+    assert outcome.failed and managed in outcome.error_message
+    assert set(networks(61)) <= estate.held()
+
+
+def test_ranges_without_a_slot_are_listed_and_fail_the_run(estate):
+    document = edition(networks(13))
+    estate.publish(document)
+    outcome = estate.invoke(MAX_RULES_PER_GROUP="5", MAX_GROUPS_PER_INTERFACE="2")
+    assert outcome.error_type == "NoCapacity"
+    left_out = {cidr for entry in report_of(outcome)["regions"][0]["left_out"] for cidr in entry["ranges"]}
+    assert len(left_out) == 3
+    assert estate.held() | left_out == document.rules("CLOUDFRONT")
+    assert not estate.held() & left_out
+
+
+def test_ipv6_has_slots_of_its_own(estate):
+    document = edition(networks(60) + networks6(60))
+    estate.publish(document)
+    estate.run()
+    assert len(estate.groups()) == 1
+    assert estate.held() == document.rules("CLOUDFRONT")
+
+
+# Faults ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["throttle", "server-error", "lost-reply", "cut"])
+@pytest.mark.parametrize(
+    "operation",
+    ["DescribeSecurityGroups", "CreateSecurityGroup", "AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"],
+)
+def test_a_passing_fault_loses_nothing(estate, operation, kind):
+    old, new = edition(networks(4)), edition(networks(7, start=1), token=NOON + 60)
+    settings = {"MAX_RULES_PER_GROUP": "5"}
+    estate.publish(old)
+    estate.run(**settings)
+    estate.publish(new)
+    fault = estate.aws.disturb(kind, operation=operation)
+
+    outcome = estate.invoke(**settings)
+    assert fault.times == 0, "the fault met no call"
+    if outcome.failed:
+        # A group whose reply was lost exists already, and the name of a group is taken but once.
+        assert (operation, kind) == ("CreateSecurityGroup", "lost-reply"), outcome.payload
+        assert old.rules("CLOUDFRONT") & new.rules("CLOUDFRONT") <= estate.held()
+        estate.run(**settings)
+    assert estate.held() == new.rules("CLOUDFRONT")
+    estate.run(**settings, VPC_ID=estate.aws.ec2.default_vpc())
+    assert estate.counts == {"DescribeSecurityGroups": 1}
+
+
+@pytest.mark.parametrize("operation", ["AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"])
+def test_the_report_is_true_when_a_reply_is_lost(estate, operation):
+    estate.publish(edition(networks(4)))
+    estate.run()
+    estate.publish(edition(networks(4, start=1), token=NOON + 60))
+    estate.aws.disturb("lost-reply", operation=operation)
+    report = estate.run()
+    (group,) = report["regions"][0]["groups"]
+    assert set(group["added"]) == set(networks(4, start=1)) - set(networks(4))
+    assert set(group["removed"]) == set(networks(4)) - set(networks(4, start=1))
+    assert report["regions"][0]["ec2_calls"] == len(estate.calls)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    ["CreateSecurityGroup", "AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress", "DescribeSecurityGroups"],
+)
+def test_a_lasting_fault_fails_the_run_and_the_next_one_heals(estate, operation):
+    old, new = edition(networks(4)), edition(networks(7, start=1), token=NOON + 60)
+    settings = {"MAX_RULES_PER_GROUP": "5"}
+    estate.publish(old)
+    estate.run(**settings)
+    estate.publish(new)
+    estate.aws.disturb("server-error", operation=operation, times=None)
+
+    outcome = estate.invoke(**settings)
+    assert outcome.error_type == "Partial", outcome.payload
+    report = report_of(outcome)
+    (region,) = report["regions"]
+    assert region["failures"]
+    added = {cidr for group in region["groups"] for cidr in group["added"]}
+    removed = {cidr for group in region["groups"] for cidr in group["removed"]}
+    assert (old.rules("CLOUDFRONT") | added) - removed == estate.held(), "the report is not true"
+    assert old.rules("CLOUDFRONT") & new.rules("CLOUDFRONT") <= estate.held(), "something published was lost"
+
+    estate.aws.calm()
+    estate.run(**settings)
+    assert estate.held() == new.rules("CLOUDFRONT")
+
+
+def test_one_region_down_does_not_stop_the_others(estate):
+    old, new = edition(networks(4)), edition(networks(5), token=NOON + 60)
+    settings = {"REGION": "us-east-1,eu-west-1,ap-southeast-2"}
+    estate.publish(old)
+    estate.run(**settings)
+    estate.publish(new)
+    estate.aws.disturb("cut", region="eu-west-1", times=None)
+
+    outcome = estate.invoke(**settings)
+    assert outcome.failed and "eu-west-1" in outcome.error_message
+    for region in ("us-east-1", "ap-southeast-2"):
+        assert estate.held(region=region) == new.rules("CLOUDFRONT")
+    assert estate.held(region="eu-west-1") == old.rules("CLOUDFRONT")
+
+    estate.aws.calm()
+    estate.run(**settings)
+    assert estate.held(region="eu-west-1") == new.rules("CLOUDFRONT")
+
+
+def test_a_group_deleted_meanwhile_is_reported_and_made_again_by_the_next_run(estate):
+    estate.publish(edition(networks(4)))
+    estate.run()
+    (group,) = [group["GroupId"] for group in estate.groups().values()]
+    describe = estate.aws.handlers["ec2", "DescribeSecurityGroups"]
+
+    def describe_then_delete(call):
+        answer = describe(call)
+        estate.aws.client("ec2").delete_security_group(GroupId=group)
+        return answer
+
+    estate.publish(edition(networks(5), token=NOON + 60))
+    estate.aws.handlers["ec2", "DescribeSecurityGroups"] = describe_then_delete
+    try:
+        outcome = estate.invoke()
+    finally:
+        estate.aws.handlers["ec2", "DescribeSecurityGroups"] = describe
+    assert outcome.error_type == "Partial"
+    assert group in outcome.error_message and "InvalidGroup.NotFound" in json.dumps(report_of(outcome))
+
+    estate.run()
+    assert estate.held() == set(networks(5))
+
+
+def test_a_quota_lower_than_configured_fails_the_run_and_loses_nothing(estate):
+    estate.aws.ec2.rules_per_group = 10
+    estate.publish(edition(networks(10)))
+    estate.run()
+    estate.publish(edition(networks(20), token=NOON + 60))
+    outcome = estate.invoke()
+    assert outcome.failed
+    assert "RulesPerSecurityGroupLimitExceeded" in json.dumps(report_of(outcome))
+    assert set(networks(10)) <= estate.held()
+
+    estate.run(MAX_RULES_PER_GROUP="10")
+    assert estate.held() == set(networks(20))
+
+
+def test_two_runs_at_once_end_in_the_same_state_as_one(estate):
+    document = edition(networks(130))
+    estate.publish(document)
+    start = threading.Barrier(2)
+
+    def run(_):
+        start.wait(timeout=10)
+        return runtime_api.invoke_once(estate.path, estate.environment(), {})
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(run, range(2)))
+    assert {outcome.error_type for outcome in outcomes} <= {None, "Partial"}, [outcome.payload for outcome in outcomes]
+    # One of them may have lost a race for a group's name; it says so, and whoever comes next finishes.
+    estate.run()
+    assert estate.held() == document.rules("CLOUDFRONT")
+    assert len(estate.groups()) == 3
+
+
+# People are told ---------------------------------------------------------------------------------------------------
+
+
+def test_a_summary_of_each_change_and_failure_goes_to_the_topic(estate):
+    sns_client, sqs = estate.aws.client("sns"), estate.aws.client("sqs")
+    topic = sns_client.create_topic(Name="changes")["TopicArn"]
+    queue = sqs.create_queue(QueueName="changes")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    sns_client.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+
+    def told():
+        messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+        for message in messages:
+            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        return [json.loads(message["Body"]) for message in messages]
+
+    estate.publish(edition(networks(3)))
+    estate.run(NOTIFY_TOPIC_ARN=topic)
+    (summary,) = told()
+    assert "3 added" in summary["Subject"]
+    assert all(cidr in summary["Message"] for cidr in networks(3))
+
+    estate.run(NOTIFY_TOPIC_ARN=topic)
+    assert told() == [], "a run that changes nothing tells nobody"
+
+    assert estate.invoke(NOTIFY_TOPIC_ARN=topic, SERVICE="NOSUCH").failed
+    (summary,) = told()
+    assert "FAILED" in summary["Subject"] and "NOSUCH" in summary["Message"]
+
+
+def test_metrics_are_written_as_embedded_metric_format(estate):
+    estate.publish(edition(networks(3)))
+    outcome = estate.invoke()
+    (metrics,) = [record for record in outcome.records if "_aws" in record]
+    assert metrics["RulesAdded"] == 3 and metrics["RulesRemoved"] == 0 and metrics["RangesLeftOut"] == 0
+    assert metrics["EC2Calls"] == len(estate.calls)
+    assert metrics["DocumentAgeSeconds"] > 0
+    named = {metric["Name"] for metric in metrics["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
+    assert named == {"RulesAdded", "RulesRemoved", "RangesLeftOut", "DocumentAgeSeconds", "EC2Calls"}
+
+
+# Prefix lists ------------------------------------------------------------------------------------------------------
+
+
+def prefix_lists(estate):
+    client = estate.aws.client("ec2")
+    found = {}
+    for prefix_list in client.describe_managed_prefix_lists()["PrefixLists"]:
+        pages = client.get_paginator("get_managed_prefix_list_entries").paginate(
+            PrefixListId=prefix_list["PrefixListId"]
+        )
+        entries = {entry["Cidr"] for page in pages for entry in page["Entries"]}
+        found[prefix_list["AddressFamily"]] = prefix_list | {"entries": entries}
+    return found
+
+
+def test_prefix_lists_follow_the_ranges_in_batches(estate):
+    settings = {"TARGET": "prefix-lists"}
+    estate.publish(edition(networks(150) + networks6(5)))
+    estate.run(**settings)
+    lists = prefix_lists(estate)
+    assert lists["IPv4"]["entries"] == set(networks(150))
+    assert lists["IPv6"]["entries"] == set(networks6(5))
+    assert {"Key": "gatehouse:service", "Value": "CLOUDFRONT"} in lists["IPv4"]["Tags"]
+    assert estate.groups() == {}
+
+    estate.publish(edition(networks(400, start=20) + networks6(5), token=NOON + 60))
+    estate.run(**settings)
+    changed = prefix_lists(estate)
+    assert changed["IPv4"]["entries"] == set(networks(400, start=20))
+    assert changed["IPv4"]["PrefixListId"] == lists["IPv4"]["PrefixListId"]
+    assert changed["IPv4"]["MaxEntries"] >= 400
+    assert changed["IPv6"] == lists["IPv6"]
+
+    estate.run(**settings)
+    assert estate.writes == []
+
+
+def test_a_lost_reply_of_a_prefix_list_change_heals(estate):
+    settings = {"TARGET": "prefix-lists"}
+    estate.publish(edition(networks(5)))
+    estate.run(**settings)
+    estate.publish(edition(networks(6, start=1), token=NOON + 60))
+    fault = estate.aws.disturb("lost-reply", operation="ModifyManagedPrefixList")
+    estate.invoke(**settings)
+    assert fault.times == 0
+    estate.run(**settings)
+    assert prefix_lists(estate)["IPv4"]["entries"] == set(networks(6, start=1))
