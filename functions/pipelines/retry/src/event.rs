@@ -106,7 +106,6 @@ impl Event {
     ///
     /// [`EventError`] names the field, what was in it and what was expected.
     pub fn parse(event: &Value) -> Result<Self, EventError> {
-        const SOURCES: &str = "aws.codepipeline or aws.health";
         let Value::Object(event) = event else {
             return Err(foreign("(the whole event)", Some(event), "an object with the field source"));
         };
@@ -116,7 +115,7 @@ impl Event {
             Some("aws.codepipeline") => codepipeline(event),
             // `awshealth.mock` is the source in AWS's sample events, because nobody but AWS may send from `aws.health`.
             Some("aws.health" | "awshealth.mock") => health(event),
-            _ => Err(foreign("source", source, SOURCES)),
+            _ => Err(foreign("source", source, "aws.codepipeline or aws.health")),
         }
     }
 }
