@@ -224,7 +224,8 @@ class LocalAws:
         if BACKSTAGE in request.headers.get("user-agent", ""):
             return self._perform(operation, environ)
 
-        started = time.perf_counter()
+        # A call that hangs may end after a reset; it belongs to the time before.
+        state, started = self._state, time.perf_counter()
         call = Call(operation.service, operation.name, operation.region, operation.params)
         fault = self._next_fault(operation)
         try:
@@ -239,7 +240,7 @@ class LocalAws:
         finally:
             call.seconds = time.perf_counter() - started
             with self._lock:
-                self._state.calls.append(call)
+                state.calls.append(call)
         if response is not None:
             call.status = response.status
             if response.status >= 300 and call.error is None:

@@ -6,6 +6,7 @@ meet a signer that is not Gatehouse's. The certificate is served where the messa
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,9 @@ from gatehouse_local.runtime_api import Outcome
 from gatehouse_local.web import Page, Web
 
 REGION = "us-east-1"
+
+# What the queue takes from the topic, as in the template; other notifications are for people.
+STAGE_FAILED = {"detailType": ["CodePipeline Stage Execution State Change"], "detail": {"state": ["FAILED"]}}
 
 
 class Notices:
@@ -34,7 +38,12 @@ class Notices:
             QueueName="pipeline-retry", Attributes={"DelaySeconds": str(delay), "VisibilityTimeout": "0"}
         )["QueueUrl"]
         self._queue_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:pipeline-retry"
-        self._sns.subscribe(TopicArn=self.topic_arn, Protocol="sqs", Endpoint=self._queue_arn)
+        self._sns.subscribe(
+            TopicArn=self.topic_arn,
+            Protocol="sqs",
+            Endpoint=self._queue_arn,
+            Attributes={"FilterPolicyScope": "MessageBody", "FilterPolicy": json.dumps(STAGE_FAILED)},
+        )
 
     def publish(self, *notifications: dict[str, Any]) -> None:
         """Publishes what CodeStar Notifications would, one message for each."""
@@ -45,10 +54,10 @@ class Notices:
         """Puts a message straight into the queue, past the topic, as an EventBridge rule or a stranger would."""
         self._sqs.send_message(QueueUrl=self._queue_url, MessageBody=body)
 
-    def receive(self, wait: float = 0) -> dict[str, Any] | None:
+    def receive(self) -> dict[str, Any] | None:
         """The event with which Lambda invokes the function for the messages that are due; None without any."""
         received = self._sqs.receive_message(
-            QueueUrl=self._queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=int(wait), AttributeNames=["All"]
+            QueueUrl=self._queue_url, MaxNumberOfMessages=10, AttributeNames=["All"], WaitTimeSeconds=0
         )
         messages = received.get("Messages", [])
         for message in messages:
@@ -72,11 +81,13 @@ class Notices:
     def deliver(self, invoke: Callable[[Any], Outcome], wait: float = 0) -> Outcome | None:
         """Plays Lambda's poller once: what the function does not report as failed is deleted from the queue.
 
-        None where no message is due.
+        None where no message becomes due within `wait` seconds.
         """
-        event = self.receive(wait)
-        if event is None:
-            return None
+        deadline = time.monotonic() + wait
+        while (event := self.receive()) is None:
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(0.05)
         outcome = invoke(event)
         if not outcome.failed:
             kept = {failure["itemIdentifier"] for failure in outcome.payload["batchItemFailures"]}
