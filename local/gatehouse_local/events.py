@@ -78,7 +78,11 @@ def environment() -> dict[str, Any]:
 
     So it changes nothing there, and takes the sample whose signature is the word EXAMPLE.
     """
-    return {"IpRangesUpdaterFunction": {"SNS_VERIFY": "off", "DRY_RUN": "true", "DEBUG": "true"}}
+    return {
+        "IpRangesUpdaterFunction": {"SNS_VERIFY": "off", "DRY_RUN": "true", "DEBUG": "true"},
+        "PipelineHealthGateFunction": {"WAIT_MINUTES": "0"},
+        "PipelineRetryFunction": {"SNS_VERIFY": "off", "DRY_RUN": "true"},
+    }
 
 
 def written(value: Any) -> str:

@@ -114,7 +114,7 @@ def test_a_filter_takes_ten_of_a_kind(health, member):
     assert f"filter.{member}: 11 is more than the 10 that are allowed" in message
 
 
-@pytest.mark.filterwarnings("ignore:.*SubscriptionRequiredException does not match an error shape")
+@pytest.mark.filterwarnings("ignore:.*does not match an error shape")
 def test_without_a_support_plan(aws, health):
     aws.health.subscribed = False
     assert refused(health.describe_events)[0] == "SubscriptionRequiredException"

@@ -1,0 +1,293 @@
+"""Whole flows of the health gate: the real binary, the Lambda runtime API, AWS Health and CodePipeline."""
+
+import json
+
+import pytest
+
+from gatehouse_local import events, runtime_api
+from gatehouse_local.aws import operations
+from gatehouse_local.codepipeline import Action, gate
+
+# moto writes error codes that all services share, but warns that no model lists them.
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not match an error shape")
+
+
+class Deployment:
+    """A pipeline with a gate, and the function behind it."""
+
+    def __init__(self, aws, binary):
+        self.aws = aws
+        self.path = binary("pipeline-health-gate")
+        self.pipeline = None
+
+    def start(self, user_parameters=None):
+        """A deployment that has come to the gate."""
+        stages = {"Production": [gate(user_parameters), Action("Deploy")]}
+        self.pipeline = self.aws.codepipeline.create("web", stages)
+        self.aws.codepipeline.start(self.pipeline)
+
+    def answer(self, **settings):
+        """Invokes the function with the next job; what it answered, logged and did."""
+        event = self.aws.codepipeline.next_job()
+        assert event is not None, "there is no job"
+        return self.invoke(event, **settings)
+
+    def invoke(self, event, **settings):
+        env = runtime_api.environment({"AWS_ENDPOINT_URL": self.aws.url} | settings)
+        return runtime_api.invoke_once(self.path, env, event)
+
+    @property
+    def run(self):
+        """The gate's latest run."""
+        return self.pipeline.latest("Production", "HealthGate")
+
+    @property
+    def status(self):
+        """Of the gate and of its stage."""
+        return self.run.status, self.pipeline.stage("Production").status
+
+    @property
+    def asked(self):
+        """The Regions of each filter that AWS Health was asked with."""
+        return [call.params["filter"]["regions"] for call in self.aws.calls if call.operation == "DescribeEvents"]
+
+
+@pytest.fixture
+def deployment(aws, binary):
+    return Deployment(aws, binary)
+
+
+def metrics(outcome):
+    """The embedded metrics of an invocation, by name."""
+    (record,) = [record for record in outcome.records if "_aws" in record]
+    names = [metric["Name"] for metric in record["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
+    return {name: record[name] for name in names}
+
+
+def test_a_healthy_region_passes(deployment):
+    deployment.aws.health.open("EC2", "eu-west-1")  # elsewhere
+    deployment.start()
+    outcome = deployment.answer()
+    assert outcome.payload["verdict"] == "pass"
+    assert deployment.status == ("Succeeded", "Succeeded")
+    message = "[health-gate] no AWS Health event stands against this stage in us-east-1, global"
+    expected = {"message": message, "openEvents": "0", "checkedRegions": "us-east-1,global"}
+    assert deployment.run.variables == expected
+    assert deployment.run.summary == message
+    assert metrics(outcome) == {"OpenEvents": 0, "Blocked": 0, "HealthCalls": 1, "UnknownHealth": 0}
+    assert operations(deployment.aws.calls) == {"DescribeEvents": 1, "PutJobSuccessResult": 1}
+
+
+def test_what_the_console_shows_of_many_issues(deployment):
+    """CodePipeline takes 5,000 characters: whole lines, newest first, and how many are left out."""
+    arns = [deployment.aws.health.open("EC2") for _ in range(230)]
+    deployment.start()
+    outcome = deployment.answer()
+    assert deployment.status == ("Failed", "Failed")
+    assert metrics(outcome) == {"OpenEvents": 230, "Blocked": 1, "HealthCalls": 3, "UnknownHealth": 0}
+    first, *lines, last = deployment.run.error["message"].splitlines()
+    assert first.startswith("[health-gate] 230 AWS Health events in us-east-1, global: the stage fails.")
+    assert all(line.startswith("- EC2 in us-east-1: AWS_EC2_OPERATIONAL_ISSUE, open since ") for line in lines)
+    assert {line.rpartition(", ")[2] for line in lines} <= set(arns)
+    assert last == f"- and {230 - len(lines)} more"
+    assert 4_500 < len(deployment.run.error["message"]) <= 5_000
+
+
+def test_a_stage_waits_with_a_token_until_the_issue_is_over(deployment):
+    issue = deployment.aws.health.open()
+    deployment.start('{"wait_minutes": 60}')
+    outcome = deployment.answer()
+    assert (outcome.payload["verdict"], metrics(outcome)["Blocked"]) == ("wait", 1)
+    assert deployment.status == ("InProgress", "InProgress")
+    assert deployment.run.percent == 0
+    assert "the stage waits (0 of 60 minutes waited)" in deployment.run.summary
+    assert issue in deployment.run.summary
+
+    event = later(deployment.aws.codepipeline.next_job(), minutes=12)
+    assert deployment.invoke(event).payload["verdict"] == "wait"
+    assert deployment.run.percent == 20
+    assert "(12 of 60 minutes waited)" in deployment.run.summary
+
+    deployment.aws.health.close(issue)
+    outcome = deployment.answer()
+    assert outcome.payload["verdict"] == "pass"
+    assert deployment.status == ("Succeeded", "Succeeded")
+    assert "(12 of 60 minutes waited)" in deployment.run.variables["message"]
+    assert [run.action for run in deployment.pipeline.runs] == ["HealthGate", "Deploy"]
+
+
+def test_a_wait_that_is_over_fails_the_stage(deployment):
+    deployment.aws.health.open()
+    deployment.start()
+    deployment.answer(WAIT_MINUTES="60")
+    event = later(deployment.aws.codepipeline.next_job(), minutes=60)
+    assert deployment.invoke(event, WAIT_MINUTES="60").payload["verdict"] == "fail"
+    assert deployment.status == ("Failed", "Failed")
+    assert "the stage fails (60 of 60 minutes waited)" in deployment.run.error["message"]
+
+
+def later(event, minutes):
+    """The event as if the gate had given its continuation token so many minutes before."""
+    data = event["CodePipeline.job"]["data"]
+    token = json.loads(data["continuationToken"])
+    data["continuationToken"] = json.dumps(token | {"started": token["started"] - minutes * 60})
+    return event
+
+
+def test_health_out_of_reach_blocks(deployment):
+    deployment.aws.disturb("cut", service="health", times=None)
+    deployment.start()
+    outcome = deployment.answer()
+    assert deployment.run.error["code"] == "SystemUnavailable"
+    assert deployment.run.error["message"].startswith("[health-gate] the stage fails")
+    assert "AWS Health cannot be reached" in deployment.run.error["message"]
+    assert "ON_UNKNOWN=allow" in deployment.run.error["message"]
+    assert metrics(outcome)["UnknownHealth"] == 1
+
+
+def test_health_out_of_reach_lets_pass_where_that_is_set(deployment):
+    deployment.aws.disturb("cut", service="health", times=None)
+    deployment.start('{"on_unknown": "allow"}')
+    outcome = deployment.answer()
+    assert outcome.payload["verdict"] == "pass"
+    assert deployment.status == ("Succeeded", "Succeeded")
+    assert "the stage passes unchecked, because ON_UNKNOWN is allow" in deployment.run.variables["message"]
+    assert metrics(outcome)["UnknownHealth"] == 1
+
+
+def test_an_account_without_a_support_plan(deployment):
+    deployment.aws.health.subscribed = False
+    deployment.start()
+    deployment.answer()
+    assert deployment.run.error["code"] == "PermissionError"
+    for part in ("SubscriptionRequiredException", "Enterprise On-Ramp", "Business Support+", "ON_UNKNOWN=allow"):
+        assert part in deployment.run.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("user_parameters", "named"),
+    [
+        ('{"regoins": ["eu-west-1"]}', 'regoins is "eu-west-1": unknown key; did you mean regions?'),
+        ('{"wait_minutes": "soon"}', 'wait_minutes is "soon": expected whole minutes from 0 to 1400'),
+        ('{"on_unknown": "maybe"}', 'on_unknown is "maybe": expected block or allow'),
+        ("eu-west-1, somewhere", 'regions is "somewhere": expected a Region such as eu-west-1'),
+        ('{"regions": ', "expected a JSON object, or a list of Regions"),
+    ],
+)
+def test_bad_user_parameters_are_named(deployment, user_parameters, named):
+    deployment.start(user_parameters)
+    outcome = deployment.answer()
+    assert not outcome.failed
+    assert deployment.run.error["code"] == "ConfigurationError"
+    assert named in deployment.run.error["message"]
+    assert deployment.asked == []
+
+
+def test_bad_settings_of_the_function_answer_the_job_too(deployment):
+    deployment.start()
+    outcome = deployment.answer(CATEGORIES="issues")
+    assert not outcome.failed
+    assert deployment.run.error["code"] == "ConfigurationError"
+    assert 'CATEGORIES is "issues": expected one of ' in deployment.run.error["message"]
+    assert "environment of the function" in deployment.run.error["message"]
+
+
+def test_more_than_ten_regions_are_asked_in_several_calls(deployment):
+    regions = [f"eu-west-{number}" for number in range(1, 24)]
+    issue = deployment.aws.health.open("RDS", "eu-west-23")
+    deployment.start(", ".join(regions))
+    outcome = deployment.answer()
+    assert sorted(len(asked) for asked in deployment.asked) == [4, 10, 10]
+    assert {region for asked in deployment.asked for region in asked} == {*regions, "global"}
+    assert outcome.payload["checked_regions"] == [*regions, "global"]
+    assert issue in deployment.run.error["message"]
+    assert [call.error for call in deployment.aws.calls] == [None] * 4
+
+
+def test_all_pages_are_read(deployment):
+    arns = [deployment.aws.health.open() for _ in range(7)]
+    deployment.aws.health.page_size = 2
+    deployment.start()
+    assert deployment.answer().payload["open_events"] == 7
+    assert all(arn in deployment.run.error["message"] for arn in arns)
+    assert operations(deployment.aws.calls)["DescribeEvents"] == 4
+
+
+@pytest.mark.parametrize("operation", ["PutJobSuccessResult", "PutJobFailureResult"])
+@pytest.mark.parametrize("kind", ["throttle", "server-error", "cut", "lost-reply"])
+def test_an_answer_that_does_not_arrive_is_given_again(deployment, operation, kind):
+    """The job has exactly one answer, and the function does not fail: CodePipeline would invoke it again."""
+    if operation == "PutJobFailureResult":
+        deployment.aws.health.open()
+    deployment.aws.disturb(kind, operation=operation, times=1)
+    deployment.start()
+    outcome = deployment.answer()
+    assert not outcome.failed, outcome.payload
+    expected = "Succeeded" if operation == "PutJobSuccessResult" else "Failed"
+    assert deployment.status == (expected, expected)
+    assert outcome.payload["outcome"] == ("answered_before" if kind == "lost-reply" else "answered")
+    assert operations(deployment.aws.calls)[operation] == 2
+
+
+def test_a_throttled_answer_is_given_beyond_the_attempts_of_the_sdk(deployment):
+    deployment.aws.disturb("throttle", operation="PutJobSuccessResult", times=7)
+    deployment.start()
+    assert deployment.answer().payload["outcome"] == "answered"
+    assert deployment.status == ("Succeeded", "Succeeded")
+    assert operations(deployment.aws.calls)["PutJobSuccessResult"] == 8
+
+
+def test_an_answer_that_is_refused_becomes_a_failure(deployment):
+    code = "AccessDeniedException"
+    deployment.aws.disturb("refuse", operation="PutJobSuccessResult", code=code, times=None)
+    deployment.start()
+    assert deployment.answer().payload["outcome"] == "answered_as_failure"
+    assert deployment.run.error["code"] == "PermissionError"
+    assert code in deployment.run.error["message"]
+
+
+def test_a_job_that_was_answered_before_is_no_error(deployment):
+    deployment.start()
+    event = deployment.aws.codepipeline.next_job()
+    assert deployment.invoke(event).payload["outcome"] == "answered"
+    outcome = deployment.invoke(event)
+    assert (outcome.failed, outcome.payload["outcome"]) == (False, "answered_before")
+    assert deployment.status == ("Succeeded", "Succeeded")
+
+
+def test_health_that_hangs_is_answered_before_the_deadline(deployment, monkeypatch):
+    monkeypatch.setattr(runtime_api, "FUNCTION_TIMEOUT", 8)
+    deployment.aws.disturb("hang", service="health", times=None)
+    deployment.start()
+    outcome = deployment.answer()
+    assert not outcome.failed
+    assert deployment.run.error["code"] == "SystemUnavailable"
+    assert "had not answered in full when the function's time was up" in deployment.run.error["message"]
+    assert outcome.seconds < 8 - 3
+
+
+def test_an_open_issue_counts_though_another_call_hangs(deployment, monkeypatch):
+    monkeypatch.setattr(runtime_api, "FUNCTION_TIMEOUT", 8)
+    regions = [f"eu-west-{number}" for number in range(1, 12)]
+    issues = [deployment.aws.health.open("EC2", region) for region in ("eu-west-1", "eu-west-11")]
+    deployment.aws.disturb("hang", service="health", times=1)
+    deployment.start(json.dumps({"regions": regions, "on_unknown": "allow"}))
+    deployment.answer()
+    assert deployment.run.error["code"] == "JobFailed"
+    assert "(perhaps more: " in deployment.run.error["message"]
+    assert sum(issue in deployment.run.error["message"] for issue in issues) == 1
+
+
+def test_an_event_without_a_job_fails_the_invocation(deployment):
+    outcome = deployment.invoke({"Records": []})
+    assert (outcome.error_type, deployment.aws.calls) == ("NoJob", [])
+    assert "the keys Records" in outcome.error_message
+
+
+@pytest.mark.parametrize("sample", sorted(path.name for path in (events.EVENTS / "pipelines").glob("gate-*.json")))
+def test_samples_with_the_settings_of_sam_local(deployment, sample):
+    """Their jobs do not exist, here or in anybody's account, so nothing is waiting for the answer."""
+    settings = events.environment()["PipelineHealthGateFunction"]
+    outcome = deployment.invoke(events.load(f"pipelines/{sample}"), **settings)
+    assert not outcome.failed, outcome.payload
+    assert (outcome.payload["verdict"], outcome.payload["outcome"]) == ("pass", "no_such_job")

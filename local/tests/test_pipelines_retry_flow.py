@@ -1,0 +1,321 @@
+"""Whole flows of the retry: the real binary, SNS and SQS with real signatures, HTTPS, and CodePipeline."""
+
+import json
+
+import pytest
+
+from gatehouse_local import events, runtime_api
+from gatehouse_local.aws import operations
+from gatehouse_local.codepipeline import Action, gate
+from gatehouse_local.notices import Notices
+from gatehouse_local.runtime_api import RuntimeApi
+
+# moto writes error codes that all services share, but warns that no model lists them.
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not match an error shape")
+
+GATE_FAILED = "[health-gate] 1 AWS Health event in us-east-1, global: the stage fails"
+
+
+class Account:
+    """Pipelines, the way of their notices, and the function at its end."""
+
+    def __init__(self, aws, web, binary):
+        self.aws, self.web = aws, web
+        self.path = binary("pipeline-retry")
+        self.notices = Notices(aws, web)
+        self.people = aws.client("sns").create_topic(Name="people")["TopicArn"]
+        self.client = aws.client("codepipeline")
+
+    def pipeline(self, name="web"):
+        """A pipeline whose execution has failed at the gate."""
+        pipeline = self.aws.codepipeline.create(name, {"Production": [gate(), Action("Deploy")]})
+        self.aws.codepipeline.start(pipeline)
+        self.fail_gate()
+        return pipeline
+
+    def fail_gate(self, message=GATE_FAILED):
+        """The gate answers the job that waits with a failure."""
+        job = self.aws.codepipeline.next_job()["CodePipeline.job"]["id"]
+        self.client.put_job_failure_result(jobId=job, failureDetails={"type": "JobFailed", "message": message})
+
+    def failure(self, level="Stage", pipeline="web"):
+        """The latest event that tells of a failure."""
+        wanted = f"CodePipeline {level} Execution State Change"
+        return next(
+            event
+            for event in reversed(self.aws.codepipeline.events)
+            if (event["detail-type"], event["detail"]["pipeline"]) == (wanted, pipeline)
+            and event["detail"]["state"] == "FAILED"
+        )
+
+    def publish(self, *failures):
+        """CodeStar Notifications publishes these failures."""
+        self.notices.publish(*(self.aws.codepipeline.notification(event) for event in failures))
+
+    def process(self, **settings):
+        defaults = {
+            "AWS_ENDPOINT_URL": self.aws.url,
+            "TOPIC_ARNS": self.notices.topic_arn,
+            "NOTIFY_TOPIC_ARN": self.people,
+        }
+        env = runtime_api.environment(defaults | self.web.environment | settings)
+        return RuntimeApi([str(self.path)], env)
+
+    def invoke(self, event, **settings):
+        """One cold start and one event."""
+        with self.process(**settings) as function:
+            return function.invoke(event)
+
+    def deliver(self, **settings):
+        """One cold start for what is due in the queue."""
+        outcome = self.notices.deliver(lambda event: self.invoke(event, **settings))
+        assert outcome is not None, "the queue is empty"
+        return outcome
+
+    @property
+    def retries(self):
+        """The pipelines that the function asked to retry."""
+        return [call.params["pipelineName"] for call in self.aws.calls if call.operation == "RetryStageExecution"]
+
+
+@pytest.fixture
+def account(aws, web, binary):
+    return Account(aws, web, binary)
+
+
+def status(pipeline):
+    return pipeline.stage("Production").status
+
+
+def decided(outcome):
+    """What was decided, and why."""
+    return [(record["outcome"], record["reason"]) for record in outcome.records if record.get("message") == "decided"]
+
+
+def failed_records(outcome):
+    return [failure["itemIdentifier"] for failure in outcome.payload["batchItemFailures"]]
+
+
+def test_a_notice_from_topic_and_queue_retries_the_stage(account):
+    pipeline = account.pipeline()
+    account.publish(account.failure("Action"), account.failure("Stage"), account.failure("Pipeline"))
+    assert account.notices.queued == 1, "the subscription takes the stage's failure alone"
+    outcome = account.deliver()
+    assert outcome.payload == {"batchItemFailures": []}
+    assert decided(outcome) == [("Retried", "retry 1 of 5, FAILED_ACTIONS")]
+    assert (status(pipeline), account.notices.queued) == ("InProgress", 0)
+    (fetched,) = account.web.requests
+    assert fetched.startswith("https://sns.us-east-1.amazonaws.com/SimpleNotificationService-")
+    assert operations(account.aws.calls) == {
+        "GetPipelineState": 1,
+        "ListActionExecutions": 1,
+        "RetryStageExecution": 1,
+    }
+
+
+def test_a_tampered_message_fails_alone(account):
+    web, api = account.pipeline("web"), account.pipeline("api")
+    account.publish(account.failure(pipeline="web"), account.failure(pipeline="api"))
+    event = account.notices.receive()
+    body = json.loads(event["Records"][0]["body"])
+    assert '"pipeline": "web"' in body["Message"]
+    body["Message"] = body["Message"].replace('"state": "FAILED"', '"state": "FAILED" ')
+    event["Records"][0]["body"] = json.dumps(body)
+    outcome = account.invoke(event)
+    assert failed_records(outcome) == [event["Records"][0]["messageId"]]
+    (refused, _), retried = decided(outcome)
+    assert (refused, retried[0]) == ("Failed", "Retried")
+    (error,) = [record for record in outcome.records if record.get("error_type")]
+    assert (error["error_type"], error["level"]) == ("Refused", "ERROR")
+    assert "the field Signature does not fit the message" in error["reason"]
+    assert (status(web), status(api), account.retries) == ("Failed", "InProgress", ["api"])
+
+
+def test_a_topic_that_is_not_accepted_is_refused_before_anything_is_fetched(account):
+    pipeline = account.pipeline()
+    account.publish(account.failure())
+    outcome = account.deliver(TOPIC_ARNS="arn:aws:sns:us-east-1:123456789012:another")
+    assert len(failed_records(outcome)) == 1
+    assert "TOPIC_ARNS" in decided(outcome)[0][1]
+    assert (status(pipeline), account.aws.calls, account.web.requests) == ("Failed", [], [])
+
+
+def test_the_same_message_twice_retries_once(account):
+    pipeline = account.pipeline()
+    account.publish(account.failure())
+    event = account.notices.receive()
+    twice = {"Records": event["Records"] * 2}
+    for delivery in (twice, event):
+        assert failed_records(account.invoke(delivery)) == []
+    assert account.retries == ["web"]
+    assert [run.status for run in pipeline.runs] == ["Failed", "InProgress"]
+
+
+def test_all_notices_of_one_failure_retry_once(account):
+    """Wired to EventBridge and to CodeStar Notifications at once, action, stage and pipeline all arrive."""
+    pipeline = account.pipeline()
+    for level in ("Action", "Stage", "Pipeline"):
+        account.notices.send(json.dumps(account.failure(level)))
+    account.publish(account.failure())
+    outcome = account.deliver()
+    assert failed_records(outcome) == []
+    assert [kind for kind, _ in decided(outcome)] == ["Retried", "Left", "Left", "Left"]
+    assert (status(pipeline), account.retries) == ("InProgress", ["web"])
+
+
+@pytest.mark.parametrize("level", ["Action", "Stage", "Pipeline"])
+def test_eventbridge_invokes_the_function_itself(account, level):
+    pipeline = account.pipeline()
+    outcome = account.invoke(account.failure(level))
+    (decision,) = outcome.payload["decisions"]
+    assert (decision["outcome"], decision["pipeline"], decision["stage"]) == ("Retried", "web", "Production")
+    assert status(pipeline) == "InProgress"
+
+
+def test_a_notification_without_its_envelope_is_refused_in_a_queue(account):
+    """Raw message delivery would take the signature away."""
+    pipeline = account.pipeline()
+    account.notices.send(json.dumps(account.aws.codepipeline.notification(account.failure())))
+    outcome = account.deliver()
+    assert len(failed_records(outcome)) == 1
+    assert (status(pipeline), account.notices.queued) == ("Failed", 1)
+
+
+def test_the_budget_is_counted_over_all_pages_of_the_history(account):
+    pipeline = account.pipeline()
+    account.aws.codepipeline.page_size = 1
+    for attempt in (1, 2):
+        account.publish(account.failure())
+        assert decided(account.deliver(MAX_RETRIES="2")) == [("Retried", f"retry {attempt} of 2, FAILED_ACTIONS")]
+        account.fail_gate()
+    account.publish(account.failure())
+    ((kind, reason),) = decided(account.deliver(MAX_RETRIES="2"))
+    assert (kind, reason) == ("GaveUp", "failed 3 times, and MAX_RETRIES is 2; people were told")
+    assert (status(pipeline), len(account.retries), account.notices.queued) == ("Failed", 2, 0)
+
+
+def test_people_are_told_once_that_the_retries_are_spent(account):
+    account.pipeline()
+    account.publish(account.failure())
+    event = account.notices.receive()
+    with account.process(MAX_RETRIES="0") as function:
+        outcomes = [
+            function.invoke(event),
+            function.invoke(event),
+            function.invoke(account.failure("Action")),
+            function.invoke(account.failure("Stage")),
+            function.invoke(account.failure("Pipeline")),
+        ]
+    assert [kind for outcome in outcomes for kind, _ in decided(outcome)] == ["GaveUp"] * 5
+    (published,) = [call.params for call in account.aws.calls if call.operation == "Publish"]
+    assert published["TopicArn"] == account.people
+    assert published["Subject"] == "Gave up: stage Production of pipeline web stays failed"
+    assert GATE_FAILED in published["Message"]
+    assert "aws codepipeline retry-stage-execution --pipeline-name web" in published["Message"]
+    assert account.retries == []
+
+
+def test_a_notice_that_cannot_be_published_comes_again(account):
+    account.pipeline()
+    account.publish(account.failure())
+    account.aws.disturb("refuse", operation="Publish", code="AuthorizationError", times=1)
+    assert len(failed_records(account.deliver(MAX_RETRIES="0"))) == 1
+    assert account.notices.queued == 1
+    assert failed_records(account.deliver(MAX_RETRIES="0")) == []
+    assert [call.error for call in account.aws.calls if call.operation == "Publish"][-1] is None
+
+
+def test_a_dry_run_changes_nothing(account):
+    pipeline = account.pipeline()
+    account.publish(account.failure())
+    assert decided(account.deliver(DRY_RUN="true")) == [("Planned", "retry 1 of 5, FAILED_ACTIONS")]
+    account.publish(account.failure())
+    ((kind, reason),) = decided(account.deliver(DRY_RUN="true", MAX_RETRIES="0"))
+    assert (kind, reason.endswith("people would be told")) == ("Planned", True)
+    assert status(pipeline) == "Failed"
+    assert [call.operation for call in account.aws.calls if call.writes] == []
+
+
+def test_a_closed_issue_retries_the_listed_pipelines_at_once(account):
+    web, api, other = account.pipeline("web"), account.pipeline("api"), account.pipeline("other")
+    issue = account.aws.health.open()
+    outcome = account.invoke(account.aws.health.eventbridge(issue), PIPELINES="web,api")
+    assert [decision["outcome"] for decision in outcome.payload["decisions"]] == ["Ignored"]
+    assert account.aws.calls == []
+
+    account.aws.health.close(issue)
+    outcome = account.invoke(account.aws.health.eventbridge(issue), PIPELINES="web,api,gone")
+    assert [decision["outcome"] for decision in outcome.payload["decisions"]] == ["Retried", "Retried", "Left"]
+    assert [status(pipeline) for pipeline in (web, api, other)] == ["InProgress", "InProgress", "Failed"]
+
+
+def test_a_stage_that_failed_for_another_reason_is_left(account):
+    pipeline = account.aws.codepipeline.create("web", {"Production": [Action("Deploy", fails="disk full")]})
+    account.aws.codepipeline.start(pipeline)
+    account.publish(account.failure())
+    ((kind, reason),) = decided(account.deliver())
+    assert (kind, reason.startswith("the action Deploy did not fail at the health gate")) == ("Left", True)
+    assert account.retries == []
+    account.publish(account.failure())
+    assert decided(account.deliver(RETRY_ANY_FAILURE="true"))[0][0] == "Retried"
+
+
+def test_all_actions_are_run_again_where_that_is_set(account):
+    pipeline = account.pipeline()
+    pipeline.stages[0].actions.insert(0, Action("Prepare"))
+    account.publish(account.failure())
+    assert decided(account.deliver(RETRY_MODE="ALL_ACTIONS")) == [("Retried", "retry 1 of 5, ALL_ACTIONS")]
+    assert [run.action for run in pipeline.runs] == ["HealthGate", "Prepare", "HealthGate"]
+
+
+def test_a_superseded_execution_is_left(account):
+    pipeline = account.pipeline()
+    account.publish(account.failure())
+    second = account.aws.codepipeline.start(pipeline)
+    assert decided(account.deliver()) == [("Left", f"superseded: the stage's latest execution is {second}")]
+    assert account.retries == []
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome", "queued"),
+    [
+        ("StageNotRetryableException", "Left", 0),
+        ("NotLatestPipelineExecutionException", "Left", 0),
+        ("StageNotFoundException", "Left", 0),
+        ("PipelineNotFoundException", "Left", 0),
+        ("ConflictException", "Failed", 1),
+        ("ConcurrentPipelineExecutionsLimitExceededException", "Failed", 1),
+        ("AccessDeniedException", "Failed", 1),
+        ("ValidationException", "Failed", 1),
+        ("ThrottlingException", "Failed", 1),
+    ],
+)
+def test_refusals_of_codepipeline_are_final_or_come_again(account, code, outcome, queued):
+    pipeline = account.pipeline()
+    account.publish(account.failure())
+    fault = account.aws.disturb("refuse", operation="RetryStageExecution", code=code, times=None)
+    assert decided(account.deliver())[0][0] == outcome
+    assert (status(pipeline), account.notices.queued) == ("Failed", queued)
+    if queued:
+        fault.times = 0
+        assert decided(account.deliver())[0][0] == "Retried"
+        assert (status(pipeline), account.notices.queued) == ("InProgress", 0)
+
+
+def test_a_reply_that_is_lost_does_not_retry_twice(account):
+    pipeline = account.pipeline()
+    account.publish(account.failure())
+    account.aws.disturb("lost-reply", operation="RetryStageExecution")
+    assert failed_records(account.deliver()) == []
+    assert [run.status for run in pipeline.runs] == ["Failed", "InProgress"]
+
+
+@pytest.mark.parametrize("sample", sorted(path.name for path in (events.EVENTS / "pipelines").glob("retry-*.json")))
+def test_samples_with_the_settings_of_sam_local(account, sample):
+    """Their pipeline is in nobody's account: each is read, and left or ignored."""
+    settings = events.environment()["PipelineRetryFunction"] | {"TOPIC_ARNS": ""}
+    outcome = account.invoke(events.load(f"pipelines/{sample}"), **settings)
+    assert not outcome.failed, outcome.payload
+    assert {kind for kind, _ in decided(outcome)} <= {"Left", "Ignored"}
+    assert decided(outcome)
+    assert [call.operation for call in account.aws.calls if call.writes] == []
