@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_health::Client;
-use aws_sdk_health::config::Region;
+use aws_sdk_health::config::{Builder, Region};
 use aws_sdk_health::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_health::operation::describe_events::DescribeEventsError;
 use aws_sdk_health::types::{Event, EventFilter};
@@ -118,27 +118,47 @@ impl Health {
     pub async fn ask(&self, config: &Config, findings: &Findings) -> Result<(), Unknown> {
         let mut outcome = Ok(());
         for region in self.endpoint.regions().await {
-            let conf = self.client.config().to_builder().region(Region::new(region.clone())).build();
-            outcome = ask_all(&Client::from_conf(conf), config, findings).await;
+            outcome = self.ask_in(&Region::new(region.clone()), config, findings).await;
             let Err(Unknown::Unreachable(error)) = &outcome else { break };
             tracing::warn!(region, error, "this endpoint of AWS Health cannot be reached");
             self.endpoint.forget();
         }
         outcome
     }
-}
 
-/// The worst failure, if any: one that does not pass tells more than one that may.
-async fn ask_all(client: &Client, config: &Config, findings: &Findings) -> Result<(), Unknown> {
-    stream::iter(filters(config))
-        .map(|filter| ask_one(client, filter, findings))
-        .buffer_unordered(CONCURRENT_CALLS)
-        .filter_map(async |outcome| outcome.err())
-        .collect::<Vec<_>>()
-        .await
-        .into_iter()
-        .min()
-        .map_or(Ok(()), Err)
+    /// Gives the worst failure, if any: one that does not pass tells more than one that may.
+    async fn ask_in(&self, region: &Region, config: &Config, findings: &Findings) -> Result<(), Unknown> {
+        stream::iter(filters(config))
+            .map(|filter| self.pages(region, filter, findings))
+            .buffer_unordered(CONCURRENT_CALLS)
+            .filter_map(async |outcome| outcome.err())
+            .collect::<Vec<_>>()
+            .await
+            .into_iter()
+            .min()
+            .map_or(Ok(()), Err)
+    }
+
+    async fn pages(&self, region: &Region, filter: EventFilter, findings: &Findings) -> Result<(), Unknown> {
+        let mut next = None;
+        loop {
+            findings.calls.fetch_add(1, Ordering::Relaxed);
+            let request = self.client.describe_events().filter(filter.clone()).max_results(100);
+            // The Region of this call alone: a client of its own would open connections of its own, each time.
+            let for_region = Builder::new().region(region.clone());
+            let request = request.set_next_token(next.clone()).customize().config_override(for_region);
+            let page = request.send().await.map_err(unknown)?;
+            // An answer that lacks the list is not an answer that lists nothing.
+            findings.add(page.events.ok_or_else(|| Unknown::Malformed("it has no list of events".to_owned()))?);
+            match page.next_token.filter(|token| !token.is_empty()) {
+                None => return Ok(()),
+                Some(token) if Some(&token) == next.as_ref() => {
+                    return Err(Unknown::Malformed("its next page is the same page".to_owned()));
+                }
+                token => next = token,
+            }
+        }
+    }
 }
 
 fn filters(config: &Config) -> Vec<EventFilter> {
@@ -159,24 +179,6 @@ fn filters(config: &Config) -> Vec<EventFilter> {
         .chunks(FILTER_LIMIT)
         .flat_map(|regions| services.iter().map(move |services| of(regions, *services)))
         .collect()
-}
-
-async fn ask_one(client: &Client, filter: EventFilter, findings: &Findings) -> Result<(), Unknown> {
-    let mut next = None;
-    loop {
-        findings.calls.fetch_add(1, Ordering::Relaxed);
-        let request = client.describe_events().filter(filter.clone()).max_results(100).set_next_token(next.clone());
-        let page = request.send().await.map_err(unknown)?;
-        // An answer that lacks the list is not an answer that lists nothing.
-        findings.add(page.events.ok_or_else(|| Unknown::Malformed("it has no list of events".to_owned()))?);
-        match page.next_token.filter(|token| !token.is_empty()) {
-            None => return Ok(()),
-            Some(token) if Some(&token) == next.as_ref() => {
-                return Err(Unknown::Malformed("its next page is the same page".to_owned()));
-            }
-            token => next = token,
-        }
-    }
 }
 
 fn unknown(error: SdkError<DescribeEventsError>) -> Unknown {

@@ -12,7 +12,8 @@
 //!   Namespace: gate # #{gate.message}, #{gate.openEvents}, #{gate.checkedRegions} in later actions
 //! ```
 //!
-//! Every job is answered, whatever happens, [`ANSWER_RESERVE`] before Lambda's deadline at the latest. Only an event without a job id fails the invocation, and a job that CodePipeline refuses to hear about.
+//! Every job is answered, whatever happens, and in time: asking stops [`ANSWER_RESERVE`] before Lambda's deadline. The
+//! invocation fails only where the event names no job, or CodePipeline takes no answer.
 //!
 //! Limitations: AWS Health is behind a support plan that is not free; see [`health::Unknown::Subscription`]. An issue
 //! takes AWS some minutes to publish, so the gate sees it late.

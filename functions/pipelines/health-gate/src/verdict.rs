@@ -469,7 +469,7 @@ mod tests {
 
     proptest! {
         // Long texts are slow to make up.
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(32))]
 
         #[test]
         fn a_listing_is_never_too_long_and_counts_what_it_leaves_out(
