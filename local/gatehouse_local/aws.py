@@ -234,9 +234,9 @@ class LocalAws:
             else:
                 call.error = fault.kind
                 response = self._go_wrong(fault, operation, environ)
-        except Exception as error:
+        except Exception as error:  # a handler's own fault: the client is told at once, and does not try again
             call.error = f"{type(error).__name__}: {error}"
-            raise
+            response = wire.refuse(operation, AwsError("LocalAwsFault", call.error, 400))
         finally:
             call.seconds = time.perf_counter() - started
             with self._lock:

@@ -94,6 +94,10 @@ class Ec2:
         moto_interface.requester_managed = True
         moto_interface.requester_id = requester
 
+    def vanish(self, group: str, region: str = "us-east-1") -> None:
+        """Deletes a group without a call, so that a handler can do it while it answers one."""
+        ec2_backends[ACCOUNT_ID][region].delete_security_group(group_id=group)
+
     def groups_of(self, interface: str, region: str = "us-east-1") -> list[str]:
         """The ids of the groups that an interface carries."""
         found = self._aws.client("ec2", region).describe_network_interfaces(NetworkInterfaceIds=[interface])

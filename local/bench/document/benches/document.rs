@@ -1,34 +1,24 @@
 //! MD5, parse, filter, aggregate and plan of a whole document, one by one and together.
 //!
-//! `IP_RANGES_DOCUMENT` names the file; `make bench` generates one of real shape and size. The modules are the
-//! updater's own sources: they know no AWS client, so the bench needs none.
+//! `IP_RANGES_DOCUMENT` names the file; `make bench` generates one of real shape and size.
 
-#![allow(dead_code, missing_docs, unreachable_pub, reason = "the modules are public where they live")]
-
-#[path = "../../../../functions/ip-ranges/updater/src/config.rs"]
-mod config;
-#[path = "../../../../functions/ip-ranges/updater/src/document.rs"]
-mod document;
-#[path = "../../../../functions/ip-ranges/updater/src/plan.rs"]
-mod plan;
+#![allow(missing_docs, reason = "criterion's macros make public functions")]
 
 use std::hint::black_box;
 
+use bench_document::config::{Family, Limits};
+use bench_document::document::{self, Selection};
+use bench_document::plan::{self, Bounds, Pool, Slot};
 use criterion::{Criterion, criterion_group, criterion_main};
 use gatehouse_shared::env::Env;
 use md5::{Digest, Md5};
-
-use crate::config::Limits;
-use crate::document::Selection;
-use crate::plan::{Bounds, Pool, Slot};
 
 fn whole_document(criterion: &mut Criterion) {
     let path = Env::of_process().text("IP_RANGES_DOCUMENT").expect("IP_RANGES_DOCUMENT names the document");
     let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("reading {path}: {error}"));
     println!("{path}: {} bytes", bytes.len());
     let services = ["CLOUDFRONT".to_owned()];
-    let selection =
-        Selection { services: &services, families: &config::Family::BOTH, range_regions: &[], aggregate: true };
+    let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
     let limits = Limits { rules_per_group: 60, groups_per_interface: 5 };
     let bounds = Bounds { limits, max_shrink_percent: 50, force: false };
     let wanted = document::read(&bytes, selection).expect("the document is whole").services.remove(0).1;
@@ -40,7 +30,9 @@ fn whole_document(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("document");
     group.sample_size(50);
     group.bench_function("MD5", |bencher| bencher.iter(|| Md5::digest(black_box(&bytes))));
-    group.bench_function("parse, filter, aggregate", |bencher| bencher.iter(|| document::read(black_box(&bytes), selection)));
+    group.bench_function("parse, filter, aggregate", |bencher| {
+        bencher.iter(|| document::read(black_box(&bytes), selection))
+    });
     group.bench_function("plan", |bencher| bencher.iter(|| plan::plan(black_box(&pool), &wanted, bounds)));
     group.bench_function("all of it", |bencher| {
         bencher.iter(|| {

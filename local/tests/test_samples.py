@@ -1,0 +1,89 @@
+"""The sample events and the generated document are what they say."""
+
+import base64
+import gzip
+import itertools
+import json
+
+import pytest
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import padding
+
+from gatehouse_local import events, ranges, sns
+
+
+@pytest.mark.parametrize("name", events.ip_ranges())
+def test_the_samples_in_the_repository_are_the_generated_ones(name):
+    written = (events.EVENTS / "ip-ranges" / name).read_text()
+    assert written == events.written(events.ip_ranges()[name]), "run `python -m gatehouse_local.events`"
+
+
+def test_no_sample_is_forgotten():
+    assert {path.name for path in (events.EVENTS / "ip-ranges").iterdir()} == set(events.ip_ranges())
+    settings = json.loads((events.EVENTS / "env.json").read_text())
+    assert settings["IpRangesUpdaterFunction"] == events.environment()["IpRangesUpdaterFunction"]
+
+
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("sns-notice.json", ranges.first),
+        ("sns-notice-signed.json", ranges.first),
+        ("sns-notice-signed-second.json", ranges.second),
+    ],
+)
+def test_a_notice_names_the_document_that_the_demo_serves(name, document):
+    body = json.loads(events.load(f"ip-ranges/{name}")["Records"][0]["Sns"]["Message"])
+    assert body["md5"] == document().md5
+    assert body["synctoken"] == str(document().sync_token)
+
+
+@pytest.mark.parametrize("name", ["sns-notice-signed.json", "sns-notice-signed-second.json"])
+def test_a_signed_notice_fits_the_test_certificate_and_nothing_else(name):
+    message = events.load(f"ip-ranges/{name}")["Records"][0]["Sns"]
+    key = x509.load_pem_x509_certificate(sns.certificate()).public_key()
+    signature = base64.b64decode(message["Signature"])
+    algorithm = sns.HASHES[message["SignatureVersion"]]()
+    text = "".join(f"{field}\n{message[field]}\n" for field in sns.SIGNED_FIELDS).encode()
+    key.verify(signature, text, padding.PKCS1v15(), algorithm)
+    with pytest.raises(InvalidSignature):
+        key.verify(signature, text[:-2] + b"\n\n", padding.PKCS1v15(), algorithm)
+
+
+def test_the_document_has_the_size_of_the_real_one():
+    for document in (ranges.first(), ranges.second()):
+        families = [sum(entry.version == version for entry in document.ranges) for version in (4, 6)]
+        assert families[0] >= 10_600 and families[1] >= 6_100
+        assert 2_500_000 < len(document.body) < 2_700_000
+    first = ranges.first()
+    assert (len(first.prefixes("CLOUDFRONT", 4)), len(first.prefixes("CLOUDFRONT", 6))) == (211, 32)
+    assert sum(":" not in rule for rule in first.rules("CLOUDFRONT")) == 180
+
+
+def test_the_editions_differ_by_a_little():
+    first, second = ranges.first(), ranges.second()
+    assert second.sync_token > first.sync_token
+    for service in ("CLOUDFRONT", "CLOUDFRONT_ORIGIN_FACING", "S3", "ROUTE53_HEALTHCHECKS"):
+        old, new = first.rules(service), second.rules(service)
+        assert new - old and old - new
+        assert len(old & new) > 0.9 * len(old)
+
+
+def test_the_document_is_written_like_the_real_one(real):
+    newest = max((real / "ip-ranges").glob("*.json.gz"))
+    theirs, ours = gzip.decompress(newest.read_bytes()), ranges.first().body
+
+    def skeleton(body, lines):
+        # Field names and indentation of the first entries and of the end, without the values.
+        text = body.decode().splitlines()
+        return [line.split(": ")[0] for line in itertools.chain(text[:lines], text[-lines:])]
+
+    assert skeleton(ours, 20) == skeleton(theirs, 20)
+    assert ours.endswith(b"}") == theirs.endswith(b"}")
+    real_document, made = json.loads(theirs), json.loads(ours)
+    assert list(made) == list(real_document)
+    for family in ("prefixes", "ipv6_prefixes"):
+        assert list(made[family][0]) == list(real_document[family][0])
+    services = {entry["service"] for entry in real_document["prefixes"]}
+    assert {entry["service"] for entry in made["prefixes"]} == services
