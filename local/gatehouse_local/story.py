@@ -252,15 +252,17 @@ def main() -> int:
                 "allowed.\n"
             )
             story = Story(aws, web, *binaries, tell=_printer(out))
-            for _ in story.play():
-                out.print()
+            try:
+                for _ in story.play():
+                    out.print()
+            finally:
+                _keep_log(log, story)
             _summary(out, story)
-            _keep_log(log, story)
             if story.stage_status != "Succeeded":
                 raise StoryFailed(f"The stage {STAGE} is {story.stage_status}, and should have succeeded.")
     except (StoryFailed, FunctionDied) as failure:
         out.print(Text(str(failure), style="bold red"), soft_wrap=True)
-        out.print("Everything is stopped.")
+        out.print(f"Everything is stopped. The functions' log is in {log.relative_to(sns.ROOT)}.")
         return 1
     except KeyboardInterrupt:
         out.print("\nInterrupted. Everything is stopped.")

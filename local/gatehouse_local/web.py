@@ -117,6 +117,11 @@ class Web:
                 self.wfile.write(page.body)
                 self.wfile.flush()
 
+            def finish(self) -> None:
+                """The server closes the socket that it accepted; the one of the tunnel took its place."""
+                super().finish()
+                self.connection.close()
+
             def log_message(self, *_: object) -> None:
                 """`requests` says what was asked for."""
 

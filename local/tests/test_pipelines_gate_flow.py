@@ -1,12 +1,14 @@
 """Whole flows of the health gate: the real binary, the Lambda runtime API, AWS Health and CodePipeline."""
 
 import json
+import sys
 
 import pytest
 
 from gatehouse_local import events, runtime_api
 from gatehouse_local.aws import operations
 from gatehouse_local.codepipeline import Action, gate
+from gatehouse_local.runtime_api import Emulator
 
 # moto writes error codes that all services share, but warns that no model lists them.
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not match an error shape")
@@ -276,6 +278,18 @@ def test_an_open_issue_counts_though_another_call_hangs(deployment, monkeypatch)
     assert deployment.run.error["code"] == "JobFailed"
     assert "(perhaps more: " in deployment.run.error["message"]
     assert sum(issue in deployment.run.error["message"] for issue in issues) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="AWS's runtime interface emulator runs on Linux")
+def test_the_gate_behind_the_emulator_of_aws(deployment):
+    issue = deployment.aws.health.open()
+    deployment.start()
+    env = runtime_api.environment({"AWS_ENDPOINT_URL": deployment.aws.url})
+    with Emulator(deployment.path, env) as function:
+        assert function.invoke(deployment.aws.codepipeline.next_job()).payload["outcome"] == "answered"
+        outcome = function.invoke({})
+    assert issue in deployment.run.error["message"]
+    assert (outcome.failed, outcome.error_type) == (True, "NoJob")
 
 
 def test_an_event_without_a_job_fails_the_invocation(deployment):

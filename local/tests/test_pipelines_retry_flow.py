@@ -1,14 +1,16 @@
 """Whole flows of the retry: the real binary, SNS and SQS with real signatures, HTTPS, and CodePipeline."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
-from gatehouse_local import events, runtime_api
+from gatehouse_local import events, runtime_api, sns
 from gatehouse_local.aws import operations
 from gatehouse_local.codepipeline import Action, gate
 from gatehouse_local.notices import Notices
 from gatehouse_local.runtime_api import RuntimeApi
+from gatehouse_local.web import Page
 
 # moto writes error codes that all services share, but warns that no model lists them.
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not match an error shape")
@@ -161,6 +163,26 @@ def test_all_notices_of_one_failure_retry_once(account):
     assert failed_records(outcome) == []
     assert [kind for kind, _ in decided(outcome)] == ["Retried", "Left", "Left", "Left"]
     assert (status(pipeline), account.retries) == ("InProgress", ["web"])
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_topic_invokes_the_function_itself(account, version):
+    pipeline = account.pipeline()
+    account.web.serve(sns.CERTIFICATE_URL, Page(sns.certificate()))
+    message = {
+        "Type": "Notification",
+        "MessageId": "95df01b4-ee98-5cb9-9903-4c221d41eb01",
+        "TopicArn": account.notices.topic_arn,
+        "Subject": None,
+        "Message": json.dumps(account.aws.codepipeline.notification(account.failure())),
+        "Timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+    }
+    signed = sns.sign(message, version)
+    outcome = account.invoke(sns.lambda_event(signed | {"Subject": "forged"}))
+    assert (outcome.error_type, status(pipeline)) == ("Refused", "Failed")
+    outcome = account.invoke(sns.lambda_event(signed))
+    assert [decision["outcome"] for decision in outcome.payload["decisions"]] == ["Retried"]
+    assert (status(pipeline), account.web.requests) == ("InProgress", [sns.CERTIFICATE_URL] * 2)
 
 
 @pytest.mark.parametrize("level", ["Action", "Stage", "Pipeline"])
