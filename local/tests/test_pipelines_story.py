@@ -1,8 +1,12 @@
 """The story of `make demo-pipelines`, step by step: an issue opens, a deployment waits it out and goes on by itself."""
 
+import subprocess
+import sys
+
 import pytest
 
 from gatehouse_local.aws import operations
+from gatehouse_local.sns import ROOT
 from gatehouse_local.story import MAX_RETRIES, STAGE, Story
 
 GATE = "HealthGate"
@@ -95,3 +99,23 @@ def test_without_the_closed_event_the_queue_finds_out(make):
     ]
     assert story.stage_status == "Succeeded"
     assert story.notices.queued == 0
+
+
+def tell(folder):
+    """Runs the demo as `make demo-pipelines` does."""
+    command = [sys.executable, "-m", "gatehouse_local.story", "--bin-dir", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT / "local", check=False)
+
+
+def test_the_demo_ends_with_a_summary(binary):
+    ended = tell(binary("pipeline-health-gate").parent)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "The gate was asked 3 times: Failed, Failed, Succeeded.\n" in ended.stdout
+    assert "The stage was retried 2 times of at most 3; it is Succeeded now.\n" in ended.stdout
+    assert "All of it was on this machine, and is stopped now.\n" in ended.stdout
+
+
+def test_the_demo_says_what_to_build(tmp_path):
+    ended = tell(tmp_path)
+    assert ended.returncode == 1
+    assert "pipeline-health-gate does not exist: run `cargo build -p pipeline-health-gate`." in ended.stdout
