@@ -2,7 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`env`] | typed settings, read once at cold start; all faults are reported together |
+//! | [`mod@env`] | typed settings, read once at cold start; all faults are reported together |
 //! | [`failure`] | the error chain as text, and as Lambda's `Diagnostic` |
 //! | [`clock`] | the only reader of the system time |
 //! | [`log`] | one JSON line for each decision |
