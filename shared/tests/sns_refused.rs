@@ -1,4 +1,5 @@
 //! What is refused before anything is fetched, and the settings that decide it.
+#![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect should stop there")]
 
 use std::fs;
 
