@@ -2,15 +2,14 @@
 
 It does what the gate does for a job without a wait: read the parameters, ask AWS Health for all Regions, ten at a time
 and all pages, and answer. Clients are made while the module loads, so only once, and only the two that are needed.
-`main` stands in for Lambda's Python runtime, and is lighter than that.
 """
 
-import http.client
 import json
 import os
 
 import boto3
 from botocore.config import Config
+from python_runtime import serve
 
 PREFIX = "[health-gate] "
 OWN_REGION = os.environ["AWS_REGION"]
@@ -72,17 +71,5 @@ def fail(job_id, message, request_id, kind="JobFailed"):
     codepipeline.put_job_failure_result(jobId=job_id, failureDetails=details)
 
 
-def main():
-    """Asks the runtime API for events and answers them, for ever."""
-    connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
-    while True:
-        connection.request("GET", "/2018-06-01/runtime/invocation/next")
-        response = connection.getresponse()
-        event, request_id = json.loads(response.read()), response.headers["Lambda-Runtime-Aws-Request-Id"]
-        body = json.dumps(handler(event, request_id))
-        connection.request("POST", f"/2018-06-01/runtime/invocation/{request_id}/response", body)
-        connection.getresponse().read()
-
-
 if __name__ == "__main__":
-    main()
+    serve(handler)
