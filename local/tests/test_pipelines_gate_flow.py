@@ -136,18 +136,26 @@ def later(event, minutes):
     return event
 
 
-def test_health_out_of_reach_blocks(deployment):
-    deployment.aws.disturb("cut", service="health", times=None)
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("cut", "AWS Health cannot be reached"),
+        ("server-error", "AWS Health cannot be reached"),
+        ("throttle", "AWS Health throttled every attempt"),
+    ],
+)
+def test_health_that_does_not_answer_blocks(deployment, kind, reason):
+    deployment.aws.disturb(kind, service="health", times=None)
     deployment.start()
     outcome = deployment.answer()
     assert deployment.run.error["code"] == "SystemUnavailable"
     assert deployment.run.error["message"].startswith("[health-gate] the stage fails")
-    assert "AWS Health cannot be reached" in deployment.run.error["message"]
+    assert reason in deployment.run.error["message"]
     assert "ON_UNKNOWN=allow" in deployment.run.error["message"]
     assert metrics(outcome)["UnknownHealth"] == 1
 
 
-def test_health_out_of_reach_lets_pass_where_that_is_set(deployment):
+def test_health_that_does_not_answer_lets_pass_where_that_is_set(deployment):
     deployment.aws.disturb("cut", service="health", times=None)
     deployment.start('{"on_unknown": "allow"}')
     outcome = deployment.answer()
@@ -204,6 +212,16 @@ def test_more_than_ten_regions_are_asked_in_several_calls(deployment):
     assert outcome.payload["checked_regions"] == [*regions, "global"]
     assert issue in deployment.run.error["message"]
     assert [call.error for call in deployment.aws.calls] == [None] * 4
+
+
+@pytest.mark.parametrize("kind", ["cut", "lost-reply", "server-error", "throttle"])
+def test_health_that_stumbles_once_is_asked_again(deployment, kind):
+    deployment.aws.health.open()
+    deployment.aws.disturb(kind, service="health", times=1)
+    deployment.start()
+    assert deployment.answer().payload["open_events"] == 1
+    assert deployment.run.error["code"] == "JobFailed"
+    assert operations(deployment.aws.calls) == {"DescribeEvents": 2, "PutJobFailureResult": 1}
 
 
 def test_all_pages_are_read(deployment):
