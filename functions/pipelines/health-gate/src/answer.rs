@@ -9,8 +9,8 @@ use gatehouse_shared::failure::chain;
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::Error;
 use crate::verdict::{Answer, SUMMARY_LIMIT, Verdict, cut};
+use crate::{Error, is_throttled};
 
 /// Between two attempts of ours; each of them is up to three of the SDK.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -154,8 +154,8 @@ where
     match error.code().unwrap_or_default() {
         "InvalidJobStateException" => Problem::AnsweredBefore,
         "JobNotFoundException" => Problem::NoSuchJob,
-        code if code.contains("Throttl") || code.contains("TooManyRequests") => Problem::Passing(text),
-        code if (400..500).contains(&status) && status != 429 => Problem::Refused { code: code.to_owned(), text },
+        code if is_throttled(code, status) => Problem::Passing(text),
+        code if (400..500).contains(&status) => Problem::Refused { code: code.to_owned(), text },
         _ => Problem::Passing(text),
     }
 }

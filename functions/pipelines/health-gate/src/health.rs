@@ -14,6 +14,7 @@ use gatehouse_shared::failure::chain;
 
 use crate::config::Config;
 use crate::endpoint::Endpoint;
+use crate::is_throttled;
 
 /// DescribeEvents takes so many Regions, and so many services, in one filter.
 ///
@@ -187,9 +188,7 @@ fn unknown(error: SdkError<DescribeEventsError>) -> Unknown {
     match (&error, error.code()) {
         (_, Some("SubscriptionRequiredException")) => Unknown::Subscription,
         (_, Some("AccessDeniedException" | "AccessDenied")) => Unknown::Denied(text),
-        (_, Some(code)) if code.contains("Throttl") || code.contains("TooManyRequests") || status == 429 => {
-            Unknown::Throttled(text)
-        }
+        (_, Some(code)) if is_throttled(code, status) => Unknown::Throttled(text),
         (SdkError::TimeoutError(_) | SdkError::DispatchFailure(_), _) => Unknown::Unreachable(text),
         _ if status >= 500 => Unknown::Unreachable(text),
         (SdkError::ConstructionFailure(_), _) | (_, Some(_)) => Unknown::Refused(text),
