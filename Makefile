@@ -17,7 +17,6 @@ READY := $(VENV)/.ready
 READY_CHECKOV := $(VENV_CHECKOV)/.ready
 PYTHON := $(VENV)/bin/python
 TEMPLATES := $(wildcard template.yaml functions/*/*.yaml)
-UPDATER := $(TARGET_DIR)/debug/ip-ranges-updater
 
 export PYTHONPATH := local
 export PYTHONDONTWRITEBYTECODE := 1
@@ -29,7 +28,7 @@ say = @printf '\n\033[1m%s\033[0m\n' "$(1)"
 .PHONY: help
 help: ## List the targets
 	@printf 'Gatehouse\n\n'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\nThe demo takes settings: make demo SERVICE=CLOUDFRONT_ORIGIN_FACING PORTS=80,443\n'
 
 # Tools ---------------------------------------------------------------------------------------
@@ -60,19 +59,26 @@ $(READY_CHECKOV): local/requirements-checkov.txt
 	@$(VENV_CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check -r local/requirements-checkov.txt
 	@touch $@
 
+# One debug build serves the demos and the tests. --examples makes it take the features of the tests' dependencies:
+# without it, cargo would compile the AWS SDK once for the demos and once more for the tests.
+.PHONY: binaries
+binaries: need-rust
+	@[ -d $(TARGET_DIR)/debug ] || printf '\n\033[1m%s\033[0m\n' "Building (the first time five to ten minutes: it compiles the AWS SDK; later seconds)"
+	@$(CARGO) build --workspace --bins --examples
+
 # Try it --------------------------------------------------------------------------------------
 
-.PHONY: updater
-updater: need-rust
-	@[ -x $(UPDATER) ] || printf '\n\033[1m%s\033[0m\n' "Building the updater (the first time about five minutes: it compiles the AWS SDK)"
-	@$(CARGO) build -p ip-ranges-updater
-
 .PHONY: demo
-demo: $(READY) updater ## Watch security groups follow AWS's published ranges, without an AWS account
-	@$(PYTHON) -m gatehouse_local.demo --binary $(UPDATER) $(if $(SERVICE),--service '$(SERVICE)') $(if $(PORTS),--ports '$(PORTS)')
+demo: $(READY) binaries ## Watch security groups follow AWS's published ranges, without an AWS account
+	@$(PYTHON) -m gatehouse_local.demo --binary $(TARGET_DIR)/debug/ip-ranges-updater \
+		$(if $(SERVICE),--service '$(SERVICE)') $(if $(PORTS),--ports '$(PORTS)')
+
+.PHONY: demo-pipelines
+demo-pipelines: $(READY) binaries ## Watch a deployment wait out an issue of AWS, without an AWS account
+	@$(PYTHON) -m gatehouse_local.story --bin-dir $(TARGET_DIR)/debug
 
 .PHONY: demo-clean
-demo-clean: ## Remove what the demo made: packages, working files, debug builds
+demo-clean: ## Remove what the demos made: packages, working files, debug builds
 	@rm -rf $(VENV) local/.work $(TARGET_DIR)/debug
 	@echo "Removed $(VENV), local/.work and $(TARGET_DIR)/debug."
 
@@ -80,7 +86,7 @@ demo-clean: ## Remove what the demo made: packages, working files, debug builds
 
 .PHONY: test
 test: lint test-rust test-flows ## Lints, unit and property tests, whole flows with the real binaries
-	$(call say,make test: everything passed)
+	$(call say,make test passed: formatting, clippy, ruff, templates, Rust tests, whole flows)
 
 .PHONY: lint
 lint: lint-rust lint-python lint-templates ## Formatting, clippy, ruff, cfn-lint, sam validate
@@ -106,7 +112,7 @@ lint-templates: $(READY)
 .PHONY: checkov
 checkov: $(READY_CHECKOV) ## Scan the templates for weak settings
 	$(call say,Templates: checkov)
-	@$(VENV_CHECKOV)/bin/checkov --quiet --compact --framework cloudformation $(addprefix --file ,$(TEMPLATES))
+	@local/templates/checkov.sh $(VENV_CHECKOV)/bin/checkov $(TEMPLATES)
 
 .PHONY: test-rust
 test-rust: need-rust
@@ -114,16 +120,20 @@ test-rust: need-rust
 	@$(CARGO) test --workspace
 
 .PHONY: test-flows
-test-flows: need-rust $(READY)
+test-flows: $(READY) binaries
 	$(call say,Whole flows: the real binaries against the local AWS)
-	@$(CARGO) build --workspace --bins
 	@$(PYTHON) -m pytest local/tests -q --bin-dir $(TARGET_DIR)/debug
 
 .PHONY: bench
 bench: need-rust $(READY) ## Speed and size: the document, cold start, memory, zip
-	$(call say,Building with the release profile (the first time about ten minutes: fat LTO of the AWS SDK))
-	@$(CARGO) build --release --workspace --bins
-	@$(PYTHON) -m gatehouse_local.bench --bin-dir $(TARGET_DIR)/release
+	$(call say,The document: parse + MD5 + filter + join + plan)
+	@$(CARGO) bench --package bench-document
+	$(call say,Building the functions (the first time long: the AWS SDK with link-time optimisation))
+	@$(CARGO) build --release --package ip-ranges-updater
+	@$(CARGO) build --release --package pipeline-health-gate
+	@$(CARGO) build --release --package bench-empty
+	@$(PYTHON) -m gatehouse_local.bench --bin-dir $(TARGET_DIR)/release --empty $(TARGET_DIR)/release/bench-empty
+	@$(PYTHON) -m gatehouse_local.bench_pipelines --bin-dir $(TARGET_DIR)/release --empty $(TARGET_DIR)/release/bench-empty
 
 # Ship it -------------------------------------------------------------------------------------
 
