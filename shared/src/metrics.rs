@@ -29,8 +29,20 @@ pub enum Unit {
 ///     .metric("RulesAdded", Unit::Count, 3.0)
 ///     .line();
 /// assert_eq!(
-///     line,
-///     r#"{"FunctionName":"updater","RulesAdded":3.0,"_aws":{"CloudWatchMetrics":[{"Dimensions":[["FunctionName"]],"Metrics":[{"Name":"RulesAdded","Unit":"Count"}],"Namespace":"Gatehouse"}],"Timestamp":1786607225000},"sync_token":"1786607225"}"#
+///     serde_json::from_str::<serde_json::Value>(&line).unwrap(),
+///     serde_json::json!({
+///         "_aws": {
+///             "Timestamp": 1_786_607_225_000_u64,
+///             "CloudWatchMetrics": [{
+///                 "Namespace": "Gatehouse",
+///                 "Dimensions": [["FunctionName"]],
+///                 "Metrics": [{ "Name": "RulesAdded", "Unit": "Count" }],
+///             }],
+///         },
+///         "FunctionName": "updater",
+///         "RulesAdded": 3.0,
+///         "sync_token": "1786607225",
+///     })
 /// );
 /// ```
 #[derive(Debug)]

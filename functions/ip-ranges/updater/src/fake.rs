@@ -175,6 +175,7 @@ impl State {
             "DeleteTags" => self.delete_tags(parameters),
             "DescribeLoadBalancers" => Ok(self.describe_load_balancer(parameters)),
             "SetSecurityGroups" => Ok(self.set_security_groups(parameters)),
+            "Publish" => Ok("<PublishResult><MessageId>1</MessageId></PublishResult>".to_owned()),
             "DescribeManagedPrefixLists" => Ok(self.describe_lists(parameters)),
             "GetManagedPrefixListEntries" => Ok(self.entries(parameters)),
             "CreateManagedPrefixList" => Ok(self.create_list(parameters)),

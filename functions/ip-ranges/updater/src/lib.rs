@@ -27,7 +27,7 @@ use gatehouse_shared::clock;
 use gatehouse_shared::failure::{self, ErrorType, chain};
 use gatehouse_shared::metrics::{Metrics, Unit};
 use gatehouse_shared::notify::Notifier;
-use gatehouse_shared::sns::{Channel, Verifier, VerifyError};
+use gatehouse_shared::sns::{Channel, MessageType, Verifier, VerifyError};
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
 use tracing::{error, info};
@@ -167,6 +167,9 @@ impl Updater {
         match trigger {
             Trigger::Notice(envelope) => {
                 let verified = self.verifier.verify(*envelope, Channel::Lambda, clock::now()).await?;
+                if verified.message_type() != MessageType::Notification {
+                    return Err(NoticeError::Type(verified.message_type().as_str()).into());
+                }
                 let notice = Notice::parse(verified.message(), self.config.ip_ranges_url.as_str())?;
                 info!(
                     message_id = verified.message_id(),

@@ -1,8 +1,188 @@
+//! Whole runs: an event comes in, a document is served on loopback, EC2 and SNS are [`FakeEc2`].
+
 use std::io::Read as _;
 use std::path::Path;
+
+use gatehouse_shared::env::Env;
+use gatehouse_shared::sns::Settings;
+use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification};
+use lambda_runtime::Context;
+use md5::{Digest, Md5};
+use serde_json::json;
+use time::format_description::well_known::Rfc3339;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::fake::{FakeEc2, Fault};
 
 pub(crate) fn gunzip(path: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
     flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_end(&mut bytes).unwrap();
     bytes
+}
+
+const TOPIC: &str = "arn:aws:sns:us-east-1:806199016981:AmazonIpSpaceChanged";
+const DOCUMENT: &str = r#"{"syncToken": "1786607225", "createDate": "2026-08-13-07-47-05",
+    "prefixes": [{"ip_prefix": "192.0.2.0/24", "region": "GLOBAL", "service": "CLOUDFRONT", "network_border_group": "GLOBAL"}],
+    "ipv6_prefixes": []}"#;
+
+/// Serves the document; its URL.
+async fn serve() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/ip-ranges.json", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", DOCUMENT.len());
+            let _ = stream.write_all(format!("{head}{DOCUMENT}").as_bytes()).await;
+        }
+    });
+    url
+}
+
+struct World {
+    updater: Updater,
+    ec2: FakeEc2,
+    certificates: StaticCertificates,
+    url: String,
+}
+
+async fn world(settings: &[(&str, &str)]) -> World {
+    let url = serve().await;
+    let table = [("AWS_REGION", "eu-west-1"), ("VPC_ID", "vpc-1"), ("TOPIC_ARNS", TOPIC), ("IP_RANGES_URL", &url)];
+    let table: Vec<_> = settings.iter().copied().chain(table).collect();
+    let env = Env::of_table(&table);
+    let certificates = StaticCertificates::new();
+    let verifier = Verifier::with_source(Settings::from_env(&env), certificates.clone());
+    let ec2 = FakeEc2::new();
+    let updater = Updater::new(Config::from_env(&env).unwrap(), verifier, &ec2.sdk());
+    World { updater, ec2, certificates, url: url.clone() }
+}
+
+impl World {
+    async fn handle(&self, event: Value) -> Result<Report, (&'static str, String)> {
+        let event = LambdaEvent::new(event, Context::default());
+        self.updater.handle(event).await.map_err(|error| (error.error_type(), chain(&error)))
+    }
+
+    fn calls(&self) -> Vec<String> {
+        self.ec2.state().calls.clone()
+    }
+}
+
+/// A message of the topic, as SNS hands it to Lambda now.
+fn message(topic: &str, body: &str) -> Value {
+    let now = clock::now().format(&Rfc3339).unwrap();
+    notification(topic, body, &format!("{}.000Z", &now[..19]))
+}
+
+fn notice(url: &str) -> String {
+    let md5: String = Md5::digest(DOCUMENT).iter().map(|byte| format!("{byte:02x}")).collect();
+    json!({"create-time": "2026-08-13T07:47:05+00:00", "synctoken": "1786607225", "md5": md5, "url": url}).to_string()
+}
+
+#[tokio::test]
+async fn a_signed_notice_opens_the_groups() {
+    let world = world(&[]).await;
+    let report = world.handle(lambda_event([Signer::new().sign(message(TOPIC, &notice(&world.url)))])).await.unwrap();
+    assert_eq!((report.trigger, report.sync_token, report.superseded), ("notice", 1_786_607_225, false));
+    assert_eq!(world.certificates.fetches(), 1);
+    assert_eq!(world.ec2.state().groups.len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_asked_of_anybody_for_a_notice_that_cannot_be_trusted() {
+    let world = world(&[]).await;
+    let good = message(TOPIC, &notice(&world.url));
+    let elsewhere = message(TOPIC, &notice("https://example.com/ip-ranges.json"));
+    let mut changed = Signer::new().sign(good.clone());
+    changed["Message"] = json!(notice(&world.url).replace("1786607225", "1786607226"));
+    let cases = [
+        (good, "Refused", "Signature"),
+        (changed, "Refused", "was changed"),
+        (
+            Signer::new().sign(message("arn:aws:sns:us-east-1:123456789012:mine", &notice(&world.url))),
+            "Refused",
+            "mine",
+        ),
+        (
+            Signer::new().sign(elsewhere),
+            "BadNotice",
+            "url is \"https://example.com/ip-ranges.json\", expected http://127",
+        ),
+        (Signer::new().sign(message(TOPIC, "hello")), "BadNotice", "not the JSON of AmazonIpSpaceChanged"),
+        (Signer::new().sign(message(TOPIC, r#"{"synctoken": "1", "url": "x"}"#)), "BadNotice", "missing field `md5`"),
+    ];
+    for (message, error_type, text) in cases {
+        let error = world.handle(lambda_event([message])).await.unwrap_err();
+        assert!(error.0 == error_type && error.1.contains(text), "{error:?}, expected {error_type}: {text}");
+    }
+    assert_eq!(world.calls(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_signed_confirmation_is_no_notice() {
+    let world = world(&[]).await;
+    let mut confirmation = message(TOPIC, &notice(&world.url));
+    confirmation["Type"] = json!("SubscriptionConfirmation");
+    confirmation["Token"] = json!("0123");
+    confirmation["SubscribeURL"] = json!("https://sns.us-east-1.amazonaws.com/?Action=ConfirmSubscription");
+    let error = world.handle(lambda_event([Signer::new().sign(confirmation)])).await.unwrap_err();
+    assert_eq!(error, ("BadNotice", "the message is a SubscriptionConfirmation, expected a Notification".to_owned()));
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_there_does_not_hold_up_the_others() {
+    let world = world(&[("SERVICE", "CLOUDFRNT,CLOUDFRONT")]).await;
+    let (error_type, text) = world.handle(json!({})).await.unwrap_err();
+    assert_eq!(error_type, "UnknownService");
+    assert!(text.contains("SERVICE names \"CLOUDFRNT\"") && text.contains("did you mean CLOUDFRONT?"), "{text}");
+    assert_eq!(world.ec2.state().groups.len(), 1);
+}
+
+#[tokio::test]
+async fn people_are_told_of_changes_and_failures_and_of_nothing_else() {
+    let world = world(&[("NOTIFY_TOPIC_ARN", "arn:aws:sns:eu-west-1:123456789012:changes")]).await;
+    let told = || {
+        let mut state = world.ec2.state();
+        let requests = std::mem::take(&mut state.requests);
+        let told = requests.into_iter().filter(|request| request["Action"] == "Publish");
+        told.map(|request| (request["Subject"].clone(), request["Message"].clone())).collect::<Vec<_>>()
+    };
+    world.handle(json!({"dry_run": true})).await.unwrap();
+    assert_eq!(told(), [], "a dry run changes nothing");
+    world.handle(json!({})).await.unwrap();
+    let [(subject, text)] = &told()[..] else { panic!("told other than once") };
+    assert_eq!(subject, "Gatehouse ip-ranges: 1 added, 0 removed");
+    assert!(text.contains("AUTOUPDATE_CLOUDFRONT_80_1 (sg-new1), created\n  + 192.0.2.0/24\n"), "{text}");
+    world.handle(json!({})).await.unwrap();
+    assert_eq!(told(), [], "nothing changed");
+    world.ec2.state().broken.insert("DescribeSecurityGroups", Fault::Denied);
+    world.handle(json!({})).await.unwrap_err();
+    assert_eq!(told()[0].0, "Gatehouse ip-ranges: FAILED in part: 0 added, 0 removed, 1 not done");
+    world.handle(json!({"Records": []})).await.unwrap_err();
+    assert_eq!(told()[0].0, "Gatehouse ip-ranges: FAILED, nothing was changed");
+}
+
+#[tokio::test]
+async fn people_who_cannot_be_told_are_a_failure_of_the_run() {
+    let world = world(&[("NOTIFY_TOPIC_ARN", "arn:aws:sns:eu-west-1:123456789012:changes")]).await;
+    world.ec2.state().broken.insert("Publish", Fault::Denied);
+    let (error_type, text) = world.handle(json!({})).await.unwrap_err();
+    assert!(error_type == "Partial" && text.starts_with("publishing to NOTIFY_TOPIC_ARN"), "{error_type}: {text}");
+    assert_eq!(world.ec2.state().groups.len(), 1, "the ranges are let in all the same");
+}
+
+#[test]
+fn failures_of_several_kinds_are_partial_and_the_first_are_spelt_out() {
+    let failure = |kind, what: &str| Failure { kind, what: what.to_owned(), reason: "r".to_owned() };
+    let report = |failures| Report { failures, ..Report::default() };
+    assert!(verdict(&report(vec![])).is_ok());
+    let one = verdict(&report(vec![failure(Kind::NoCapacity, "a")])).unwrap_err();
+    assert_eq!((one.error_type(), one.to_string().as_str()), ("NoCapacity", "a: r"));
+    let mixed = ["a", "b", "c", "d"].map(|what| failure(Kind::NoCapacity, what)).into_iter();
+    let mixed = verdict(&report(mixed.chain([failure(Kind::ShrinkRefused, "e")]).collect())).unwrap_err();
+    assert_eq!(mixed.error_type(), "Partial");
+    assert_eq!(mixed.to_string(), "a: r; b: r; c: r; and 2 more, see the report in the log");
 }

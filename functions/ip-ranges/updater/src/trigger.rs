@@ -95,6 +95,9 @@ pub struct Notice {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoticeError {
+    /// SNS signs confirmations of subscriptions too.
+    #[error("the message is a {0}, expected a Notification")]
+    Type(&'static str),
     /// Not the JSON that AWS sends.
     #[error("the notice's message is not the JSON of AmazonIpSpaceChanged, which has synctoken, md5 and url")]
     Malformed(#[source] serde_json::Error),
