@@ -19,13 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from gatehouse_local import ranges, runtime_api, sns
 from gatehouse_local.aws import LocalAws
-from gatehouse_local.bench_pipelines import zipped
+from gatehouse_local.figures import goal, ms, show, zipped
 from gatehouse_local.runtime_api import Outcome, RuntimeApi
 from gatehouse_local.web import Web
 
@@ -179,51 +177,26 @@ def measure(updater: Path, empty: Path | None, rounds: int) -> list[Program]:
 
 def report(out: Console, measured: list[Program], size: int) -> None:
     """Prints what was measured beside the goals."""
-    table = Table(box=box.ROUNDED)
-    table.add_column(f"{len(measured[0].cold)} runs each")
-    for heading in (
-        "cold start\n[dim]median",
-        "\n[dim]least to most",
-        "warm run\n[dim]median",
-        "peak memory\n[dim]median",
-    ):
-        table.add_column(heading, justify="right")
-    for program in measured:
-        table.add_row(
-            program.name,
-            _ms(statistics.median(program.cold)),
-            f"{_ms(min(program.cold))} to {_ms(max(program.cold))}",
-            _ms(statistics.median(program.warm)),
-            f"{statistics.median(program.memory) / 1024**2:.1f} MiB" if program.memory else "",
-        )
-    out.print(table)
+    show(out, measured)
 
     updater, twin = measured[0], measured[1]
     cold = statistics.median(updater.cold)
     ratio = statistics.median(twin.cold) / cold
-    _goal(out, f"cold start: 1/{ratio:.1f} of the twin's", f"at most 1/{COLD_RATIO}", ratio >= COLD_RATIO)
+    goal(out, f"cold start: 1/{ratio:.1f} of the twin's", f"at most 1/{COLD_RATIO}", ratio >= COLD_RATIO)
     if len(measured) > 2:
         over = cold - statistics.median(measured[2].cold)
-        _goal(
+        goal(
             out,
-            f"cold start: {_ms(over)} over the empty function",
-            f"at most {_ms(COLD_OVER_EMPTY)}",
+            f"cold start: {ms(over)} over the empty function",
+            f"at most {ms(COLD_OVER_EMPTY)}",
             over <= COLD_OVER_EMPTY,
         )
     warm = statistics.median(updater.warm)
-    _goal(out, f"warm run: {_ms(warm)}", f"at most {_ms(WARM)}", warm <= WARM)
+    goal(out, f"warm run: {ms(warm)}", f"at most {ms(WARM)}", warm <= WARM)
     if updater.memory:
         memory = statistics.median(updater.memory)
-        _goal(out, f"peak memory: {memory / 1024**2:.1f} MiB", f"at most {MEMORY // 1024**2} MiB", memory <= MEMORY)
-    _goal(out, f"zip: {size / 1e6:.2f} MB", f"at most {ZIP / 1e6:.1f} MB", size <= ZIP)
-
-
-def _goal(out: Console, seen: str, goal: str, met: bool) -> None:
-    out.print(f"  {'[green]met   ' if met else '[red]missed'}[/] {seen} (goal: {goal})")
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:,.1f} ms"
+        goal(out, f"peak memory: {memory / 1024**2:.1f} MiB", f"at most {MEMORY // 1024**2} MiB", memory <= MEMORY)
+    goal(out, f"zip: {size / 1e6:.2f} MB", f"at most {ZIP / 1e6:.1f} MB", size <= ZIP)
 
 
 def main() -> int:

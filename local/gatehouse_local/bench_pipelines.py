@@ -8,19 +8,16 @@ gets an event, in turns, so that a machine that is busy for a while slows all of
 import argparse
 import statistics
 import sys
-import tempfile
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from gatehouse_local import runtime_api, sns
 from gatehouse_local.aws import LocalAws
 from gatehouse_local.codepipeline import Action, gate
+from gatehouse_local.figures import goal, show, zipped
 from gatehouse_local.runtime_api import RuntimeApi
 
 TWIN = sns.ROOT / "local" / "bench" / "gate_twin.py"
@@ -79,45 +76,12 @@ def measure(binary: Path, empty: Path | None, runs: int) -> list[Measured]:
     return measured
 
 
-def zipped(binary: Path) -> int:
-    """The size of the deployment package, in bytes."""
-    with tempfile.TemporaryFile() as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as package:
-            package.write(binary, "bootstrap")
-        return file.tell()
-
-
 def report(out: Console, measured: list[Measured], size: int) -> None:
     """Prints what was measured beside the goals."""
-    table = Table(box=box.ROUNDED)
-    table.add_column(f"{len(measured[0].cold)} runs each")
-    for heading in (
-        "cold start\n[dim]median",
-        "\n[dim]least to most",
-        "warm run\n[dim]median",
-        "peak memory\n[dim]median",
-    ):
-        table.add_column(heading, justify="right")
-    for program in measured:
-        table.add_row(
-            program.name,
-            _ms(statistics.median(program.cold)),
-            f"{_ms(min(program.cold))} to {_ms(max(program.cold))}",
-            _ms(statistics.median(program.warm)),
-            f"{statistics.median(program.memory) / 1024**2:.1f} MiB" if program.memory else "",
-        )
-    out.print(table)
+    show(out, measured)
     ours, twin = (statistics.median(program.cold) for program in measured[:2])
-    _goal(out, f"cold start: 1/{twin / ours:.1f} of the twin's", f"at most 1/{RATIO}", twin / ours >= RATIO)
-    _goal(out, f"zip: {size / 1e6:.2f} MB", f"at most {ZIP_LIMIT / 1e6:.0f} MB", size <= ZIP_LIMIT)
-
-
-def _goal(out: Console, seen: str, goal: str, met: bool) -> None:
-    out.print(f"  {'[green]met   ' if met else '[red]missed'}[/] {seen} (goal: {goal})")
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:,.1f} ms"
+    goal(out, f"cold start: 1/{twin / ours:.1f} of the twin's", f"at most 1/{RATIO}", twin / ours >= RATIO)
+    goal(out, f"zip: {size / 1e6:.2f} MB", f"at most {ZIP_LIMIT / 1e6:.0f} MB", size <= ZIP_LIMIT)
 
 
 def main() -> int:

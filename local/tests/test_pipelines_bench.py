@@ -6,7 +6,8 @@ import pytest
 
 from gatehouse_local import runtime_api
 from gatehouse_local.aws import operations
-from gatehouse_local.bench_pipelines import TWIN, measure, zipped
+from gatehouse_local.bench_pipelines import TWIN, measure
+from gatehouse_local.figures import zipped
 from gatehouse_local.codepipeline import Action, gate
 from gatehouse_local.runtime_api import RuntimeApi
 
