@@ -7,8 +7,8 @@ import pytest
 from gatehouse_local import runtime_api
 from gatehouse_local.aws import operations
 from gatehouse_local.bench_pipelines import TWIN, measure
-from gatehouse_local.figures import zipped
 from gatehouse_local.codepipeline import Action, gate
+from gatehouse_local.figures import zipped
 from gatehouse_local.runtime_api import RuntimeApi
 
 REGIONS = ",".join(f"eu-west-{number}" for number in range(1, 13))
