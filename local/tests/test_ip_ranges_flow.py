@@ -465,7 +465,8 @@ def test_settings_are_all_checked_and_their_faults_reported_together(estate):
         ({"Records": [{"s3": {}}]}, "Records"),
         ({"detail-type": "EC2 Instance State-change Notification"}, "EC2 Instance State-change Notification"),
         ({"dry_run": "yes"}, "yes"),
-        ([], "event"),
+        ([], "Records"),
+        ([True, True], "Records"),
     ],
 )
 def test_an_event_that_is_not_understood_is_an_error_that_names_what_was_seen(estate, event, named):

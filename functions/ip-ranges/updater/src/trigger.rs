@@ -2,7 +2,7 @@
 
 use gatehouse_shared::sns::{self, Envelope};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A run's reason, as it arrived: the notice in it has not been checked.
 #[derive(Debug)]
@@ -62,7 +62,11 @@ impl Trigger {
         match event.get("detail-type") {
             Some(Value::String(text)) if text == "Scheduled Event" => Ok(Self::Schedule),
             Some(other) => Err(TriggerError::DetailType(other.clone())),
-            None => Direct::deserialize(event).map(Self::Direct).map_err(TriggerError::Unknown),
+            // An object only: serde would take a list for the fields in their order, and `[]` for `{}`.
+            None => Map::deserialize(event)
+                .and_then(|members| Direct::deserialize(Value::Object(members)))
+                .map(Self::Direct)
+                .map_err(TriggerError::Unknown),
         }
     }
 
@@ -175,7 +179,8 @@ mod tests {
             (json!({"dry_run": "yes"}), "expected a boolean"),
             (json!("hello"), "it has no Records"),
             (json!(null), "it has no Records"),
-            (json!([1, 2]), "it has no Records"),
+            (json!([]), "expected a map"),
+            (json!([true, true]), "expected a map"),
         ];
         for (event, expected) in cases {
             let error = chain(&Trigger::parse(&event).unwrap_err());
