@@ -23,7 +23,7 @@ from rich.console import Console
 
 from gatehouse_local import ranges, runtime_api, sns
 from gatehouse_local.aws import LocalAws
-from gatehouse_local.figures import goal, ms, show, zipped
+from gatehouse_local.figures import goal, ms, roots, show, zipped
 from gatehouse_local.runtime_api import Outcome, RuntimeApi
 from gatehouse_local.web import Web
 
@@ -90,30 +90,36 @@ def _http(body: bytes, content_type: bytes) -> bytes:
 
 @dataclass
 class Program:
-    """What is measured, and its figures: seconds, and bytes of memory (Linux only)."""
+    """What is measured, and its figures: seconds and, on Linux only, seconds on a processor and bytes of memory."""
 
     name: str
     command: list[str]
     check: Callable[[Outcome], bool]
     cold: list[float] = field(default_factory=list)
     warm: list[float] = field(default_factory=list)
+    cold_cpu: list[float] = field(default_factory=list)
+    warm_cpu: list[float] = field(default_factory=list)
     memory: list[int] = field(default_factory=list)
 
     def run(self, env: dict[str, str]) -> None:
         """One cold start, and warm runs after it."""
         with RuntimeApi(self.command, env) as function:
-            outcomes = [function.invoke({}) for _ in range(1 + WARM_RUNS)]
+            outcomes = [function.invoke({})]
+            if sys.platform == "linux":
+                self.cold_cpu.append(function.cpu_seconds())
+            outcomes += [function.invoke({}) for _ in range(WARM_RUNS)]
             for outcome in outcomes:
                 if outcome.failed or not self.check(outcome):
                     raise SystemExit(f"{self.name} did not do its work: {outcome.payload}")
             self.cold.append(outcomes[0].seconds)
             self.warm.append(statistics.median(outcome.seconds for outcome in outcomes[1:]))
             if sys.platform == "linux":
+                self.warm_cpu.append((function.cpu_seconds() - self.cold_cpu[-1]) / WARM_RUNS)
                 self.memory.append(function.peak_memory())
 
     def forget(self) -> None:
         """Drops the figures."""
-        for figures in (self.cold, self.warm, self.memory):
+        for figures in (self.cold, self.warm, self.cold_cpu, self.warm_cpu, self.memory):
             figures.clear()
 
 
@@ -130,7 +136,7 @@ def programs(updater: Path, empty: Path | None) -> list[Program]:
         Program("boto3 twin", [sys.executable, str(TWIN)], lambda outcome: outcome.payload["sync_token"] == token),
     ]
     if empty is not None:
-        found.append(Program("empty Rust function", [str(empty)], lambda outcome: True))
+        found.append(Program("empty", [str(empty)], lambda outcome: True))
     return found
 
 
@@ -165,6 +171,7 @@ def measure(updater: Path, empty: Path | None, rounds: int) -> list[Program]:
                 "IP_RANGES_URL": f"{replay.url}{DOCUMENT_PATH}",
                 "PORTS": ports,
                 "VPC_ID": vpc,
+                **roots(),
             }
         )
         for number in range(rounds + 1):

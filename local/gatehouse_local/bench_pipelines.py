@@ -17,7 +17,7 @@ from rich.console import Console
 from gatehouse_local import runtime_api, sns
 from gatehouse_local.aws import LocalAws
 from gatehouse_local.codepipeline import Action, gate
-from gatehouse_local.figures import goal, show, zipped
+from gatehouse_local.figures import goal, roots, show, zipped
 from gatehouse_local.runtime_api import RuntimeApi
 
 TWIN = sns.ROOT / "local" / "bench" / "gate_twin.py"
@@ -27,25 +27,31 @@ ZIP_LIMIT = 3_000_000  # bytes
 
 @dataclass
 class Measured:
-    """What is measured, and its figures: seconds, and bytes of memory (Linux only)."""
+    """What is measured, and its figures: seconds and, on Linux only, seconds on a processor and bytes of memory."""
 
     name: str
     start: Callable[[LocalAws], RuntimeApi]
     answers_job: bool = True
     cold: list[float] = field(default_factory=list)
     warm: list[float] = field(default_factory=list)
+    cold_cpu: list[float] = field(default_factory=list)
+    warm_cpu: list[float] = field(default_factory=list)
     memory: list[int] = field(default_factory=list)
 
     def run(self, aws: LocalAws) -> None:
         """One cold start and one warm run, each with a job of its own."""
         with self.start(aws) as function:
-            for seconds in (self.cold, self.warm):
+            used = 0.0
+            for seconds, cpu in ((self.cold, self.cold_cpu), (self.warm, self.warm_cpu)):
                 aws.reset()
                 stages = {"Production": [gate(), Action("Deploy")]}
                 pipeline = aws.codepipeline.create("web", stages)
                 aws.codepipeline.start(pipeline)
                 outcome = function.invoke(aws.codepipeline.next_job())
                 seconds.append(outcome.seconds)
+                if sys.platform == "linux":
+                    before, used = used, function.cpu_seconds()
+                    cpu.append(used - before)
                 status = pipeline.stage("Production").status
                 if outcome.failed or (self.answers_job and status != "Succeeded"):
                     raise SystemExit(f"{self.name} did not answer the job: {outcome.payload}")
@@ -57,21 +63,21 @@ def measure(binary: Path, empty: Path | None, runs: int) -> list[Measured]:
     """Runs the gate, its twin and the empty function in turns."""
 
     def of(command: list[str]) -> Callable[[LocalAws], RuntimeApi]:
-        return lambda aws: RuntimeApi(command, runtime_api.environment({"AWS_ENDPOINT_URL": aws.url}))
+        return lambda aws: RuntimeApi(command, runtime_api.environment({"AWS_ENDPOINT_URL": aws.url, **roots()}))
 
     measured = [
         Measured("health gate", of([str(binary)])),
         Measured("boto3 twin", of([sys.executable, str(TWIN)])),
     ]
     if empty is not None:
-        measured.append(Measured("empty Rust function", of([str(empty)]), answers_job=False))
+        measured.append(Measured("empty", of([str(empty)]), answers_job=False))
     with LocalAws() as aws:
         for number in range(runs + 1):
             for program in measured:
                 program.run(aws)
             if number == 0:  # the first round fills the caches of the disk, and of the local AWS
                 for program in measured:
-                    for figures in (program.cold, program.warm, program.memory):
+                    for figures in (program.cold, program.warm, program.cold_cpu, program.warm_cpu, program.memory):
                         figures.clear()
     return measured
 

@@ -12,32 +12,43 @@ from rich.console import Console
 from rich.table import Table
 
 
+BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+def roots() -> dict[str, str]:
+    """Lambda's image has the root certificates in one file. This machine may have them in hundreds, and reading those
+    takes milliseconds of a cold start; where it has one file too, that one is read."""
+    return {"SSL_CERT_FILE": str(BUNDLE)} if BUNDLE.exists() else {}
+
+
 class Figures(Protocol):
-    """What was measured of one program: seconds, and bytes of memory (Linux only)."""
+    """What was measured of one program: seconds and, on Linux only, seconds on a processor and bytes of memory."""
 
     name: str
     cold: list[float]
     warm: list[float]
+    cold_cpu: list[float]
+    warm_cpu: list[float]
     memory: list[int]
 
 
 def show(out: Console, measured: Sequence[Figures]) -> None:
-    """Prints a row for each program."""
+    """Prints a row for each program: medians, and the range of the cold starts.
+
+    Whatever else runs on the machine lengthens the times, and hardly the time on a processor.
+    """
     table = Table(box=box.ROUNDED)
-    table.add_column(f"{len(measured[0].cold)} runs each")
-    for heading in (
-        "cold start\n[dim]median",
-        "\n[dim]least to most",
-        "warm run\n[dim]median",
-        "peak memory\n[dim]median",
-    ):
-        table.add_column(heading, justify="right")
+    table.add_column(f"median of {len(measured[0].cold)}", no_wrap=True)
+    for heading in ("cold start", "least to most", "CPU", "warm run", "CPU", "memory"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for program in measured:
         table.add_row(
             program.name,
             ms(statistics.median(program.cold)),
-            f"{ms(min(program.cold))} to {ms(max(program.cold))}",
+            f"{min(program.cold) * 1000:,.0f} to {max(program.cold) * 1000:,.0f}",
+            ms(statistics.median(program.cold_cpu)) if program.cold_cpu else "",
             ms(statistics.median(program.warm)),
+            ms(statistics.median(program.warm_cpu)) if program.warm_cpu else "",
             f"{statistics.median(program.memory) / 1024**2:.1f} MiB" if program.memory else "",
         )
     out.print(table)
