@@ -11,7 +11,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
