@@ -37,20 +37,24 @@ def show(out: Console, measured: Sequence[Figures]) -> None:
     Whatever else runs on the machine lengthens the times, and hardly the time on a processor.
     """
     table = Table(box=box.ROUNDED)
-    table.add_column(f"median of {len(measured[0].cold)}", no_wrap=True)
-    for heading in ("cold start", "least to most", "CPU", "warm run", "CPU", "memory"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column(f"Median of {len(measured[0].cold)}", no_wrap=True)
+    for heading in ("cold start", "least to most", "on CPU", "warm run", "on CPU", "memory"):
+        table.add_column(f"{heading}\n[dim]{'MiB' if heading == 'memory' else 'ms'}", justify="right", no_wrap=True)
     for program in measured:
         table.add_row(
             program.name,
-            ms(statistics.median(program.cold)),
+            _median(program.cold, 1000),
             f"{min(program.cold) * 1000:,.0f} to {max(program.cold) * 1000:,.0f}",
-            ms(statistics.median(program.cold_cpu)) if program.cold_cpu else "",
-            ms(statistics.median(program.warm)),
-            ms(statistics.median(program.warm_cpu)) if program.warm_cpu else "",
-            f"{statistics.median(program.memory) / 1024**2:.1f} MiB" if program.memory else "",
+            _median(program.cold_cpu, 1000),
+            _median(program.warm, 1000),
+            _median(program.warm_cpu, 1000),
+            _median(program.memory, 1 / 1024**2),
         )
     out.print(table)
+
+
+def _median(figures: Sequence[float], scale: float) -> str:
+    return f"{statistics.median(figures) * scale:,.1f}" if figures else ""
 
 
 def goal(out: Console, seen: str, aim: str, met: bool) -> None:
