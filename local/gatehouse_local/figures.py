@@ -37,8 +37,8 @@ def show(out: Console, measured: Sequence[Figures]) -> None:
     Whatever else runs on the machine lengthens the times, and hardly the time on a processor.
     """
     table = Table(box=box.ROUNDED)
-    table.add_column(f"Median of {len(measured[0].cold)}", no_wrap=True)
-    for heading in ("cold start", "least to most", "on CPU", "warm run", "on CPU", "memory"):
+    table.add_column(f"Runs: {len(measured[0].cold)}", no_wrap=True)
+    for heading in ("cold", "least to most", "on CPU", "warm", "on CPU", "memory"):
         table.add_column(f"{heading}\n[dim]{'MiB' if heading == 'memory' else 'ms'}", justify="right", no_wrap=True)
     for program in measured:
         table.add_row(
