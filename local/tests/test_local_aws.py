@@ -236,13 +236,15 @@ def test_handlers_answer_and_refuse_in_the_protocol_of_the_client(aws, client, s
             raise wire.AwsError(refusal, "no")
         return answered
 
+    usual = dict(aws.handlers)
     aws.handlers[service, operation] = handler
     try:
         answer = getattr(client(service), method)(**asked)
         with pytest.raises(ClientError) as raised:
             getattr(client(service), method)(**asked)
     finally:
-        del aws.handlers[service, operation]
+        aws.handlers.clear()
+        aws.handlers.update(usual)
     assert {key: answer[key] for key in answered} == answered
     assert seen == [asked, asked]
     assert code(raised) == refusal
