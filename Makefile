@@ -129,7 +129,7 @@ bench: need-rust $(READY) ## Speed and size: the document, cold start, memory, z
 	$(call say,The document: parse + MD5 + filter + join + plan)
 	@mkdir -p local/.work
 	@$(PYTHON) -c 'import sys; from gatehouse_local import ranges; sys.stdout.buffer.write(ranges.first().body)' >local/.work/ip-ranges.json
-	@IP_RANGES_DOCUMENT='$(CURDIR)/local/.work/ip-ranges.json' $(CARGO) bench --package bench-document
+	@IP_RANGES_DOCUMENT='$(CURDIR)/local/.work/ip-ranges.json' $(CARGO) bench --package ip-ranges-planner
 	$(call say,Building the functions (the first time long: the AWS SDK with link-time optimisation))
 	@$(CARGO) build --release --package ip-ranges-updater
 	@$(CARGO) build --release --package pipeline-health-gate

@@ -1,7 +1,8 @@
 """The part of `make bench` about the ip-ranges updater as a whole process: cold start, warm run, memory, size.
 
-A cold start runs from the start of the process to its first answer to the runtime API. Each run changes nothing: it
-fetches the document and reads the groups. moto would take most of that time, for the updater and for whatever it is
+A cold start runs from the start of the process to its first answer to the runtime API. Each run is one as by schedule
+that changes nothing: it fetches the document and reads the groups. A run by notice takes the document's MD5 too, which
+`cargo bench -p ip-ranges-planner` times. moto would take most of that time, for the updater and for whatever it is
 compared with, so its reply is recorded once and replayed from memory. Document and replies come over plain HTTP on
 loopback.
 
@@ -9,13 +10,12 @@ The updater, a boto3 twin (`local/bench/ip_ranges_twin.py`) and an empty Rust fu
 so that a machine that is busy for a while slows all of them down.
 """
 
-import argparse
 import socketserver
 import statistics
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -23,7 +23,7 @@ from rich.console import Console
 
 from gatehouse_local import ranges, runtime_api, sns
 from gatehouse_local.aws import LocalAws
-from gatehouse_local.figures import goal, ms, roots, show, zipped
+from gatehouse_local.figures import Figures, command_line, goal, ms, roots, show, zipped
 from gatehouse_local.runtime_api import Outcome, RuntimeApi
 from gatehouse_local.web import Web
 
@@ -88,18 +88,12 @@ def _http(body: bytes, content_type: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s" % (content_type, len(body), body)
 
 
-@dataclass
-class Program:
-    """What is measured, and its figures: seconds and, on Linux only, seconds on a processor and bytes of memory."""
+@dataclass(kw_only=True)
+class Program(Figures):
+    """What is measured, and its figures."""
 
-    name: str
     command: list[str]
     check: Callable[[Outcome], bool]
-    cold: list[float] = field(default_factory=list)
-    warm: list[float] = field(default_factory=list)
-    cold_cpu: list[float] = field(default_factory=list)
-    warm_cpu: list[float] = field(default_factory=list)
-    memory: list[int] = field(default_factory=list)
 
     def run(self, env: dict[str, str]) -> None:
         """One cold start, and warm runs after it."""
@@ -117,11 +111,6 @@ class Program:
                 self.warm_cpu.append((function.cpu_seconds() - self.cold_cpu[-1]) / WARM_RUNS)
                 self.memory.append(function.peak_memory())
 
-    def forget(self) -> None:
-        """Drops the figures."""
-        for figures in (self.cold, self.warm, self.cold_cpu, self.warm_cpu, self.memory):
-            figures.clear()
-
 
 def programs(updater: Path, empty: Path | None) -> list[Program]:
     """The updater, its twin and, if there is one, the empty function."""
@@ -132,11 +121,15 @@ def programs(updater: Path, empty: Path | None) -> list[Program]:
         return outcome.payload["sync_token"] == token and region["calls"] == {"DescribeSecurityGroups": 1}
 
     found = [
-        Program("updater", [str(updater)], unchanged),
-        Program("boto3 twin", [sys.executable, str(TWIN)], lambda outcome: outcome.payload["sync_token"] == token),
+        Program(name="updater", command=[str(updater)], check=unchanged),
+        Program(
+            name="boto3 twin",
+            command=[sys.executable, str(TWIN)],
+            check=lambda outcome: outcome.payload["sync_token"] == token,
+        ),
     ]
     if empty is not None:
-        found.append(Program("empty", [str(empty)], lambda outcome: True))
+        found.append(Program(name="empty", command=[str(empty)], check=lambda outcome: True))
     return found
 
 
@@ -208,18 +201,13 @@ def report(out: Console, measured: list[Program], size: int) -> None:
 
 def main() -> int:
     """Measures and prints; the goals are for reading, since a busy machine misses them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bin-dir", type=Path, required=True, help="folder of the release binaries")
-    parser.add_argument("--empty", type=Path, help="a Rust function that does nothing, to compare with")
-    parser.add_argument("--runs", type=int, default=15)
-    arguments = parser.parse_args()
-
-    updater = (arguments.bin_dir / "ip-ranges-updater").absolute()
-    empty = arguments.empty.absolute() if arguments.empty else None
+    given = command_line(__doc__.splitlines()[0], "ip-ranges-updater")
     out = Console(highlight=False)
     out.rule("[bold]ip-ranges: the updater, whole processes", align="left")
-    out.print("A run that changes nothing. EC2's reply is moto's, replayed from memory; plain HTTP on loopback.")
-    report(out, measure(updater, empty, arguments.runs), zipped(updater))
+    out.print(
+        "A scheduled run that changes nothing. EC2's reply is moto's, replayed from memory; plain HTTP on loopback."
+    )
+    report(out, measure(given.binary, given.empty, given.runs), zipped(given.binary))
     return 0
 
 

@@ -5,11 +5,10 @@ is checked. The same job goes to a boto3 twin (`local/bench/gate_twin.py`) and, 
 gets an event, in turns, so that a machine that is busy for a while slows all of them down.
 """
 
-import argparse
 import statistics
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -17,7 +16,7 @@ from rich.console import Console
 from gatehouse_local import runtime_api, sns
 from gatehouse_local.aws import LocalAws
 from gatehouse_local.codepipeline import Action, gate
-from gatehouse_local.figures import goal, roots, show, zipped
+from gatehouse_local.figures import Figures, command_line, goal, roots, show, zipped
 from gatehouse_local.runtime_api import RuntimeApi
 
 TWIN = sns.ROOT / "local" / "bench" / "gate_twin.py"
@@ -25,18 +24,12 @@ RATIO = 15  # the twin's cold start over the gate's: at least
 ZIP_LIMIT = 3_000_000  # bytes
 
 
-@dataclass
-class Measured:
-    """What is measured, and its figures: seconds and, on Linux only, seconds on a processor and bytes of memory."""
+@dataclass(kw_only=True)
+class Measured(Figures):
+    """What is measured, and its figures."""
 
-    name: str
     start: Callable[[LocalAws], RuntimeApi]
     answers_job: bool = True
-    cold: list[float] = field(default_factory=list)
-    warm: list[float] = field(default_factory=list)
-    cold_cpu: list[float] = field(default_factory=list)
-    warm_cpu: list[float] = field(default_factory=list)
-    memory: list[int] = field(default_factory=list)
 
     def run(self, aws: LocalAws) -> None:
         """One cold start and one warm run, each with a job of its own."""
@@ -66,19 +59,18 @@ def measure(binary: Path, empty: Path | None, runs: int) -> list[Measured]:
         return lambda aws: RuntimeApi(command, runtime_api.environment({"AWS_ENDPOINT_URL": aws.url, **roots()}))
 
     measured = [
-        Measured("health gate", of([str(binary)])),
-        Measured("boto3 twin", of([sys.executable, str(TWIN)])),
+        Measured(name="health gate", start=of([str(binary)])),
+        Measured(name="boto3 twin", start=of([sys.executable, str(TWIN)])),
     ]
     if empty is not None:
-        measured.append(Measured("empty", of([str(empty)]), answers_job=False))
+        measured.append(Measured(name="empty", start=of([str(empty)]), answers_job=False))
     with LocalAws() as aws:
         for number in range(runs + 1):
             for program in measured:
                 program.run(aws)
             if number == 0:  # the first round fills the caches of the disk, and of the local AWS
                 for program in measured:
-                    for figures in (program.cold, program.warm, program.cold_cpu, program.warm_cpu, program.memory):
-                        figures.clear()
+                    program.forget()
     return measured
 
 
@@ -92,18 +84,11 @@ def report(out: Console, measured: list[Measured], size: int) -> None:
 
 def main() -> int:
     """Measures and prints; the goals are for reading, since a busy machine misses them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bin-dir", type=Path, required=True, help="folder of the release binaries")
-    parser.add_argument("--empty", type=Path, help="a Rust function that does nothing, to compare with")
-    parser.add_argument("--runs", type=int, default=15)
-    arguments = parser.parse_args()
-
-    binary = (arguments.bin_dir / "pipeline-health-gate").absolute()
-    empty = arguments.empty.absolute() if arguments.empty else None
+    given = command_line(__doc__.splitlines()[0], "pipeline-health-gate")
     out = Console(highlight=False)
     out.rule("[bold]pipelines: the health gate, whole processes", align="left")
     out.print("A job where no event is open: AWS Health is asked, the job answered, both over plain HTTP on loopback.")
-    report(out, measure(binary, empty, arguments.runs), zipped(binary))
+    report(out, measure(given.binary, given.empty, given.runs), zipped(given.binary))
     return 0
 
 

@@ -1,11 +1,12 @@
-"""How the benches print their figures, and weigh a binary."""
+"""What the benches note, how they print it, and how they weigh a binary."""
 
+import argparse
 import statistics
 import tempfile
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from rich import box
 from rich.console import Console
@@ -20,15 +21,41 @@ def roots() -> dict[str, str]:
     return {"SSL_CERT_FILE": str(BUNDLE)} if BUNDLE.exists() else {}
 
 
-class Figures(Protocol):
+@dataclass(kw_only=True)
+class Figures:
     """What was measured of one program: seconds and, on Linux only, seconds on a processor and bytes of memory."""
 
     name: str
-    cold: list[float]
-    warm: list[float]
-    cold_cpu: list[float]
-    warm_cpu: list[float]
-    memory: list[int]
+    cold: list[float] = field(default_factory=list)
+    warm: list[float] = field(default_factory=list)
+    cold_cpu: list[float] = field(default_factory=list)
+    warm_cpu: list[float] = field(default_factory=list)
+    memory: list[int] = field(default_factory=list)
+
+    def forget(self) -> None:
+        """Drops what was measured."""
+        for figures in (self.cold, self.warm, self.cold_cpu, self.warm_cpu, self.memory):
+            figures.clear()
+
+
+@dataclass
+class CommandLine:
+    """What a bench is to measure, and how often."""
+
+    binary: Path
+    empty: Path | None
+    runs: int
+
+
+def command_line(about: str, binary: str) -> CommandLine:
+    """Reads the arguments, which all benches have in common; `binary` is the name of the function's."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--bin-dir", type=Path, required=True, help="folder of the release binaries")
+    parser.add_argument("--empty", type=Path, help="a Rust function that does nothing, to compare with")
+    parser.add_argument("--runs", type=int, default=15)
+    given = parser.parse_args()
+    empty = given.empty.absolute() if given.empty else None
+    return CommandLine((given.bin_dir / binary).absolute(), empty, given.runs)
 
 
 def show(out: Console, measured: Sequence[Figures]) -> None:

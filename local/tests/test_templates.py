@@ -118,7 +118,18 @@ def test_a_function_logs_json_to_its_own_group_and_is_traced_on_demand(template,
     assert Deployed(document, LogRetentionDays="7").properties(group)["RetentionInDays"] == "7"
 
 
-@each_function
+KEEPS_FAILED_EVENTS = [case for case in FUNCTIONS if not case[2].endswith("health-gate")]
+
+
+def test_a_failed_job_is_not_kept_since_its_event_holds_credentials():
+    config = Deployed(load(PIPELINES)).properties("PipelineHealthGateFunction")["EventInvokeConfig"]
+    # CodePipeline gives an action up when it was not answered for 20 minutes.
+    assert config == {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 20 * 60}
+
+
+@pytest.mark.parametrize(
+    ("template", "function", "crate"), KEEPS_FAILED_EVENTS, ids=[crate for _, _, crate in KEEPS_FAILED_EVENTS]
+)
 def test_a_failed_event_is_kept_for_two_weeks_and_raises_an_alarm(template, function, crate):
     deployed = Deployed(load(template))
     target = deployed.properties(function)["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
@@ -126,13 +137,20 @@ def test_a_failed_event_is_kept_for_two_weeks_and_raises_an_alarm(template, func
     assert target["Type"] == "SQS"
     assert deployed.properties(queue)["SqsManagedSseEnabled"] is True
     assert deployed.properties(queue)["MessageRetentionPeriod"] == 14 * 24 * 3600
-    watched = {
+    assert ("ApproximateNumberOfMessagesVisible", f"<{queue}.QueueName>") in watched(deployed)
+
+
+@each_function
+def test_a_functions_errors_raise_an_alarm(template, function, crate):
+    assert ("Errors", f"<{function}>") in watched(Deployed(load(template)))
+
+
+def watched(deployed):
+    return {
         (alarm["Properties"].get("MetricName"), dimension["Value"])
         for alarm in deployed.of_type("AWS::CloudWatch::Alarm").values()
         for dimension in alarm["Properties"].get("Dimensions", [])
     }
-    assert ("ApproximateNumberOfMessagesVisible", f"<{queue}.QueueName>") in watched
-    assert ("Errors", f"<{function}>") in watched
 
 
 @pytest.mark.parametrize("template", [IP_RANGES, PIPELINES])

@@ -21,3 +21,6 @@ pub mod notify;
 pub mod sns;
 #[cfg(feature = "testing")]
 pub mod testing;
+
+/// How each message of the pipeline health gate begins. People, and the retry function, see by it who failed a stage.
+pub const HEALTH_GATE_MARK: &str = "[health-gate] ";

@@ -1,11 +1,12 @@
 //! Settings.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use gatehouse_shared::env::{Env, EnvError};
-use ipnet::IpNet;
+use ip_ranges_planner::document::Selection;
+use ip_ranges_planner::family::Family;
+use ip_ranges_planner::plan::Limits;
 use url::{Host, Url};
 
 /// Settings, read once at cold start. Each field is the environment variable of the same name in
@@ -49,15 +50,6 @@ pub struct RegionConfig {
     pub vpc_ids: Vec<String>,
 }
 
-/// Quotas of EC2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// `MAX_RULES_PER_GROUP`: rules in a group; counted for IPv4 and IPv6 separately.
-    pub rules_per_group: usize,
-    /// `MAX_GROUPS_PER_INTERFACE`: groups on an interface, and so the most groups that make sense for one service and port.
-    pub groups_per_interface: usize,
-}
-
 /// What follows the ranges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
@@ -95,6 +87,17 @@ impl Config {
             notify_topic_arn: notify_topic_arn(env),
             dry_run: env.flag("DRY_RUN", false),
         })
+    }
+}
+
+impl<'a> From<&'a Config> for Selection<'a> {
+    fn from(config: &'a Config) -> Self {
+        Self {
+            services: &config.services,
+            families: &config.families,
+            range_regions: &config.range_regions,
+            aggregate: config.aggregate,
+        }
     }
 }
 
@@ -240,50 +243,6 @@ impl FromStr for PortRange {
 impl fmt::Display for PortRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.from == self.to { write!(f, "{}", self.from) } else { write!(f, "{}-{}", self.from, self.to) }
-    }
-}
-
-/// IPv4 or IPv6.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// 32-bit addresses.
-    Ipv4,
-    /// 128-bit addresses.
-    Ipv6,
-}
-
-impl Family {
-    /// Both, in the order they are reported.
-    pub const BOTH: [Self; 2] = [Self::Ipv4, Self::Ipv6];
-
-    /// The family of a range.
-    #[must_use]
-    pub fn of(range: &IpNet) -> Self {
-        match range.addr() {
-            IpAddr::V4(_) => Self::Ipv4,
-            IpAddr::V6(_) => Self::Ipv6,
-        }
-    }
-}
-
-impl FromStr for Family {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "ipv4" => Ok(Self::Ipv4),
-            "ipv6" => Ok(Self::Ipv6),
-            _ => Err("expected ipv4 or ipv6"),
-        }
-    }
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ipv4 => "ipv4",
-            Self::Ipv6 => "ipv6",
-        })
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use ip_ranges_planner::document::{self, DocumentError, Published, Selection, ServiceError};
 use md5::{Digest, Md5};
 use reqwest::{Client, Response, redirect};
 use tokio::sync::OnceCell;
-use tracing::warn;
+use tracing::{debug, warn};
 use url::Url;
 
-use crate::document::{self, DocumentError, Published, Selection, ServiceError};
 use crate::trigger::Notice;
 
 /// The document has 2.6 MB in 2026; anything far larger is not it.
@@ -137,11 +137,14 @@ impl Download {
         newest: u64,
         selection: Selection<'_>,
     ) -> Result<Fetched, DownloadError> {
-        let (bytes, md5) = self.body().await?;
+        // Without a notice there is nothing to hold an MD5 against, and it would take a third of the run's time.
+        let mut announced = notice.map(|notice| (notice, Md5::new()));
+        let bytes = self.body(announced.as_mut().map(|(_, md5)| md5)).await?;
+        debug!(url = %self.url, bytes = bytes.len(), "document arrived");
         let unusable = |source| DownloadError::Document { url: self.url.clone(), source };
         let mut published = document::read(&bytes, selection).map_err(unusable)?;
-        let superseded = match notice {
-            Some(notice) => superseded(notice, &md5, published.sync_token)?,
+        let superseded = match announced {
+            Some((notice, md5)) => superseded(notice, &hex(&md5.finalize()), published.sync_token)?,
             None => false,
         };
         if published.sync_token < newest {
@@ -151,28 +154,34 @@ impl Download {
         Ok(Fetched { published, faults, superseded })
     }
 
-    /// The document's bytes and their MD5, which is taken while they arrive.
-    async fn body(&self) -> Result<(Vec<u8>, String), DownloadError> {
+    /// The document's bytes; `md5` takes them in while they arrive.
+    async fn body(&self, mut md5: Option<&mut Md5>) -> Result<Vec<u8>, DownloadError> {
         let fetch = |source| DownloadError::Fetch { url: self.url.clone(), source };
-        let client = self
-            .client
-            .get_or_try_init(async || Client::builder().redirect(redirect::Policy::none()).timeout(TIME_OUT).build());
-        let response = client.await.map_err(fetch)?.get(self.url.clone()).send().await.map_err(fetch)?;
+        let client = self.client.get_or_try_init(client).await.map_err(fetch)?;
+        let response = client.get(self.url.clone()).send().await.map_err(fetch)?;
         if response.status() != reqwest::StatusCode::OK {
             return Err(DownloadError::Status { url: self.url.clone(), status: response.status() });
         }
         let mut response = response;
-        let mut bytes = Vec::with_capacity(announced(&response));
-        let mut md5 = Md5::new();
+        let mut bytes = Vec::with_capacity(length(&response));
         while let Some(chunk) = response.chunk().await.map_err(fetch)? {
             if bytes.len() + chunk.len() > LARGEST {
                 return Err(DownloadError::TooLarge { url: self.url.clone() });
             }
-            md5.update(&chunk);
+            if let Some(md5) = &mut md5 {
+                md5.update(&chunk);
+            }
             bytes.extend_from_slice(&chunk);
         }
-        Ok((bytes, hex(&md5.finalize())))
+        Ok(bytes)
     }
+}
+
+/// The client is built on another thread: it reads the root certificates, and EC2 can be asked meanwhile.
+async fn client() -> reqwest::Result<Client> {
+    let built =
+        tokio::task::spawn_blocking(|| Client::builder().redirect(redirect::Policy::none()).timeout(TIME_OUT).build());
+    built.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
 }
 
 fn hex(digest: &[u8]) -> String {
@@ -180,7 +189,7 @@ fn hex(digest: &[u8]) -> String {
 }
 
 /// How much room the body needs by its own account; the limit is kept while it is read.
-fn announced(response: &Response) -> usize {
+fn length(response: &Response) -> usize {
     response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0).min(LARGEST)
 }
 
@@ -217,8 +226,8 @@ impl DownloadError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Family;
     use gatehouse_shared::failure::chain;
+    use ip_ranges_planner::family::Family;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, ResourceType, SecurityGroup, Tag, TagSpecification};
+use ip_ranges_planner::plan::Slot;
 use ipnet::IpNet;
 
 use crate::config::PortRange;
-use crate::plan::Slot;
 
 /// The tag by which groups and prefix lists are found; its value is `PREFIX_NAME`. The function's policy lets it write to
 /// nothing that does not carry it.
@@ -152,8 +152,8 @@ pub fn tags(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Foreign;
     use aws_sdk_ec2::types::{PrefixListId, UserIdGroupPair};
+    use ip_ranges_planner::plan::Foreign;
 
     const WEB: PortRange = PortRange { from: 80, to: 80 };
 

@@ -6,14 +6,12 @@
 
 pub mod calls;
 pub mod config;
-pub mod document;
 pub mod download;
 pub mod ec2;
 #[cfg(test)]
 mod fake;
 pub mod group;
 pub mod interfaces;
-pub mod plan;
 pub mod prefix_list;
 pub mod region;
 pub mod report;
@@ -28,12 +26,12 @@ use gatehouse_shared::failure::{self, ErrorType, chain};
 use gatehouse_shared::metrics::{Metrics, Unit};
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::sns::{Channel, MessageType, Verifier, VerifyError};
+use ip_ranges_planner::document::{Selection, ServiceError};
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
 use tracing::{error, info};
 
 use crate::config::Config;
-use crate::document::{Selection, ServiceError};
 use crate::download::{Download, DownloadError, Fetched};
 use crate::region::{Region, Run};
 use crate::report::{Failure, Kind, Report};

@@ -8,14 +8,15 @@ use aws_sdk_ec2::types::{
     AddPrefixListEntry, Filter, ManagedPrefixList, PrefixListState, RemovePrefixListEntry, ResourceType,
 };
 use futures::future::join_all;
+use ip_ranges_planner::document::Published;
+use ip_ranges_planner::family::Family;
+use ip_ranges_planner::plan::{self, Bounds, Limits, Plan, Pool, Slot};
 use ipnet::IpNet;
-use tracing::info;
+use tracing::{debug, info};
 
-use crate::config::{Config, Family, Limits};
-use crate::document::Published;
+use crate::config::Config;
 use crate::ec2::CallError;
 use crate::group::{self, PORT_TAG, PREFIX_NAME_TAG, SERVICE_TAG};
-use crate::plan::{self, Bounds, Plan, Pool, Slot};
 use crate::region::Run;
 use crate::report::{Failure, GroupReport, Kind, LeftOut, RegionReport};
 
@@ -161,6 +162,7 @@ async fn reconcile_one(
     let present = list.as_ref().map(|list| list.entries.clone()).unwrap_or_default();
     let pool = Pool { slots: vec![Slot { ranges: present.clone(), ..Slot::default() }] };
     let plan = plan::plan(&pool, &wanted, bounds);
+    debug!(name, service, %family, wanted = wanted.len(), ?plan, "planned");
     let mut report = GroupReport {
         group_id: list.as_ref().map_or_else(|| "(new)".to_owned(), |list| list.id.clone()),
         name: name.clone(),

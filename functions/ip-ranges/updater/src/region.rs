@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_config::SdkConfig;
 use aws_sdk_elasticloadbalancingv2 as elb;
 use futures::future::join_all;
+use ip_ranges_planner::document::Published;
+use ip_ranges_planner::plan::{self, Bounds, Changes, Plan, Pool};
 use ipnet::IpNet;
 use tokio::sync::OnceCell;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::calls::Calls;
 use crate::config::{Config, RegionConfig, Target};
-use crate::document::Published;
 use crate::ec2::{self, CallError};
 use crate::group::{self, Group, PoolKey};
 use crate::interfaces::{self, Attached, Wish};
-use crate::plan::{self, Bounds, Changes, Plan, Pool};
 use crate::prefix_list::{self, PrefixList};
 use crate::report::{Failure, GroupReport, Kind, LeftOut, RegionReport};
 
@@ -109,6 +109,7 @@ impl Region {
         let mut report = RegionReport { region: self.name.clone(), ..RegionReport::default() };
         match held {
             Ok(Held::Groups { vpc_ids, groups, notes }) => {
+                debug!(region = self.name, ?vpc_ids, groups = groups.len(), "groups read");
                 report.notes = notes;
                 let pools = pools(&vpc_ids, groups, published, config, run, &mut report);
                 self.reconcile_groups(pools, config, run, &mut report).await;
@@ -240,6 +241,7 @@ impl<'a> PoolRun<'a> {
     fn new(key: PoolKey, groups: Vec<Group>, wanted: &'a BTreeSet<IpNet>, bounds: Bounds) -> Self {
         let pool = Pool { slots: groups.iter().map(|group| group.slot.clone()).collect() };
         let plan = plan::plan(&pool, wanted, bounds);
+        debug!(vpc_id = key.vpc_id, service = key.service, port = %key.port, wanted = wanted.len(), ?plan, "planned");
         let reports = groups.iter().map(|group| report_of(group, false)).collect();
         let groups = groups.into_iter().map(Some).collect();
         Self { key, wanted, plan, groups, reports, failed: BTreeSet::new(), failures: Vec::new() }

@@ -1,8 +1,5 @@
 //! Whole runs: an event comes in, a document is served on loopback, EC2 and SNS are [`FakeEc2`].
 
-use std::io::Read as _;
-use std::path::Path;
-
 use gatehouse_shared::env::Env;
 use gatehouse_shared::sns::Settings;
 use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification};
@@ -15,12 +12,6 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::fake::{FakeEc2, Fault};
-
-pub(crate) fn gunzip(path: &Path) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_end(&mut bytes).unwrap();
-    bytes
-}
 
 const TOPIC: &str = "arn:aws:sns:us-east-1:806199016981:AmazonIpSpaceChanged";
 const DOCUMENT: &str = r#"{"syncToken": "1786607225", "createDate": "2026-08-13-07-47-05",

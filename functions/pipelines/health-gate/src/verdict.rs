@@ -6,14 +6,12 @@ use std::fmt::{self, Write as _};
 use aws_sdk_codepipeline::types::FailureType;
 use aws_sdk_health::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_health::types::Event;
+use gatehouse_shared::HEALTH_GATE_MARK;
 use time::{Duration, OffsetDateTime};
 
 use crate::config::{Config, OnUnknown};
 use crate::health::Unknown;
 use crate::token::{Token, TokenError};
-
-/// How every message starts, so that people, and the retry function, see who failed a stage.
-pub const PREFIX: &str = "[health-gate] ";
 
 /// CodePipeline takes this many characters in `FailureDetails.message`. Counted in bytes here, which is never fewer.
 ///
@@ -46,7 +44,7 @@ impl Verdict {
     }
 }
 
-/// What CodePipeline is told. Messages are for people: they start with [`PREFIX`] and hold [`MESSAGE_LIMIT`].
+/// What CodePipeline is told. Messages are for people: they start with [`HEALTH_GATE_MARK`] and hold [`MESSAGE_LIMIT`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// The stage goes on.
@@ -76,7 +74,7 @@ impl Answer {
     /// A failure with that reason.
     #[must_use]
     pub fn fail(kind: FailureType, reason: &str) -> Self {
-        Self::Fail { kind, message: cut(&format!("{PREFIX}{reason}"), MESSAGE_LIMIT) }
+        Self::Fail { kind, message: cut(&format!("{HEALTH_GATE_MARK}{reason}"), MESSAGE_LIMIT) }
     }
 
     /// `pass`, `wait` or `fail`.
@@ -130,7 +128,7 @@ fn blocked(config: &Config, open: &[&Event], unknown: Option<&Unknown>, wait: &W
     let mut newest_first = open.to_vec();
     newest_first.sort_by_key(|&event| (Reverse(event.start_time), event.arn.as_deref()));
     let lines: Vec<_> = newest_first.into_iter().map(line).collect();
-    let mut head = format!("{PREFIX}{} in {}", count(open.len()), config.regions.join(", "));
+    let mut head = format!("{HEALTH_GATE_MARK}{} in {}", count(open.len()), config.regions.join(", "));
     if let Some(unknown) = unknown {
         let _ = write!(head, " (perhaps more: {unknown})");
     }
@@ -149,18 +147,19 @@ fn blocked(config: &Config, open: &[&Event], unknown: Option<&Unknown>, wait: &W
 fn pass(config: &Config, ignored: usize, wait: &Wait) -> Answer {
     let regions = config.regions.join(", ");
     let ignored = if ignored == 0 { String::new() } else { format!(" ({ignored} ignored as the settings say)") };
-    let message = format!("{PREFIX}no AWS Health event stands against this stage in {regions}{ignored}{wait}");
+    let message =
+        format!("{HEALTH_GATE_MARK}no AWS Health event stands against this stage in {regions}{ignored}{wait}");
     Answer::Pass { message: cut(&message, MESSAGE_LIMIT) }
 }
 
 fn without_health(config: &Config, unknown: &Unknown, wait: &Wait) -> Answer {
     let last_open = wait.token.map_or(0, |token| token.open);
     if config.on_unknown == OnUnknown::Allow && last_open == 0 {
-        let message = format!("{PREFIX}the stage passes unchecked, because ON_UNKNOWN is allow: {unknown}");
+        let message = format!("{HEALTH_GATE_MARK}the stage passes unchecked, because ON_UNKNOWN is allow: {unknown}");
         return Answer::Pass { message: cut(&message, MESSAGE_LIMIT) };
     }
     if let Some((token, percent)) = wait.left(last_open).filter(|_| unknown.may_pass()) {
-        let message = format!("{PREFIX}the stage waits{wait}: {unknown}");
+        let message = format!("{HEALTH_GATE_MARK}the stage waits{wait}: {unknown}");
         return Answer::Wait { token, percent, message: cut(&message, SUMMARY_LIMIT) };
     }
     let kind = match unknown {
@@ -479,9 +478,9 @@ mod tests {
             limit in proptest::sample::select(vec![SUMMARY_LIMIT, MESSAGE_LIMIT]),
         ) {
             let lines: Vec<_> = lines.into_iter().chain(std::iter::repeat_n("EC2 in eu-west-1".to_owned(), many)).collect();
-            let text = listing(&format!("{PREFIX}{head}"), &lines, limit);
+            let text = listing(&format!("{HEALTH_GATE_MARK}{head}"), &lines, limit);
             prop_assert!(text.len() <= limit);
-            prop_assert!(text.starts_with(PREFIX));
+            prop_assert!(text.starts_with(HEALTH_GATE_MARK));
             let mut items = text.split("\n- ").skip(1).collect::<Vec<_>>();
             let left_out = match items.last().and_then(|item| item.strip_prefix("and ")?.strip_suffix(" more")) {
                 Some(count) => { items.pop(); count.parse::<usize>().unwrap() }
@@ -501,7 +500,7 @@ mod tests {
                 for events in [events.as_slice(), &[]] {
                     let answer = decide(&config, events, unknown, token(wait, 1), NOW).answer;
                     let limit = if matches!(answer, Answer::Wait { .. }) { SUMMARY_LIMIT } else { MESSAGE_LIMIT };
-                    prop_assert!(answer.message().starts_with(PREFIX) && answer.message().len() <= limit);
+                    prop_assert!(answer.message().starts_with(HEALTH_GATE_MARK) && answer.message().len() <= limit);
                 }
             }
         }

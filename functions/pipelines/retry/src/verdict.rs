@@ -3,12 +3,10 @@
 use aws_sdk_codepipeline::types::{
     ActionExecution, ActionExecutionDetail, ActionExecutionStatus, StageExecutionStatus, StageRetryMode, StageState,
 };
+use gatehouse_shared::HEALTH_GATE_MARK;
 
 use crate::config::Config;
 use crate::event::Failed;
-
-/// How the health gate begins the message of a failed action.
-pub const GATE_MARK: &str = "[health-gate]";
 
 /// What is to be done about a failed stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +94,7 @@ pub fn verdict(stage: &StageState, history: &[ActionExecutionDetail], config: &C
             .is_none_or(|id| history.iter().any(|past| past.action_execution_id() == Some(id)))
     };
     let is_retried =
-        |execution: &ActionExecution| config.retry_any_failure || message(execution).starts_with(GATE_MARK);
+        |execution: &ActionExecution| config.retry_any_failure || message(execution).starts_with(HEALTH_GATE_MARK);
     let (failed, earlier): (Vec<_>, Vec<_>) =
         with_status(stage, &ActionExecutionStatus::Failed).partition(|(_, execution)| is_of_this_execution(execution));
 

@@ -1,10 +1,10 @@
 //! Whole reconciliations against [`FakeEc2`], fault by fault, and all faults mixed.
 
 use super::*;
-use crate::config::Limits;
 use crate::fake::{FakeEc2, FakeGroup, FakeInterface, Fault};
 use crate::group::{ATTACH_TAG, PORT_TAG, PREFIX_NAME_TAG, SERVICE_TAG};
 use gatehouse_shared::env::Env;
+use ip_ranges_planner::plan::Limits;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 

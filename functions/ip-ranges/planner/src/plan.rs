@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use crate::config::{Family, Limits};
+use crate::family::Family;
 
 /// One group as it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,6 +45,15 @@ impl Foreign {
 pub struct Pool {
     /// One entry a group.
     pub slots: Vec<Slot>,
+}
+
+/// Quotas of EC2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Rules in a group; counted for IPv4 and IPv6 separately.
+    pub rules_per_group: usize,
+    /// Groups on an interface, and so the most groups that make sense for one service and port.
+    pub groups_per_interface: usize,
 }
 
 /// What may not be exceeded.

@@ -5,12 +5,13 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::str::Utf8Error;
 
 use ipnet::IpNet;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 
-use crate::config::{Config, Family};
+use crate::family::Family;
 
 /// A published range that covers more than this is refused: AWS's own largest are smaller by far,
 /// and a rule made from it would open the origin to strangers.
@@ -30,17 +31,6 @@ pub struct Selection<'a> {
     pub aggregate: bool,
 }
 
-impl<'a> From<&'a Config> for Selection<'a> {
-    fn from(config: &'a Config) -> Self {
-        Self {
-            services: &config.services,
-            families: &config.families,
-            range_regions: &config.range_regions,
-            aggregate: config.aggregate,
-        }
-    }
-}
-
 /// What was chosen from one document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
@@ -57,6 +47,9 @@ pub enum DocumentError {
     /// Not the JSON that AWS publishes.
     #[error("the document is not ip-ranges.json as AWS publishes it")]
     Malformed(#[source] serde_json::Error),
+    /// Not even text.
+    #[error("the document is not UTF-8")]
+    Encoding(#[from] Utf8Error),
     /// The token that orders documents is not a number.
     #[error("the document's syncToken is {0:?}, expected seconds since 1970-01-01")]
     SyncToken(String),
@@ -69,7 +62,8 @@ pub enum DocumentError {
 /// [`DocumentError`]. One range of an asked service that is no network, or is far too broad, refuses the whole
 /// document: the rest of it is not to be trusted either.
 pub fn read(document: &[u8], selection: Selection<'_>) -> Result<Published, DocumentError> {
-    let mut json = serde_json::Deserializer::from_slice(document);
+    // As text, whose strings need not be checked for UTF-8 one by one.
+    let mut json = serde_json::Deserializer::from_str(str::from_utf8(document)?);
     let chosen = Choose { selection }
         .deserialize(&mut json)
         .and_then(|chosen| json.end().map(|()| chosen))
@@ -240,7 +234,6 @@ fn range(prefix: &Prefix<'_>, family: Family) -> Result<IpNet, String> {
 
 /// What is wrong with one of the services asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum ServiceError {
     /// No such service in the document.
     #[error("SERVICE names {service:?}, which AWS does not publish; {hint}")]
@@ -310,6 +303,8 @@ fn hint(service: &str, names: &BTreeSet<String>) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::io::Read as _;
+    use std::path::Path;
 
     const DOCUMENT: &str = r#"{
       "syncToken": "1786607225", "createDate": "2026-08-13-07-47-05", "future": {"a": [1, null]},
@@ -322,6 +317,12 @@ mod tests {
         {"ipv6_prefix": "2001:db8::/32", "region": "GLOBAL", "service": "CLOUDFRONT", "network_border_group": "GLOBAL"}
       ]
     }"#;
+
+    fn gunzip(path: &Path) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_end(&mut bytes).unwrap();
+        bytes
+    }
 
     fn select(services: &[&str], families: &[Family], regions: &[&str], aggregate: bool) -> Vec<String> {
         let services: Vec<String> = services.iter().map(ToString::to_string).collect();
@@ -371,6 +372,8 @@ mod tests {
             let error = gatehouse_shared::failure::chain(&read(document.as_bytes(), selection).unwrap_err());
             assert!(error.contains(expected), "{document}: {error}");
         }
+        let latin_1 = b"{\"syncToken\":\"1\",\"prefixes\":[],\"ipv6_prefixes\":[],\"\xe9\":1}";
+        assert!(matches!(read(latin_1, selection), Err(DocumentError::Encoding(_))));
     }
 
     #[test]
@@ -421,7 +424,7 @@ mod tests {
         let selection =
             Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: false };
         let count = |name: &str, selection| {
-            let document = crate::tests::gunzip(&folder.join(name));
+            let document = gunzip(&folder.join(name));
             let published = read(&document, selection).unwrap();
             published
                 .services
