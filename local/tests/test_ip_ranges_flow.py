@@ -862,6 +862,20 @@ def prefix_lists(estate):
     return found
 
 
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [({}, False), ({"DEBUG": "true"}, True), ({"AWS_LAMBDA_LOG_LEVEL": "DEBUG"}, True)],
+    ids=["default", "DEBUG", "level"],
+)
+def test_debug_lines_are_the_functions_own(estate, settings, shown):
+    estate.publish(edition(networks(3)))
+    lines = [record for record in estate.invoke(**settings).records if record.get("level") == "DEBUG"]
+    messages = ["document arrived", "groups read", "planned"] if shown else []
+    assert [line["message"] for line in lines if line["message"] in messages] == messages
+    # The HTTP stack's own lines may hold headers.
+    assert len(lines) == len(messages)
+
+
 def test_prefix_lists_follow_the_ranges_in_batches(estate):
     settings = {"TARGET": "prefix-lists"}
     estate.publish(edition(networks(150) + networks6(5)))

@@ -5,7 +5,6 @@ use std::time::Duration;
 use ip_ranges_planner::document::{self, DocumentError, Published, Selection, ServiceError};
 use md5::{Digest, Md5};
 use reqwest::{Client, Response, redirect};
-use tokio::sync::OnceCell;
 use tracing::{debug, warn};
 use url::Url;
 
@@ -24,7 +23,7 @@ const PAUSES: [Duration; 4] =
 pub struct Download {
     url: Url,
     pauses: Vec<Duration>,
-    client: OnceCell<Client>,
+    client: Client,
 }
 
 /// Why there is no document to work with. Nothing was changed.
@@ -93,10 +92,10 @@ pub struct Fetched {
 }
 
 impl Download {
-    /// Will fetch `url`.
+    /// Will fetch `url` with a [`client`].
     #[must_use]
-    pub fn new(url: Url) -> Self {
-        Self { url, pauses: PAUSES.to_vec(), client: OnceCell::new() }
+    pub fn new(url: Url, client: Client) -> Self {
+        Self { url, pauses: PAUSES.to_vec(), client }
     }
 
     /// Fetches the document and reads it. With a notice, its MD5 decides whether it is the right one.
@@ -157,8 +156,7 @@ impl Download {
     /// The document's bytes; `md5` takes them in while they arrive.
     async fn body(&self, mut md5: Option<&mut Md5>) -> Result<Vec<u8>, DownloadError> {
         let fetch = |source| DownloadError::Fetch { url: self.url.clone(), source };
-        let client = self.client.get_or_try_init(client).await.map_err(fetch)?;
-        let response = client.get(self.url.clone()).send().await.map_err(fetch)?;
+        let response = self.client.get(self.url.clone()).send().await.map_err(fetch)?;
         if response.status() != reqwest::StatusCode::OK {
             return Err(DownloadError::Status { url: self.url.clone(), status: response.status() });
         }
@@ -177,11 +175,13 @@ impl Download {
     }
 }
 
-/// The client is built on another thread: it reads the root certificates, and EC2 can be asked meanwhile.
-async fn client() -> reqwest::Result<Client> {
-    let built =
-        tokio::task::spawn_blocking(|| Client::builder().redirect(redirect::Policy::none()).timeout(TIME_OUT).build());
-    built.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+/// A client that follows no redirect and does not wait for ever. Building it reads the root certificates.
+///
+/// # Errors
+///
+/// There is no root certificate to be found.
+pub fn client() -> reqwest::Result<Client> {
+    Client::builder().redirect(redirect::Policy::none()).timeout(TIME_OUT).build()
 }
 
 fn hex(digest: &[u8]) -> String {
@@ -263,7 +263,8 @@ mod tests {
                 let _ = stream.write_all(replies[index].as_bytes()).await;
             }
         });
-        let download = Download { url, pauses: vec![Duration::from_millis(1); 3], client: OnceCell::new() };
+        let pauses = vec![Duration::from_millis(1); 3];
+        let download = Download { pauses, ..Download::new(url, client().unwrap()) };
         (download, requests)
     }
 

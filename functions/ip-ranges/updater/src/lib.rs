@@ -95,12 +95,13 @@ pub struct Updater {
 }
 
 impl Updater {
-    /// The clients are made from `sdk`, so endpoints and credentials are those of the SDK's own configuration.
+    /// AWS's clients are made from `sdk`, so endpoints and credentials are those of the SDK's own configuration;
+    /// `client` fetches the document ([`download::client`]).
     #[must_use]
-    pub fn new(config: Config, verifier: Verifier, sdk: &SdkConfig) -> Self {
+    pub fn new(config: Config, verifier: Verifier, sdk: &SdkConfig, client: reqwest::Client) -> Self {
         Self {
             verifier,
-            download: Download::new(config.ip_ranges_url.clone()),
+            download: Download::new(config.ip_ranges_url.clone(), client),
             regions: config.regions.iter().map(|region| Region::new(region, sdk)).collect(),
             notifier: config.notify_topic_arn.clone().map(|topic_arn| Notifier::new(sdk, topic_arn)),
             newest: AtomicU64::new(0),

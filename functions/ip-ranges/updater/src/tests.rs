@@ -47,7 +47,8 @@ async fn world(settings: &[(&str, &str)]) -> World {
     let certificates = StaticCertificates::new();
     let verifier = Verifier::with_source(Settings::from_env(&env), certificates.clone());
     let ec2 = FakeEc2::new();
-    let updater = Updater::new(Config::from_env(&env).unwrap(), verifier, &ec2.sdk());
+    let updater =
+        Updater::new(Config::from_env(&env).unwrap(), verifier, &ec2.sdk(), crate::download::client().unwrap());
     World { updater, ec2, certificates, url: url.clone() }
 }
 
