@@ -23,7 +23,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= us-east-1
 
-say = @printf '\n\033[1m%s\033[0m\n' "$(1)"
+SAY := printf '\n\033[1m%s\033[0m\n'
 
 .PHONY: help
 help: ## List the targets
@@ -48,13 +48,13 @@ $$python -c 'import ensurepip, venv' 2>/dev/null || { echo "$$python cannot make
 endef
 
 $(READY): local/requirements.txt local/constraints.txt
-	$(call say,Installing the Python packages into $(VENV) (the first time: one to three minutes))
+	@$(SAY) "Installing the Python packages into $(VENV) (the first time: one to three minutes)"
 	@$(find_python); $$python -m venv $(VENV)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r local/requirements.txt -c local/constraints.txt
 	@touch $@
 
 $(READY_CHECKOV): local/requirements-checkov.txt
-	$(call say,Installing checkov into $(VENV_CHECKOV))
+	@$(SAY) "Installing checkov into $(VENV_CHECKOV)"
 	@$(find_python); $$python -m venv $(VENV_CHECKOV)
 	@$(VENV_CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check -r local/requirements-checkov.txt
 	@touch $@
@@ -86,51 +86,51 @@ demo-clean: ## Remove what the demos made: packages, working files, debug builds
 
 .PHONY: test
 test: lint test-rust test-flows ## Lints, unit and property tests, whole flows with the real binaries
-	$(call say,make test passed: formatting, clippy, ruff, templates, Rust tests, whole flows)
+	@$(SAY) "make test passed: formatting, clippy, ruff, templates, Rust tests, whole flows"
 
 .PHONY: lint
 lint: lint-rust lint-python lint-templates ## Formatting, clippy, ruff, cfn-lint, sam validate
 
 .PHONY: lint-rust
 lint-rust: need-rust
-	$(call say,Rust: formatting and clippy)
+	@$(SAY) "Rust: formatting and clippy"
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 .PHONY: lint-python
 lint-python: $(READY)
-	$(call say,Python: formatting and ruff)
+	@$(SAY) "Python: formatting and ruff"
 	@$(VENV)/bin/ruff format --quiet --check local
 	@$(VENV)/bin/ruff check --quiet local
 
 .PHONY: lint-templates
 lint-templates: $(READY)
-	$(call say,Templates: cfn-lint and sam validate)
+	@$(SAY) "Templates: cfn-lint and sam validate"
 	@$(VENV)/bin/cfn-lint $(TEMPLATES)
 	@for template in $(TEMPLATES); do $(VENV)/bin/sam validate --lint --template "$$template" >/dev/null; done
 
 .PHONY: checkov
 checkov: $(READY_CHECKOV) ## Scan the templates for weak settings
-	$(call say,Templates: checkov)
+	@$(SAY) "Templates: checkov"
 	@local/templates/checkov.sh $(VENV_CHECKOV)/bin/checkov $(TEMPLATES)
 
 .PHONY: test-rust
 test-rust: need-rust
-	$(call say,Rust: unit and property tests, examples in the documentation)
+	@$(SAY) "Rust: unit and property tests, examples in the documentation"
 	@$(CARGO) test --workspace
 
 .PHONY: test-flows
 test-flows: $(READY) binaries
-	$(call say,Whole flows: the real binaries against the local AWS)
+	@$(SAY) "Whole flows: the real binaries against the local AWS"
 	@$(PYTHON) -m pytest local/tests -q --bin-dir $(TARGET_DIR)/debug
 
 .PHONY: bench
 bench: need-rust $(READY) ## Speed and size: the document, cold start, memory, zip
-	$(call say,The document: parse + MD5 + filter + join + plan)
+	@$(SAY) "The document: parse + MD5 + filter + join + plan"
 	@mkdir -p local/.work
 	@$(PYTHON) -c 'import sys; from gatehouse_local import ranges; sys.stdout.buffer.write(ranges.first().body)' >local/.work/ip-ranges.json
 	@IP_RANGES_DOCUMENT='$(CURDIR)/local/.work/ip-ranges.json' $(CARGO) bench --package ip-ranges-planner
-	$(call say,Building the functions (the first time long: the AWS SDK with link-time optimisation))
+	@$(SAY) "Building the functions (the first time long: the AWS SDK with link-time optimisation)"
 	@$(CARGO) build --release --package ip-ranges-updater
 	@$(CARGO) build --release --package pipeline-health-gate
 	@$(CARGO) build --release --package bench-empty

@@ -1,8 +1,8 @@
 //! Keeps security groups, or prefix lists, on the IP ranges that AWS publishes.
 //!
 //! A run reads as [`Updater::handle`] does: accept what started it, fetch the document while the groups are read, bring
-//! each Region in line, report. [`document`] and [`plan`] decide and know no client, clock or environment; [`region`],
-//! [`interfaces`] and [`prefix_list`] act; [`ec2`] has the calls.
+//! each Region in line, report. What is wanted and what is to change the crate [`ip_ranges_planner`] decides, which knows
+//! no client, clock or environment; [`region`], [`interfaces`] and [`prefix_list`] act; [`ec2`] has the calls.
 
 pub mod calls;
 pub mod config;
