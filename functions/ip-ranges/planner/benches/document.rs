@@ -7,14 +7,14 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use gatehouse_shared::env::Env;
 use ip_ranges_planner::document::{self, Selection};
 use ip_ranges_planner::family::Family;
 use ip_ranges_planner::plan::{self, Bounds, Limits, Pool, Slot};
 use md5::{Digest, Md5};
 
 fn whole_document(criterion: &mut Criterion) {
-    #[expect(clippy::disallowed_methods, reason = "a bench has no settings but this")]
-    let path = std::env::var("IP_RANGES_DOCUMENT").expect("IP_RANGES_DOCUMENT names the document");
+    let path = Env::of_process().text("IP_RANGES_DOCUMENT").expect("IP_RANGES_DOCUMENT names the document");
     let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("reading {path}: {error}"));
     println!("{path}: {} bytes", bytes.len());
     let services = ["CLOUDFRONT".to_owned()];

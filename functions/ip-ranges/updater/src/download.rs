@@ -30,6 +30,9 @@ pub struct Download {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DownloadError {
+    /// There is no client to fetch with.
+    #[error("setting up the HTTPS client; SSL_CERT_FILE or the system has to have root certificates")]
+    Client(#[source] reqwest::Error),
     /// Not to be had.
     #[error("fetching {url}")]
     Fetch {
@@ -136,7 +139,7 @@ impl Download {
         newest: u64,
         selection: Selection<'_>,
     ) -> Result<Fetched, DownloadError> {
-        // Without a notice there is nothing to hold an MD5 against, and it would take a third of the run's time.
+        // Without a notice there is nothing to hold an MD5 against, and taking it costs more than reading the document.
         let mut announced = notice.map(|notice| (notice, Md5::new()));
         let bytes = self.body(announced.as_mut().map(|(_, md5)| md5)).await?;
         debug!(url = %self.url, bytes = bytes.len(), "document arrived");
@@ -179,9 +182,9 @@ impl Download {
 ///
 /// # Errors
 ///
-/// There is no root certificate to be found.
-pub fn client() -> reqwest::Result<Client> {
-    Client::builder().redirect(redirect::Policy::none()).timeout(TIME_OUT).build()
+/// [`DownloadError::Client`], for instance where there is no root certificate.
+pub fn client() -> Result<Client, DownloadError> {
+    Client::builder().redirect(redirect::Policy::none()).timeout(TIME_OUT).build().map_err(DownloadError::Client)
 }
 
 fn hex(digest: &[u8]) -> String {
@@ -218,7 +221,7 @@ impl DownloadError {
                 status.is_server_error() || *status == reqwest::StatusCode::TOO_MANY_REQUESTS
             }
             // A body cut short is a `Fetch`; these arrived as they were meant.
-            Self::Document { .. } | Self::TooLarge { .. } | Self::Md5Mismatch { .. } => false,
+            Self::Client(_) | Self::Document { .. } | Self::TooLarge { .. } | Self::Md5Mismatch { .. } => false,
         }
     }
 }

@@ -5,7 +5,7 @@ use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::answer_always;
 use gatehouse_shared::log;
 use gatehouse_shared::sns::Verifier;
-use ip_ranges_updater::{Updater, config::Config, download};
+use ip_ranges_updater::{Error, Updater, config::Config, download};
 use lambda_runtime::{run, service_fn};
 use std::time::Duration;
 
@@ -26,6 +26,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(10)).build())
         .load()
         .await;
-    let updater = Updater::new(config, verifier, &sdk, client.await??);
+    let client = match client.await? {
+        Ok(client) => client,
+        Err(error) => return answer_always(Error::from(error)).await,
+    };
+    let updater = Updater::new(config, verifier, &sdk, client);
     run(service_fn(|event| updater.handle(event))).await
 }
