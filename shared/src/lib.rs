@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`mod@env`] | typed settings, read once at cold start; all faults are reported together |
 //! | [`failure`] | the error chain as text, and as Lambda's `Diagnostic` |
+//! | [`region`] | the name of a Region, its partition and DNS suffix; parsed here and nowhere else |
 //! | [`clock`] | the only reader of the system time |
 //! | [`log`] | one JSON line for each decision |
 //! | [`sns`] | messages: parsing, signature, certificate, topic, age |
@@ -18,6 +19,7 @@ pub mod log;
 pub mod metrics;
 #[cfg(feature = "notify")]
 pub mod notify;
+pub mod region;
 pub mod sns;
 #[cfg(feature = "testing")]
 pub mod testing;
