@@ -5,6 +5,7 @@
 //! | [`mod@env`] | typed settings, read once at cold start; all faults are reported together |
 //! | [`failure`] | stable names of errors; the error chain as text |
 //! | [`lambda`] | the loop of a function, which logs failures |
+//! | [`region`] | the name of a Region, its partition and DNS suffix; parsed here and nowhere else |
 //! | [`clock`] | the only reader of the system time |
 //! | [`log`] | one JSON line for each decision; the report |
 //! | [`sns`] | messages: parsing, signature, certificate, topic, age |
@@ -20,6 +21,7 @@ pub mod log;
 pub mod metrics;
 #[cfg(feature = "notify")]
 pub mod notify;
+pub mod region;
 pub mod sns;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -45,7 +45,6 @@
 
 pub mod certificate;
 mod envelope;
-mod region;
 pub mod signature;
 mod topic;
 
@@ -64,9 +63,9 @@ use self::certificate::{
 use self::envelope::shortened;
 use self::signature::{SignatureVersion, string_to_sign};
 use crate::env::Env;
+use crate::region::Region;
 
 pub use self::envelope::{Envelope, MessageType, ParseError, envelopes_of_lambda_event};
-pub use self::region::Region;
 pub use self::topic::{TopicArn, TopicArnError};
 
 /// How far a Timestamp may be ahead of this machine's clock.
