@@ -20,8 +20,16 @@ from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.serialize import get_serializer_class
 from moto.core.utils import get_service_model
 
-# Services whose name in a signature is not the name of their model.
-MODEL_NAMES = {"elasticloadbalancing": "elbv2"}
+from gatehouse_local import models
+
+# How each protocol words what may happen to any call: code and HTTP status.
+THROTTLED = {
+    "ec2": ("RequestLimitExceeded", 503),
+    "query": ("Throttling", 400),
+    "json": ("ThrottlingException", 400),
+    "smithy-rpc-v2-cbor": ("ThrottlingException", 400),
+}
+FAILED = {protocol: ("InternalError" if protocol == "ec2" else "InternalFailure", 500) for protocol in THROTTLED}
 
 CBOR_PATH = re.compile(r"^/service/[^/]+/operation/(\w+)$")
 CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request")
@@ -78,17 +86,15 @@ def identify(request: Request) -> Operation | None:
     """The operation that `request` asks for, its parameters parsed; None where it is not an AWS call we know.
 
     The service and the Region come from the signature's credential scope, the operation from `Action`,
-    `X-Amz-Target` or the path, whichever the protocol uses.
+    `X-Amz-Target` or the path, whichever the protocol uses. Where services share a signing name, it is the one that
+    has the operation and, if the request names an API version, that version.
     """
     scope = CREDENTIAL_SCOPE.search(request.headers.get("authorization", ""))
     if not scope:
         return None
-    region, service = scope.group(1), MODEL_NAMES.get(scope.group(2), scope.group(2))
-    try:
-        model = service_model(service)
-    except botocore.exceptions.UnknownServiceError:
-        return None
+    region, signing_name = scope.groups()
 
+    version = None
     if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
         path = CBOR_PATH.match(request.path)
         protocol, name = "smithy-rpc-v2-cbor", path.group(1) if path else ""
@@ -96,11 +102,17 @@ def identify(request: Request) -> Operation | None:
         protocol, name = "json", request.headers["x-amz-target"].rpartition(".")[2]
     else:
         form = dict(parse_qsl(request.body.decode(), keep_blank_values=True))
-        protocol, name = ("ec2" if service == "ec2" else "query"), form.get("Action", "")
-    if name not in model.operation_names:
-        return None
+        protocol, name, version = "query", form.get("Action", ""), form.get("Version")
 
-    operation = Operation(service, name, region, protocol, model.operation_model(name))
+    for service in models.signed_as(signing_name):
+        if version in (None, service.api_version) and name in service_model(service.name).operation_names:
+            break
+    else:
+        return None
+    model = service_model(service.name)
+    if protocol == "query" and model.metadata["protocol"] == "ec2":
+        protocol = "ec2"
+    operation = Operation(service.name, name, region, protocol, model.operation_model(name))
     operation.params = _parse(operation, request.body)
     return operation
 
@@ -176,6 +188,18 @@ def answer(operation: Operation, result: dict[str, Any]) -> Response:
     if operation.protocol == "smithy-rpc-v2-cbor":
         return _cbor(200, _cbor_body(result, shape))
     return _written(operation, result)
+
+
+def throttled(operation: Operation) -> AwsError:
+    """Too many requests, as the service would say it."""
+    code, status = THROTTLED[operation.protocol]
+    return AwsError(code, "Rate exceeded", status)
+
+
+def failed(operation: Operation) -> AwsError:
+    """A fault of the service itself."""
+    code, status = FAILED[operation.protocol]
+    return AwsError(code, "An internal error has occurred", status)
 
 
 def refuse(operation: Operation, error: AwsError) -> Response:
