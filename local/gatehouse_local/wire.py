@@ -16,6 +16,7 @@ import botocore.serialize
 import botocore.session
 import botocore.validate
 from botocore.model import OperationModel, ServiceModel, Shape
+from moto.core.errors import COMMON_ERROR_CODES
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.serialize import get_serializer_class
 from moto.core.utils import get_service_model
@@ -209,6 +210,10 @@ def refuse(operation: Operation, error: AwsError) -> Response:
         body = {"__type": error.code, "message": error.message}
         known = shape is not None and shape.metadata.get("error", {}).get("httpStatusCode")
         return _cbor(error.status or known or 400, _cbor_text_map(body))
+    if error.code not in COMMON_ERROR_CODES:
+        # moto warns of a code that the service's model does not list, as of a slip. Here it is meant: the models list
+        # no errors that every service may give.
+        COMMON_ERROR_CODES.append(error.code)
     response = _written(operation, error)
     if error.status:
         response.status = error.status
