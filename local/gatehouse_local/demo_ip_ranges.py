@@ -24,7 +24,7 @@ from gatehouse_local.ranges import Document
 from gatehouse_local.runtime_api import FunctionDied, Outcome
 from gatehouse_local.web import Page, Web
 
-LOG = sns.ROOT / "local" / ".work" / "demo.log"
+LOG = sns.ROOT / "local" / ".work" / "demo-ip-ranges.log"
 RAISED_GROUPS_PER_INTERFACE = 16  # EC2's quota is 5, and can be raised up to this
 SHOWN_CHANGES = 8
 
@@ -256,7 +256,7 @@ def _terminated(*_: object) -> None:
 
 
 def main() -> int:
-    """Runs the demo; 0 where every step went as told."""
+    """Runs the demo; 0 where every step ended as it should."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--binary", type=Path, required=True, help="the built ip-ranges-updater")
     parser.add_argument("--service", default="CLOUDFRONT", help="services of ip-ranges.json, comma-separated")
@@ -265,6 +265,9 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, _terminated)
     out = Console(highlight=False)
+    if not arguments.binary.is_file():
+        out.print(f"{arguments.binary} does not exist: run `cargo build -p {arguments.binary.name}`.", soft_wrap=True)
+        return 1
     LOG.parent.mkdir(parents=True, exist_ok=True)
     LOG.unlink(missing_ok=True)
     started = time.monotonic()
