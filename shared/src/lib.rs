@@ -6,6 +6,7 @@
 //! | [`failure`] | the error chain as text, and as Lambda's `Diagnostic` |
 //! | [`region`] | the name of a Region, its partition and DNS suffix; parsed here and nowhere else |
 //! | [`clock`] | the only reader of the system time |
+//! | [`fetch`] | the only HTTP GET: size limit, time-out, HTTPS, no redirects |
 //! | [`log`] | one JSON line for each decision |
 //! | [`sns`] | messages: parsing, signature, certificate, topic, age |
 //! | [`metrics`] | CloudWatch embedded metric format |
@@ -15,6 +16,7 @@
 pub mod clock;
 pub mod env;
 pub mod failure;
+pub mod fetch;
 pub mod log;
 pub mod metrics;
 #[cfg(feature = "notify")]
