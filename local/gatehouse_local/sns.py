@@ -5,13 +5,13 @@ is, and where `web` serves it.
 """
 
 import base64
-from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 
-ROOT = Path(__file__).resolve().parents[2]
+from gatehouse_local import ROOT
+
 TESTING = ROOT / "shared" / "testing"
 CERTIFICATE_PATH = "/SimpleNotificationService-00000000000000000000000000000000.pem"
 CERTIFICATE_URL = f"https://sns.us-east-1.amazonaws.com{CERTIFICATE_PATH}"

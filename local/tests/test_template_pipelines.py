@@ -9,10 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from templates import EXAMPLE, PIPELINES
-from templates import EXAMPLE_APP as APP
-from templates.policy import as_list, statements
-from templates.template import ACCOUNT, ROOT, Deployed, load, parse
+from gatehouse_local.cloudformation import parse
+from template_checks import EXAMPLE, PIPELINES
+from template_checks import EXAMPLE_APP as APP
+from template_checks.policy import as_list, statements
+from template_checks.template import ACCOUNT, ROOT, Deployed, load
 
 REAL = ROOT.parent / "shared" / "real" / "codepipeline"
 

@@ -5,10 +5,10 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from templates import FUNCTIONS, IP_RANGES, PIPELINES
-from templates.policy import IMPLIED, OF_THE_PLATFORM, actions, as_list, differences, rights, statements
-from templates.sources import Crate
-from templates.template import ACCOUNT, Deployed, load
+from template_checks import FUNCTIONS, IP_RANGES, PIPELINES
+from template_checks.policy import IMPLIED, OF_THE_PLATFORM, actions, as_list, differences, rights, statements
+from template_checks.sources import Crate
+from template_checks.template import ACCOUNT, Deployed, load
 
 UPDATER = "IpRangesUpdaterFunction"
 

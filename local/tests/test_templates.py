@@ -5,9 +5,9 @@ import tomllib
 
 import pytest
 
-from templates import EXAMPLE, FUNCTIONS, IP_RANGES, PIPELINES, SUITE
-from templates.sources import Crate, operations, production
-from templates.template import ROOT, Deployed, load, references, refuse
+from template_checks import EXAMPLE, FUNCTIONS, IP_RANGES, PIPELINES, SUITE
+from template_checks.sources import Crate, operations, production
+from template_checks.template import ROOT, Deployed, load, references, refuse
 
 each_function = pytest.mark.parametrize(
     ("template", "function", "crate"), FUNCTIONS, ids=[crate for _, _, crate in FUNCTIONS]
