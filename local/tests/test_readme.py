@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gatehouse_local.sns import ROOT
+from gatehouse_local import ROOT
+from gatehouse_local.functions import capabilities
 
 README = ROOT / "README.md"
-CAPABILITIES = [path.parent for path in ROOT.glob("functions/*/template.yaml")]
 READMES = [
     README,
     *(path for folder in ("functions", "shared", "local") for path in (ROOT / folder).rglob("README.md")),
@@ -47,9 +47,9 @@ def test_each_guarantee_is_shown_by_tests_that_exist(page, promise, tests):
     assert missing == []
 
 
-@pytest.mark.parametrize("folder", CAPABILITIES, ids=lambda folder: folder.name)
-def test_each_capability_has_a_readme_with_guarantees_that_the_first_one_links_to(folder):
-    page = name_of(folder / "README.md")
+@pytest.mark.parametrize("capability", capabilities())
+def test_each_capability_has_a_readme_with_guarantees_that_the_first_one_links_to(capability):
+    page = f"functions/{capability}/README.md"
     assert len([row for row in GUARANTEES if row[0] == page]) >= 5
     assert f"]({page})" in README.read_text()
 
@@ -84,7 +84,7 @@ def test_the_excerpt_of_the_demo_is_what_it_prints(binary):
     excerpt = re.search(r"^```\n(.+?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)[1].splitlines()
     assert len(excerpt) > 10
     demo = subprocess.run(
-        [sys.executable, "-m", "gatehouse_local.demo", "--binary", binary("ip-ranges-updater")],
+        [sys.executable, "-m", "gatehouse_local.demo_ip_ranges", "--binary", binary("ip-ranges-updater")],
         env=os.environ | {"COLUMNS": "100", "PYTHONPATH": str(ROOT / "local")},
         capture_output=True,
         text=True,

@@ -5,6 +5,7 @@ import tomllib
 
 import pytest
 
+from gatehouse_local.functions import capabilities
 from template_checks import EXAMPLE, FUNCTIONS, IP_RANGES, PIPELINES, SUITE
 from template_checks.sources import Crate, operations, production
 from template_checks.template import ROOT, Deployed, load, references, refuse
@@ -181,7 +182,7 @@ def test_every_alarm_on_a_metric_of_ours_names_one_that_the_code_emits():
 # The whole suite ------------------------------------------------------------------------------
 
 # A capability's folder → its template.
-CAPABILITIES = {path.parent.name: str(path.relative_to(ROOT)) for path in ROOT.glob("functions/*/template.yaml")}
+CAPABILITIES = {name: f"functions/{name}/template.yaml" for name in capabilities()}
 
 
 def nested(suite) -> dict[str, str]:
