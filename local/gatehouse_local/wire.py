@@ -1,7 +1,7 @@
-"""AWS calls on the wire: which operation a request asks for, its parameters, and how an answer is written.
+"""AWS calls as HTTP: reads the operation and its parameters from a request, and writes the answer.
 
-Nothing about a service is known here beyond its botocore model: requests are parsed and checked against the
-operation's input shape, answers are checked against its output shape before they are written.
+This module uses only a service's botocore model: it parses requests and checks them against the operation's input
+shape, and checks answers against its output shape before it writes them.
 Protocols: `ec2` and `query` (form in, XML out), `json` (X-Amz-Target) and `smithy-rpc-v2-cbor`.
 """
 
@@ -37,7 +37,7 @@ CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_reques
 
 
 class AwsError(Exception):
-    """An error as AWS words it: code, message, and the HTTP status (the model's, or 400, unless given)."""
+    """An error of AWS: code, message and HTTP status. The default status is that of the model, or 400."""
 
     def __init__(self, code: str, message: str, status: int | None = None):
         super().__init__(f"{code}: {message}")
@@ -48,7 +48,7 @@ class AwsError(Exception):
 
 @dataclass
 class Request:
-    """An HTTP request as it reached the front."""
+    """An HTTP request as it arrived."""
 
     method: str
     path: str
@@ -67,7 +67,7 @@ class Response:
 
 @dataclass
 class Operation:
-    """What a request asks for. `params` is what botocore's users would have passed to the client."""
+    """The operation of a request. `params` has the form that a botocore client takes."""
 
     service: str
     name: str
@@ -84,7 +84,7 @@ def service_model(service: str) -> ServiceModel:
 
 
 def identify(request: Request) -> Operation | None:
-    """The operation that `request` asks for, its parameters parsed; None where it is not an AWS call we know.
+    """The operation of `request` with its parameters; None if it is not a known AWS call.
 
     The service and the Region come from the signature's credential scope, the operation from `Action`,
     `X-Amz-Target` or the path, whichever the protocol uses. Where services share a signing name, it is the one that
@@ -130,7 +130,7 @@ def _parse(operation: Operation, body: bytes) -> dict[str, Any]:
 
 
 def check_request(operation: Operation) -> None:
-    """Refuses parameters that the service's model does not allow, as the service itself would.
+    """Raises AwsError for parameters that the service's model does not allow, as the service itself would.
 
     botocore checks names, types, required fields and lower limits; AWS also enforces upper limits, patterns
     and lists of allowed values, so these are checked too.
@@ -175,10 +175,10 @@ def _beyond_limits(value: Any, shape: Shape, name: str):
 
 
 def answer(operation: Operation, result: dict[str, Any]) -> Response:
-    """Writes `result` as the service would, after checking it against the operation's output shape.
+    """Writes `result` as the service would, after a check against the operation's output shape.
 
-    Raises ValueError where a handler answers something the model does not have: that is a fault in the local
-    AWS, and a client must not be taught by it.
+    Raises ValueError if the answer of a handler does not fit the model: that is a fault of the local AWS, and no
+    client may depend on it.
     """
     result = {key: value for key, value in result.items() if key != "ResponseMetadata"}
     shape = operation.model.output_shape
@@ -239,7 +239,7 @@ def _cbor_body(result: dict[str, Any], shape: Shape | None) -> bytes:
 
 
 def _cbor_text_map(members: dict[str, str]) -> bytes:
-    # An error body has members that no shape lists (`__type`), so it is written as a plain map of texts.
+    # No shape has the member `__type` of an error body, so the body is written as a plain map of strings.
     serializer = botocore.serialize.RpcV2CBORSerializer()
     body = bytearray([0xA0 + len(members)])
     for key, value in members.items():
@@ -249,7 +249,7 @@ def _cbor_text_map(members: dict[str, str]) -> bytes:
 
 
 def read_answer(operation: Operation, response: Response) -> dict[str, Any]:
-    """What a botocore client would make of `response`; raises AwsError where it is an error."""
+    """The result that a botocore client reads from `response`; raises AwsError if it is an error."""
     parser = botocore.parsers.create_parser(operation.protocol)
     parsed = parser.parse(
         {"status_code": response.status, "headers": response.headers, "body": response.body},

@@ -162,44 +162,120 @@ def test_every_alarm_on_a_metric_of_ours_names_one_that_the_code_emits():
 
 # The whole suite ------------------------------------------------------------------------------
 
-SHARED_PARAMETERS = {"AlarmTopicArn", "Architecture", "LogRetentionDays", "Tracing"}
-# Resource of the suite's template, template: ip-ranges is nested as IpRanges.
-NESTED = [("".join(map(str.capitalize, it.split("-"))), template_of(it)) for it in capabilities()]
+# A capability's folder → its template.
+CAPABILITIES = {name: template_of(name) for name in capabilities()}
 
 
-@pytest.mark.parametrize(("capability", "template"), NESTED)
-def test_the_suite_passes_every_parameter_of_a_capability_on(capability, template):
-    suite, nested = load(SUITE), load(template)
-    properties = suite["Resources"][capability]["Properties"]
-    assert properties["Location"] == template
-    assert properties["Parameters"].keys() == nested["Parameters"].keys()
-    for name, spec in nested["Parameters"].items():
-        own = name if name in SHARED_PARAMETERS else capability + name
-        assert properties["Parameters"][name] == {"Ref": own}
-        described = suite["Parameters"][own]
-        if name in SHARED_PARAMETERS:
-            spec, described = ({**it, "Description": ""} for it in (spec, described))
-        assert described == spec, own
+def nested(suite) -> dict[str, str]:
+    """The nested stacks of the suite: logical id → the template it deploys."""
+    return {
+        name: it["Properties"]["Location"]
+        for name, it in suite["Resources"].items()
+        if it["Type"] == "AWS::Serverless::Application"
+    }
 
 
-@pytest.mark.parametrize(("capability", "template"), NESTED)
-def test_the_suite_shows_every_output_of_a_capability(capability, template):
+def outputs_passed_through(suite) -> dict[str, tuple[str, str]]:
+    """The outputs of the suite: name → the nested stack and its output."""
+    found = {}
+    for name, output in suite["Outputs"].items():
+        stack, path = output["Value"]["Fn::GetAtt"]
+        found[name] = (stack, path.removeprefix("Outputs."))
+    return found
+
+
+def test_the_suite_has_few_parameters():
+    assert len(load(SUITE)["Parameters"]) <= 20
+
+
+def test_the_suite_nests_every_capability_with_a_switch_of_its_own():
     suite = load(SUITE)
-    for name in load(template)["Outputs"]:
-        output = suite["Outputs"][capability + name]
-        assert output["Value"] == {"Fn::GetAtt": [capability, f"Outputs.{name}"]}
-        assert output["Condition"] == suite["Resources"][capability]["Condition"]
+    assert sorted(nested(suite).values()) == sorted(CAPABILITIES.values())
+    for stack in nested(suite):
+        assert suite["Parameters"][f"Deploy{stack}"]["AllowedValues"] == ["Yes", "No"]
+        assert stack in Deployed(suite).resources
+        assert stack not in Deployed(suite, **{f"Deploy{stack}": "No"}).resources
+    no_capability = {f"Deploy{stack}": "No" for stack in nested(suite)}
+    assert not Deployed(suite, **no_capability).resources
+    assert not Deployed(suite, **no_capability).outputs
 
 
-def test_the_suite_deploys_what_is_asked_for():
+def test_what_the_suite_passes_is_a_parameter_there_and_takes_the_same_values():
     suite = load(SUITE)
-    every = {name for name, _ in NESTED}
-    assert Deployed(suite).resources.keys() == every
-    for capability in every:
-        assert Deployed(suite, **{f"Deploy{capability}": "No"}).resources.keys() == every - {capability}
-        alone = Deployed(suite, **{f"Deploy{it}": "No" for it in every - {capability}})
-        assert alone.resources.keys() == {capability}
-        assert alone.outputs and all(name.startswith(capability) for name in alone.outputs)
+    checks = ("Type", "AllowedValues", "AllowedPattern", "MinValue", "MaxValue", "MaxLength")
+    for stack, template in nested(suite).items():
+        parameters = load(template)["Parameters"]
+        passed = suite["Resources"][stack]["Properties"]["Parameters"]
+        assert passed.keys() <= parameters.keys(), stack
+        for name, value in passed.items():
+            if value.keys() == {"Ref"} and value["Ref"] in suite["Parameters"]:
+                own = suite["Parameters"][value["Ref"]]
+                assert [own.get(check) for check in checks] == [parameters[name].get(check) for check in checks], name
+
+
+EMAIL = {"NotifyEmail": "on-call@example.com"}
+ALARMS = {"AlarmTopicArn": "arn:aws:sns:eu-west-1:111122223333:alarms"}
+
+
+@pytest.mark.parametrize("given", [{}, EMAIL, ALARMS, EMAIL | ALARMS])
+def test_a_capability_gets_values_that_it_accepts(given):
+    deployed = Deployed(load(SUITE), **given)
+    for stack, template in nested(load(SUITE)).items():
+        for name, value in deployed.properties(stack)["Parameters"].items():
+            value = str(value).replace("<NotificationTopic>", "arn:aws:sns:eu-west-1:111122223333:notifications")
+            refuse(load(template)["Parameters"][name], name, value)
+
+
+@pytest.mark.parametrize(
+    ("given", "alarms"),
+    [
+        ({}, ""),
+        (EMAIL, "<NotificationTopic>"),
+        (ALARMS, ALARMS["AlarmTopicArn"]),
+        (EMAIL | ALARMS, ALARMS["AlarmTopicArn"]),
+    ],
+)
+def test_alarms_go_to_their_topic_or_else_to_the_address(given, alarms):
+    deployed = Deployed(load(SUITE), **given)
+    for stack in nested(load(SUITE)):
+        assert deployed.properties(stack)["Parameters"]["AlarmTopicArn"] == alarms, stack
+
+
+def test_the_address_gets_the_notifications_of_every_capability():
+    suite = load(SUITE)
+    deployed = Deployed(suite, **EMAIL)
+    topic = deployed.properties("NotificationTopic")
+    mail = deployed.properties("NotificationMail")
+    assert topic["SignatureVersion"] == "2"
+    # alias/aws/sns would shut CloudWatch out.
+    assert "KmsMasterKeyId" not in topic
+    assert mail == {"TopicArn": "<NotificationTopic>", "Protocol": "email", "Endpoint": EMAIL["NotifyEmail"]}
+    for stack in nested(suite):
+        passed = deployed.properties(stack)["Parameters"]
+        to = {passed.get("NotifyEmail"), passed.get("NotifyTopicArn")}
+        assert to & {EMAIL["NotifyEmail"], "<NotificationTopic>"}, stack
+    assert Deployed(suite).resources.keys() == nested(suite).keys()
+
+
+def test_the_topic_of_the_suite_accepts_the_alarms_of_this_account_and_nothing_without_tls():
+    policy = Deployed(load(SUITE), **EMAIL).properties("NotificationTopicPolicy")["PolicyDocument"]
+    allowed, denied = policy["Statement"]
+    assert (allowed["Effect"], allowed["Principal"]) == ("Allow", {"Service": "cloudwatch.amazonaws.com"})
+    assert allowed["Condition"] == {
+        "ArnLike": {"aws:SourceArn": "arn:aws:cloudwatch:eu-west-1:111122223333:alarm:*"},
+        "StringEquals": {"aws:SourceAccount": "111122223333"},
+    }
+    assert (denied["Effect"], denied["Principal"]) == ("Deny", "*")
+    assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_what_the_suite_shows_is_an_output_of_a_capability():
+    suite = load(SUITE)
+    shown = outputs_passed_through(suite)
+    assert shown
+    for name, (stack, output) in shown.items():
+        assert output in load(nested(suite)[stack])["Outputs"], name
+        assert suite["Outputs"][name]["Condition"] == suite["Resources"][stack]["Condition"], name
 
 
 def test_samconfig_knows_the_suite_and_every_capability_and_nothing_else():
@@ -214,6 +290,17 @@ def test_samconfig_knows_the_suite_and_every_capability_and_nothing_else():
         assert "CAPABILITY_IAM" in config[name]["deploy"]["parameters"]["capabilities"]
     for name in capabilities():
         assert config[name]["build"]["parameters"]["build_dir"] == f".aws-sam/{name}"
+
+
+def test_a_deployment_asks_no_questions():
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    for name in ["default", *CAPABILITIES]:
+        deploy = config[name]["deploy"]["parameters"]
+        assert not deploy.get("confirm_changeset"), name
+        assert deploy["resolve_s3"] is True
+        template = load(SUITE if name == "default" else CAPABILITIES[name])
+        # sam asks for no value: it fails where a parameter has neither a value nor a default.
+        assert all("Default" in spec for spec in template["Parameters"].values()), name
 
 
 # What parameters take -------------------------------------------------------------------------
