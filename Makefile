@@ -70,7 +70,7 @@ binaries: need-rust
 
 .PHONY: demo
 demo: $(READY) binaries ## Watch security groups follow AWS's published ranges, without an AWS account
-	@$(PYTHON) -m gatehouse_local.demo_ip_ranges --binary $(TARGET_DIR)/debug/ip-ranges-updater \
+	@$(PYTHON) -m gatehouse_local.demo_ip_ranges --bin-dir $(TARGET_DIR)/debug \
 		$(if $(SERVICE),--service '$(SERVICE)') $(if $(PORTS),--ports '$(PORTS)')
 
 .PHONY: demo-pipelines

@@ -94,6 +94,8 @@ class Stage:
 
 def play(out: Console, binary: Path, service: str, ports: str) -> None:
     """The whole demo. Raises DemoFailed, or FunctionDied, where it cannot go on."""
+    if not binary.is_file():
+        raise DemoFailed(f"{binary} does not exist: run `cargo build -p {binary.name}`.")
     quota = 5 if _groups_needed(service) < 5 else RAISED_GROUPS_PER_INTERFACE
 
     out.print("Starting the local AWS ...")
@@ -258,23 +260,20 @@ def _terminated(*_: object) -> None:
 def main() -> int:
     """Runs the demo; 0 where every step ended as it should."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--binary", type=Path, required=True, help="the built ip-ranges-updater")
+    parser.add_argument("--bin-dir", type=Path, required=True, help="folder of the built ip-ranges-updater")
     parser.add_argument("--service", default="CLOUDFRONT", help="services of ip-ranges.json, comma-separated")
     parser.add_argument("--ports", default="443", help="ports, comma-separated")
     arguments = parser.parse_args()
 
     signal.signal(signal.SIGTERM, _terminated)
     out = Console(highlight=False)
-    if not arguments.binary.is_file():
-        out.print(f"{arguments.binary} does not exist: run `cargo build -p {arguments.binary.name}`.", soft_wrap=True)
-        return 1
     LOG.parent.mkdir(parents=True, exist_ok=True)
     LOG.unlink(missing_ok=True)
     started = time.monotonic()
     try:
-        play(out, arguments.binary, arguments.service, arguments.ports)
+        play(out, arguments.bin_dir / "ip-ranges-updater", arguments.service, arguments.ports)
     except DemoFailed as failure:
-        out.print(f"[bold red]{failure}[/] Everything is stopped.")
+        out.print(f"[bold red]{failure}[/] Everything is stopped.", soft_wrap=True)
         return 1
     except FunctionDied as death:
         out.print("[bold red]The function ended without an answer.[/] Everything is stopped. Its last lines:")
