@@ -24,7 +24,13 @@ def missing(root: Path = ROOT) -> list[str]:
         found = functions(root)
     except BadTemplate as error:
         return [str(error)]
-    of_suite = [*crates(root, found), *strays(root, found), *nesting(root), *configuration(root)]
+    of_suite = [
+        *crates(root, found),
+        *strays(root, found),
+        *shared_names_none(root, found),
+        *nesting(root),
+        *configuration(root),
+    ]
     return of_suite + [said for function in found for said in of_function(root, function)]
 
 
@@ -66,6 +72,14 @@ def strays(root: Path, found: list[Function]) -> Iterator[str]:
                 f"{event} is an event of {' and '.join(owners) or 'no function'}: start its name with that of its "
                 f"function ({', '.join(f'{name}-' for name in names) or f'there is none in {capability}'})"
             )
+
+
+def shared_names_none(root: Path, found: list[Function]) -> Iterator[str]:
+    """What every function leans on knows of none."""
+    for path in sorted(root.glob("shared/src/**/*.rs")):
+        for function in found:
+            if re.search(rf"\b{function.binary.replace('-', '[-_]')}\b", path.read_text()):
+                yield f"{path.relative_to(root).as_posix()} names {function.binary}: shared code names no function"
 
 
 def nesting(root: Path) -> Iterator[str]:

@@ -150,7 +150,8 @@ def add(suite, parts):
 
 
 def test_nothing_is_forgotten_of_any_function():
-    assert "\n".join(missing()) == ""
+    if found := missing():
+        pytest.fail("\n".join(found), pytrace=False)
 
 
 def test_a_function_with_all_its_parts_passes(suite):
@@ -287,6 +288,14 @@ def test_an_event_that_belongs_to_no_function_is_named(suite):
     assert len(found) == 2
     assert found[0].startswith("events/pipelines/closed.json is an event of no function: start its name with")
     assert "(gate-, retry-)" in found[0] and "(there is none in windows)" in found[1]
+
+
+def test_a_function_that_shared_code_names_is_named(suite):
+    add(suite, MADE_UP)
+    before = missing(suite)
+    (suite / "shared/src/log.rs").write_text('const OURS: [&str; 1] = ["door_knock"];')
+    found = [it for it in missing(suite) if it not in before]
+    assert "shared/src/log.rs names door-knock: shared code names no function" in found
 
 
 def test_the_tables_of_a_text_are_read_cell_by_cell():
