@@ -299,6 +299,52 @@ def test_a_parameter_takes_what_the_code_takes(template, name, taken, refused):
             refuse(spec, name, value)
 
 
+# One Region of each partition, as AWS names them.
+PARTITIONS = {
+    "aws": "ap-southeast-2",
+    "aws-cn": "cn-northwest-1",
+    "aws-us-gov": "us-gov-east-1",
+    "aws-iso": "us-iso-west-1",
+    "aws-iso-b": "us-isob-east-1",
+    "aws-iso-e": "eu-isoe-west-1",
+    "aws-iso-f": "us-isof-south-1",
+    "aws-eusc": "eusc-de-east-1",
+}
+# What follows the Region in an ARN of each service that a parameter takes.
+ARNS = {
+    "codeconnections": "111122223333:connection/0f1e2d3c-0000-4000-8000-000000000000",
+    "health": ":event/EC2/AWS_EC2_OPERATIONAL_ISSUE/AWS_EC2_OPERATIONAL_ISSUE_1",
+    "kms": "111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    "sns": "111122223333:changes",
+}
+PLACES = [
+    (str(path.relative_to(ROOT)), name)
+    for path in [ROOT / SUITE, *sorted(ROOT.glob("functions/*/*.yaml"))]
+    for name, spec in load(str(path.relative_to(ROOT))).get("Parameters", {}).items()
+    if "AllowedPattern" in spec and re.search(r"(Region|Arn)s?$", name)
+]
+
+
+@pytest.mark.parametrize(("template", "name"), PLACES)
+@pytest.mark.parametrize(("partition", "region"), PARTITIONS.items())
+def test_a_region_or_arn_of_every_partition_is_taken(template, name, partition, region):
+    spec = load(template)["Parameters"][name]
+    value = region
+    if name.rstrip("s").endswith("Arn"):
+        # Reading the service from the pattern: a parameter for another service needs a line in ARNS.
+        service = re.search(r"arn:\S*?:\(?([a-z]+)", spec["AllowedPattern"])[1]
+        value = f"arn:{partition}:{service}:{region}:{ARNS[service]}"
+    refuse(spec, name, value)
+    if name.endswith("s"):
+        refuse(spec, name, f"{value},{value}")
+
+
+def test_parameters_for_regions_and_arns_are_found():
+    assert (IP_RANGES, "Region") in PLACES
+    assert (PIPELINES, "IgnoreEventArns") in PLACES
+    assert (EXAMPLE, "ConnectionArn") in PLACES
+
+
 # The checks themselves ------------------------------------------------------------------------
 
 
