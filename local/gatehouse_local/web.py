@@ -11,6 +11,7 @@ import http.server
 import ssl
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -35,16 +36,17 @@ class Web:
     """Pages by URL. Use as a context manager.
 
     `requests` lists what was asked for, in order, also where nothing is served: a test can see that nothing
-    was fetched.
+    was fetched. `after` sees each URL that was asked for, and the status of its answer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
+        self.after: Callable[[str, int], None] = lambda *_: None
         self.requests: list[str] = []
         self._pages: dict[str, list[Page]] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="gatehouse-web-")
         self._authority = _Authority(Path(self._folder.name))
         self._contexts: dict[str, ssl.SSLContext] = {}
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = http.server.ThreadingHTTPServer((address, port), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="web", daemon=True
@@ -63,12 +65,18 @@ class Web:
     @property
     def url(self) -> str:
         """The server's own address, for pages that are fetched without TLS and proxy."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        address, port = self._server.server_address[:2]
+        return f"http://{address}:{port}"
 
     @property
     def environment(self) -> dict[str, str]:
         """What a function needs in its environment to find these pages."""
-        return {"HTTPS_PROXY": self.url, "SSL_CERT_FILE": str(self._authority.certificate_file)}
+        return {"HTTPS_PROXY": self.url, "SSL_CERT_FILE": str(self.authority_file)}
+
+    @property
+    def authority_file(self) -> Path:
+        """The certificate, in PEM, by which a client knows these pages."""
+        return self._authority.certificate_file
 
     def serve(self, url: str, *pages: Page | bytes) -> None:
         """Answers `url` with `pages` in turn, and with the last of them from then on."""
@@ -109,7 +117,9 @@ class Web:
                 self.close_connection = False
 
             def do_GET(self) -> None:
-                page = web._page((self.origin or web.url) + self.path)
+                url = (self.origin or web.url) + self.path
+                page = web._page(url)
+                web.after(url, page.status)
                 self.send_response_only(page.status)
                 self.send_header("Content-Type", page.content_type)
                 self.send_header("Content-Length", str(len(page.body)))
