@@ -11,6 +11,7 @@ import http.server
 import ssl
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -36,15 +37,17 @@ class Web:
 
     `requests` lists every requested URL in order, also those that are not served, so a test can check that nothing
     was downloaded.
+    `after` is called with each requested URL and the status of its answer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
+        self.after: Callable[[str, int], None] = lambda *_: None
         self.requests: list[str] = []
         self._pages: dict[str, list[Page]] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="gatehouse-web-")
         self._authority = _Authority(Path(self._folder.name))
         self._contexts: dict[str, ssl.SSLContext] = {}
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = http.server.ThreadingHTTPServer((address, port), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="web", daemon=True
@@ -63,12 +66,18 @@ class Web:
     @property
     def url(self) -> str:
         """The server's own address, for pages that are downloaded without TLS and without the proxy."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        address, port = self._server.server_address[:2]
+        return f"http://{address}:{port}"
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment variables with which a function finds these pages."""
-        return {"HTTPS_PROXY": self.url, "SSL_CERT_FILE": str(self._authority.certificate_file)}
+        return {"HTTPS_PROXY": self.url, "SSL_CERT_FILE": str(self.authority_file)}
+
+    @property
+    def authority_file(self) -> Path:
+        """The certificate, in PEM, that a client must trust to read these pages."""
+        return self._authority.certificate_file
 
     def serve(self, url: str, *pages: Page | bytes) -> None:
         """Answers `url` with each of `pages` in turn, and then always with the last one."""
@@ -109,7 +118,9 @@ class Web:
                 self.close_connection = False
 
             def do_GET(self) -> None:
-                page = web._page((self.origin or web.url) + self.path)
+                url = (self.origin or web.url) + self.path
+                page = web._page(url)
+                web.after(url, page.status)
                 self.send_response_only(page.status)
                 self.send_header("Content-Type", page.content_type)
                 self.send_header("Content-Length", str(len(page.body)))
