@@ -210,7 +210,7 @@ FORGOTTEN = {
     "its alarm": (
         "functions/doors/template.yaml",
         ALARM[1] + ALARM[2],
-        "nobody hears when KnockFunction fails: add an AWS::CloudWatch::Alarm on its metric Errors",
+        "KnockFunction has no alarm on its errors: add an AWS::CloudWatch::Alarm on its metric Errors",
     ),
     "its events": (
         "events/doors/knock-once.json",
@@ -279,6 +279,14 @@ def test_a_part_that_is_forgotten_is_named(suite, part):
     found = [it for it in missing(suite) if it not in before]
     assert len(found) == len(said), found
     assert [expected for expected, seen in zip(said, found, strict=True) if expected not in seen] == []
+
+
+def test_a_variable_without_a_parameter_is_named(suite):
+    before = missing(suite)
+    name = "functions/doors/template.yaml"
+    add(suite, MADE_UP | {name: MADE_UP[name].replace("GREETING: !Ref Greeting", "GREETING: hello")})
+    [found] = [it for it in missing(suite) if it not in before]
+    assert "KnockFunction: the variable GREETING is fixed: refer to a parameter Greeting" in found
 
 
 def test_an_event_that_belongs_to_no_function_is_named(suite):
