@@ -433,6 +433,8 @@ def commands(files: Files) -> Iterator[str]:
 def run(bind: str, host: str | None, port: int, pause: float, built: Path) -> None:
     """Serves until interrupted."""
     host = check_addresses(bind, host)
+    if not 1 <= port <= 65534:
+        raise CannotStart(f"PORT is {port}: expected a number from 1 to 65534; the port after it is used as well")
     for number in (port, port + 1):
         check_port(bind, number)
     # moto would start containers for these: nobody should be able to ask it to.
