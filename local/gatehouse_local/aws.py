@@ -27,7 +27,7 @@ from gatehouse_local import codepipeline, ec2, health, wire
 from gatehouse_local.parts import Front, Handler, Invocation, Part
 from gatehouse_local.wire import AwsError, Operation, Request, Response
 
-P = TypeVar("P", bound=Part)
+AnyPart = TypeVar("AnyPart", bound=Part)
 
 # A client that carries this in its User-Agent stands behind the scenes: it arranges and inspects the local
 # AWS, so its calls are neither recorded nor disturbed.
@@ -117,7 +117,7 @@ class LocalAws:
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="local-aws", daemon=True)
 
-    def _add(self, part: Callable[[Front], P]) -> P:
+    def _add(self, part: Callable[[Front], AnyPart]) -> AnyPart:
         """Makes a part of the local AWS, which registers its handlers; `reset` reaches it from now on."""
         made = part(self)
         self._parts.append(made)
@@ -254,15 +254,11 @@ class LocalAws:
     def _go_wrong(self, fault: Fault, operation: Operation, environ: dict[str, Any]) -> Response | None:
         match fault.kind:
             case "throttle":
-                code, status = ("RequestLimitExceeded", 503) if operation.service == "ec2" else ("Throttling", 400)
-                if operation.protocol in ("json", "smithy-rpc-v2-cbor"):
-                    code = "ThrottlingException"
-                return wire.refuse(operation, AwsError(code, "Rate exceeded", status))
+                return wire.refuse(operation, wire.throttled(operation))
             case "refuse":
                 return wire.refuse(operation, AwsError(fault.code, "refused for the sake of a test"))
             case "server-error":
-                code = "InternalError" if operation.service == "ec2" else "InternalFailure"
-                return wire.refuse(operation, AwsError(code, "An internal error has occurred", 500))
+                return wire.refuse(operation, wire.failed(operation))
             case "lost-reply":
                 self._perform(operation, environ)
                 return None
