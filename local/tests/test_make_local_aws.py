@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from gatehouse_local import ROOT, events, local_aws, runtime_api, sam, sns
+from gatehouse_local import ROOT, local_aws, runtime_api, sam, sns
 from gatehouse_local.functions import functions
 
 SUITE = {function.logical_id: function for function in functions()}
