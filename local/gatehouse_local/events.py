@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gatehouse_local import ROOT, ranges, sns
+from gatehouse_local.functions import Function
 from gatehouse_local.ranges import Document
 
 EVENTS = ROOT / "events"
@@ -91,6 +92,11 @@ def environment() -> dict[str, dict[str, str]]:
             "NOTIFY_TOPIC_ARN": "",
         },
     }
+
+
+def of(function: Function) -> list[str]:
+    """The samples that are meant for a function, by their paths within `events/`."""
+    return [path.relative_to(EVENTS).as_posix() for path in function.events()]
 
 
 def written(value: Any) -> str:

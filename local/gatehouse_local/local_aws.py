@@ -279,9 +279,9 @@ def architecture() -> str:
     return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"
 
 
-def is_signed(sample: Path) -> bool:
+def is_signed(sample: str) -> bool:
     """Whether the sample is signed with the test key, so that its signature can be verified here."""
-    return sns.CERTIFICATE_URL in sample.read_text()
+    return sns.CERTIFICATE_URL in (events.EVENTS / sample).read_text()
 
 
 def sam_build(capability: str, processor: str) -> str:
@@ -289,13 +289,13 @@ def sam_build(capability: str, processor: str) -> str:
     return f"sam build --config-env {capability} --parameter-overrides Architecture={processor}"
 
 
-def sam_local_invoke(function: Function, sample: Path, files: Files) -> str:
+def sam_local_invoke(function: Function, sample: str, files: Files) -> str:
     """The command that invokes a function with a sample."""
     env = files.env_signed if is_signed(sample) else files.env
     return (
         f"sam local invoke --template-file {_shown(files.template(function.capability))} "
         f"--parameter-overrides Architecture={files.architecture} --env-vars {_shown(env)} "
-        f"--event {_shown(sample)} {function.logical_id}"
+        f"--event events/{sample} {function.logical_id}"
     )
 
 
@@ -420,7 +420,7 @@ def commands(files: Files) -> Iterator[str]:
     for function in files.suite:
         yield ""
         yield f"{function.logical_id}:"
-        for sample in function.events():
+        for sample in events.of(function):
             yield f"  {sam_local_invoke(function, sample, files)}"
     yield ""
     yield "Or without containers, with cargo-lambda: one of the first lines, then one of the others."
@@ -428,7 +428,7 @@ def commands(files: Files) -> Iterator[str]:
         env = _shown(files.env_of_watch(function))
         yield f"  cargo lambda watch --package {function.binary} --invoke-address 127.0.0.1 --env-file {env}"
     for function in files.suite:
-        yield f"  cargo lambda invoke {function.binary} --data-file {_shown(function.events()[0])}"
+        yield f"  cargo lambda invoke {function.binary} --data-file events/{events.of(function)[0]}"
 
 
 def run(bind: str, host: str | None, port: int, pause: float, built: Path) -> None:

@@ -36,7 +36,8 @@ class Web:
     """Pages by URL. Use as a context manager.
 
     `requests` lists every requested URL in order, also those that are not served, so a test can check that nothing
-    was downloaded. `after` is called with each requested URL and the status of its answer.
+    was downloaded.
+    `after` is called with each requested URL and the status of its answer.
     """
 
     def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
@@ -75,7 +76,7 @@ class Web:
 
     @property
     def authority_file(self) -> Path:
-        """The PEM file of the authority that signed the certificates of these pages."""
+        """The certificate, in PEM, that a client must trust to read these pages."""
         return self._authority.certificate_file
 
     def serve(self, url: str, *pages: Page | bytes) -> None:

@@ -21,15 +21,11 @@ from pathlib import Path
 
 import pytest
 
-from gatehouse_local import ROOT, local_aws, runtime_api, sam, sns
+from gatehouse_local import ROOT, events, local_aws, runtime_api, sam, sns
 from gatehouse_local.functions import functions
 
 SUITE = {function.logical_id: function for function in functions()}
-SAMPLES = [
-    (function.logical_id, f"{function.capability}/{path.name}")
-    for function in SUITE.values()
-    for path in function.events()
-]
+SAMPLES = [(function.logical_id, sample) for function in SUITE.values() for sample in events.of(function)]
 PAUSE = 0.6
 WAIT = 60  # seconds; the machine may be busy
 

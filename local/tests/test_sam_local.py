@@ -12,11 +12,7 @@ from gatehouse_local import ROOT, events, local_aws, runtime_api, sam
 from gatehouse_local.functions import functions
 
 SUITE = {function.logical_id: function for function in functions()}
-SAMPLES = [
-    (function.logical_id, f"{function.capability}/{path.name}")
-    for function in SUITE.values()
-    for path in function.events()
-]
+SAMPLES = [(function.logical_id, sample) for function in SUITE.values() for sample in events.of(function)]
 
 
 def shipped():
