@@ -70,12 +70,12 @@ binaries: need-rust
 
 .PHONY: demo
 demo: $(READY) binaries ## Watch security groups follow AWS's published ranges, without an AWS account
-	@$(PYTHON) -m gatehouse_local.demo --binary $(TARGET_DIR)/debug/ip-ranges-updater \
+	@$(PYTHON) -m gatehouse_local.demo_ip_ranges --binary $(TARGET_DIR)/debug/ip-ranges-updater \
 		$(if $(SERVICE),--service '$(SERVICE)') $(if $(PORTS),--ports '$(PORTS)')
 
 .PHONY: demo-pipelines
 demo-pipelines: $(READY) binaries ## Watch a deployment wait out an issue of AWS, without an AWS account
-	@$(PYTHON) -m gatehouse_local.story --bin-dir $(TARGET_DIR)/debug
+	@$(PYTHON) -m gatehouse_local.demo_pipelines --bin-dir $(TARGET_DIR)/debug
 
 .PHONY: demo-clean
 demo-clean: ## Remove what the demos made: packages, working files, debug builds
@@ -112,7 +112,7 @@ lint-templates: $(READY)
 .PHONY: checkov
 checkov: $(READY_CHECKOV) ## Scan the templates for weak settings
 	@$(SAY) "Templates: checkov"
-	@local/templates/checkov.sh $(VENV_CHECKOV)/bin/checkov $(TEMPLATES)
+	@local/template_checks/checkov.sh $(VENV_CHECKOV)/bin/checkov $(TEMPLATES)
 
 .PHONY: test-rust
 test-rust: need-rust

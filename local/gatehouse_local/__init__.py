@@ -1,1 +1,5 @@
-"""Gatehouse on a laptop: a local AWS, the Lambda runtime around the real binaries, a demo and a bench."""
+"""Gatehouse on a laptop: a local AWS, the Lambda runtime around the real binaries, the demos and the benches."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]

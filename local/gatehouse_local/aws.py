@@ -14,17 +14,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import boto3
 import botocore.config
-from moto.backends import get_backend
+from moto.core.base_backend import BackendDict
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 from werkzeug.test import run_wsgi_app
 
 from gatehouse_local import codepipeline, ec2, health, wire
+from gatehouse_local.parts import Front, Handler, Invocation, Part
 from gatehouse_local.wire import AwsError, Operation, Request, Response
+
+AnyPart = TypeVar("AnyPart", bound=Part)
 
 # A client that carries this in its User-Agent stands behind the scenes: it arranges and inspects the local
 # AWS, so its calls are neither recorded nor disturbed.
@@ -84,25 +87,6 @@ class Fault:
         )
 
 
-class Invocation:
-    """What a handler is given: the call's parameters, and moto to fall back on."""
-
-    def __init__(self, operation: Operation, forward: Callable[[], Response]):
-        self.service = operation.service
-        self.name = operation.name
-        self.region = operation.region
-        self.params = operation.params
-        self._operation = operation
-        self._forward = forward
-
-    def forward(self) -> dict[str, Any]:
-        """moto's answer as a botocore client would see it; raises AwsError where moto refuses."""
-        return wire.read_answer(self._operation, self._forward())
-
-
-Handler = Callable[[Invocation], dict[str, Any]]
-
-
 @dataclass
 class _State:
     calls: list[Call] = field(default_factory=list)
@@ -117,9 +101,10 @@ class LocalAws:
 
     def __init__(self) -> None:
         self.handlers: dict[tuple[str, str], Handler] = {}
-        self.ec2 = ec2.Ec2(self)
-        self.codepipeline = codepipeline.CodePipeline(self)
-        self.health = health.Health(self)
+        self._parts: list[Part] = []
+        self.ec2 = self._add(ec2.Ec2)
+        self.codepipeline = self._add(codepipeline.CodePipeline)
+        self.health = self._add(health.Health)
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._state = _State()
         # moto's backends expect one caller at a time.
@@ -128,6 +113,12 @@ class LocalAws:
         self._server = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=_QuietHandler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="local-aws", daemon=True)
+
+    def _add(self, part: Callable[[Front], AnyPart]) -> AnyPart:
+        """Makes a part of the local AWS, which registers its handlers; `reset` reaches it from now on."""
+        made = part(self)
+        self._parts.append(made)
+        return made
 
     def start(self) -> Self:
         """Starts answering."""
@@ -155,9 +146,8 @@ class LocalAws:
     def reset(self) -> None:
         """Forgets resources, calls and faults, as if just started."""
         with self._moto_lock:
-            for service in ("ec2", "elbv2", "sns", "sqs", "sts"):
-                get_backend(service).reset()
-            for part in (self.ec2, self.codepipeline, self.health):
+            BackendDict.reset()
+            for part in self._parts:
                 part.reset()
         with self._lock:
             self._state = _State()
@@ -259,15 +249,11 @@ class LocalAws:
     def _go_wrong(self, fault: Fault, operation: Operation, environ: dict[str, Any]) -> Response | None:
         match fault.kind:
             case "throttle":
-                code, status = ("RequestLimitExceeded", 503) if operation.service == "ec2" else ("Throttling", 400)
-                if operation.protocol in ("json", "smithy-rpc-v2-cbor"):
-                    code = "ThrottlingException"
-                return wire.refuse(operation, AwsError(code, "Rate exceeded", status))
+                return wire.refuse(operation, wire.throttled(operation))
             case "refuse":
                 return wire.refuse(operation, AwsError(fault.code, "refused for the sake of a test"))
             case "server-error":
-                code = "InternalError" if operation.service == "ec2" else "InternalFailure"
-                return wire.refuse(operation, AwsError(code, "An internal error has occurred", 500))
+                return wire.refuse(operation, wire.failed(operation))
             case "lost-reply":
                 self._perform(operation, environ)
                 return None

@@ -9,14 +9,12 @@ import uuid
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 
+from gatehouse_local.parts import Front, Invocation
 from gatehouse_local.wire import AwsError
-
-if TYPE_CHECKING:
-    from gatehouse_local.aws import Invocation, LocalAws
 
 VARIABLES_LIMIT = 122_880  # bytes of output variables in an execution; CodePipeline User Guide, "Quotas"
 
@@ -101,7 +99,7 @@ class CodePipeline:
 
     page_size = 100
 
-    def __init__(self, aws: "LocalAws"):
+    def __init__(self, aws: Front):
         self.events: list[dict[str, Any]] = []
         self._pipelines: dict[tuple[str, str], Pipeline] = {}
         self._jobs: dict[str, Job] = {}

@@ -12,17 +12,15 @@
 import base64
 import ipaddress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupBackend
 from moto.moto_api._internal import mock_random
 
+from gatehouse_local.parts import Front, Invocation
 from gatehouse_local.wire import AwsError
-
-if TYPE_CHECKING:
-    from gatehouse_local.aws import Invocation, LocalAws
 
 ENTRIES_A_CALL = 100
 
@@ -37,7 +35,7 @@ class Ec2:
     groups_per_interface = 5
     page_size = 1000
 
-    def __init__(self, aws: "LocalAws"):
+    def __init__(self, aws: Front):
         self._aws = aws
         self._prefix_lists: dict[str, dict[str, PrefixList]] = {}
         # moto adds IPv4 and IPv6 together; the check here takes its place.

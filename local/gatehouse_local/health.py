@@ -7,14 +7,12 @@ import base64
 import uuid
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 
+from gatehouse_local.parts import Front, Invocation
 from gatehouse_local.wire import AwsError
-
-if TYPE_CHECKING:
-    from gatehouse_local.aws import Invocation, LocalAws
 
 # Members of EventFilter that list values, and the member of an event they are compared with.
 COMPARED = {
@@ -42,7 +40,7 @@ class Health:
     subscribed = True
     page_size = 100
 
-    def __init__(self, aws: "LocalAws"):
+    def __init__(self, aws: Front):
         self.events: dict[str, Event] = {}
         aws.handlers["health", "DescribeEvents"] = self._describe_events
 

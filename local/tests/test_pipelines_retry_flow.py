@@ -8,7 +8,7 @@ import pytest
 from gatehouse_local import events, runtime_api, sns
 from gatehouse_local.aws import operations
 from gatehouse_local.codepipeline import Action, gate
-from gatehouse_local.notices import Notices
+from gatehouse_local.retry_queue import RetryQueue
 from gatehouse_local.runtime_api import RuntimeApi
 from gatehouse_local.web import Page
 
@@ -24,7 +24,7 @@ class Account:
     def __init__(self, aws, web, binary):
         self.aws, self.web = aws, web
         self.path = binary("pipeline-retry")
-        self.notices = Notices(aws, web)
+        self.retry_queue = RetryQueue(aws, web)
         self.people = aws.client("sns").create_topic(Name="people")["TopicArn"]
         self.client = aws.client("codepipeline")
 
@@ -52,12 +52,12 @@ class Account:
 
     def publish(self, *failures):
         """CodeStar Notifications publishes these failures."""
-        self.notices.publish(*(self.aws.codepipeline.notification(event) for event in failures))
+        self.retry_queue.publish(*(self.aws.codepipeline.notification(event) for event in failures))
 
     def process(self, **settings):
         defaults = {
             "AWS_ENDPOINT_URL": self.aws.url,
-            "TOPIC_ARNS": self.notices.topic_arn,
+            "TOPIC_ARNS": self.retry_queue.topic_arn,
             "NOTIFY_TOPIC_ARN": self.people,
         }
         env = runtime_api.environment(defaults | self.web.environment | settings)
@@ -70,7 +70,7 @@ class Account:
 
     def deliver(self, **settings):
         """One cold start for what is due in the queue."""
-        outcome = self.notices.deliver(lambda event: self.invoke(event, **settings))
+        outcome = self.retry_queue.deliver(lambda event: self.invoke(event, **settings))
         assert outcome is not None, "the queue is empty"
         return outcome
 
@@ -101,11 +101,11 @@ def failed_records(outcome):
 def test_a_notice_from_topic_and_queue_retries_the_stage(account):
     pipeline = account.pipeline()
     account.publish(account.failure("Action"), account.failure("Stage"), account.failure("Pipeline"))
-    assert account.notices.queued == 1, "the subscription takes the stage's failure alone"
+    assert account.retry_queue.queued == 1, "the subscription takes the stage's failure alone"
     outcome = account.deliver()
     assert outcome.payload == {"batchItemFailures": []}
     assert decided(outcome) == [("Retried", "retry 1 of 5, FAILED_ACTIONS")]
-    assert (status(pipeline), account.notices.queued) == ("InProgress", 0)
+    assert (status(pipeline), account.retry_queue.queued) == ("InProgress", 0)
     (fetched,) = account.web.requests
     assert fetched.startswith("https://sns.us-east-1.amazonaws.com/SimpleNotificationService-")
     assert operations(account.aws.calls) == {
@@ -118,7 +118,7 @@ def test_a_notice_from_topic_and_queue_retries_the_stage(account):
 def test_a_tampered_message_fails_alone(account):
     web, api = account.pipeline("web"), account.pipeline("api")
     account.publish(account.failure(pipeline="web"), account.failure(pipeline="api"))
-    event = account.notices.receive()
+    event = account.retry_queue.receive()
     body = json.loads(event["Records"][0]["body"])
     assert '"pipeline": "web"' in body["Message"]
     body["Message"] = body["Message"].replace('"state": "FAILED"', '"state": "FAILED" ')
@@ -145,7 +145,7 @@ def test_a_topic_that_is_not_accepted_is_refused_before_anything_is_fetched(acco
 def test_the_same_message_twice_retries_once(account):
     pipeline = account.pipeline()
     account.publish(account.failure())
-    event = account.notices.receive()
+    event = account.retry_queue.receive()
     twice = {"Records": event["Records"] * 2}
     for delivery in (twice, event):
         assert failed_records(account.invoke(delivery)) == []
@@ -157,7 +157,7 @@ def test_all_notices_of_one_failure_retry_once(account):
     """Wired to EventBridge and to CodeStar Notifications at once, action, stage and pipeline all arrive."""
     pipeline = account.pipeline()
     for level in ("Action", "Stage", "Pipeline"):
-        account.notices.send(json.dumps(account.failure(level)))
+        account.retry_queue.send(json.dumps(account.failure(level)))
     account.publish(account.failure())
     outcome = account.deliver()
     assert failed_records(outcome) == []
@@ -172,7 +172,7 @@ def test_a_topic_invokes_the_function_itself(account, version):
     message = {
         "Type": "Notification",
         "MessageId": "95df01b4-ee98-5cb9-9903-4c221d41eb01",
-        "TopicArn": account.notices.topic_arn,
+        "TopicArn": account.retry_queue.topic_arn,
         "Subject": None,
         "Message": json.dumps(account.aws.codepipeline.notification(account.failure())),
         "Timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
@@ -197,10 +197,10 @@ def test_eventbridge_invokes_the_function_itself(account, level):
 def test_a_notification_without_its_envelope_is_refused_in_a_queue(account):
     """Raw message delivery would take the signature away."""
     pipeline = account.pipeline()
-    account.notices.send(json.dumps(account.aws.codepipeline.notification(account.failure())))
+    account.retry_queue.send(json.dumps(account.aws.codepipeline.notification(account.failure())))
     outcome = account.deliver()
     assert len(failed_records(outcome)) == 1
-    assert (status(pipeline), account.notices.queued) == ("Failed", 1)
+    assert (status(pipeline), account.retry_queue.queued) == ("Failed", 1)
 
 
 def test_the_budget_is_counted_over_all_pages_of_the_history(account):
@@ -213,13 +213,13 @@ def test_the_budget_is_counted_over_all_pages_of_the_history(account):
     account.publish(account.failure())
     ((kind, reason),) = decided(account.deliver(MAX_RETRIES="2"))
     assert (kind, reason) == ("GaveUp", "failed 3 times, and MAX_RETRIES is 2; people were told")
-    assert (status(pipeline), len(account.retries), account.notices.queued) == ("Failed", 2, 0)
+    assert (status(pipeline), len(account.retries), account.retry_queue.queued) == ("Failed", 2, 0)
 
 
 def test_people_are_told_once_that_the_retries_are_spent(account):
     account.pipeline()
     account.publish(account.failure())
-    event = account.notices.receive()
+    event = account.retry_queue.receive()
     with account.process(MAX_RETRIES="0") as function:
         outcomes = [
             function.invoke(event),
@@ -242,7 +242,7 @@ def test_a_notice_that_cannot_be_published_comes_again(account):
     account.publish(account.failure())
     account.aws.disturb("refuse", operation="Publish", code="AuthorizationError", times=1)
     assert len(failed_records(account.deliver(MAX_RETRIES="0"))) == 1
-    assert account.notices.queued == 1
+    assert account.retry_queue.queued == 1
     assert failed_records(account.deliver(MAX_RETRIES="0")) == []
     assert [call.error for call in account.aws.calls if call.operation == "Publish"][-1] is None
 
@@ -317,11 +317,11 @@ def test_refusals_of_codepipeline_are_final_or_come_again(account, code, outcome
     account.publish(account.failure())
     fault = account.aws.disturb("refuse", operation="RetryStageExecution", code=code, times=None)
     assert decided(account.deliver())[0][0] == outcome
-    assert (status(pipeline), account.notices.queued) == ("Failed", queued)
+    assert (status(pipeline), account.retry_queue.queued) == ("Failed", queued)
     if queued:
         fault.times = 0
         assert decided(account.deliver())[0][0] == "Retried"
-        assert (status(pipeline), account.notices.queued) == ("InProgress", 0)
+        assert (status(pipeline), account.retry_queue.queued) == ("InProgress", 0)
 
 
 def test_a_reply_that_is_lost_does_not_retry_twice(account):

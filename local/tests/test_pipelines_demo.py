@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from gatehouse_local.aws import operations
+from gatehouse_local.demo_pipelines import MAX_RETRIES, STAGE, Story
 from gatehouse_local.sns import ROOT
-from gatehouse_local.story import MAX_RETRIES, STAGE, Story
 
 GATE = "HealthGate"
 
@@ -47,11 +47,11 @@ def test_a_deployment_waits_an_issue_out(aws, make):
     assert story.pipeline.latest(STAGE, "Deploy") is None
 
     assert next(steps) == "notice waits"
-    assert story.notices.queued == 1
-    assert story.notices.receive() is None, "the queue holds it back"
+    assert story.retry_queue.queued == 1
+    assert story.retry_queue.receive() is None, "the queue holds it back"
 
     assert next(steps) == "first retry"
-    assert story.notices.queued == 0
+    assert story.retry_queue.queued == 0
     assert [decision["reason"] for decision in story.decisions()] == [f"retry 1 of {MAX_RETRIES}, FAILED_ACTIONS"]
     assert (story.stage_status, runs(story)) == ("InProgress", ["Failed", "InProgress"])
 
@@ -60,12 +60,12 @@ def test_a_deployment_waits_an_issue_out(aws, make):
 
     assert next(steps) == "issue closes"
     assert aws.health.events[issue]["statusCode"] == "closed"
-    assert story.notices.queued == 1
+    assert story.retry_queue.queued == 1
 
     assert next(steps) == "second retry"
     assert story.decisions()[-1]["outcome"] == "Retried"
     assert story.decisions()[-1]["reason"] == f"{issue} closed; retry 2 of {MAX_RETRIES}, FAILED_ACTIONS"
-    assert story.notices.queued == 1, "the notice of the second failure is not due yet"
+    assert story.retry_queue.queued == 1, "the notice of the second failure is not due yet"
 
     assert next(steps) == "gate passes"
     assert runs(story) == ["Failed", "Failed", "Succeeded"]
@@ -76,7 +76,7 @@ def test_a_deployment_waits_an_issue_out(aws, make):
 
     assert next(steps) == "late notice is left"
     assert story.decisions()[-1]["outcome"] == "Left"
-    assert story.notices.queued == 0
+    assert story.retry_queue.queued == 0
     with pytest.raises(StopIteration):
         next(steps)
 
@@ -98,12 +98,12 @@ def test_without_the_closed_event_the_queue_finds_out(make):
         f"retry 2 of {MAX_RETRIES}, FAILED_ACTIONS",
     ]
     assert story.stage_status == "Succeeded"
-    assert story.notices.queued == 0
+    assert story.retry_queue.queued == 0
 
 
 def tell(folder):
     """Runs the demo as `make demo-pipelines` does."""
-    command = [sys.executable, "-m", "gatehouse_local.story", "--bin-dir", str(folder)]
+    command = [sys.executable, "-m", "gatehouse_local.demo_pipelines", "--bin-dir", str(folder)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT / "local", check=False)
 
 

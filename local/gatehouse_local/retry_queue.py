@@ -24,7 +24,7 @@ REGION = "us-east-1"
 STAGE_FAILED = {"detailType": ["CodePipeline Stage Execution State Change"], "detail": {"state": ["FAILED"]}}
 
 
-class Notices:
+class RetryQueue:
     """A topic with a queue behind it, as the template of the pipelines capability makes them.
 
     `delay` is `RetryDelaySeconds`: how long the queue holds each message back.

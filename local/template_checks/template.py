@@ -1,13 +1,9 @@
 """A template as CloudFormation sees it: with given parameters, in a given Region."""
 
 import re
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-from cfnlint.decode import cfn_yaml
-
-ROOT = Path(__file__).resolve().parents[2]
+from gatehouse_local import ROOT, cloudformation
 
 ACCOUNT = "111122223333"
 
@@ -15,18 +11,9 @@ ACCOUNT = "111122223333"
 _NOTHING = object()
 
 
-@cache
 def load(path: str) -> dict[str, Any]:
-    """The template at `path` (relative to the repository), short forms such as `!Ref` written out.
-
-    It is read once: copy it before changing it.
-    """
-    return cfn_yaml.load(str(ROOT / path))
-
-
-def parse(text: str) -> dict[str, Any]:
-    """YAML within a template, such as a buildspec."""
-    return cfn_yaml.loads(str(text))
+    """The template at `path` (relative to the repository); copy it before you change it."""
+    return cloudformation.load(ROOT / path)
 
 
 class Deployed:

@@ -23,7 +23,7 @@ from rich.text import Text
 from gatehouse_local import runtime_api, sns
 from gatehouse_local.aws import LocalAws, operations
 from gatehouse_local.codepipeline import Action, gate
-from gatehouse_local.notices import Notices
+from gatehouse_local.retry_queue import RetryQueue
 from gatehouse_local.runtime_api import FunctionDied, Outcome, RuntimeApi
 from gatehouse_local.web import Web
 
@@ -63,7 +63,7 @@ class Story:
         tell: Callable[[Moment], None] = lambda _: None,
     ):
         self.aws = aws
-        self.notices = Notices(aws, web, delay=DELAY)
+        self.retry_queue = RetryQueue(aws, web, delay=DELAY)
         stages = {
             "Source": [Action("Fetch", "S3")],
             "Staging": [Action("Deploy")],
@@ -80,8 +80,8 @@ class Story:
         retry_settings = {
             "PIPELINES": PIPELINE,
             "MAX_RETRIES": str(MAX_RETRIES),
-            "TOPIC_ARNS": self.notices.topic_arn,
-            "NOTIFY_TOPIC_ARN": self.notices.topic_arn,
+            "TOPIC_ARNS": self.retry_queue.topic_arn,
+            "NOTIFY_TOPIC_ARN": self.retry_queue.topic_arn,
         }
         self._gate = RuntimeApi([str(gate_binary)], runtime_api.environment(settings))
         self._retry = RuntimeApi([str(retry_binary)], runtime_api.environment(settings | retry_settings))
@@ -173,14 +173,14 @@ class Story:
     def _notify(self) -> None:
         """CodeStar Notifications publishes what failed; the stage's failure goes on to the queue."""
         failed = [event for event in self.aws.codepipeline.events[-3:] if event["detail"]["state"] == "FAILED"]
-        self.notices.publish(*(self.aws.codepipeline.notification(event) for event in failed))
-        queued = self.notices.queued
+        self.retry_queue.publish(*(self.aws.codepipeline.notification(event) for event in failed))
+        queued = self.retry_queue.queued
         if queued != 1:
             raise StoryFailed(f"{queued} messages are in the retry queue; one was expected.")
         self._say("SNS, SQS", f"the signed notice of the stage's failure waits in the retry queue for {DELAY} s")
 
     def _retry_from_queue(self) -> None:
-        outcome = self.notices.deliver(lambda event: self._invoke("retry", event), wait=DELAY + 5)
+        outcome = self.retry_queue.deliver(lambda event: self._invoke("retry", event), wait=DELAY + 5)
         if outcome is None:
             raise StoryFailed("No message of the retry queue became due.")
         self._report(outcome)
