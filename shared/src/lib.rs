@@ -7,6 +7,7 @@
 //! | [`lambda`] | the loop of a function, which logs failures |
 //! | [`region`] | the name of a Region, its partition and DNS suffix; parsed here and nowhere else |
 //! | [`clock`] | the only reader of the system time |
+//! | [`fetch`] | the only HTTP GET: size limit, time-out, HTTPS, no redirects |
 //! | [`log`] | one JSON line for each decision; the report |
 //! | [`sns`] | messages: parsing, signature, certificate, topic, age |
 //! | [`metrics`] | CloudWatch embedded metric format |
@@ -16,6 +17,7 @@
 pub mod clock;
 pub mod env;
 pub mod failure;
+pub mod fetch;
 pub mod lambda;
 pub mod log;
 pub mod metrics;

@@ -159,7 +159,7 @@ async fn a_certificate_that_cannot_be_fetched_is_asked_for_once() {
             chain(&error),
             "no signing certificate from \
              https://sns.us-east-1.amazonaws.com/SimpleNotificationService-00000000000000000000000000000000.pem; \
-             it is tried again after a minute: fetching the certificate: the server answered 503, expected 200"
+             it is tried again after a minute: the server answered 503, expected 200; redirects are not followed"
         );
     }
     assert_eq!(source.fetches(), 1);

@@ -10,13 +10,13 @@
 //! intermediates that change without notice.
 
 mod cache;
-mod fetch;
 mod names;
+mod source;
 mod url;
 mod x509;
 
 pub use cache::{CacheLimits, CertificateCache, Unusable};
-pub use fetch::{CertificateSource, FetchError, Fetching, HttpsCertificates};
 pub use names::signing_common_names;
+pub use source::{CertificateSource, Fetching, HttpsCertificates};
 pub use url::{CertificateUrl, CertificateUrlError};
 pub use x509::{Certificate, CertificateError};
