@@ -74,7 +74,14 @@ def test_the_settings_of_the_pipelines_capability_have_the_documented_defaults()
     deployed = Deployed(load(PIPELINES))
     gate = deployed.properties("PipelineHealthGateFunction")["Environment"]["Variables"]
     retry = deployed.properties("PipelineRetryFunction")["Environment"]["Variables"]
-    assert gate == {"CATEGORIES": "issue", "STATUSES": "open", "WAIT_MINUTES": "0", "ON_UNKNOWN": "block"}
+    assert gate == {
+        "CATEGORIES": "issue",
+        "STATUSES": "open",
+        "WAIT_MINUTES": "0",
+        "ON_UNKNOWN": "block",
+        "NOTIFY_TOPIC_ARN": "<NotificationTopic>",
+        "DEBUG": "false",
+    }
     assert retry == {
         "MAX_RETRIES": "5",
         "RETRY_MODE": "FAILED_ACTIONS",
@@ -83,6 +90,7 @@ def test_the_settings_of_the_pipelines_capability_have_the_documented_defaults()
         "DRY_RUN": "false",
         "SNS_VERIFY": "enforce",
         "TOPIC_ARNS": "<NotificationTopic>",
+        "DEBUG": "false",
     }
 
 
