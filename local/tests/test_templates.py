@@ -424,7 +424,7 @@ def crate_of(source: str) -> Crate:
 def test_settings_are_found_in_every_form_the_code_uses():
     crate = crate_of("""
         env.list("PORTS"); env.within::<u32>("MAX_RETRIES", 0..=9); within(env, "MAX_RULES_PER_GROUP", 60);
-        flag(&env, "DRY_RUN"); list(env, &spell("REGIONS"), "a Region"); env
+        flag(&env, "DRY_RUN"); list(env, &format_name("REGIONS"), "a Region"); env
             .parsed::<NonZeroU32>("SNS_MAX_AGE_SECONDS");
         // env.text("IN_A_COMMENT")
         env.text("AWS_REGION"); println!("NOT_A_SETTING");
