@@ -8,11 +8,13 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gatehouse_local import ranges, sns
+from gatehouse_local import ROOT, ranges, sns
+from gatehouse_local.functions import Function
 from gatehouse_local.ranges import Document
 
-EVENTS = sns.ROOT / "events"
+EVENTS = ROOT / "events"
 TOPIC_ARN = "arn:aws:sns:us-east-1:806199016981:AmazonIpSpaceChanged"
+PIPELINES_TOPIC_ARN = "arn:aws:sns:eu-west-1:111122223333:pipeline-notifications"
 
 # Ten years: the samples keep their dates, and a function refuses messages older than 40 days otherwise.
 SAMPLE_AGE = {"SNS_MAX_AGE_SECONDS": "315360000"}
@@ -73,16 +75,28 @@ def ip_ranges() -> dict[str, Any]:
     }
 
 
-def environment() -> dict[str, Any]:
+def environment() -> dict[str, dict[str, str]]:
     """`events/env.json`: settings for `sam local invoke --env-vars`, which uses the caller's own AWS account.
 
-    So it changes nothing there, and takes the sample whose signature is the word EXAMPLE.
+    So the functions change nothing there, and accept samples whose signature is the word EXAMPLE. SAM resolves a
+    reference to a topic of the stack to its logical id, which is no ARN: those settings are replaced here. An empty
+    text means the same as no setting.
     """
     return {
         "IpRangesUpdaterFunction": {"SNS_VERIFY": "off", "DRY_RUN": "true", "DEBUG": "true"},
         "PipelineHealthGateFunction": {"WAIT_MINUTES": "0"},
-        "PipelineRetryFunction": {"SNS_VERIFY": "off", "DRY_RUN": "true"},
+        "PipelineRetryFunction": {
+            "SNS_VERIFY": "off",
+            "DRY_RUN": "true",
+            "TOPIC_ARNS": PIPELINES_TOPIC_ARN,
+            "NOTIFY_TOPIC_ARN": "",
+        },
     }
+
+
+def of(function: Function) -> list[str]:
+    """The samples that are meant for a function, by their paths within `events/`."""
+    return [path.relative_to(EVENTS).as_posix() for path in function.events()]
 
 
 def written(value: Any) -> str:
@@ -102,7 +116,7 @@ def main() -> None:
         path = EVENTS / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(written(value))
-        print(f"wrote {path.relative_to(sns.ROOT)}")
+        print(f"wrote {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
