@@ -412,6 +412,7 @@ def reach(bind: str, host: str) -> Iterator[str]:
         yield "- Docker Desktop (macOS, Windows, Linux): works as it is."
         yield "- Docker Engine on Linux: a container cannot reach 127.0.0.1 of its host. End this, and start it on the"
         yield "  address of the bridge (ip -4 address show docker0): make local-aws BIND=172.17.0.1"
+        yield "- Anything else: name the address of this machine as containers see it: make local-aws HOST=..."
 
 
 def commands(files: Files) -> Iterator[str]:
