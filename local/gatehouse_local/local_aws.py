@@ -437,7 +437,7 @@ def commands(files: Files) -> Iterator[str]:
         for sample in events.of(function):
             yield f"  {sam_local_invoke(function, sample, files)}"
     yield ""
-    yield "Or without containers, with cargo-lambda. Run cargo build first: with these settings cargo downloads nothing."
+    yield "Or without containers, with cargo-lambda. Run cargo build first: with these settings cargo cannot download."
     yield "One of the first lines in one terminal, then one of the others in another:"
     for function in files.suite:
         env = _shown(files.env_of_watch(function))
