@@ -258,7 +258,7 @@ def _terminated(*_: object) -> None:
 def main() -> int:
     """Runs the demo; 0 where every step went as told."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--binary", type=Path, required=True, help="the built ip-ranges-updater")
+    parser.add_argument("--bin-dir", type=Path, required=True, help="folder of the built ip-ranges-updater")
     parser.add_argument("--service", default="CLOUDFRONT", help="services of ip-ranges.json, comma-separated")
     parser.add_argument("--ports", default="443", help="ports, comma-separated")
     arguments = parser.parse_args()
@@ -269,7 +269,7 @@ def main() -> int:
     LOG.unlink(missing_ok=True)
     started = time.monotonic()
     try:
-        play(out, arguments.binary, arguments.service, arguments.ports)
+        play(out, arguments.bin_dir / "ip-ranges-updater", arguments.service, arguments.ports)
     except DemoFailed as failure:
         out.print(f"[bold red]{failure}[/] Everything is stopped.")
         return 1
