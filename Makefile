@@ -22,7 +22,7 @@ TEMPLATES := $(wildcard template.yaml functions/*/*.yaml)
 FUZZ := $(wildcard shared/fuzz/Cargo.toml functions/*/*/fuzz/Cargo.toml)
 DEMOS := $(subst _,-,$(patsubst local/gatehouse_local/%.py,%,$(wildcard local/gatehouse_local/demo_*.py)))
 
-# The functions, as the templates name them. Lists `capabilities`, `binaries` or `bootstraps`.
+# The functions, as the templates name them: lists `capabilities`, `binaries` or `bootstraps`.
 FUNCTIONS := $(PYTHON) -m gatehouse_local.functions
 
 # Every debug build takes the features of the whole workspace and, by --examples, of the tests' dependencies.
@@ -88,9 +88,12 @@ binaries: say-first-build
 demo: demo-ip-ranges ## Watch security groups follow AWS's published ranges
 
 # A demo is local/gatehouse_local/demo_<capability>.py. It runs that capability's functions, and no others are built.
+# Their names come from the template by sed: the packages that gatehouse_local needs are installed meanwhile.
 .PHONY: $(DEMOS)
-$(DEMOS): demo-%: $(READY) say-first-build
-	@bins=$$($(FUNCTIONS) binaries $* | sed 's/^/--bin /'); $(DEBUG_BUILD) $$bins
+$(DEMOS): demo-%: say-first-build
+	@$(MAKE) $(READY) & packages=$$!; built=0; \
+	$(DEBUG_BUILD) $$(sed -n 's/^ *Binary: */--bin /p' functions/$*/template.yaml) || built=$$?; \
+	wait "$$packages"; exit "$$built"
 	@$(PYTHON) -m gatehouse_local.demo_$(subst -,_,$*) --bin-dir $(TARGET_DIR)/debug \
 		$(if $(SERVICE),--service '$(SERVICE)') $(if $(PORTS),--ports '$(PORTS)')
 
