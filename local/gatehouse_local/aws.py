@@ -27,7 +27,7 @@ from gatehouse_local import codepipeline, ec2, health, wire
 from gatehouse_local.parts import Front, Handler, Invocation, Part
 from gatehouse_local.wire import AwsError, Operation, Request, Response
 
-P = TypeVar("P", bound=Part)
+AnyPart = TypeVar("AnyPart", bound=Part)
 
 # A client that carries this in its User-Agent stands behind the scenes: it arranges and inspects the local
 # AWS, so its calls are neither recorded nor disturbed.
@@ -96,10 +96,13 @@ class _State:
 class LocalAws:
     """The local AWS. Use as a context manager, or call `start` and `stop`.
 
-    `url` is what belongs into `AWS_ENDPOINT_URL`. `handlers` maps (service, operation) to a handler.
+    `url` is what belongs into `AWS_ENDPOINT_URL`. `handlers` maps (service, operation) to a handler. `before` sees
+    each request of a function before it is answered, `after` each recorded call once it has been answered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
+        self.before: Callable[[Request], None] = lambda _: None
+        self.after: Callable[[Call], None] = lambda _: None
         self.handlers: dict[tuple[str, str], Handler] = {}
         self._parts: list[Part] = []
         self.ec2 = self._add(ec2.Ec2)
@@ -110,11 +113,11 @@ class LocalAws:
         # moto's backends expect one caller at a time.
         self._moto_lock = threading.RLock()
         self._lock = threading.Lock()
-        self._server = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=_QuietHandler)
+        self._server = make_server(address, port, self._serve, threaded=True, request_handler=_QuietHandler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="local-aws", daemon=True)
 
-    def _add(self, part: Callable[[Front], P]) -> P:
+    def _add(self, part: Callable[[Front], AnyPart]) -> AnyPart:
         """Makes a part of the local AWS, which registers its handlers; `reset` reaches it from now on."""
         made = part(self)
         self._parts.append(made)
@@ -141,7 +144,7 @@ class LocalAws:
     @property
     def url(self) -> str:
         """The endpoint of every service and Region."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://{self._server.host}:{self._server.server_port}"
 
     def reset(self) -> None:
         """Forgets resources, calls and faults, as if just started."""
@@ -210,9 +213,10 @@ class LocalAws:
         """The answer, or None where the connection is to be cut."""
         operation = wire.identify(request)
         if operation is None:
-            return self._forward(environ)
+            return Response(404, {"Content-Type": "text/plain"}, b"not a call of an AWS service that is known here\n")
         if BACKSTAGE in request.headers.get("user-agent", ""):
             return self._perform(operation, environ)
+        self.before(request)
 
         # A call that hangs may end after a reset; it belongs to the time before.
         state, started = self._state, time.perf_counter()
@@ -235,6 +239,7 @@ class LocalAws:
             call.status = response.status
             if response.status >= 300 and call.error is None:
                 call.error = _error_code(operation, response)
+        self.after(call)
         return response
 
     def _next_fault(self, operation: Operation) -> Fault | None:
@@ -249,15 +254,11 @@ class LocalAws:
     def _go_wrong(self, fault: Fault, operation: Operation, environ: dict[str, Any]) -> Response | None:
         match fault.kind:
             case "throttle":
-                code, status = ("RequestLimitExceeded", 503) if operation.service == "ec2" else ("Throttling", 400)
-                if operation.protocol in ("json", "smithy-rpc-v2-cbor"):
-                    code = "ThrottlingException"
-                return wire.refuse(operation, AwsError(code, "Rate exceeded", status))
+                return wire.refuse(operation, wire.throttled(operation))
             case "refuse":
                 return wire.refuse(operation, AwsError(fault.code, "refused for the sake of a test"))
             case "server-error":
-                code = "InternalError" if operation.service == "ec2" else "InternalFailure"
-                return wire.refuse(operation, AwsError(code, "An internal error has occurred", 500))
+                return wire.refuse(operation, wire.failed(operation))
             case "lost-reply":
                 self._perform(operation, environ)
                 return None

@@ -160,6 +160,12 @@ class CodePipeline:
             data["continuationToken"] = job.continuation_token
         return {"CodePipeline.job": {"id": job.id, "accountId": ACCOUNT_ID, "data": data}}
 
+    def rename_job(self, job_id: str, new_id: str) -> None:
+        """Gives a job the id that a sample event names."""
+        job = self._jobs.pop(job_id)
+        job.id = new_id
+        self._jobs[new_id] = job
+
     # Running -------------------------------------------------------------------------------------
 
     def _enter(self, pipeline: Pipeline, stage: Stage, execution_id: str) -> None:

@@ -6,13 +6,16 @@ compares them with what is made here.
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from gatehouse_local import ranges, sns
+from gatehouse_local import ROOT, ranges, sns
+from gatehouse_local.functions import Function, functions
 from gatehouse_local.ranges import Document
 
-EVENTS = sns.ROOT / "events"
+EVENTS = ROOT / "events"
 TOPIC_ARN = "arn:aws:sns:us-east-1:806199016981:AmazonIpSpaceChanged"
+PIPELINES_TOPIC_ARN = "arn:aws:sns:eu-west-1:111122223333:pipeline-notifications"
 
 # Ten years: the samples keep their dates, and a function refuses messages older than 40 days otherwise.
 SAMPLE_AGE = {"SNS_MAX_AGE_SECONDS": "315360000"}
@@ -73,16 +76,38 @@ def ip_ranges() -> dict[str, Any]:
     }
 
 
-def environment() -> dict[str, Any]:
+def environment() -> dict[str, dict[str, str]]:
     """`events/env.json`: settings for `sam local invoke --env-vars`, which uses the caller's own AWS account.
 
-    So it changes nothing there, and takes the sample whose signature is the word EXAMPLE.
+    So the functions change nothing there, and accept samples whose signature is the word EXAMPLE. SAM resolves a
+    reference to a topic of the stack to its logical id, which is no ARN: those settings are replaced here. An empty
+    text means the same as no setting.
     """
     return {
         "IpRangesUpdaterFunction": {"SNS_VERIFY": "off", "DRY_RUN": "true", "DEBUG": "true"},
         "PipelineHealthGateFunction": {"WAIT_MINUTES": "0"},
-        "PipelineRetryFunction": {"SNS_VERIFY": "off", "DRY_RUN": "true"},
+        "PipelineRetryFunction": {
+            "SNS_VERIFY": "off",
+            "DRY_RUN": "true",
+            "TOPIC_ARNS": PIPELINES_TOPIC_ARN,
+            "NOTIFY_TOPIC_ARN": "",
+        },
     }
+
+
+def of(function: Function) -> list[str]:
+    """The samples that are meant for a function, by their paths within `events/`.
+
+    Where its capability has one function only, these are all of the capability's samples. Otherwise they start with the
+    name of its crate's folder or the last word of that: `gate-waiting.json` is for `health-gate`.
+    """
+    found = sorted(f"{function.capability}/{path.name}" for path in (EVENTS / function.capability).glob("*.json"))
+    peers = [other for other in functions() if other.capability == function.capability]
+    if len(peers) == 1:
+        return found
+    folder = Path(function.crate).name
+    starts = (f"{folder}-", f"{folder.rpartition('-')[2]}-")
+    return [name for name in found if Path(name).name.startswith(starts)]
 
 
 def written(value: Any) -> str:
@@ -102,7 +127,7 @@ def main() -> None:
         path = EVENTS / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(written(value))
-        print(f"wrote {path.relative_to(sns.ROOT)}")
+        print(f"wrote {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

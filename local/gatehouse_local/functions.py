@@ -47,6 +47,30 @@ class Function:
         """What `sam build --config-env <capability>` makes of it."""
         return f".aws-sam/{self.capability}/{self.logical_id}/bootstrap"
 
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """What it is called: by its binary, by the folder of its crate, and by the last word of that."""
+        folder = self.crate.rpartition("/")[2]
+        return self.binary, folder, folder.rpartition("-")[2]
+
+    @property
+    def short_name(self) -> str:
+        """The shortest of its names, such as `gate`: within its capability it means no other function."""
+        return self.names[-1]
+
+    def events(self, root: Path = ROOT) -> list[Path]:
+        """Its sample events: those of its capability whose names start with one of its names and `-`.
+
+        Where a capability has one function, all events are its own, whatever their names.
+        """
+        found = sorted((root / "events" / self.capability).glob("*.json"))
+        if [it.logical_id for it in functions(root) if it.capability == self.capability] == [self.logical_id]:
+            return found
+        return [path for path in found if path.name.startswith(tuple(f"{name}-" for name in self.names))]
+
+    def __str__(self) -> str:
+        return self.binary
+
 
 def capabilities(root: Path = ROOT) -> list[str]:
     """The folders of `functions/` that have a template."""

@@ -1,11 +1,11 @@
-"""An ip-ranges.json of the shape and size that AWS publishes, with addresses that nobody has.
+"""An ip-ranges.json of the form and size that AWS publishes, with addresses that nobody uses.
 
-IPv4 ranges lie in 240.0.0.0/4 (reserved, routed nowhere), IPv6 ranges in 3fff::/20 (set aside for
-documentation). Service names, numbers of ranges, prefix lengths, field order and indentation are like the
-real document's. Nothing is random, so the MD5 that the sample events name never changes.
+IPv4 ranges are in 240.0.0.0/4 (reserved, not routed), IPv6 ranges in 3fff::/20 (reserved for documentation).
+Service names, numbers of ranges, prefix lengths, field order and indentation are like those of the real document.
+Nothing is random, so the MD5 in the sample events always matches.
 
-`first()` and `second()` are the two editions that the demo serves: in the second, each service has lost and
-gained a few ranges.
+`first()` and `second()` are the two editions that the demo serves: in the second, a few ranges of each service are
+removed and a few are added.
 """
 
 import functools
@@ -69,7 +69,7 @@ class Document:
 
     @property
     def md5(self) -> str:
-        """What AWS's notice says of this edition: the MD5 of its bytes, in hexadecimal."""
+        """The MD5 of the body in hexadecimal, as in AWS's notice of this edition."""
         return hashlib.md5(self.body, usedforsecurity=False).hexdigest()
 
     def prefixes(self, service: str, version: int | None = None) -> list[str]:
@@ -91,7 +91,7 @@ def joined(prefixes: Iterable[str]) -> set[str]:
     }
 
 
-# Service: IPv4 ranges, IPv6 ranges, and how many of the IPv4 ranges have a neighbour they can be joined with.
+# Service: number of IPv4 ranges, of IPv6 ranges, and of IPv4 ranges that can be joined with an adjacent one.
 SERVICES = {
     "EC2": (1921, 2227, 120),
     "ROUTE53_RESOLVER": (638, 0, 0),
@@ -120,7 +120,7 @@ SERVICES = {
     "CHIME_MEETINGS": (1, 1, 0),
     "IVS_LOW_LATENCY": (1, 1, 0),
 }
-# Ranges that are listed under AMAZON alone; it lists most ranges of the other services besides.
+# Ranges that only AMAZON has. AMAZON also lists most ranges of the other services.
 AMAZON_ALONE = (3300, 1150, 0)
 AMAZON_LISTS_TOO = (2800, 1800)
 GLOBAL_SERVICES = {
@@ -174,7 +174,7 @@ SECOND_EDITION = 1768557600  # a day later
 
 
 class _Space:
-    """Gives out ranges of one family, never two that touch unless asked for both halves of one."""
+    """Allocates ranges of one family. Only the two ranges of a pair are adjacent."""
 
     def __init__(self, version: int):
         self._space = SPACE[version]
@@ -183,15 +183,15 @@ class _Space:
         self._lengths = itertools.cycle(LENGTHS[version])
 
     def start_after(self, prefix: str) -> None:
-        """Gives out nothing up to the end of `prefix` any more."""
+        """Allocates only ranges after the end of `prefix` from now on."""
         self._next = max(self._next, int(ipaddress.ip_network(prefix).broadcast_address) + 1)
 
     def single(self) -> str:
-        """A range whose other half is given to nobody."""
+        """A range that is adjacent to no other: the second half stays unused."""
         return self._halves()[0]
 
     def pair(self) -> tuple[str, str]:
-        """Two ranges that make one."""
+        """Two adjacent ranges that join into one."""
         return self._halves()
 
     def _halves(self) -> tuple[str, str]:
@@ -215,8 +215,8 @@ def first() -> Document:
 def second() -> Document:
     """The edition a day later.
 
-    Each service with 20 or more IPv4 ranges has gained one in 40 of them, and one more; it has lost one,
-    and half of one that was joined with its neighbour. One IPv6 range was added where there were some.
+    For each service with 20 or more IPv4 ranges, one range for every 40, and one more, were added; one range was
+    removed, and one of a pair that could be joined. A service with IPv6 ranges has one more.
     """
     services = _by_service()
     spaces = {version: _Space(version) for version in (4, 6)}
@@ -248,7 +248,7 @@ def _by_service() -> dict[str, dict[int, list[str]]]:
 
 
 def _ranges(services: dict[str, dict[int, list[str]]]) -> list[Range]:
-    """AMAZON first, as in the real document, then each service; within a service in no order."""
+    """AMAZON first, as in the real document, then each service; shuffled within a service."""
     lists = {
         service: {version: list(_placed(service, prefixes)) for version, prefixes in families.items()}
         for service, families in services.items()
@@ -271,7 +271,7 @@ def _placed(service: str, prefixes: list[str]) -> Iterator[Range]:
             yield Range(prefix, service)
         else:
             region = REGIONS[index % len(REGIONS)]
-            # About one range in thirty belongs to a local zone, whose border group is not the Region.
+            # About one range in thirty belongs to a Local Zone, whose network border group is not the Region.
             yield Range(prefix, service, region, f"{region}-lax-1" if index % 30 == 29 else None)
 
 

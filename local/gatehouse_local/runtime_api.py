@@ -1,9 +1,8 @@
 """Runs a function's real binary the way Lambda does: as a client of the Lambda runtime API.
 
-`Emulator` puts AWS's own runtime interface emulator (from the SAM CLI) around a binary. `RuntimeApi` is a
-small runtime API of our own: it notes when the process started and when each answer arrived, and reads its
-peak memory, which the emulator does not. Neither lets the process inherit anything: its environment is
-exactly what the caller gives, plus what Lambda itself sets.
+`Emulator` runs a binary in AWS's runtime interface emulator (from the SAM CLI). `RuntimeApi` is a small runtime API
+of our own: it measures the time from the start of the process to each answer, and its peak memory, which the emulator
+does not. Both give the process a new environment: what Lambda sets, and what the caller gives.
 """
 
 import contextlib
@@ -39,8 +38,8 @@ LIFECYCLE = (
 class Outcome:
     """How an invocation ended.
 
-    `payload` is what the function answered, or, where `failed`, its error: a dict with `errorType` and
-    `errorMessage`. `log` is what it wrote meanwhile, one entry a line.
+    `payload` is the function's answer, or, if `failed`, its error: a dict with `errorType` and `errorMessage`.
+    `log` has the lines that it wrote meanwhile.
     """
 
     payload: Any
@@ -50,12 +49,12 @@ class Outcome:
 
     @property
     def error_type(self) -> str | None:
-        """The stable name of the error; None where there was none."""
+        """The stable name of the error; None if the invocation succeeded."""
         return self.payload.get("errorType") if self.failed else None
 
     @property
     def error_message(self) -> str:
-        """The error as text, or an empty text."""
+        """The error message; empty if the invocation succeeded."""
         return self.payload.get("errorMessage", "") if self.failed else ""
 
     @property
@@ -71,11 +70,11 @@ class Outcome:
 
 
 class FunctionDied(Exception):
-    """The process ended, or could not be started, before it answered; the text has the end of its log."""
+    """The process ended, or did not start, before it answered; the text has the last lines of its log."""
 
 
 def environment(settings: dict[str, str], region: str = "us-east-1") -> dict[str, str]:
-    """The environment of a function: what Lambda sets, credentials that are none, and `settings`."""
+    """The environment of a function: what Lambda sets, dummy credentials, and `settings`."""
     return {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -95,7 +94,7 @@ def environment(settings: dict[str, str], region: str = "us-east-1") -> dict[str
 
 
 class _Process:
-    """A process with its log, in a group of its own so that it can be ended whole."""
+    """A process with its log, in a process group of its own, so that its children end with it."""
 
     def __init__(self, command: list[str], env: dict[str, str]):
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 closed in `end`
@@ -115,7 +114,7 @@ class _Process:
         return self.popen.poll() is None
 
     def new_log(self) -> list[str]:
-        """The lines since the last look."""
+        """The lines since the last call."""
         size = os.fstat(self._log.fileno()).st_size
         text = os.pread(self._log.fileno(), size - self._read, self._read).decode(errors="replace")
         self._read = size
@@ -136,7 +135,7 @@ class _Process:
 class Emulator:
     """A binary behind AWS's runtime interface emulator. Use as a context manager.
 
-    The emulator answers HTTP 200 for a failed invocation too: what failed shows in the body.
+    The emulator answers HTTP 200 for a failed invocation too: only the body shows the failure.
     """
 
     def __init__(self, binary: Path, env: dict[str, str]):
@@ -191,7 +190,7 @@ class Emulator:
 
 
 def emulator_path() -> Path:
-    """The emulator that came with the SAM CLI, for this machine's processor."""
+    """The emulator that the SAM CLI contains, for this machine's processor."""
     processor = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
     path = Path(str(files("samcli"))) / "local" / "rapid" / f"aws-lambda-rie-{processor}"
     if sys.platform != "linux":
@@ -201,7 +200,7 @@ def emulator_path() -> Path:
 
 class _Server(http.server.ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A process that is ended drops its connection, which is no news; anything else is shown."""
+        """Ignores the closed connection of a process that was ended; shows any other error."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -228,7 +227,7 @@ class RuntimeApi:
     def __exit__(self, *_: object) -> None:
         if self._process:
             self._process.end()
-        self._events.put(None)  # whoever still waits for an event
+        self._events.put(None)  # ends a request that still waits for an event
         self._server.shutdown()
         self._thread.join(timeout=5)
         self._server.server_close()
@@ -258,14 +257,14 @@ class RuntimeApi:
         return Outcome(json.loads(body or b"null"), kind != "response", when - started, process.new_log())
 
     def peak_memory(self) -> int:
-        """The most memory that the process has had in use so far, in bytes (Linux only)."""
+        """The peak memory of the process so far, in bytes (Linux only)."""
         assert self._process is not None
         status = Path(f"/proc/{self._process.popen.pid}/status").read_text()
         high_water = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
         return int(high_water.split()[1]) * 1024
 
     def cpu_seconds(self) -> float:
-        """How long the process has been on a processor so far (Linux only): a busy machine does not change it much."""
+        """The processor time of the process so far (Linux only); other load on the machine changes it little."""
         assert self._process is not None
         tasks = Path(f"/proc/{self._process.popen.pid}/task").glob("*/schedstat")
         return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
@@ -275,7 +274,7 @@ class RuntimeApi:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            # One packet an answer: two would wait for each other and add 40 ms (Nagle and delayed ACK).
+            # One packet for each answer: with two, Nagle's algorithm and delayed ACKs would add 40 ms.
             wbufsize = -1
             disable_nagle_algorithm = True
 
@@ -320,14 +319,14 @@ class RuntimeApi:
 
 
 def invoke_once(binary: Path, env: dict[str, str], event: Any) -> Outcome:
-    """Starts a binary, lets it answer one event, ends it."""
+    """Starts a binary, sends it one event, and ends it."""
     with RuntimeApi([str(binary)], env) as function:
         return function.invoke(event)
 
 
 @contextlib.contextmanager
 def either(binary: Path, env: dict[str, str], emulated: bool) -> Iterator[Emulator | RuntimeApi]:
-    """The binary behind AWS's emulator or behind our own runtime API."""
+    """The binary in AWS's emulator, or behind our own runtime API."""
     with Emulator(binary, env) if emulated else RuntimeApi([str(binary)], env) as function:
         yield function
 

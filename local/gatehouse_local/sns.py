@@ -1,7 +1,7 @@
 """SNS messages as Lambda delivers them, signed with the repository's test key.
 
-`shared/testing` has the key and its certificate; `CERTIFICATE_URL` is where a signed message says the certificate
-is, and where `web` serves it.
+`shared/testing` has the key and its certificate. `CERTIFICATE_URL` is the certificate's URL in a signed message of
+us-east-1; `web` serves it there.
 """
 
 import base64
@@ -16,7 +16,7 @@ TESTING = ROOT / "shared" / "testing"
 CERTIFICATE_PATH = "/SimpleNotificationService-00000000000000000000000000000000.pem"
 CERTIFICATE_URL = f"https://sns.us-east-1.amazonaws.com{CERTIFICATE_PATH}"
 
-# What SNS signs of a notification, in this order; an absent Subject is left out.
+# The fields of a notification that SNS signs, in this order; an absent Subject is omitted.
 SIGNED_FIELDS = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
 HASHES = {"1": hashes.SHA1, "2": hashes.SHA256}
 
@@ -27,7 +27,7 @@ def certificate() -> bytes:
 
 
 def sign(message: dict[str, Any], version: str = "1") -> dict[str, Any]:
-    """`message`, a notification in Lambda's spelling, with signature, its version and the certificate's URL."""
+    """`message`, a notification as Lambda delivers it, with signature, signature version and certificate URL."""
     key = serialization.load_pem_private_key((TESTING / "test-signing-key.pem").read_bytes(), password=None)
     text = "".join(f"{name}\n{message[name]}\n" for name in SIGNED_FIELDS if message.get(name) is not None)
     signature = key.sign(text.encode(), padding.PKCS1v15(), HASHES[version]())

@@ -1,9 +1,9 @@
-"""The few web pages that a function fetches, served on loopback under their real names.
+"""The web pages that a function downloads, served on loopback under their real names.
 
-A function that verifies SNS messages fetches a certificate from `https://sns.<region>.amazonaws.com`, and the
-document comes from `https://ip-ranges.amazonaws.com`. `Web` is an HTTP proxy: told of it by `HTTPS_PROXY`, the
-function connects here, and finds the host it asked for, with a certificate from an authority that is made at
-start, trusted through `SSL_CERT_FILE`, and forgotten at the end. So the real code fetches the real URL.
+A function that verifies SNS messages downloads a certificate from `https://sns.<region>.amazonaws.com`, and the
+updater a document from `https://ip-ranges.amazonaws.com`. `Web` is an HTTP proxy that answers for these hosts: the
+function finds it through `HTTPS_PROXY`, and trusts its certificates through `SSL_CERT_FILE`. They are issued by a
+certificate authority that exists only while `Web` runs. So the real code downloads the real URL.
 """
 
 import datetime
@@ -11,6 +11,7 @@ import http.server
 import ssl
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -24,7 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 @dataclass
 class Page:
-    """What a URL answers."""
+    """The answer to a URL."""
 
     body: bytes
     status: int = 200
@@ -34,17 +35,19 @@ class Page:
 class Web:
     """Pages by URL. Use as a context manager.
 
-    `requests` lists what was asked for, in order, also where nothing is served: a test can see that nothing
-    was fetched.
+    `requests` lists every requested URL in order, also those that are not served, so a test can check that nothing
+    was downloaded.
+    `after` is called with each requested URL and the status of its answer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
+        self.after: Callable[[str, int], None] = lambda *_: None
         self.requests: list[str] = []
         self._pages: dict[str, list[Page]] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="gatehouse-web-")
         self._authority = _Authority(Path(self._folder.name))
         self._contexts: dict[str, ssl.SSLContext] = {}
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = http.server.ThreadingHTTPServer((address, port), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="web", daemon=True
@@ -62,16 +65,22 @@ class Web:
 
     @property
     def url(self) -> str:
-        """The server's own address, for pages that are fetched without TLS and proxy."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        """The server's own address, for pages that are downloaded without TLS and without the proxy."""
+        address, port = self._server.server_address[:2]
+        return f"http://{address}:{port}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a function needs in its environment to find these pages."""
-        return {"HTTPS_PROXY": self.url, "SSL_CERT_FILE": str(self._authority.certificate_file)}
+        """The environment variables with which a function finds these pages."""
+        return {"HTTPS_PROXY": self.url, "SSL_CERT_FILE": str(self.authority_file)}
+
+    @property
+    def authority_file(self) -> Path:
+        """The certificate, in PEM, that a client must trust to read these pages."""
+        return self._authority.certificate_file
 
     def serve(self, url: str, *pages: Page | bytes) -> None:
-        """Answers `url` with `pages` in turn, and with the last of them from then on."""
+        """Answers `url` with each of `pages` in turn, and then always with the last one."""
         self._pages[url] = [page if isinstance(page, Page) else Page(page) for page in pages]
         host = urlsplit(url).hostname or ""
         if url.startswith("https:") and host not in self._contexts:
@@ -90,7 +99,7 @@ class Web:
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             wbufsize = -1
-            origin = ""  # of the tunnel; empty where the client came without one
+            origin = ""  # of the tunnel; empty if the client did not open one
 
             def do_CONNECT(self) -> None:
                 host, _, port = self.path.rpartition(":")
@@ -109,7 +118,9 @@ class Web:
                 self.close_connection = False
 
             def do_GET(self) -> None:
-                page = web._page((self.origin or web.url) + self.path)
+                url = (self.origin or web.url) + self.path
+                page = web._page(url)
+                web.after(url, page.status)
                 self.send_response_only(page.status)
                 self.send_header("Content-Type", page.content_type)
                 self.send_header("Content-Length", str(len(page.body)))
@@ -118,18 +129,18 @@ class Web:
                 self.wfile.flush()
 
             def finish(self) -> None:
-                """The server closes the socket that it accepted; the one of the tunnel took its place."""
+                """Also closes the socket of the tunnel; the server itself closes only the socket it accepted."""
                 super().finish()
                 self.connection.close()
 
             def log_message(self, *_: object) -> None:
-                """`requests` says what was asked for."""
+                """Logs nothing: `requests` has every URL."""
 
         return Handler
 
 
 class _Authority:
-    """A certificate authority for one run. Its key is never written down."""
+    """A certificate authority for one run. Its key is never written to disk."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -145,7 +156,7 @@ class _Authority:
         self.certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def context_for(self, host: str) -> ssl.SSLContext:
-        """What a server needs to be `host`."""
+        """The TLS context of a server that is `host`."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
         certificate = (

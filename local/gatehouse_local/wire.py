@@ -1,7 +1,7 @@
-"""AWS calls on the wire: which operation a request asks for, its parameters, and how an answer is written.
+"""AWS calls as HTTP: reads the operation and its parameters from a request, and writes the answer.
 
-Nothing about a service is known here beyond its botocore model: requests are parsed and checked against the
-operation's input shape, answers are checked against its output shape before they are written.
+This module uses only a service's botocore model: it parses requests and checks them against the operation's input
+shape, and checks answers against its output shape before it writes them.
 Protocols: `ec2` and `query` (form in, XML out), `json` (X-Amz-Target) and `smithy-rpc-v2-cbor`.
 """
 
@@ -16,19 +16,28 @@ import botocore.serialize
 import botocore.session
 import botocore.validate
 from botocore.model import OperationModel, ServiceModel, Shape
+from moto.core.errors import COMMON_ERROR_CODES
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.serialize import get_serializer_class
 from moto.core.utils import get_service_model
 
-# Services whose name in a signature is not the name of their model.
-MODEL_NAMES = {"elasticloadbalancing": "elbv2"}
+from gatehouse_local import models
+
+# How each protocol words what may happen to any call: code and HTTP status.
+THROTTLED = {
+    "ec2": ("RequestLimitExceeded", 503),
+    "query": ("Throttling", 400),
+    "json": ("ThrottlingException", 400),
+    "smithy-rpc-v2-cbor": ("ThrottlingException", 400),
+}
+FAILED = {protocol: ("InternalError" if protocol == "ec2" else "InternalFailure", 500) for protocol in THROTTLED}
 
 CBOR_PATH = re.compile(r"^/service/[^/]+/operation/(\w+)$")
 CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request")
 
 
 class AwsError(Exception):
-    """An error as AWS words it: code, message, and the HTTP status (the model's, or 400, unless given)."""
+    """An error of AWS: code, message and HTTP status. The default status is that of the model, or 400."""
 
     def __init__(self, code: str, message: str, status: int | None = None):
         super().__init__(f"{code}: {message}")
@@ -39,7 +48,7 @@ class AwsError(Exception):
 
 @dataclass
 class Request:
-    """An HTTP request as it reached the front."""
+    """An HTTP request as it arrived."""
 
     method: str
     path: str
@@ -58,7 +67,7 @@ class Response:
 
 @dataclass
 class Operation:
-    """What a request asks for. `params` is what botocore's users would have passed to the client."""
+    """The operation of a request. `params` has the form that a botocore client takes."""
 
     service: str
     name: str
@@ -75,20 +84,18 @@ def service_model(service: str) -> ServiceModel:
 
 
 def identify(request: Request) -> Operation | None:
-    """The operation that `request` asks for, its parameters parsed; None where it is not an AWS call we know.
+    """The operation of `request` with its parameters; None if it is not a known AWS call.
 
     The service and the Region come from the signature's credential scope, the operation from `Action`,
-    `X-Amz-Target` or the path, whichever the protocol uses.
+    `X-Amz-Target` or the path, whichever the protocol uses. Where services share a signing name, it is the one that
+    has the operation and, if the request names an API version, that version.
     """
     scope = CREDENTIAL_SCOPE.search(request.headers.get("authorization", ""))
     if not scope:
         return None
-    region, service = scope.group(1), MODEL_NAMES.get(scope.group(2), scope.group(2))
-    try:
-        model = service_model(service)
-    except botocore.exceptions.UnknownServiceError:
-        return None
+    region, signing_name = scope.groups()
 
+    version = None
     if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
         path = CBOR_PATH.match(request.path)
         protocol, name = "smithy-rpc-v2-cbor", path.group(1) if path else ""
@@ -96,11 +103,17 @@ def identify(request: Request) -> Operation | None:
         protocol, name = "json", request.headers["x-amz-target"].rpartition(".")[2]
     else:
         form = dict(parse_qsl(request.body.decode(), keep_blank_values=True))
-        protocol, name = ("ec2" if service == "ec2" else "query"), form.get("Action", "")
-    if name not in model.operation_names:
-        return None
+        protocol, name, version = "query", form.get("Action", ""), form.get("Version")
 
-    operation = Operation(service, name, region, protocol, model.operation_model(name))
+    for service in models.signed_as(signing_name):
+        if version in (None, service.api_version) and name in service_model(service.name).operation_names:
+            break
+    else:
+        return None
+    model = service_model(service.name)
+    if protocol == "query" and model.metadata["protocol"] == "ec2":
+        protocol = "ec2"
+    operation = Operation(service.name, name, region, protocol, model.operation_model(name))
     operation.params = _parse(operation, request.body)
     return operation
 
@@ -117,7 +130,7 @@ def _parse(operation: Operation, body: bytes) -> dict[str, Any]:
 
 
 def check_request(operation: Operation) -> None:
-    """Refuses parameters that the service's model does not allow, as the service itself would.
+    """Raises AwsError for parameters that the service's model does not allow, as the service itself would.
 
     botocore checks names, types, required fields and lower limits; AWS also enforces upper limits, patterns
     and lists of allowed values, so these are checked too.
@@ -162,10 +175,10 @@ def _beyond_limits(value: Any, shape: Shape, name: str):
 
 
 def answer(operation: Operation, result: dict[str, Any]) -> Response:
-    """Writes `result` as the service would, after checking it against the operation's output shape.
+    """Writes `result` as the service would, after a check against the operation's output shape.
 
-    Raises ValueError where a handler answers something the model does not have: that is a fault in the local
-    AWS, and a client must not be taught by it.
+    Raises ValueError if the answer of a handler does not fit the model: that is a fault of the local AWS, and no
+    client may depend on it.
     """
     result = {key: value for key, value in result.items() if key != "ResponseMetadata"}
     shape = operation.model.output_shape
@@ -178,6 +191,18 @@ def answer(operation: Operation, result: dict[str, Any]) -> Response:
     return _written(operation, result)
 
 
+def throttled(operation: Operation) -> AwsError:
+    """Too many requests, as the service would say it."""
+    code, status = THROTTLED[operation.protocol]
+    return AwsError(code, "Rate exceeded", status)
+
+
+def failed(operation: Operation) -> AwsError:
+    """A fault of the service itself."""
+    code, status = FAILED[operation.protocol]
+    return AwsError(code, "An internal error has occurred", status)
+
+
 def refuse(operation: Operation, error: AwsError) -> Response:
     """Writes an error as the service would."""
     if operation.protocol == "smithy-rpc-v2-cbor":
@@ -185,6 +210,10 @@ def refuse(operation: Operation, error: AwsError) -> Response:
         body = {"__type": error.code, "message": error.message}
         known = shape is not None and shape.metadata.get("error", {}).get("httpStatusCode")
         return _cbor(error.status or known or 400, _cbor_text_map(body))
+    if error.code not in COMMON_ERROR_CODES:
+        # moto warns of a code that the service's model does not list, as of a slip. Here it is meant: the models list
+        # no errors that every service may give.
+        COMMON_ERROR_CODES.append(error.code)
     response = _written(operation, error)
     if error.status:
         response.status = error.status
@@ -210,7 +239,7 @@ def _cbor_body(result: dict[str, Any], shape: Shape | None) -> bytes:
 
 
 def _cbor_text_map(members: dict[str, str]) -> bytes:
-    # An error body has members that no shape lists (`__type`), so it is written as a plain map of texts.
+    # No shape has the member `__type` of an error body, so the body is written as a plain map of strings.
     serializer = botocore.serialize.RpcV2CBORSerializer()
     body = bytearray([0xA0 + len(members)])
     for key, value in members.items():
@@ -220,7 +249,7 @@ def _cbor_text_map(members: dict[str, str]) -> bytes:
 
 
 def read_answer(operation: Operation, response: Response) -> dict[str, Any]:
-    """What a botocore client would make of `response`; raises AwsError where it is an error."""
+    """The result that a botocore client reads from `response`; raises AwsError if it is an error."""
     parser = botocore.parsers.create_parser(operation.protocol)
     parsed = parser.parse(
         {"status_code": response.status, "headers": response.headers, "body": response.body},

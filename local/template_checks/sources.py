@@ -1,4 +1,4 @@
-"""What the Rust sources say: the AWS operations a function calls, the settings it reads, its metrics."""
+"""What the Rust sources say: the AWS operations a function calls, the settings it reads, its metrics and errors."""
 
 import re
 import tomllib
@@ -9,15 +9,14 @@ from pathlib import Path
 from botocore import xform_name
 from botocore.session import Session
 
-from .template import ROOT
+from gatehouse_local import ROOT, models
 
-# SDK crate → name of the service in botocore's models, prefix of its actions in IAM.
-SERVICES = {
-    "aws-sdk-codepipeline": ("codepipeline", "codepipeline"),
-    "aws-sdk-ec2": ("ec2", "ec2"),
-    "aws-sdk-elasticloadbalancingv2": ("elbv2", "elasticloadbalancing"),
-    "aws-sdk-health": ("health", "health"),
-    "aws-sdk-sns": ("sns", "sns"),
+# The files of `shared` that read settings, name errors or call AWS, by what a function writes to use them.
+SHARED = {
+    "failure.rs": r"\banswer_always\b",
+    "log.rs": r"\blog::init\b",
+    "notify.rs": r"\bNotifier\b",
+    "sns/mod.rs": r"\bVerifier\b",
 }
 
 
@@ -26,38 +25,41 @@ class Crate:
 
     def __init__(self, folder: str, files: Mapping[str, str], dependencies: Mapping[str, object]) -> None:
         self.folder = folder
-        self.sdks = {name for name in dependencies if name.startswith("aws-sdk-")}
-        if unknown := self.sdks - SERVICES.keys():
-            raise ValueError(f"{folder} uses {sorted(unknown)}: add them to SERVICES")
+        self.services = [models.of_crate(name) for name in sorted(dependencies) if name.startswith("aws-sdk-")]
         self.code = "\n".join(map(production, files.values()))
         if not re.search(r"\bfn main\b", self.code):
             raise ValueError(f"{folder} has no fn main: its sources were not found")
 
     @classmethod
-    @cache
-    def at(cls, folder: str) -> "Crate":
-        """The crate in `folder`, relative to the repository."""
-        manifest = tomllib.loads((ROOT / folder / "Cargo.toml").read_text())
-        dependencies = manifest["dependencies"]
-        files = {path.name: path.read_text() for path in rust_files(ROOT / folder / "src")}
-        shared = dependencies["gatehouse-shared"]
-        if "notify" in shared.get("features", []):
-            files["shared notify.rs"] = (ROOT / "shared/src/notify.rs").read_text()
-            dependencies |= {"aws-sdk-sns": {}}
-        if any("Verifier::from_env" in text for text in files.values()):
-            files["shared sns/mod.rs"] = (ROOT / "shared/src/sns/mod.rs").read_text()
+    def at(cls, folder: str, root: Path = ROOT) -> "Crate":
+        """The crate in `folder`, relative to the root of a repository."""
+        dependencies = tomllib.loads((root / folder / "Cargo.toml").read_text())["dependencies"]
+        files = {str(path): path.read_text() for path in rust_files(root / folder / "src")}
+        own = "\n".join(map(production, files.values()))
+        if shared := dependencies.get("gatehouse-shared"):
+            used = [root / "shared/src" / file for file, sign in SHARED.items() if re.search(sign, own)]
+            files |= {str(path): path.read_text() for path in used}
+            features = tomllib.loads((root / "shared/Cargo.toml").read_text())["features"]
+            brought = [needed for feature in shared.get("features", []) for needed in features[feature]]
+            dependencies |= {needed.removeprefix("dep:"): {} for needed in brought}
         return cls(folder, files, dependencies)
 
     def calls(self) -> set[str]:
-        """The operations of AWS that the code calls, as IAM actions."""
-        return {
-            f"{prefix}:{operation}"
-            for sdk in self.sdks
-            for service, prefix in [SERVICES[sdk]]
-            for operation in operations(service)
-            # A fluent builder starts with a call without arguments: `client.describe_vpcs()`.
-            if re.search(rf"\.\s*{xform_name(operation)}\(\)", self.code)
+        """The operations of AWS that the code calls, as IAM actions.
+
+        Raises ValueError where the crate depends on an SDK and calls nothing: this check looks past the calls then.
+        """
+        # A fluent builder starts with a call without arguments: `client.describe_vpcs()`.
+        methods = set(re.findall(r"\.\s*(\w+)\(\)", self.code))
+        called = {
+            f"{service.signing_name}:{operation}"
+            for service in self.services
+            for operation in operations(service.name)
+            if xform_name(operation) in methods
         }
+        if self.services and not called:
+            raise ValueError(f"no call was found in {self.folder}: either it calls nothing or this check looks past it")
+        return called
 
     def settings(self) -> set[str]:
         """The environment variables that the code reads, without those that Lambda sets."""
@@ -70,6 +72,24 @@ class Crate:
         """The metrics that the code emits."""
         return set(re.findall(r'\.(?:count|metric)\(\s*"([A-Za-z0-9]+)"', self.code))
 
+    def errors(self) -> set[str]:
+        """The names that the code gives its errors: in `fn error_type`, and in the functions that this one asks."""
+        found: set[str] = set()
+        for body in self._bodies("error_type"):
+            found |= set(re.findall(r'\A\s*"(\w+)"\s*\Z', body))
+        asked, known = ["error_type"], set()
+        while asked:
+            known.add(function := asked.pop())
+            for body in self._bodies(function):
+                found |= set(re.findall(r'=> (?:\{\s*)?"([A-Z]\w+)"', body))
+                asked += set(re.findall(r"=> \w+\.(\w+)\(\)", body)) - known
+        return found
+
+    def _bodies(self, method: str) -> list[str]:
+        """The bodies of the methods of that name."""
+        form = rf"^( *)(?:pub(?:\(crate\))? )?(?:const )?fn {method}\((?:&?self)?\)[^\n]*\{{\n(.*?)^\1\}}"
+        return [body for _, body in re.findall(form, self.code, re.MULTILINE | re.DOTALL)]
+
 
 @cache
 def operations(service: str) -> frozenset[str]:
@@ -79,7 +99,9 @@ def operations(service: str) -> frozenset[str]:
 
 def rust_files(folder: Path) -> list[Path]:
     """The source files below `folder` that are not tests of their own."""
-    return [path for path in sorted(folder.rglob("*.rs")) if "tests" not in path.with_suffix("").parts]
+    return [
+        path for path in sorted(folder.rglob("*.rs")) if "tests" not in path.relative_to(folder).with_suffix("").parts
+    ]
 
 
 def production(text: str) -> str:

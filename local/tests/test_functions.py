@@ -97,6 +97,26 @@ def test_a_crate_may_build_binaries_of_other_names(suite, tmp_path, manifest, so
         suite()
 
 
+@pytest.mark.parametrize("name", ["health-gate", "gate", "pipeline-health-gate"])
+def test_an_event_is_the_functions_whose_name_it_starts_with(suite, tmp_path, name):
+    events = tmp_path / "events/door"
+    events.mkdir(parents=True)
+    for event in (f"{name}-open.json", "knock-twice.json", "other.json"):
+        (events / event).touch()
+    (only,) = suite()
+    assert len(only.events(tmp_path)) == 3, "a capability with one function needs no names"
+
+    gate = tmp_path / "functions/door/health-gate"
+    (gate / "src").mkdir(parents=True)
+    (gate / "src/main.rs").touch()
+    (gate / "Cargo.toml").write_text('[package]\nname = "pipeline-health-gate"\n')
+    _, second = TEMPLATE.split("  KnockFunction:")
+    second = second.replace("door-knock", "pipeline-health-gate").replace("CodeUri: knock", "CodeUri: health-gate")
+    knock, gate = suite(f"{TEMPLATE}  GateFunction:{second}")
+    assert [path.name for path in knock.events(tmp_path)] == ["knock-twice.json"]
+    assert [path.name for path in gate.events(tmp_path)] == [f"{name}-open.json"]
+
+
 def test_the_lists_are_printed_one_a_line():
     def printed(what):
         command = [sys.executable, "-m", "gatehouse_local.functions", what]

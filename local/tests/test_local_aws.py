@@ -168,6 +168,50 @@ def test_a_fault_refuses_the_call_as_often_as_asked(aws, client, kind, seen):
     assert [call.error for call in aws.calls] == [kind, kind, None]
 
 
+@pytest.mark.parametrize(
+    ("service", "call", "throttled", "failed"),
+    [
+        ("ec2", lambda it: it.describe_vpcs(), "RequestLimitExceeded", "InternalError"),
+        ("sns", lambda it: it.list_topics(), "Throttling", "InternalFailure"),
+        ("codepipeline", lambda it: it.list_pipelines(), "ThrottlingException", "InternalFailure"),
+        ("ssm", lambda it: it.describe_parameters(), "ThrottlingException", "InternalFailure"),
+    ],
+)
+def test_a_fault_is_worded_as_the_protocol_of_the_service_does(aws, client, service, call, throttled, failed):
+    for kind, expected in (("throttle", throttled), ("server-error", failed)):
+        aws.disturb(kind, service=service)
+        with pytest.raises(ClientError) as raised:
+            call(client(service))
+        assert code(raised) == expected
+
+
+def test_services_that_share_a_signing_name_are_told_apart(aws, client):
+    assert client("elbv2").describe_load_balancers()["LoadBalancers"] == []
+    assert client("elb").describe_load_balancers()["LoadBalancerDescriptions"] == []
+    assert [(call.service, call.operation, call.error) for call in aws.calls] == [
+        ("elbv2", "DescribeLoadBalancers", None),
+        ("elb", "DescribeLoadBalancers", None),
+    ]
+
+
+def test_a_reset_forgets_the_resources_of_every_service(aws, group):
+    ssm, sqs = aws.client("ssm", "eu-west-1"), aws.client("sqs")
+    ssm.put_parameter(Name="/a", Value="b", Type="String")
+    sqs.create_queue(QueueName="q")
+    aws.codepipeline.create("web", {})
+    aws.health.open()
+    aws.ec2.page_size = 1
+    aws.disturb("cut")
+    aws.reset()
+    assert ssm.describe_parameters()["Parameters"] == []
+    assert "QueueUrls" not in sqs.list_queues()
+    assert [it["GroupName"] for it in aws.client("ec2").describe_security_groups()["SecurityGroups"]] == ["default"]
+    assert aws.health.events == {} and aws.ec2.page_size == 1000 and aws.calls == []
+    with pytest.raises(ClientError) as raised:
+        aws.client("codepipeline").get_pipeline_state(name="web")
+    assert code(raised) == "PipelineNotFoundException"
+
+
 def test_a_lost_reply_takes_effect_and_a_cut_does_not(aws, client, group):
     for kind, expected in (("cut", set()), ("lost-reply", {"240.0.0.0/24"})):
         aws.disturb(kind, operation="AuthorizeSecurityGroupIngress")

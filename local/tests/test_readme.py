@@ -1,39 +1,95 @@
-"""What the README promises can be looked up."""
+"""What the READMEs promise can be looked up."""
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from gatehouse_local import sns
+from gatehouse_local import ROOT
+from gatehouse_local.functions import capabilities
 
-README = (sns.ROOT / "README.md").read_text()
+README = ROOT / "README.md"
+READMES = [
+    README,
+    *(path for folder in ("functions", "shared", "local") for path in (ROOT / folder).rglob("README.md")),
+]
+PAGES = [*READMES, ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md"]
 SOURCES = "\n".join(
     path.read_text()
     for folder, form in (("functions", "*.rs"), ("shared", "*.rs"), ("local/tests", "*.py"))
-    for path in (sns.ROOT / folder).rglob(form)
+    for path in (ROOT / folder).rglob(form)
 )
 
 
-def guarantees():
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def guarantees(page: Path):
     """The rows of the tables "it never … shown by": what is promised, and the names of the tests."""
-    for table in re.findall(r"^\| (?:it|they) never \| shown by \|\n\|.*\n((?:\|.*\n)+)", README, re.MULTILINE):
+    tables = re.findall(r"^\| (?:it|they) never \| shown by \|\n\|.*\n((?:\|.*\n)+)", page.read_text(), re.MULTILINE)
+    for table in tables:
         for row in table.splitlines():
             promise, _, tests = row.strip("| ").rpartition(" | ")
             yield promise, re.findall(r"`(\w+)`", tests)
 
 
-@pytest.mark.parametrize(("promise", "tests"), list(guarantees()))
-def test_each_guarantee_is_shown_by_tests_that_exist(promise, tests):
+GUARANTEES = [(name_of(page), *row) for page in READMES for row in guarantees(page)]
+
+
+@pytest.mark.parametrize(("page", "promise", "tests"), GUARANTEES)
+def test_each_guarantee_is_shown_by_tests_that_exist(page, promise, tests):
     assert tests, promise
     missing = [name for name in tests if not re.search(rf"\b(?:fn|def) {name}\(", SOURCES)]
     assert missing == []
 
 
-def test_the_tables_of_guarantees_are_found():
-    assert len(list(guarantees())) > 15
+@pytest.mark.parametrize("capability", capabilities())
+def test_each_capability_has_a_readme_with_guarantees_that_the_first_one_links_to(capability):
+    page = f"functions/{capability}/README.md"
+    assert len([row for row in GUARANTEES if row[0] == page]) >= 5
+    assert f"]({page})" in README.read_text()
 
 
-def test_files_that_are_linked_exist():
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert len(links) > 10
-    assert [link for link in links if not (sns.ROOT / link).exists()] == []
+def headings(page: Path) -> set[str]:
+    """The anchors of a page, as GitHub makes them from its headings."""
+    outside_code = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", outside_code, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_files_and_headings_that_are_linked_exist(page):
+    broken = []
+    for link in re.findall(r"\]\(([^):]+)\)", page.read_text()):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in headings(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_links_are_found():
+    assert len(re.findall(r"\]\(([^):]+)\)", "".join(page.read_text() for page in PAGES))) > 20
+
+
+def test_the_first_readme_is_short():
+    assert len(README.read_text().splitlines()) <= 150
+
+
+def test_the_excerpt_of_the_demo_is_what_it_prints(binary):
+    excerpt = re.search(r"^```\n(.+?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)[1].splitlines()
+    assert len(excerpt) > 10
+    demo = subprocess.run(
+        [sys.executable, "-m", "gatehouse_local.demo_ip_ranges", "--binary", binary("ip-ranges-updater")],
+        env=os.environ | {"COLUMNS": "100", "PYTHONPATH": str(ROOT / "local")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    printed = [line.rstrip() for line in demo.stdout.splitlines()]
+    assert "\n".join(excerpt) in "\n".join(printed)

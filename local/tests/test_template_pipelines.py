@@ -9,12 +9,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from gatehouse_local import ROOT
 from gatehouse_local.cloudformation import parse
-from template_checks import EXAMPLE, PIPELINES
-from template_checks import EXAMPLE_APP as APP
 from template_checks.policy import as_list, statements
-from template_checks.template import ACCOUNT, ROOT, Deployed, load
+from template_checks.template import ACCOUNT, Deployed, load
 
+PIPELINES = "functions/pipelines/template.yaml"
+EXAMPLE = "functions/pipelines/example-pipeline.yaml"
+APP = "functions/pipelines/example-app/app.yaml"
 REAL = ROOT.parent / "shared" / "real" / "codepipeline"
 
 

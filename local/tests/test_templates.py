@@ -5,19 +5,24 @@ import tomllib
 
 import pytest
 
-from template_checks import EXAMPLE, FUNCTIONS, IP_RANGES, PIPELINES, SUITE
+from gatehouse_local import ROOT
+from gatehouse_local.functions import capabilities, functions
 from template_checks.sources import Crate, operations, production
-from template_checks.template import ROOT, Deployed, load, references, refuse
+from template_checks.template import Deployed, load, refuse
 
-each_function = pytest.mark.parametrize(
-    ("template", "function", "crate"), FUNCTIONS, ids=[crate for _, _, crate in FUNCTIONS]
+SUITE = "template.yaml"
+IP_RANGES = "functions/ip-ranges/template.yaml"
+PIPELINES = "functions/pipelines/template.yaml"
+
+each_function = pytest.mark.parametrize("function", functions(), ids=str)
+each_capability = pytest.mark.parametrize("capability", capabilities())
+each_template = pytest.mark.parametrize(
+    "template", [SUITE, *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("functions/*/*.yaml"))]
 )
-each_template = pytest.mark.parametrize("template", [SUITE, IP_RANGES, PIPELINES, EXAMPLE])
 
 
-def parameter_of(setting: str) -> str:
-    """MAX_RULES_PER_GROUP → MaxRulesPerGroup."""
-    return "".join(word.capitalize() for word in setting.split("_"))
+def template_of(capability: str) -> str:
+    return f"functions/{capability}/template.yaml"
 
 
 @each_template
@@ -38,20 +43,8 @@ def test_every_parameter_is_described_checked_and_shown_in_one_group(template):
 
 
 @each_function
-def test_every_setting_of_the_code_is_a_parameter_and_the_other_way_round(template, function, crate):
-    document = load(template)
-    variables = document["Resources"][function]["Properties"]["Environment"]["Variables"]
-    settings = Crate.at(crate).settings()
-    assert len(settings) >= 9
-    assert settings == variables.keys()
-    for setting, value in variables.items():
-        assert parameter_of(setting) in references(value), setting
-        assert parameter_of(setting) in document["Parameters"], setting
-
-
-@each_function
-def test_an_empty_parameter_sets_no_variable(template, function, crate):
-    variables = Deployed(load(template)).properties(function)["Environment"]["Variables"]
+def test_an_empty_parameter_sets_no_variable(function):
+    variables = Deployed(load(function.template)).properties(function.logical_id)["Environment"]["Variables"]
     assert variables
     assert "" not in variables.values()
 
@@ -93,32 +86,23 @@ def test_the_settings_of_the_pipelines_capability_have_the_documented_defaults()
 
 
 @each_function
-def test_a_function_is_built_from_its_crate_for_the_chosen_processor(template, function, crate):
-    document = load(template)
-    resource = document["Resources"][function]
-    binary = tomllib.loads((ROOT / crate / "Cargo.toml").read_text())["package"]["name"]
-    folder = template.rpartition("/")[0]
-    assert f"{folder}/{resource['Properties']['CodeUri']}" == crate
-    assert resource["Metadata"]["BuildMethod"] == "rust-cargolambda"
-    assert resource["Metadata"]["BuildProperties"] == {"Binary": binary}
+def test_a_function_is_built_by_cargo_lambda_for_the_chosen_processor(function):
+    document = load(function.template)
+    assert document["Resources"][function.logical_id]["Metadata"]["BuildMethod"] == "rust-cargolambda"
     for architecture in ("arm64", "x86_64"):
-        properties = Deployed(document, Architecture=architecture).properties(function)
+        properties = Deployed(document, Architecture=architecture).properties(function.logical_id)
         assert properties["Architectures"] == [architecture]
         assert (properties["Runtime"], properties["Handler"]) == ("provided.al2023", "bootstrap")
 
 
 @each_function
-def test_a_function_logs_json_to_its_own_group_and_is_traced_on_demand(template, function, crate):
-    document = load(template)
-    properties = Deployed(document).properties(function)
-    assert properties["LoggingConfig"]["LogFormat"] == "JSON"
+def test_a_function_keeps_its_log_as_long_and_is_traced_as_asked(function):
+    document = load(function.template)
+    properties = Deployed(document).properties(function.logical_id)
     assert properties["Tracing"] == "PassThrough"
-    assert Deployed(document, Tracing="on").properties(function)["Tracing"] == "Active"
+    assert Deployed(document, Tracing="on").properties(function.logical_id)["Tracing"] == "Active"
     group = properties["LoggingConfig"]["LogGroup"].strip("<>")
     assert Deployed(document, LogRetentionDays="7").properties(group)["RetentionInDays"] == "7"
-
-
-KEEPS_FAILED_EVENTS = [case for case in FUNCTIONS if not case[2].endswith("health-gate")]
 
 
 def test_a_failed_job_is_not_kept_since_its_event_holds_credentials():
@@ -127,22 +111,19 @@ def test_a_failed_job_is_not_kept_since_its_event_holds_credentials():
     assert config == {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 20 * 60}
 
 
-@pytest.mark.parametrize(
-    ("template", "function", "crate"), KEEPS_FAILED_EVENTS, ids=[crate for _, _, crate in KEEPS_FAILED_EVENTS]
-)
-def test_a_failed_event_is_kept_for_two_weeks_and_raises_an_alarm(template, function, crate):
-    deployed = Deployed(load(template))
-    target = deployed.properties(function)["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
+# Functions whose failed events are kept nowhere, since they hold secrets.
+NOT_KEPT = {"pipeline-health-gate"}
+
+
+@pytest.mark.parametrize("function", [it for it in functions() if it.binary not in NOT_KEPT], ids=str)
+def test_a_failed_event_is_kept_for_two_weeks_and_raises_an_alarm(function):
+    deployed = Deployed(load(function.template))
+    target = deployed.properties(function.logical_id)["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
     queue = re.fullmatch(r"<(\w+)\.Arn>", target["Destination"])[1]
     assert target["Type"] == "SQS"
     assert deployed.properties(queue)["SqsManagedSseEnabled"] is True
     assert deployed.properties(queue)["MessageRetentionPeriod"] == 14 * 24 * 3600
     assert ("ApproximateNumberOfMessagesVisible", f"<{queue}.QueueName>") in watched(deployed)
-
-
-@each_function
-def test_a_functions_errors_raise_an_alarm(template, function, crate):
-    assert ("Errors", f"<{function}>") in watched(Deployed(load(template)))
 
 
 def watched(deployed):
@@ -153,13 +134,13 @@ def watched(deployed):
     }
 
 
-@pytest.mark.parametrize("template", [IP_RANGES, PIPELINES])
-def test_every_alarm_tells_what_to_do_and_goes_to_the_topic(template):
+@each_capability
+def test_every_alarm_tells_what_to_do_and_goes_to_the_topic(capability):
     topic = "arn:aws:sns:eu-west-1:111122223333:alarms"
-    document = load(template)
+    document = load(template_of(capability))
     silent = Deployed(document).of_type("AWS::CloudWatch::Alarm")
     loud = Deployed(document, AlarmTopicArn=topic).of_type("AWS::CloudWatch::Alarm")
-    assert len(loud) >= 4
+    assert loud
     for name, alarm in loud.items():
         assert alarm["Properties"]["AlarmActions"] == alarm["Properties"]["OKActions"] == [topic], name
         assert len(alarm["Properties"]["AlarmDescription"].split()) >= 12, name
@@ -168,11 +149,12 @@ def test_every_alarm_tells_what_to_do_and_goes_to_the_topic(template):
 
 def test_every_alarm_on_a_metric_of_ours_names_one_that_the_code_emits():
     checked = 0
-    for template, function, crate in FUNCTIONS:
-        for alarm in Deployed(load(template)).of_type("AWS::CloudWatch::Alarm").values():
+    for function in functions():
+        for alarm in Deployed(load(function.template)).of_type("AWS::CloudWatch::Alarm").values():
             properties = alarm["Properties"]
-            if properties.get("Namespace") == "Gatehouse" and f"<{function}>" in str(properties["Dimensions"]):
-                assert properties["MetricName"] in Crate.at(crate).metrics()
+            own = f"<{function.logical_id}>" in str(properties.get("Dimensions"))
+            if properties.get("Namespace") == "Gatehouse" and own:
+                assert properties["MetricName"] in Crate.at(function.crate).metrics()
                 assert [it["Name"] for it in properties["Dimensions"]] == ["FunctionName"]
                 checked += 1
     assert checked >= 2
@@ -180,67 +162,145 @@ def test_every_alarm_on_a_metric_of_ours_names_one_that_the_code_emits():
 
 # The whole suite ------------------------------------------------------------------------------
 
-SHARED_PARAMETERS = {"AlarmTopicArn", "Architecture", "LogRetentionDays", "Tracing"}
-NESTED = [("IpRanges", IP_RANGES), ("Pipelines", PIPELINES)]
+# A capability's folder → its template.
+CAPABILITIES = {name: template_of(name) for name in capabilities()}
 
 
-@pytest.mark.parametrize(("capability", "template"), NESTED)
-def test_the_suite_passes_every_parameter_of_a_capability_on(capability, template):
-    suite, nested = load(SUITE), load(template)
-    properties = suite["Resources"][capability]["Properties"]
-    assert properties["Location"] == template
-    assert properties["Parameters"].keys() == nested["Parameters"].keys()
-    for name, spec in nested["Parameters"].items():
-        own = name if name in SHARED_PARAMETERS else capability + name
-        assert properties["Parameters"][name] == {"Ref": own}
-        described = suite["Parameters"][own]
-        if name in SHARED_PARAMETERS:
-            spec, described = ({**it, "Description": ""} for it in (spec, described))
-        assert described == spec, own
+def nested(suite) -> dict[str, str]:
+    """The nested stacks of the suite: logical id → the template it deploys."""
+    return {
+        name: it["Properties"]["Location"]
+        for name, it in suite["Resources"].items()
+        if it["Type"] == "AWS::Serverless::Application"
+    }
 
 
-@pytest.mark.parametrize(("capability", "template"), NESTED)
-def test_the_suite_shows_every_output_of_a_capability(capability, template):
+def outputs_passed_through(suite) -> dict[str, tuple[str, str]]:
+    """The outputs of the suite: name → the nested stack and its output."""
+    found = {}
+    for name, output in suite["Outputs"].items():
+        stack, path = output["Value"]["Fn::GetAtt"]
+        found[name] = (stack, path.removeprefix("Outputs."))
+    return found
+
+
+def test_the_suite_has_few_parameters():
+    assert len(load(SUITE)["Parameters"]) <= 20
+
+
+def test_the_suite_nests_every_capability_with_a_switch_of_its_own():
     suite = load(SUITE)
-    for name in load(template)["Outputs"]:
-        output = suite["Outputs"][capability + name]
-        assert output["Value"] == {"Fn::GetAtt": [capability, f"Outputs.{name}"]}
-        assert output["Condition"] == suite["Resources"][capability]["Condition"]
+    assert sorted(nested(suite).values()) == sorted(CAPABILITIES.values())
+    for stack in nested(suite):
+        assert suite["Parameters"][f"Deploy{stack}"]["AllowedValues"] == ["Yes", "No"]
+        assert stack in Deployed(suite).resources
+        assert stack not in Deployed(suite, **{f"Deploy{stack}": "No"}).resources
+    no_capability = {f"Deploy{stack}": "No" for stack in nested(suite)}
+    assert not Deployed(suite, **no_capability).resources
+    assert not Deployed(suite, **no_capability).outputs
 
 
-def test_the_suite_deploys_what_is_asked_for():
+def test_what_the_suite_passes_is_a_parameter_there_and_takes_the_same_values():
     suite = load(SUITE)
-    assert Deployed(suite).resources.keys() == {"IpRanges", "Pipelines"}
-    assert Deployed(suite, DeployIpRanges="No").resources.keys() == {"Pipelines"}
-    alone = Deployed(suite, DeployPipelines="No")
-    assert alone.resources.keys() == {"IpRanges"}
-    assert alone.outputs and all(name.startswith("IpRanges") for name in alone.outputs)
+    checks = ("Type", "AllowedValues", "AllowedPattern", "MinValue", "MaxValue", "MaxLength")
+    for stack, template in nested(suite).items():
+        parameters = load(template)["Parameters"]
+        passed = suite["Resources"][stack]["Properties"]["Parameters"]
+        assert passed.keys() <= parameters.keys(), stack
+        for name, value in passed.items():
+            if value.keys() == {"Ref"} and value["Ref"] in suite["Parameters"]:
+                own = suite["Parameters"][value["Ref"]]
+                assert [own.get(check) for check in checks] == [parameters[name].get(check) for check in checks], name
 
 
-def test_the_suite_nests_every_capability():
-    nested = {it["Properties"]["Location"] for it in load(SUITE)["Resources"].values()}
-    found = {str(path.relative_to(ROOT)) for path in ROOT.glob("functions/*/template.yaml")}
-    assert nested == found
+EMAIL = {"NotifyEmail": "on-call@example.com"}
+ALARMS = {"AlarmTopicArn": "arn:aws:sns:eu-west-1:111122223333:alarms"}
 
 
-def test_samconfig_knows_the_suite_and_every_capability():
+@pytest.mark.parametrize("given", [{}, EMAIL, ALARMS, EMAIL | ALARMS])
+def test_a_capability_gets_values_that_it_accepts(given):
+    deployed = Deployed(load(SUITE), **given)
+    for stack, template in nested(load(SUITE)).items():
+        for name, value in deployed.properties(stack)["Parameters"].items():
+            value = str(value).replace("<NotificationTopic>", "arn:aws:sns:eu-west-1:111122223333:notifications")
+            refuse(load(template)["Parameters"][name], name, value)
+
+
+@pytest.mark.parametrize(
+    ("given", "alarms"),
+    [
+        ({}, ""),
+        (EMAIL, "<NotificationTopic>"),
+        (ALARMS, ALARMS["AlarmTopicArn"]),
+        (EMAIL | ALARMS, ALARMS["AlarmTopicArn"]),
+    ],
+)
+def test_alarms_go_to_their_topic_or_else_to_the_address(given, alarms):
+    deployed = Deployed(load(SUITE), **given)
+    for stack in nested(load(SUITE)):
+        assert deployed.properties(stack)["Parameters"]["AlarmTopicArn"] == alarms, stack
+
+
+def test_the_address_gets_the_notifications_of_every_capability():
+    suite = load(SUITE)
+    deployed = Deployed(suite, **EMAIL)
+    topic = deployed.properties("NotificationTopic")
+    mail = deployed.properties("NotificationMail")
+    assert topic["SignatureVersion"] == "2"
+    # alias/aws/sns would shut CloudWatch out.
+    assert "KmsMasterKeyId" not in topic
+    assert mail == {"TopicArn": "<NotificationTopic>", "Protocol": "email", "Endpoint": EMAIL["NotifyEmail"]}
+    for stack in nested(suite):
+        passed = deployed.properties(stack)["Parameters"]
+        to = {passed.get("NotifyEmail"), passed.get("NotifyTopicArn")}
+        assert to & {EMAIL["NotifyEmail"], "<NotificationTopic>"}, stack
+    assert Deployed(suite).resources.keys() == nested(suite).keys()
+
+
+def test_the_topic_of_the_suite_accepts_the_alarms_of_this_account_and_nothing_without_tls():
+    policy = Deployed(load(SUITE), **EMAIL).properties("NotificationTopicPolicy")["PolicyDocument"]
+    allowed, denied = policy["Statement"]
+    assert (allowed["Effect"], allowed["Principal"]) == ("Allow", {"Service": "cloudwatch.amazonaws.com"})
+    assert allowed["Condition"] == {
+        "ArnLike": {"aws:SourceArn": "arn:aws:cloudwatch:eu-west-1:111122223333:alarm:*"},
+        "StringEquals": {"aws:SourceAccount": "111122223333"},
+    }
+    assert (denied["Effect"], denied["Principal"]) == ("Deny", "*")
+    assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_what_the_suite_shows_is_an_output_of_a_capability():
+    suite = load(SUITE)
+    shown = outputs_passed_through(suite)
+    assert shown
+    for name, (stack, output) in shown.items():
+        assert output in load(nested(suite)[stack])["Outputs"], name
+        assert suite["Outputs"][name]["Condition"] == suite["Resources"][stack]["Condition"], name
+
+
+def test_samconfig_knows_the_suite_and_every_capability_and_nothing_else():
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
     assert config.pop("version") == 0.1
-    folders = {path.parent.name for path in ROOT.glob("functions/*/template.yaml")}
-    assert config.keys() == {"default", *folders}
+    assert config.keys() == {"default", *capabilities()}
     assert "CAPABILITY_AUTO_EXPAND" in config["default"]["deploy"]["parameters"]["capabilities"]
     stacks = [config[name]["global"]["parameters"]["stack_name"] for name in config]
     assert len(set(stacks)) == len(config)
     for name in config:
         assert config[name]["validate"]["parameters"]["lint"] is True
         assert "CAPABILITY_IAM" in config[name]["deploy"]["parameters"]["capabilities"]
-    for name in folders:
-        build = config[name]["build"]["parameters"]
-        assert build["template_file"] == f"functions/{name}/template.yaml"
-        assert config[name]["validate"]["parameters"]["template_file"] == build["template_file"]
-        built = f"{build['build_dir']}/template.yaml"
-        assert config[name]["deploy"]["parameters"]["template_file"] == built
-        assert config[name]["local_invoke"]["parameters"]["template_file"] == built
+    for name in capabilities():
+        assert config[name]["build"]["parameters"]["build_dir"] == f".aws-sam/{name}"
+
+
+def test_a_deployment_asks_no_questions():
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    for name in ["default", *CAPABILITIES]:
+        deploy = config[name]["deploy"]["parameters"]
+        assert not deploy.get("confirm_changeset"), name
+        assert deploy["resolve_s3"] is True
+        template = load(SUITE if name == "default" else CAPABILITIES[name])
+        # sam asks for no value: it fails where a parameter has neither a value nor a default.
+        assert all("Default" in spec for spec in template["Parameters"].values()), name
 
 
 # What parameters take -------------------------------------------------------------------------
@@ -299,6 +359,52 @@ def test_a_parameter_takes_what_the_code_takes(template, name, taken, refused):
             refuse(spec, name, value)
 
 
+# One Region of each partition, as AWS names them.
+PARTITIONS = {
+    "aws": "ap-southeast-2",
+    "aws-cn": "cn-northwest-1",
+    "aws-us-gov": "us-gov-east-1",
+    "aws-iso": "us-iso-west-1",
+    "aws-iso-b": "us-isob-east-1",
+    "aws-iso-e": "eu-isoe-west-1",
+    "aws-iso-f": "us-isof-south-1",
+    "aws-eusc": "eusc-de-east-1",
+}
+# What follows the Region in an ARN of each service that a parameter takes.
+ARNS = {
+    "codeconnections": "111122223333:connection/0f1e2d3c-0000-4000-8000-000000000000",
+    "health": ":event/EC2/AWS_EC2_OPERATIONAL_ISSUE/AWS_EC2_OPERATIONAL_ISSUE_1",
+    "kms": "111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    "sns": "111122223333:changes",
+}
+PLACES = [
+    (str(path.relative_to(ROOT)), name)
+    for path in [ROOT / SUITE, *sorted(ROOT.glob("functions/*/*.yaml"))]
+    for name, spec in load(str(path.relative_to(ROOT))).get("Parameters", {}).items()
+    if "AllowedPattern" in spec and re.search(r"(Region|Arn)s?$", name)
+]
+
+
+@pytest.mark.parametrize(("template", "name"), PLACES)
+@pytest.mark.parametrize(("partition", "region"), PARTITIONS.items())
+def test_a_region_or_arn_of_every_partition_is_taken(template, name, partition, region):
+    spec = load(template)["Parameters"][name]
+    value = region
+    if name.rstrip("s").endswith("Arn"):
+        # Reading the service from the pattern: a parameter for another service needs a line in ARNS.
+        service = re.search(r"arn:\S*?:\(?([a-z]+)", spec["AllowedPattern"])[1]
+        value = f"arn:{partition}:{service}:{region}:{ARNS[service]}"
+    refuse(spec, name, value)
+    if name.endswith("s"):
+        refuse(spec, name, f"{value},{value}")
+
+
+def test_parameters_for_regions_and_arns_are_found():
+    assert (IP_RANGES, "Region") in PLACES
+    assert (PIPELINES, "IgnoreEventArns") in PLACES
+    assert ("functions/pipelines/example-pipeline.yaml", "ConnectionArn") in PLACES
+
+
 # The checks themselves ------------------------------------------------------------------------
 
 
@@ -308,7 +414,7 @@ def crate_of(source: str) -> Crate:
 
 def test_settings_are_found_in_every_form_the_code_uses():
     crate = crate_of("""
-        env.list("PORTS"); env.parsed::<u32>("MAX_RETRIES"); within(env, "MAX_RULES_PER_GROUP", 60);
+        env.list("PORTS"); env.within::<u32>("MAX_RETRIES", 0..=9); within(env, "MAX_RULES_PER_GROUP", 60);
         flag(&env, "DRY_RUN"); list(env, &spell("REGIONS"), "a Region"); env
             .parsed::<NonZeroU32>("SNS_MAX_AGE_SECONDS");
         // env.text("IN_A_COMMENT")
@@ -338,8 +444,58 @@ mod tests {
     assert len(operations("ec2")) > 500
 
 
-def test_a_crate_without_sources_or_with_an_unknown_service_is_an_error():
+def test_a_crate_without_sources_or_calls_or_with_an_unknown_service_is_an_error():
     with pytest.raises(ValueError, match="no fn main"):
         Crate("example", {}, {"aws-sdk-ec2": {}})
-    with pytest.raises(ValueError, match="aws-sdk-ssm"):
-        Crate("example", {"main.rs": "fn main() {}"}, {"aws-sdk-ssm": {}})
+    with pytest.raises(ValueError, match="no call was found in example"):
+        crate_of("ec2.describe();").calls()
+    with pytest.raises(ValueError, match="aws-sdk-weather"):
+        Crate("example", {"main.rs": "fn main() {}"}, {"aws-sdk-weather": {}})
+    assert Crate("example", {"main.rs": "fn main() {}"}, {"serde": {}}).calls() == set()
+
+
+@pytest.mark.parametrize(
+    ("crate", "called"),
+    [
+        ("aws-sdk-elasticloadbalancingv2", "elasticloadbalancing:SetSecurityGroups"),
+        ("aws-sdk-eventbridge", "events:PutEvents"),
+        ("aws-sdk-ssm", "ssm:StartAutomationExecution"),
+        ("aws-sdk-sesv2", "ses:SendEmail"),
+    ],
+)
+def test_a_service_is_known_by_its_crate(crate, called):
+    source = "fn main() { client.set_security_groups(); client.put_events(); client.start_automation_execution(); "
+    assert Crate("example", {"main.rs": source + "client.send_email(); }"}, {crate: {}}).calls() == {called}
+
+
+def test_names_of_errors_are_found_where_error_type_has_them():
+    source = """
+impl ErrorType for Error {
+    fn error_type(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "Refused",
+            Self::Incomplete { kind, .. } => kind.name(),
+        }
+    }
+}
+impl Kind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Partial => "Partial",
+        }
+    }
+}
+impl ErrorType for SettingsError {
+    fn error_type(&self) -> &'static str {
+        "InvalidSettings"
+    }
+}
+impl Answer {
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Pass => "Pass",
+        }
+    }
+}
+"""
+    assert crate_of(source).errors() == {"Refused", "Partial", "InvalidSettings"}

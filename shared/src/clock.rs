@@ -1,22 +1,22 @@
 //! The only reader of the system time.
 //!
-//! Everything that decides takes the time as an argument; only the edge of a function reads it here.
+//! Code that decides gets the time as an argument; only the entry points of a function read it here.
 
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
-/// The present, in UTC.
+/// The current time in UTC.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is the one home of the clock")]
+#[expect(clippy::disallowed_methods, reason = "this is the only place that reads the clock")]
 pub fn now() -> OffsetDateTime {
     OffsetDateTime::now_utc()
 }
 
-/// How long Lambda still lets this invocation run; zero once the deadline has passed.
+/// The time from `now` to Lambda's deadline for this invocation; zero once it has passed.
 ///
-/// `deadline` is the runtime's own: milliseconds since 1970-01-01, the header
-/// `Lambda-Runtime-Deadline-Ms`, in `Context::deadline`.
+/// `deadline` is in milliseconds since 1970-01-01, as in `Context::deadline`, which comes from the header
+/// `Lambda-Runtime-Deadline-Ms`.
 ///
 /// ```
 /// use std::time::Duration;

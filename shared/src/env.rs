@@ -1,11 +1,12 @@
 //! Typed settings, read once at cold start.
 //!
 //! Settings are environment variables. [`Env`] looks them up, turns them into types and remembers
-//! every fault on the way, so that a person who mistyped three of them is told of all three at once.
-//! An empty value is the same as none: SAM hands an unset parameter over as an empty string.
+//! every fault on the way, so that a person who mistyped three of them sees all three at once.
+//! An empty value is the same as none: SAM sets an unset parameter to an empty string.
 
 use std::cell::RefCell;
 use std::fmt::{self, Display};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// Finds the value of a setting by its name.
@@ -22,24 +23,27 @@ type Lookup<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
 ///     dry_run: bool,
 /// }
 ///
+/// impl Config {
+///     fn from_env(env: &Env<'_>) -> Self {
+///         Self {
+///             retries: env.within("MAX_RETRIES", 0..=100).unwrap_or(5),
+///             regions: env.list("REGIONS").unwrap_or_else(|| vec!["global".to_owned()]),
+///             dry_run: env.flag("DRY_RUN", false),
+///         }
+///     }
+/// }
+///
 /// let table = [("MAX_RETRIES", "7"), ("REGIONS", "eu-west-1, us-east-1"), ("DRY_RUN", "TRUE")];
 /// let env = Env::of_table(&table);
-/// let config = env
-///     .finish(Config {
-///         retries: env.parsed("MAX_RETRIES").unwrap_or(5),
-///         regions: env.list("REGIONS"),
-///         dry_run: env.flag("DRY_RUN", false),
-///     })
-///     .unwrap();
+/// let config = env.finish(Config::from_env(&env)).unwrap();
 /// assert_eq!(config.retries, 7);
 /// assert_eq!(config.regions, ["eu-west-1", "us-east-1"]);
 /// assert!(config.dry_run);
 ///
 /// let env = Env::of_table(&[("MAX_RETRIES", "many"), ("DRY_RUN", "maybe")]);
-/// let _ = (env.parsed::<u32>("MAX_RETRIES"), env.flag("DRY_RUN", false));
 /// assert_eq!(
-///     env.finish(()).unwrap_err().to_string(),
-///     "invalid settings: MAX_RETRIES is \"many\": invalid digit found in string; \
+///     env.finish(Config::from_env(&env)).err().unwrap().to_string(),
+///     "invalid settings: MAX_RETRIES is \"many\": expected a whole number from 0 to 100; \
 ///      DRY_RUN is \"maybe\": expected true or false"
 /// );
 /// ```
@@ -56,25 +60,27 @@ impl<'a> Env<'a> {
         Env::of(|name| std::env::var(name).ok())
     }
 
-    /// A lookup of one's own.
+    /// A lookup by a function of the caller.
     pub fn of(lookup: impl Fn(&str) -> Option<String> + 'a) -> Self {
         Self { lookup: Box::new(lookup), faults: RefCell::default() }
     }
 
-    /// A table of names and values, as tests have it.
+    /// A table of names and values, for tests.
     #[must_use]
     pub fn of_table(table: &'a [(&'a str, &'a str)]) -> Self {
         Self::of(|name| table.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
     }
 
-    /// The text of a setting without white space around it; `None` where it is unset or empty.
+    /// The text of a setting without the white space around it; `None` where it is unset or empty.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
         (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
-    /// A setting as a type. `None` where it is unset, or wrong: then the fault is remembered and
-    /// [`Env::finish`] tells of it.
+    /// A setting as a type; `None` where it is unset or wrong. A wrong one is remembered as a fault.
+    ///
+    /// The error of `T` is what a person reads: it says what is expected, such as "expected enforce or off". Numbers
+    /// are read with [`Env::within`], since the errors of the standard library do not say that.
     pub fn parsed<T>(&self, name: &str) -> Option<T>
     where
         T: FromStr,
@@ -84,19 +90,45 @@ impl<'a> Env<'a> {
         value.parse().map_err(|reason: T::Err| self.fault(name, &value, &reason.to_string())).ok()
     }
 
-    /// A comma-separated setting, item by item; empty where it is unset. Empty items are passed
-    /// over; a wrong one is remembered as a fault.
-    pub fn list<T>(&self, name: &str) -> Vec<T>
+    /// A whole number within bounds, both included; `None` where it is unset or wrong. A wrong one is remembered as a
+    /// fault.
+    pub fn within<T>(&self, name: &str, bounds: RangeInclusive<T>) -> Option<T>
     where
-        T: FromStr,
+        T: FromStr + PartialOrd + Display,
+    {
+        let value = self.text(name)?;
+        let number = value.parse().ok().filter(|number| bounds.contains(number));
+        if number.is_none() {
+            let (least, most) = bounds.into_inner();
+            self.fault(name, &value, &format!("expected a whole number from {least} to {most}"));
+        }
+        number
+    }
+
+    /// A comma-separated setting, item by item; `None` where it is unset.
+    ///
+    /// Empty items are passed over, and an item that is given twice counts once. A wrong item is remembered as a fault
+    /// and left out. A text without any item, such as `,`, is a fault: whoever sets it means something, and it cannot
+    /// be the default.
+    pub fn list<T>(&self, name: &str) -> Option<Vec<T>>
+    where
+        T: FromStr + PartialEq,
         T::Err: Display,
     {
-        let text = self.text(name).unwrap_or_default();
-        text.split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty())
-            .filter_map(|item| item.parse().map_err(|reason: T::Err| self.fault(name, item, &reason.to_string())).ok())
-            .collect()
+        let text = self.text(name)?;
+        let mut given = text.split(',').map(str::trim).filter(|item| !item.is_empty()).peekable();
+        if given.peek().is_none() {
+            self.fault(name, &text, "expected one or more values, separated by commas");
+        }
+        let mut items = Vec::new();
+        for item in given {
+            match item.parse::<T>() {
+                Ok(item) if items.contains(&item) => {}
+                Ok(item) => items.push(item),
+                Err(reason) => self.fault(name, item, &reason.to_string()),
+            }
+        }
+        Some(items)
     }
 
     /// `true` or `false`, in any case of letters.
@@ -125,7 +157,7 @@ impl<'a> Env<'a> {
     ///
     /// # Errors
     ///
-    /// [`EnvError`] with every fault that was met while they were read.
+    /// [`EnvError`] with every fault that was found since the last call.
     pub fn finish<T>(&self, settings: T) -> Result<T, EnvError> {
         let faults = self.faults.take();
         if faults.is_empty() { Ok(settings) } else { Err(EnvError { faults }) }
@@ -169,18 +201,80 @@ mod tests {
         let env = Env::of_table(&[("EMPTY", ""), ("BLANK", "  ")]);
         for name in ["UNSET", "EMPTY", "BLANK"] {
             assert_eq!(env.text(name), None, "{name}");
-            assert_eq!(env.parsed::<u8>(name), None, "{name}");
-            assert!(env.list::<u8>(name).is_empty(), "{name}");
-            assert!(env.flag(name, true), "{name}");
+            assert_eq!(env.parsed::<char>(name), None, "{name}");
+            assert_eq!(env.within::<u8>(name, 0..=9), None, "{name}");
+            assert_eq!(env.list::<u8>(name), None, "{name}");
+            assert!(env.flag(name, true) && !env.flag(name, false), "{name}");
         }
         assert!(env.finish(()).is_ok());
     }
 
     #[test]
-    fn a_list_names_the_item_that_is_wrong() {
-        let env = Env::of_table(&[("PORTS", " 80, x,,443 ")]);
-        assert_eq!(env.list::<u16>("PORTS"), [80, 443]);
-        let error = env.finish(()).unwrap_err();
-        assert_eq!(error.to_string(), "invalid settings: PORTS is \"x\": invalid digit found in string");
+    fn numbers_and_flags_are_read_or_say_what_is_expected() {
+        let number = "expected a whole number from 1 to 10";
+        let cases = [
+            ("1", Ok(1)),
+            (" 10 ", Ok(10)),
+            ("0", Err(number)),
+            ("11", Err(number)),
+            ("-1", Err(number)),
+            ("2.0", Err(number)),
+            ("many", Err(number)),
+            ("99999999999999999999", Err(number)),
+        ];
+        for (text, expected) in cases {
+            let table = [("N", text)];
+            let env = Env::of_table(&table);
+            let read = env.within::<u32>("N", 1..=10);
+            assert_eq!(read, expected.ok(), "{text}");
+            let fault = env.finish(()).err().map(|error| error.to_string());
+            assert_eq!(
+                fault,
+                expected.err().map(|reason| format!("invalid settings: N is {:?}: {reason}", text.trim()))
+            );
+        }
+        for (text, expected) in [("true", Some(true)), ("FALSE", Some(false)), ("yes", None), ("1", None)] {
+            let table = [("FLAG", text)];
+            let env = Env::of_table(&table);
+            assert_eq!(env.flag("FLAG", false), expected.unwrap_or(false), "{text}");
+            assert_eq!(env.finish(()).is_ok(), expected.is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_leaves_out_empty_and_repeated_items_and_names_the_wrong_one() {
+        let env = Env::of_table(&[("LIST", " b, a,,b ,c")]);
+        assert_eq!(env.list::<char>("LIST"), Some(vec!['b', 'a', 'c']));
+        assert!(env.finish(()).is_ok());
+
+        let env = Env::of_table(&[("LIST", "b,aa,a")]);
+        assert_eq!(env.list::<char>("LIST"), Some(vec!['b', 'a']));
+        assert_eq!(
+            env.finish(()).unwrap_err().to_string(),
+            "invalid settings: LIST is \"aa\": too many characters in string"
+        );
+    }
+
+    #[test]
+    fn a_list_of_nothing_but_commas_is_a_fault() {
+        for text in [",", " , ,"] {
+            let table = [("PORTS", text)];
+            let env = Env::of_table(&table);
+            assert_eq!(env.list::<char>("PORTS"), Some(vec![]));
+            let error = env.finish(()).unwrap_err().to_string();
+            assert!(error.contains("expected one or more values, separated by commas"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn faults_are_reported_once() {
+        let env = Env::of_table(&[("FLAG", "maybe")]);
+        env.flag("FLAG", false);
+        env.fault("A and B", "x", "expected only one of them");
+        assert_eq!(
+            env.finish(()).unwrap_err().to_string(),
+            "invalid settings: FLAG is \"maybe\": expected true or false; A and B is \"x\": expected only one of them"
+        );
+        assert!(env.finish(()).is_ok());
     }
 }

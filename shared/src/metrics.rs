@@ -1,5 +1,5 @@
-//! Metrics in CloudWatch embedded metric format (EMF): a log line that CloudWatch turns into
-//! metrics, so that no API call is spent on them.
+//! Metrics in CloudWatch embedded metric format (EMF): CloudWatch reads them from a log line, so
+//! they cost no API call.
 //!
 //! Source: CloudWatch User Guide, "Specification: Embedded metric format".
 
@@ -9,16 +9,16 @@ use time::OffsetDateTime;
 /// The namespace of every metric of the suite.
 pub const NAMESPACE: &str = "Gatehouse";
 
-/// Units as CloudWatch spells them.
+/// The units of CloudWatch that are used here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// A number of things.
     Count,
-    /// A time span.
+    /// A duration.
     Seconds,
 }
 
-/// The metrics of one invocation, with the function's name as their dimension.
+/// The metrics of one invocation. Their dimension is the function's name.
 ///
 /// ```
 /// use gatehouse_shared::metrics::{Metrics, Unit};
@@ -53,7 +53,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// No metrics yet, for the function of that name, as of `now`.
+    /// Starts without metrics, for the function of this name and the time `now`.
     #[must_use]
     pub fn of(function_name: &str, now: OffsetDateTime) -> Self {
         let mut fields = Map::new();
@@ -61,7 +61,7 @@ impl Metrics {
         Self { now, definitions: Vec::new(), fields }
     }
 
-    /// Adds a value that is searched for, not counted.
+    /// Adds a field to search for; it is not a metric.
     #[must_use]
     pub fn property(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.fields.insert(name.to_owned(), value.into());
@@ -80,7 +80,7 @@ impl Metrics {
         self
     }
 
-    /// Adds a number of things.
+    /// Adds a metric of the unit `Count`.
     #[must_use]
     pub fn count(self, name: &str, value: usize) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
@@ -103,7 +103,7 @@ impl Metrics {
         Value::Object(self.fields).to_string()
     }
 
-    /// Writes the line to stdout, where CloudWatch finds it.
+    /// Writes the line to stdout, which Lambda sends to CloudWatch Logs.
     pub fn emit(self) {
         println!("{}", self.line());
     }

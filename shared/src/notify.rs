@@ -1,11 +1,13 @@
-//! A summary for people, published to a topic.
+//! Notifications for people, published to a topic.
 
 use aws_sdk_sns::Client;
 use aws_sdk_sns::config::{Builder, Region};
 use aws_sdk_sns::error::SdkError;
 use aws_sdk_sns::operation::publish::PublishError;
 
-/// SNS takes 256 KiB, attributes included.
+use crate::sns::TopicArn;
+
+/// SNS accepts 256 KiB, attributes included.
 const LONGEST_MESSAGE: usize = 250 * 1024;
 /// SNS: "Subjects must be ASCII text … must be less than 100 characters long".
 const LONGEST_SUBJECT: usize = 99;
@@ -18,17 +20,15 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// A notifier for the topic, with the Region that its ARN names.
+    /// A notifier for the topic. `config` is the SDK's; its Region is replaced by that of the topic.
     #[must_use]
-    pub fn new(config: impl Into<Builder>, topic_arn: String) -> Self {
-        let mut config: Builder = config.into();
-        if let Some(region) = topic_arn.split(':').nth(3).filter(|region| !region.is_empty()) {
-            config = config.region(Region::new(region.to_owned()));
-        }
-        Self { client: Client::from_conf(config.build()), topic_arn }
+    pub fn new(config: impl Into<Builder>, topic_arn: &TopicArn) -> Self {
+        let region = Region::new(topic_arn.region().to_string());
+        let config = config.into().region(region).build();
+        Self { client: Client::from_conf(config), topic_arn: topic_arn.to_string() }
     }
 
-    /// Publishes one message. Subject and message are cut to what SNS takes.
+    /// Publishes one message. Subject and message are cut to the lengths that SNS accepts.
     ///
     /// # Errors
     ///
@@ -45,7 +45,8 @@ impl Notifier {
     }
 }
 
-/// A subject SNS takes: printable ASCII, begun by a letter, digit or punctuation mark, below 100 characters.
+/// A subject that SNS accepts: printable ASCII that begins with a letter, digit or punctuation mark, below 100
+/// characters.
 fn subject_line(text: &str) -> String {
     let printable = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
     text.trim().chars().map(printable).take(LONGEST_SUBJECT).collect()

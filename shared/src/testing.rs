@@ -12,7 +12,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use crate::sns::certificate::{CertificateSource, CertificateUrl, FetchError, Fetching};
+use crate::fetch::FetchError;
+use crate::sns::certificate::{CertificateSource, CertificateUrl, Fetching};
 use crate::sns::signature::string_to_sign;
 use crate::sns::{Envelope, TopicArn};
 

@@ -307,12 +307,12 @@ fn every_fault_of_the_settings_is_named() {
     assert_eq!(
         env.finish(()).unwrap_err().to_string(),
         "invalid settings: \
+         SNS_VERIFY is \"no\": expected enforce or off; \
          TOPIC_ARNS is \"arn:aws:sns:us-east-1:123456789012:*\": \
          expected arn:<partition>:sns:<region>:<12 digits>:<topic name>; \
          TOPIC_ARNS is \"arn:aws:sns:cn-north-1:123456789012:example\": \
          expected the partition aws-cn, in which cn-north-1 is; \
-         SNS_VERIFY is \"no\": expected enforce or off; \
-         SNS_MAX_AGE_SECONDS is \"0\": number would be zero for non-zero type"
+         SNS_MAX_AGE_SECONDS is \"0\": expected a whole number from 1 to 4294967295"
     );
 }
 
@@ -321,7 +321,7 @@ fn a_list_of_no_topics_is_a_fault_rather_than_any_topic() {
     let env = Env::of_table(&[("TOPIC_ARNS", " , ")]);
     assert!(Settings::from_env(&env).topic_arns.is_empty());
     let error = env.finish(()).unwrap_err().to_string();
-    assert!(error.starts_with("invalid settings: TOPIC_ARNS is \",\": expected topic ARNs"), "{error}");
+    assert!(error.starts_with("invalid settings: TOPIC_ARNS is \",\": expected one or more values"), "{error}");
 }
 
 /// What deliveries look like beside the textbook: read, or refused with the field, what it holds, what was expected.

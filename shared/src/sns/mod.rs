@@ -45,12 +45,10 @@
 
 pub mod certificate;
 mod envelope;
-mod region;
 pub mod signature;
 mod topic;
 
 use std::fmt;
-use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -65,9 +63,9 @@ use self::certificate::{
 use self::envelope::shortened;
 use self::signature::{SignatureVersion, string_to_sign};
 use crate::env::Env;
+use crate::region::Region;
 
 pub use self::envelope::{Envelope, MessageType, ParseError, envelopes_of_lambda_event};
-pub use self::region::Region;
 pub use self::topic::{TopicArn, TopicArnError};
 
 /// How far a Timestamp may be ahead of this machine's clock.
@@ -112,17 +110,10 @@ impl Settings {
     /// [`Env::finish`].
     #[must_use]
     pub fn from_env(env: &Env<'_>) -> Self {
-        let topic_arns = env.list("TOPIC_ARNS");
-        // A list without items would admit every topic, which nobody who sets it can want.
-        if let Some(text) = env.text("TOPIC_ARNS").filter(|text| text.split(',').all(|item| item.trim().is_empty())) {
-            env.fault("TOPIC_ARNS", &text, "expected topic ARNs, comma-separated, or nothing to accept any topic");
-        }
         Self {
             mode: env.parsed("SNS_VERIFY").unwrap_or_default(),
-            topic_arns,
-            max_age: env
-                .parsed::<NonZeroU32>("SNS_MAX_AGE_SECONDS")
-                .map(|seconds| Duration::seconds(seconds.get().into())),
+            topic_arns: env.list("TOPIC_ARNS").unwrap_or_default(),
+            max_age: env.within("SNS_MAX_AGE_SECONDS", 1..=i64::from(u32::MAX)).map(Duration::seconds),
         }
     }
 

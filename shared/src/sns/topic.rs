@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Region;
+use crate::region::Region;
 
 /// The ARN of an SNS topic, such as `arn:aws:sns:us-east-1:806199016981:AmazonIpSpaceChanged`.
 ///
@@ -65,7 +65,7 @@ impl FromStr for TopicArn {
     fn from_str(text: &str) -> Result<Self, TopicArnError> {
         let parts: Vec<&str> = text.split(':').collect();
         let ["arn", partition, "sns", region, account, name] = parts[..] else { return Err(TopicArnError::Form) };
-        let region = Region::parse(region).ok_or(TopicArnError::Form)?;
+        let region: Region = region.parse().map_err(|_| TopicArnError::Form)?;
         let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
         let stem = name.strip_suffix(".fifo").unwrap_or(name);
         let is_name = !stem.is_empty()

@@ -2,7 +2,7 @@
 
 use aws_sdk_health::types::{EventScopeCode, EventStatusCode, EventTypeCategory};
 use gatehouse_shared::env::{Env, EnvError};
-use gatehouse_shared::sns::Region;
+use gatehouse_shared::region::Region;
 use serde_json::{Map, Value};
 
 /// The Region that AWS Health reports for events of global services, such as IAM or Route 53.
@@ -73,7 +73,7 @@ impl Config {
     /// Everything that is wrong with them, in one error.
     pub fn from_env(env: &Env<'_>) -> Result<Self, EnvError> {
         let own_region = env.text("AWS_REGION").unwrap_or_default();
-        if Region::parse(&own_region).is_none() {
+        if own_region.parse::<Region>().is_err() {
             env.fault("AWS_REGION", &own_region, "expected the Region of this function, which Lambda sets");
         }
         let defaults = Self {
@@ -209,7 +209,7 @@ fn list<T>(env: &Env<'_>, name: &str, expected: &str, parse: impl Fn(&str) -> Op
 
 fn region(text: &str) -> Option<String> {
     let text = text.to_ascii_lowercase();
-    (text.strip_prefix('-').unwrap_or(&text) == GLOBAL || Region::parse(&text).is_some()).then_some(text)
+    (text.strip_prefix('-').unwrap_or(&text) == GLOBAL || text.parse::<Region>().is_ok()).then_some(text)
 }
 
 // AWS Health compares with its own spelling, which is in capitals: `ec2` would find nothing, and the gate would pass.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use gatehouse_shared::env::Env;
-use gatehouse_shared::sns::Region;
+use gatehouse_shared::region::Region;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::{RData, RecordType};
 use tokio::time::{Instant, timeout};
@@ -66,7 +66,7 @@ impl Endpoint {
     /// nothing is looked up. The same in partitions for which AWS documents no global name.
     pub fn new(env: &Env<'_>, own_region: &str, resolver: impl Resolver + 'static) -> Self {
         let is_set = ["AWS_ENDPOINT_URL_HEALTH", "AWS_ENDPOINT_URL"].iter().any(|name| env.text(name).is_some());
-        let partition = Region::parse(own_region).map_or("aws", |region| region.partition());
+        let partition = own_region.parse().map_or("aws", |region: Region| region.partition());
         let known = match partition {
             _ if is_set => None,
             "aws" => Some(("global.health.amazonaws.com.", ["us-east-1", "us-east-2"])),
@@ -123,7 +123,7 @@ impl Endpoint {
 fn region_of(cname: &str) -> Option<String> {
     let cname = cname.strip_suffix('.').unwrap_or(cname).to_ascii_lowercase();
     let (region, suffix) = cname.strip_prefix("health.")?.split_once('.')?;
-    let region = Region::parse(region).filter(|region| region.dns_suffix() == suffix)?;
+    let region = region.parse().ok().filter(|region: &Region| region.dns_suffix() == suffix)?;
     Some(region.to_string())
 }
 

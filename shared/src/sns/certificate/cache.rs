@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use moka::Expiry;
 use moka::future::Cache;
 
-use super::{Certificate, CertificateError, CertificateSource, CertificateUrl, FetchError};
+use super::{Certificate, CertificateError, CertificateSource, CertificateUrl};
+use crate::fetch::FetchError;
 
 /// Certificates by URL: fetched once for concurrent requests, kept for a while, and no more of them than a bound.
 ///

@@ -2,7 +2,7 @@
 //!
 //! A signature says nothing until its certificate is known to be SNS's. That rests on three locks: only a
 //! [`CertificateUrl`] can be fetched, and it can only name a host of SNS; TLS proves that the host answered; and the
-//! certificate must bear the [common name](super::Region::signing_common_names) that SNS uses in that Region.
+//! certificate must have a [name](signing_common_names) that SNS uses in that Region.
 //!
 //! # Limitations
 //!
@@ -10,11 +10,13 @@
 //! intermediates that change without notice.
 
 mod cache;
-mod fetch;
+mod names;
+mod source;
 mod url;
 mod x509;
 
 pub use cache::{CacheLimits, CertificateCache, Unusable};
-pub use fetch::{CertificateSource, FetchError, Fetching, HttpsCertificates};
+pub use names::signing_common_names;
+pub use source::{CertificateSource, Fetching, HttpsCertificates};
 pub use url::{CertificateUrl, CertificateUrlError};
 pub use x509::{Certificate, CertificateError};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::sns::Region;
+use crate::region::Region;
 use crate::sns::envelope::shortened;
 
 /// The URL of a signing certificate of SNS.
@@ -86,7 +86,7 @@ impl CertificateUrl {
 /// The Region of the SNS endpoint with this name, which must be in lower case; `None` for every other host.
 fn region_of(host: &str) -> Option<Region> {
     let (region, dns_suffix) = host.strip_prefix("sns.")?.split_once('.')?;
-    Region::parse(region).filter(|region| region.dns_suffix() == dns_suffix)
+    region.parse().ok().filter(|region: &Region| region.dns_suffix() == dns_suffix)
 }
 
 impl fmt::Display for CertificateUrl {

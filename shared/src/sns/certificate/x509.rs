@@ -7,7 +7,8 @@ use x509_parser::error::{PEMError, X509Error};
 use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer;
 
-use crate::sns::Region;
+use super::names::signing_common_names;
+use crate::region::Region;
 use crate::sns::envelope::shortened;
 use crate::sns::signature::SigningKey;
 
@@ -92,7 +93,7 @@ impl Certificate {
     ///
     /// [`CertificateError::CommonName`] names the one it has and those it may have.
     pub fn check_common_name(&self, region: &Region) -> Result<(), CertificateError> {
-        let expected = region.signing_common_names();
+        let expected = signing_common_names(region);
         if expected.contains(&self.common_name) {
             return Ok(());
         }
