@@ -108,6 +108,13 @@ case "$$folder" in \
 esac
 endef
 
+# Options count from the command line only: HOST and PORT are common variables of a shell.
+option = $(if $(filter command,$(origin $(1))),--$(2) '$($(1))')
+
+.PHONY: local-aws
+local-aws: $(READY) ## Keep a local AWS up for sam local invoke (BIND=, HOST=, PORT=)
+	@$(PYTHON) -m gatehouse_local.local_aws $(call option,BIND,bind) $(call option,HOST,host) $(call option,PORT,port)
+
 .PHONY: demo-clean
 demo-clean: ## Remove what the demos made: packages, working files, debug builds
 	@$(call delete_build,$(TARGET_DIR)/debug)

@@ -3,17 +3,17 @@
 This is the one list of functions. CI, make, the benches and the tests ask here, so that a function is added by
 writing it:
 
-    python -m gatehouse_local.functions capabilities | binaries | crates | bootstraps [capability]
+    python -m gatehouse_local.functions capabilities | binaries | crates | bootstraps
 
-prints one a line, of one capability or of all: `ip-ranges`; `ip-ranges-updater`; `functions/ip-ranges/updater`; and
-for each function `ip-ranges-updater=.aws-sam/ip-ranges/IpRangesUpdaterFunction/bootstrap`, where
-`sam build --config-env ip-ranges` puts it.
+prints one a line: `ip-ranges`; `ip-ranges-updater`; `functions/ip-ranges/updater`; and for each function
+`ip-ranges-updater=.aws-sam/ip-ranges/IpRangesUpdaterFunction/bootstrap`, where `sam build --config-env ip-ranges`
+puts it.
 """
 
 import argparse
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Function:
     crate: str
     binary: str
     settings: tuple[str, ...]
-    properties: dict[str, Any]
+    properties: dict[str, Any] = field(compare=False, repr=False)
 
     @property
     def bootstrap(self) -> str:
@@ -137,26 +137,19 @@ def binaries_of(manifest: Path) -> list[str]:
 def main() -> int:
     """Prints one of the lists."""
     lists = {
-        "capabilities": lambda function: function.capability,
-        "binaries": lambda function: function.binary,
-        "crates": lambda function: function.crate,
-        "bootstraps": lambda function: f"{function.binary}={function.bootstrap}",
+        "capabilities": capabilities,
+        "binaries": lambda: [function.binary for function in functions()],
+        "crates": lambda: [function.crate for function in functions()],
+        "bootstraps": lambda: [f"{function.binary}={function.bootstrap}" for function in functions()],
     }
     parser = argparse.ArgumentParser(prog="python -m gatehouse_local.functions", description="Lists the suite.")
     parser.add_argument("what", choices=lists)
-    parser.add_argument("capability", nargs="?", help="the functions of this one only")
-    given = parser.parse_args()
     try:
-        found = functions()
+        lines = lists[parser.parse_args().what]()
     except BadTemplate as error:
         print(error, file=sys.stderr)
         return 1
-    known = sorted({function.capability for function in found})
-    if given.capability not in (None, *known):
-        print(f"there is no capability {given.capability}, expected one of {', '.join(known)}", file=sys.stderr)
-        return 1
-    chosen = [function for function in found if given.capability in (None, function.capability)]
-    print("\n".join(dict.fromkeys(lists[given.what](function) for function in chosen)))
+    print("\n".join(dict.fromkeys(lines)))
     return 0
 
 
