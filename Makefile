@@ -191,20 +191,27 @@ mutants: need-rust ## Change the code that decides, piece by piece: which change
 
 # Measure and ship it -------------------------------------------------------------------------
 
+lambda_option = $(if $(filter arm64,$(1)),--arm64)
+
 # As `sam build` calls it for each function, but for all of them at once, so that two are optimised at the same time.
-# `sam build` then finds every binary ready. $(1) is the option for the processor that the SAM CLI would give.
+# `sam build` then finds every binary ready. $(1) is the option for the processor that the SAM CLI gives.
 define build_binaries
 bins=$$($(FUNCTIONS) binaries | sed 's/^/--bin /'); \
 PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(CARGO) lambda build --release $(1) $$bins
 endef
 
+# The processor of this machine, as SAM's templates and cargo-lambda name it.
+HERE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
+
+.PHONY: lambda-binaries
+lambda-binaries: need-rust $(READY)
+	@$(SAY) "Building the functions for Lambda on $(HERE) (the first time long: the AWS SDK, optimised)"
+	@$(call build_binaries,$(call lambda_option,$(HERE)))
+
 .PHONY: bootstraps
-bootstraps: need-rust $(READY) ## Build each capability for Lambda, for this machine's processor
-	@$(SAY) "Building the functions for Lambda (the first time long: the AWS SDK, optimised)"
-	@case $$(uname -m) in aarch64 | arm64) architecture=arm64 option=--arm64 ;; *) architecture=x86_64 option= ;; esac; \
-	$(call build_binaries,$$option); \
-	for capability in $$($(FUNCTIONS) capabilities); do \
-		PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sam build --config-env "$$capability" --parameter-overrides "Architecture=$$architecture"; \
+bootstraps: lambda-binaries ## Build each capability for Lambda, for this machine's processor
+	@for capability in $$($(FUNCTIONS) capabilities); do \
+		PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sam build --config-env "$$capability" --parameter-overrides Architecture=$(HERE); \
 	done
 	@for line in $$($(FUNCTIONS) bootstraps); do \
 		printf '%s: %s bytes, in %s\n' "$${line%=*}" "$$(wc -c <"$${line#*=}" | tr -d ' ')" "$${line#*=}"; \
@@ -213,14 +220,14 @@ bootstraps: need-rust $(READY) ## Build each capability for Lambda, for this mac
 .PHONY: bench
 bench: bootstraps ## Speed and size: cold start, warm run, memory, zip
 	@$(SAY) "Building the function that does nothing, to compare with"
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(CARGO) lambda build --release $$([ "$$(uname -m)" = x86_64 ] || echo --arm64) --bin bench-empty
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(CARGO) lambda build --release $(call lambda_option,$(HERE)) --bin bench-empty
 	@$(PYTHON) -m gatehouse_local.bench --empty $(TARGET_DIR)/lambda/bench-empty/bootstrap
 
 .PHONY: build
 build: need-rust $(READY) ## Build the suite for Lambda with sam (ARCH=arm64, the default, or x86_64)
 	@target=$$([ "$(ARCH)" = arm64 ] && echo aarch64 || echo x86_64)-unknown-linux-gnu; \
 	[ -d "$$(rustc --print sysroot)/lib/rustlib/$$target" ] || { echo "Rust cannot build for $(ARCH) yet: run 'rustup target add $$target', then make again." >&2; exit 1; }
-	@$(call build_binaries,$(if $(filter arm64,$(ARCH)),--arm64))
+	@$(call build_binaries,$(call lambda_option,$(ARCH)))
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sam build --parameter-overrides Architecture=$(ARCH)
 
 .PHONY: clean

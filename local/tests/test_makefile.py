@@ -1,6 +1,7 @@
 """The Makefile: it deletes nothing that is not ours, and takes the functions from their templates."""
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -118,6 +119,13 @@ def test_a_demo_builds_only_what_it_runs(repository, tmp_path, demo):
 def test_the_first_demo_takes_settings(repository, tmp_path):
     _, run = _recorded(repository, tmp_path, "demo", "SERVICE=S3", "PORTS=80,443")
     assert run.endswith(" --service S3 --ports 80,443")
+
+
+def test_lambda_binaries_are_compiled_in_one_pass(repository, tmp_path):
+    (build,) = _recorded(repository, tmp_path, "lambda-binaries")
+    option = " --arm64" if platform.machine() in ("arm64", "aarch64") else ""
+    bins = " ".join(f"--bin {function.binary}" for function in functions.functions())
+    assert build == f"lambda build --release{option} {bins}"
 
 
 def test_every_function_is_named_by_its_template_alone():
