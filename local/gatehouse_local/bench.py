@@ -106,7 +106,7 @@ def bench(out: Console, function: functions.Function, binary: Path, empty: Path 
         out.print(f"No local/bench/{function.binary.replace('-', '_')}.py, so only its zip is weighed.")
         weigh(out, binary, ZIP)
         return
-    commands = {function.binary: [str(binary)], "boto3 twin": [sys.executable, str(found.twin)]}
+    commands = {"function": [str(binary)], "boto3 twin": [sys.executable, str(found.twin)]}
     if empty is not None:
         commands["empty"] = [str(empty)]
     with found.cases(binary) as cases:

@@ -34,7 +34,7 @@ def printed():
 
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if name in BENCHES])
 def test_every_case_of_a_function_is_measured(binary, name):
-    commands = {name: [str(binary(name))], "boto3 twin": [sys.executable, str(_bench(name).twin)]}
+    commands = {"function": [str(binary(name))], "boto3 twin": [sys.executable, str(_bench(name).twin)]}
     with _bench(name).cases(binary(name)) as cases:
         assert cases
         for case in cases:
@@ -60,14 +60,14 @@ def test_a_function_without_a_bench_is_weighed(printed, tmp_path, monkeypatch):
 def test_a_program_that_does_not_do_its_work_is_not_measured(binary):
     name = "pipeline-health-gate"
     with _bench(name).cases(binary(name)) as cases, pytest.raises(SystemExit, match="did not do its work"):
-        bench.measure(cases[0], {name: [str(binary("bench-empty"))]}, runs=1)
+        bench.measure(cases[0], {"function": [str(binary("bench-empty"))]}, runs=1)
 
 
 def test_what_a_notice_that_changes_nothing_asks_of_ec2(binary):
     """The bench answers from memory only what was asked before: the second invocation must ask for nothing else."""
     name = "ip-ranges-updater"
     with _bench(name).cases(binary(name)) as cases:
-        notice = next(case for case in cases if "notice" in case.title)
+        notice = next(case for case in cases if "signed" in case.title)
         with RuntimeApi([str(binary(name))], notice.env) as function:
             for _ in range(2):
                 outcome = function.invoke(notice.event())
