@@ -214,6 +214,7 @@ async fn a_topic_arn_that_is_none_is_refused() {
         "arn:aws:sns:us-east-1:123456789012:example:subscription",
         "arn:aws-cn:sns:us-east-1:123456789012:example",
         "arn:aws:sns:us-east-1:12345678901:example",
+        "arn:aws:sns:us-east-1:12345678901x:example",
         "arn:aws:sns:us-east-1:123456789012:",
         "arn:aws:sns:us-east-1:123456789012:exa mple",
     ] {
@@ -391,6 +392,7 @@ fn deliveries_are_read_tolerantly_and_refused_by_name() {
         (event(signed()), Ok(2)),
         (event(fifo), Ok(2)),
         (event(with("Subject", Value::Null)), Ok(2)),
+        (event(with("Subject", "x".repeat(4_096).into())), Ok(2)),
         (event(with("MessageAttributes", json!({"a": {"Type": "String", "Value": "b"}}))), Ok(2)),
         (event(with("SigningCertUrl", signed()["SigningCertURL"].clone())), Ok(2)),
         (
