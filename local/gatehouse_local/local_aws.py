@@ -249,21 +249,26 @@ class Files:
         """Puts the built binary where SAM finds it, if it changed; what stands in the way, or None."""
         built = self.built / Path(function.bootstrap).relative_to(".aws-sam")
         link = self.folder / function.capability / function.logical_id / "bootstrap"
-        if not built.is_file():
-            link.unlink(missing_ok=True)
-            return "not built yet"
-        with built.open("rb") as binary:
-            machine = MACHINES.get(binary.read(20)[18:20], "another processor")
-        if machine != self.architecture:
-            link.unlink(missing_ok=True)
-            return f"built for {machine}, and this machine is {self.architecture}"
-        if not (link.exists() and _same(built, link)):
-            link.unlink(missing_ok=True)
-            try:
-                os.link(built, link)
-            except OSError:  # another file system, or one without links
-                shutil.copy2(built, link)
-        return None
+        try:
+            with built.open("rb") as binary:
+                machine = MACHINES.get(binary.read(20)[18:20], "another processor")
+            if machine == self.architecture:
+                if not (link.exists() and _same(built, link)):
+                    link.unlink(missing_ok=True)
+                    _link(built.resolve(), link)
+                return None
+            fault = f"built for {machine}, and this machine is {self.architecture}"
+        except FileNotFoundError:  # also when `sam build` removes it at this moment
+            fault = "not built yet"
+        link.unlink(missing_ok=True)
+        return fault
+
+
+def _link(file: Path, link: Path) -> None:
+    try:
+        os.link(file, link)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(file, link)
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -328,10 +333,18 @@ class Show:
             rests = time.monotonic() - self._last > self._pause
             # The AWS CLI may look at what a function did: only another function finds the world put back.
             if rests and self._changed and "aws-sdk-rust" in request.headers.get("user-agent", ""):
-                self._world.arrange()
-                self._changed = False
-                say("The next function: everything is as it was at the start.")
+                self._put_back()
             self._last = time.monotonic()
+
+    def start_over(self) -> None:
+        """Puts the world back at once."""
+        with self._lock:
+            self._put_back()
+
+    def _put_back(self) -> None:
+        self._world.arrange()
+        self._changed = False
+        say("Everything is as it was at the start.")
 
     def after(self, call: Call) -> None:
         """A call was answered."""
@@ -412,6 +425,7 @@ def reach(bind: str, host: str) -> Iterator[str]:
         yield "- Docker Desktop (macOS, Windows, Linux): works as it is."
         yield "- Docker Engine on Linux: a container cannot reach 127.0.0.1 of its host. End this, and start it on the"
         yield "  address of the bridge (ip -4 address show docker0): make local-aws BIND=172.17.0.1"
+        yield "- Anything else: name the address of this machine as containers see it: make local-aws HOST=..."
 
 
 def commands(files: Files) -> Iterator[str]:
@@ -423,12 +437,14 @@ def commands(files: Files) -> Iterator[str]:
         for sample in events.of(function):
             yield f"  {sam_local_invoke(function, sample, files)}"
     yield ""
-    yield "Or without containers, with cargo-lambda: one of the first lines, then one of the others."
+    yield "Or without containers, with cargo-lambda. Run cargo build first: with these settings cargo cannot download."
+    yield "One of the first lines in one terminal, then one of the others in another:"
     for function in files.suite:
         env = _shown(files.env_of_watch(function))
         yield f"  cargo lambda watch --package {function.binary} --invoke-address 127.0.0.1 --env-file {env}"
     for function in files.suite:
-        yield f"  cargo lambda invoke {function.binary} --data-file events/{events.of(function)[0]}"
+        for sample in events.of(function)[:1]:
+            yield f"  cargo lambda invoke {function.binary} --data-file events/{sample}"
 
 
 def run(bind: str, host: str | None, port: int, pause: float, built: Path) -> None:
@@ -476,6 +492,8 @@ def run(bind: str, host: str | None, port: int, pause: float, built: Path) -> No
         say(f"SAM works with {_shown(files.folder)}, made anew at each start; the settings are in {files.env.name}.")
         say(f"{pause:g} s after a function's last call, the next function finds everything as it was at the start.")
         say()
+        # For those who cannot wait, such as the tests.
+        signal.signal(signal.SIGUSR1, lambda *_: show.start_over())
         try:
             _watch(files)
         finally:

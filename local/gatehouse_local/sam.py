@@ -5,6 +5,7 @@ what it cannot resolve becomes an empty text. Of an `--env-vars` file it passes 
 declares.
 """
 
+import functools
 import os
 import warnings
 from pathlib import Path
@@ -53,7 +54,13 @@ def environment(
 
 
 def _provider(template: Path, parameters: dict[str, str]) -> SamFunctionProvider:
+    return _read(template, template.read_text(), tuple(parameters.items()))
+
+
+@functools.cache
+def _read(template: Path, text: str, parameters: tuple[tuple[str, str], ...]) -> SamFunctionProvider:
+    """Reads a template once, as long as its `text` is the same."""
     # The SAM CLI calls parts of its own libraries that these have deprecated.
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-        stacks, _ = SamLocalStackProvider.get_stacks(str(template), parameter_overrides=parameters)
+        stacks, _ = SamLocalStackProvider.get_stacks(str(template), parameter_overrides=dict(parameters))
         return SamFunctionProvider(stacks)

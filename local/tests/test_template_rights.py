@@ -104,6 +104,7 @@ WITHOUT_RESOURCE = {
     "ec2:DescribeSecurityGroups",
     "ec2:DescribeVpcs",
     "elasticloadbalancing:DescribeLoadBalancers",
+    "health:DescribeEventTypes",
     "health:DescribeEvents",
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",
