@@ -70,12 +70,19 @@ binaries: need-rust
 
 .PHONY: demo
 demo: $(READY) binaries ## Watch security groups follow AWS's published ranges, without an AWS account
-	@$(PYTHON) -m gatehouse_local.demo_ip_ranges --binary $(TARGET_DIR)/debug/ip-ranges-updater \
+	@$(PYTHON) -m gatehouse_local.demo_ip_ranges --bin-dir $(TARGET_DIR)/debug \
 		$(if $(SERVICE),--service '$(SERVICE)') $(if $(PORTS),--ports '$(PORTS)')
 
 .PHONY: demo-pipelines
 demo-pipelines: $(READY) binaries ## Watch a deployment wait out an issue of AWS, without an AWS account
 	@$(PYTHON) -m gatehouse_local.demo_pipelines --bin-dir $(TARGET_DIR)/debug
+
+# Options count from the command line only: HOST and PORT are common variables of a shell.
+option = $(if $(filter command,$(origin $(1))),--$(2) '$($(1))')
+
+.PHONY: local-aws
+local-aws: $(READY) ## Keep a local AWS up for sam local invoke (BIND=, HOST=, PORT=)
+	@$(PYTHON) -m gatehouse_local.local_aws $(call option,BIND,bind) $(call option,HOST,host) $(call option,PORT,port)
 
 .PHONY: demo-clean
 demo-clean: ## Remove what the demos made: packages, working files, debug builds

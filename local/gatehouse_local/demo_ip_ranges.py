@@ -24,7 +24,7 @@ from gatehouse_local.ranges import Document
 from gatehouse_local.runtime_api import FunctionDied, Outcome
 from gatehouse_local.web import Page, Web
 
-LOG = sns.ROOT / "local" / ".work" / "demo.log"
+LOG = sns.ROOT / "local" / ".work" / "demo-ip-ranges.log"
 RAISED_GROUPS_PER_INTERFACE = 16  # EC2's quota is 5, and can be raised up to this
 SHOWN_CHANGES = 8
 
@@ -94,6 +94,8 @@ class Stage:
 
 def play(out: Console, binary: Path, service: str, ports: str) -> None:
     """The whole demo. Raises DemoFailed, or FunctionDied, where it cannot go on."""
+    if not binary.is_file():
+        raise DemoFailed(f"{binary} does not exist: run `cargo build -p {binary.name}`.")
     quota = 5 if _groups_needed(service) < 5 else RAISED_GROUPS_PER_INTERFACE
 
     out.print("Starting the local AWS ...")
@@ -256,9 +258,9 @@ def _terminated(*_: object) -> None:
 
 
 def main() -> int:
-    """Runs the demo; 0 where every step went as told."""
+    """Runs the demo; 0 where every step ended as it should."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--binary", type=Path, required=True, help="the built ip-ranges-updater")
+    parser.add_argument("--bin-dir", type=Path, required=True, help="folder of the built ip-ranges-updater")
     parser.add_argument("--service", default="CLOUDFRONT", help="services of ip-ranges.json, comma-separated")
     parser.add_argument("--ports", default="443", help="ports, comma-separated")
     arguments = parser.parse_args()
@@ -269,9 +271,9 @@ def main() -> int:
     LOG.unlink(missing_ok=True)
     started = time.monotonic()
     try:
-        play(out, arguments.binary, arguments.service, arguments.ports)
+        play(out, arguments.bin_dir / "ip-ranges-updater", arguments.service, arguments.ports)
     except DemoFailed as failure:
-        out.print(f"[bold red]{failure}[/] Everything is stopped.")
+        out.print(f"[bold red]{failure}[/] Everything is stopped.", soft_wrap=True)
         return 1
     except FunctionDied as death:
         out.print("[bold red]The function ended without an answer.[/] Everything is stopped. Its last lines:")

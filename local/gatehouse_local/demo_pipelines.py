@@ -229,13 +229,13 @@ def _terminated(*_: object) -> None:
 
 
 def main() -> int:
-    """Tells the story; 0 where it ended well."""
+    """Runs the demo; 0 where every step ended as it should."""
     target = Path(os.environ.get("CARGO_TARGET_DIR", sns.ROOT / "target"))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bin-dir", type=Path, default=target / "debug", help="folder of the built binaries")
     folder = parser.parse_args().bin_dir.absolute()
     binaries = [folder / "pipeline-health-gate", folder / "pipeline-retry"]
-    log = sns.ROOT / "local" / ".work" / "story.log"
+    log = sns.ROOT / "local" / ".work" / "demo-pipelines.log"
 
     signal.signal(signal.SIGTERM, _terminated)
     out = Console(highlight=False)

@@ -1,6 +1,7 @@
 """Where EC2 and its load balancers behave otherwise than moto.
 
 - AuthorizeSecurityGroupIngress and RevokeSecurityGroupIngress do all of a call or nothing of it.
+- RevokeSecurityGroupEgress likewise; in the default VPC it passes over rules that do not exist, and names them.
 - A group's quota counts IPv4 and IPv6 rules separately.
 - DescribeSecurityGroups and DescribeNetworkInterfaces answer in pages.
 - An interface carries a limited number of groups; one that a service manages cannot be changed by its owner.
@@ -42,6 +43,7 @@ class Ec2:
         aws.handlers |= {
             ("ec2", "AuthorizeSecurityGroupIngress"): self._authorize_ingress,
             ("ec2", "RevokeSecurityGroupIngress"): self._revoke_ingress,
+            ("ec2", "RevokeSecurityGroupEgress"): self._revoke_egress,
             ("ec2", "DescribeSecurityGroups"): lambda call: self._page(call, "SecurityGroups"),
             ("ec2", "DescribeNetworkInterfaces"): lambda call: self._page(call, "NetworkInterfaces"),
             ("ec2", "ModifyNetworkInterfaceAttribute"): self._modify_interface,
@@ -131,6 +133,23 @@ class Ec2:
             return call.forward()
         except AwsError:
             group.ingress_rules = before
+            raise
+
+    def _revoke_egress(self, call: "Invocation") -> dict[str, Any]:
+        group = self._group(call)
+        before = list(group.egress_rules)
+        vpc = ec2_backends[ACCOUNT_ID][call.region].vpcs[group.vpc_id]
+        try:
+            # moto passes over IPv6 ranges where the VPC has no IPv6 block; EC2 does not know such a rule.
+            if vpc.get_cidr_block_association_set(ipv6=True) == [] and _has_ipv6(call.params["IpPermissions"]):
+                raise AwsError(
+                    "InvalidPermission.NotFound", "The specified rule does not exist in this security group."
+                )
+            return call.forward()
+        except AwsError as error:
+            group.egress_rules = before
+            if error.code == "InvalidPermission.NotFound" and vpc.is_default:
+                return {"Return": True, "UnknownIpPermissions": call.params["IpPermissions"]}
             raise
 
     def _group(self, call: "Invocation") -> SecurityGroup:
@@ -323,6 +342,10 @@ class PrefixList:
             "OwnerId": ACCOUNT_ID,
             "Tags": self.tags,
         }
+
+
+def _has_ipv6(permissions: list[dict[str, Any]]) -> bool:
+    return any(permission.get("Ipv6Ranges") for permission in permissions)
 
 
 def _elb_description(load_balancer_arn: str) -> str:

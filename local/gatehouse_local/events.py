@@ -6,11 +6,10 @@ compares them with what is made here.
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from gatehouse_local import ROOT, ranges, sns
-from gatehouse_local.functions import Function, functions
+from gatehouse_local.functions import Function
 from gatehouse_local.ranges import Document
 
 EVENTS = ROOT / "events"
@@ -96,18 +95,8 @@ def environment() -> dict[str, dict[str, str]]:
 
 
 def of(function: Function) -> list[str]:
-    """The samples that are meant for a function, by their paths within `events/`.
-
-    Where its capability has one function only, these are all of the capability's samples. Otherwise they start with the
-    name of its crate's folder or the last word of that: `gate-waiting.json` is for `health-gate`.
-    """
-    found = sorted(f"{function.capability}/{path.name}" for path in (EVENTS / function.capability).glob("*.json"))
-    peers = [other for other in functions() if other.capability == function.capability]
-    if len(peers) == 1:
-        return found
-    folder = Path(function.crate).name
-    starts = (f"{folder}-", f"{folder.rpartition('-')[2]}-")
-    return [name for name in found if Path(name).name.startswith(starts)]
+    """The samples that are meant for a function, by their paths within `events/`."""
+    return [path.relative_to(EVENTS).as_posix() for path in function.events()]
 
 
 def written(value: Any) -> str:

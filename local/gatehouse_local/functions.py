@@ -13,7 +13,7 @@ puts it.
 import argparse
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Function:
     crate: str
     binary: str
     settings: tuple[str, ...]
-    properties: dict[str, Any]
+    properties: dict[str, Any] = field(compare=False, repr=False)
 
     @property
     def bootstrap(self) -> str:

@@ -228,9 +228,10 @@ class Files:
         mine = [it for it in self.suite if it.capability == capability]
         document = copy.deepcopy(cloudformation.load(ROOT / mine[0].template))
         # SAM passes on only variables that the template declares.
-        everywhere = {"Function": {"Environment": {"Variables": self.everywhere}}}
-        assert "Globals" not in document, f"{mine[0].template} has Globals, which would be lost here"
-        document["Globals"] = everywhere
+        declared = document
+        for key in ("Globals", "Function", "Environment", "Variables"):
+            declared = declared.setdefault(key, {})
+        declared |= self.everywhere
         for function in mine:
             properties = document["Resources"][function.logical_id]["Properties"]
             properties["CodeUri"] = function.logical_id
@@ -433,6 +434,8 @@ def commands(files: Files) -> Iterator[str]:
 def run(bind: str, host: str | None, port: int, pause: float, built: Path) -> None:
     """Serves until interrupted."""
     host = check_addresses(bind, host)
+    if not 1 <= port <= 65534:
+        raise CannotStart(f"PORT is {port}: expected a number from 1 to 65534; the port after it is used as well")
     for number in (port, port + 1):
         check_port(bind, number)
     # moto would start containers for these: nobody should be able to ask it to.
@@ -516,7 +519,9 @@ def main() -> int:
     parser.add_argument("--built", type=Path, default=ROOT / ".aws-sam", help="folder that sam build writes to")
     arguments = parser.parse_args()
 
-    signal.signal(signal.SIGTERM, _interrupted)
+    # Also SIGINT: a shell lets what it starts in the background ignore it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupted)
     try:
         run(arguments.bind, arguments.host, arguments.port, arguments.pause, arguments.built.absolute())
     except CannotStart as error:

@@ -24,7 +24,13 @@ def missing(root: Path = ROOT) -> list[str]:
         found = functions(root)
     except BadTemplate as error:
         return [str(error)]
-    of_suite = [*crates(root, found), *strays(root, found), *nesting(root), *configuration(root)]
+    of_suite = [
+        *crates(root, found),
+        *events_without_function(root, found),
+        *names_in_shared_code(root, found),
+        *nesting(root),
+        *configuration(root),
+    ]
     return of_suite + [said for function in found for said in of_function(root, function)]
 
 
@@ -55,8 +61,8 @@ def crates(root: Path, found: list[Function]) -> Iterator[str]:
             )
 
 
-def strays(root: Path, found: list[Function]) -> Iterator[str]:
-    """Each sample event is one function's."""
+def events_without_function(root: Path, found: list[Function]) -> Iterator[str]:
+    """Each sample event belongs to one function."""
     for path in sorted(root.glob("events/*/*.json")):
         event, capability = path.relative_to(root).as_posix(), path.parent.name
         owners = [function.binary for function in found if path in function.events(root)]
@@ -68,10 +74,18 @@ def strays(root: Path, found: list[Function]) -> Iterator[str]:
             )
 
 
+def names_in_shared_code(root: Path, found: list[Function]) -> Iterator[str]:
+    """Code that all functions use names none of them."""
+    for path in sorted(root.glob("shared/src/**/*.rs")):
+        for function in found:
+            if re.search(rf"\b{function.binary.replace('-', '[-_]')}\b", path.read_text()):
+                yield f"{path.relative_to(root).as_posix()} names {function.binary}: shared code names no function"
+
+
 def nesting(root: Path) -> Iterator[str]:
     """The template of the suite nests each capability."""
     resources = cloudformation.load(root / "template.yaml")["Resources"].values()
-    nested = {resource["Properties"].get("Location") for resource in resources}
+    nested = {resource.get("Properties", {}).get("Location") for resource in resources}
     for capability in capabilities(root):
         if (template := f"functions/{capability}/template.yaml") not in nested:
             yield f"template.yaml does not nest {template}: add an AWS::Serverless::Application with it as Location"
@@ -147,8 +161,8 @@ def alarm(root: Path, function: Function) -> Iterator[str]:
     }
     if ("AWS/Lambda", "Errors", f"<{function.logical_id}>") not in watched:
         yield (
-            f"{function.template}: nobody hears when {function.logical_id} fails: add an AWS::CloudWatch::Alarm on its "
-            "metric Errors of AWS/Lambda"
+            f"{function.template}: {function.logical_id} has no alarm on its errors: add an AWS::CloudWatch::Alarm on "
+            "its metric Errors in the namespace AWS/Lambda"
         )
 
 
@@ -232,6 +246,6 @@ def table_of_capabilities(root: Path, function: Function) -> Iterator[str]:
 
 
 def changelog(root: Path, function: Function) -> Iterator[str]:
-    """The changelog says since when it is there."""
+    """The changelog names it."""
     if f"`{function.binary}`" not in (root / "CHANGELOG.md").read_text():
         yield f"CHANGELOG.md does not name {function.binary}: add a line under Unreleased"

@@ -11,12 +11,12 @@ from botocore.session import Session
 
 from gatehouse_local import ROOT, models
 
-# The files of `shared` that read settings, name errors or call AWS, by what a function writes to use them.
+# What of `shared` reads settings, names errors or calls AWS, by what a function writes to use it.
 SHARED = {
     "failure.rs": r"\banswer_always\b",
     "log.rs": r"\blog::init\b",
     "notify.rs": r"\bNotifier\b",
-    "sns/mod.rs": r"\bVerifier\b",
+    "sns/**/*.rs": r"\bVerifier\b",
 }
 
 
@@ -37,8 +37,8 @@ class Crate:
         files = {str(path): path.read_text() for path in rust_files(root / folder / "src")}
         own = "\n".join(map(production, files.values()))
         if shared := dependencies.get("gatehouse-shared"):
-            used = [root / "shared/src" / file for file, sign in SHARED.items() if re.search(sign, own)]
-            files |= {str(path): path.read_text() for path in used}
+            used = [pattern for pattern, sign in SHARED.items() if re.search(sign, own)]
+            files |= {str(path): path.read_text() for part in used for path in (root / "shared/src").glob(part)}
             features = tomllib.loads((root / "shared/Cargo.toml").read_text())["features"]
             brought = [needed for feature in shared.get("features", []) for needed in features[feature]]
             dependencies |= {needed.removeprefix("dep:"): {} for needed in brought}

@@ -150,7 +150,8 @@ def add(suite, parts):
 
 
 def test_nothing_is_forgotten_of_any_function():
-    assert missing() == []
+    if found := missing():
+        pytest.fail("\n".join(found), pytrace=False)
 
 
 def test_a_function_with_all_its_parts_passes(suite):
@@ -209,7 +210,7 @@ FORGOTTEN = {
     "its alarm": (
         "functions/doors/template.yaml",
         ALARM[1] + ALARM[2],
-        "nobody hears when KnockFunction fails: add an AWS::CloudWatch::Alarm on its metric Errors",
+        "KnockFunction has no alarm on its errors: add an AWS::CloudWatch::Alarm on its metric Errors",
     ),
     "its events": (
         "events/doors/knock-once.json",
@@ -280,6 +281,14 @@ def test_a_part_that_is_forgotten_is_named(suite, part):
     assert [expected for expected, seen in zip(said, found, strict=True) if expected not in seen] == []
 
 
+def test_a_variable_without_a_parameter_is_named(suite):
+    before = missing(suite)
+    name = "functions/doors/template.yaml"
+    add(suite, MADE_UP | {name: MADE_UP[name].replace("GREETING: !Ref Greeting", "GREETING: hello")})
+    [found] = [it for it in missing(suite) if it not in before]
+    assert "KnockFunction: the variable GREETING is fixed: refer to a parameter Greeting" in found
+
+
 def test_an_event_that_belongs_to_no_function_is_named(suite):
     before = missing(suite)
     add(suite, {"events/pipelines/closed.json": "{}", "events/windows/open.json": "{}"})
@@ -287,6 +296,14 @@ def test_an_event_that_belongs_to_no_function_is_named(suite):
     assert len(found) == 2
     assert found[0].startswith("events/pipelines/closed.json is an event of no function: start its name with")
     assert "(gate-, retry-)" in found[0] and "(there is none in windows)" in found[1]
+
+
+def test_a_function_that_shared_code_names_is_named(suite):
+    add(suite, MADE_UP)
+    before = missing(suite)
+    (suite / "shared/src/log.rs").write_text('const OURS: [&str; 1] = ["door_knock"];')
+    found = [it for it in missing(suite) if it not in before]
+    assert "shared/src/log.rs names door-knock: shared code names no function" in found
 
 
 def test_the_tables_of_a_text_are_read_cell_by_cell():

@@ -585,6 +585,73 @@ def test_a_new_group_is_attached_wherever_the_earlier_ones_are(estate):
     assert estate.counts == {"DescribeSecurityGroups": 1}
 
 
+def _outbound(estate):
+    """Where the groups let traffic out to, by name."""
+    return {
+        name: [cidr for permission in group["IpPermissionsEgress"] for cidr in cidrs(permission)]
+        for name, group in estate.groups().items()
+    }
+
+
+def _close(estate, group):
+    everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    estate.aws.client("ec2").revoke_security_group_egress(GroupId=group, IpPermissions=everything)
+
+
+def test_a_new_group_of_an_open_pool_keeps_the_outbound_rule_that_ec2_made(estate):
+    estate.publish(edition(networks(60)))
+    estate.run()
+    estate.publish(edition(networks(61), token=NOON + 60))
+    estate.run()
+    everything = ["0.0.0.0/0"]
+    assert _outbound(estate) == {f"AUTOUPDATE_CLOUDFRONT_443_{number}": everything for number in (1, 2)}
+    assert "RevokeSecurityGroupEgress" not in estate.counts
+
+
+def test_a_new_group_of_a_closed_pool_lets_nothing_out_before_it_is_attached(estate):
+    estate.publish(edition(networks(60)))
+    estate.run()
+    (group,) = [group["GroupId"] for group in estate.groups().values()]
+    _close(estate, group)
+    interface = estate.aws.ec2.create_interface([group])
+    estate.publish(edition(networks(61), token=NOON + 60))
+
+    report = estate.run()
+    assert _outbound(estate) == {f"AUTOUPDATE_CLOUDFRONT_443_{number}": [] for number in (1, 2)}
+    assert len(estate.aws.ec2.groups_of(interface)) == 2
+    names = [call.operation for call in estate.calls]
+    assert names.index("RevokeSecurityGroupEgress") < names.index("ModifyNetworkInterfaceAttribute")
+    assert [entry["egress_closed"] for entry in report["regions"][0]["groups"]] == [False, True]
+
+
+def test_a_new_group_that_cannot_be_closed_is_not_attached(estate):
+    estate.publish(edition(networks(60)))
+    estate.run()
+    (group,) = [group["GroupId"] for group in estate.groups().values()]
+    _close(estate, group)
+    interface = estate.aws.ec2.create_interface([group])
+    estate.publish(edition(networks(61), token=NOON + 60))
+    fault = estate.aws.disturb(
+        "refuse", operation="RevokeSecurityGroupEgress", code="OperationNotPermitted", times=None
+    )
+
+    outcome = estate.invoke()
+    assert outcome.error_type == "Partial" and "outbound rules" in outcome.error_message
+    assert estate.aws.ec2.groups_of(interface) == [group]
+    fault.times = 0
+    estate.run()
+    assert len(estate.aws.ec2.groups_of(interface)) == 2
+    assert _outbound(estate) == {f"AUTOUPDATE_CLOUDFRONT_443_{number}": [] for number in (1, 2)}
+
+
+def test_the_first_groups_let_nothing_out_where_the_setting_says_so(estate):
+    estate.publish(edition(networks(61)))
+    report = estate.run(EGRESS="none")
+    assert _outbound(estate) == {f"AUTOUPDATE_CLOUDFRONT_443_{number}": [] for number in (1, 2)}
+    assert all(entry["egress_closed"] for entry in report["regions"][0]["groups"])
+    assert all("gatehouse:attach" not in tags(group) for group in estate.groups().values())
+
+
 def test_a_new_group_is_filled_and_attached_before_anything_is_revoked(estate):
     estate.publish(edition(networks(60)))
     estate.run()

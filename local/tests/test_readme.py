@@ -84,7 +84,7 @@ def test_the_excerpt_of_the_demo_is_what_it_prints(binary):
     excerpt = re.search(r"^```\n(.+?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)[1].splitlines()
     assert len(excerpt) > 10
     demo = subprocess.run(
-        [sys.executable, "-m", "gatehouse_local.demo_ip_ranges", "--binary", binary("ip-ranges-updater")],
+        [sys.executable, "-m", "gatehouse_local.demo_ip_ranges", "--bin-dir", binary("ip-ranges-updater").parent],
         env=os.environ | {"COLUMNS": "100", "PYTHONPATH": str(ROOT / "local")},
         capture_output=True,
         text=True,

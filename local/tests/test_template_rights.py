@@ -132,6 +132,7 @@ def test_every_write_is_bound_to_our_tag_or_to_a_region(target):
     ("action", "key"),
     [
         ("ec2:AuthorizeSecurityGroupIngress", "aws:ResourceTag"),
+        ("ec2:RevokeSecurityGroupEgress", "aws:ResourceTag"),
         ("ec2:RevokeSecurityGroupIngress", "aws:ResourceTag"),
         ("ec2:DeleteTags", "aws:ResourceTag"),
         ("ec2:CreateTags", "aws:RequestTag"),

@@ -59,6 +59,7 @@ def test_the_settings_of_the_updater_have_the_documented_defaults():
         "ADDRESS_FAMILIES": "ipv4,ipv6",
         "AGGREGATE": "true",
         "TARGET": "security-groups",
+        "EGRESS": "all",
         "MAX_RULES_PER_GROUP": "60",
         "MAX_GROUPS_PER_INTERFACE": "5",
         "MAX_SHRINK_PERCENT": "50",

@@ -29,6 +29,8 @@ pub struct Config {
     pub aggregate: bool,
     /// What follows the ranges.
     pub target: Target,
+    /// What the first group of a pool lets out. Later groups take the posture of the earlier ones.
+    pub egress: EgressPolicy,
     /// Quotas of EC2, as they are in these accounts.
     pub limits: Limits,
     /// The share, in percent, of the present ranges of a family that one run may remove.
@@ -59,6 +61,15 @@ pub enum Target {
     PrefixLists,
 }
 
+/// What the first group of a pool lets out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EgressPolicy {
+    /// What EC2 gives a new group: everything.
+    All,
+    /// Nothing.
+    None,
+}
+
 impl Config {
     /// Reads the settings.
     ///
@@ -78,6 +89,7 @@ impl Config {
             range_regions: env.list("RANGE_REGIONS"),
             aggregate: env.flag("AGGREGATE", true),
             target: env.parsed("TARGET").unwrap_or(Target::SecurityGroups),
+            egress: env.parsed("EGRESS").unwrap_or(EgressPolicy::All),
             limits: Limits {
                 rules_per_group: within(env, "MAX_RULES_PER_GROUP", 60, 1, 1_000),
                 groups_per_interface: within(env, "MAX_GROUPS_PER_INTERFACE", 5, 1, 16),
@@ -258,6 +270,18 @@ impl FromStr for Target {
     }
 }
 
+impl FromStr for EgressPolicy {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "all" => Ok(Self::All),
+            "none" => Ok(Self::None),
+            _ => Err("expected all or none"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,7 +301,7 @@ mod tests {
         assert_eq!(config.prefix_name, "AUTOUPDATE");
         assert_eq!(config.families, Family::BOTH);
         assert!(config.range_regions.is_empty() && config.aggregate && !config.dry_run);
-        assert_eq!(config.target, Target::SecurityGroups);
+        assert_eq!((config.target, config.egress), (Target::SecurityGroups, EgressPolicy::All));
         assert_eq!(config.limits, Limits { rules_per_group: 60, groups_per_interface: 5 });
         assert_eq!(config.max_shrink_percent, 50);
         assert_eq!(config.ip_ranges_url.as_str(), "https://ip-ranges.amazonaws.com/ip-ranges.json");
@@ -302,6 +326,7 @@ mod tests {
             ("PORTS", "http", "expected a port"),
             ("ADDRESS_FAMILIES", "ipv5", "expected ipv4 or ipv6"),
             ("TARGET", "acl", "expected security-groups or prefix-lists"),
+            ("EGRESS", "some", "expected all or none"),
             ("AGGREGATE", "yes", "expected true or false"),
             ("MAX_RULES_PER_GROUP", "0", "from 1 to 1000"),
             ("MAX_GROUPS_PER_INTERFACE", "17", "from 1 to 16"),

@@ -7,9 +7,10 @@ use std::time::Duration;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::types::{Filter, ResourceType, SecurityGroup, Tag};
+use ip_ranges_planner::family::Family;
 use ipnet::IpNet;
 
-use crate::group::{self, ATTACH_TAG, Group, PREFIX_NAME_TAG, PoolKey};
+use crate::group::{self, ATTACH_TAG, Egress, Group, PREFIX_NAME_TAG, PoolKey};
 
 /// A call that failed, as EC2 put it.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,9 @@ pub enum CallError {
         "a group named {0} is there and lacks the tag {PREFIX_NAME_TAG}: rename or delete it, or choose another PREFIX_NAME"
     )]
     NameTaken(String),
+    /// The rules that were to go are still there.
+    #[error("the group still has its outbound rule for all {0} traffic")]
+    StillOpen(Family),
     /// There is no default VPC.
     #[error("there is no default VPC: set VPC_ID")]
     NoDefaultVpc,
@@ -85,6 +89,8 @@ fn hint(code: &str) -> &'static str {
 
 /// How often a rule change is brought in line with what somebody else changed meanwhile.
 const ATTEMPTS: usize = 3;
+/// How often the outbound rules of a new group are revoked: half a minute in all.
+const EGRESS_ATTEMPTS: usize = 7;
 /// EC2 may not know a new group everywhere at once.
 const NEW_GROUP_PAUSE: Duration = Duration::from_millis(500);
 
@@ -238,6 +244,64 @@ pub async fn revoke(ec2: &Client, group: &Group, ranges: &BTreeSet<IpNet>) -> Re
         }
     }
     Ok(())
+}
+
+/// Takes the outbound rule that EC2 gives a new group from it, for each of the families, and returns what is left once it
+/// has been seen that the rule is gone.
+///
+/// # Errors
+///
+/// [`CallError`]; the group may still let everything out then.
+pub async fn close_egress(ec2: &Client, group_id: &str, families: &[Family]) -> Result<Egress, CallError> {
+    // Every new group has the rule for IPv4, whatever EC2 shows at first. The one for IPv6 it has where the VPC has an
+    // IPv6 block: revoked once it is seen.
+    let mut open: Vec<Family> = families.iter().copied().filter(|family| *family == Family::Ipv4).collect();
+    let mut pause = NEW_GROUP_PAUSE;
+    let mut attempt = 1;
+    loop {
+        let error = match revoke_egress(ec2, group_id, &open).await {
+            Ok(egress) => {
+                open = families.iter().copied().filter(|family| egress.lets_all_out(*family)).collect();
+                // An answer that does not show the rule for IPv4 as it must be by now is from before: it may lack the rule
+                // for IPv6 as well.
+                let is_current = egress.lets_all_out(Family::Ipv4) != families.contains(&Family::Ipv4);
+                match open.first() {
+                    None if is_current || attempt == EGRESS_ATTEMPTS => return Ok(egress),
+                    None => CallError::Incomplete("outbound rule of a new group"),
+                    Some(family) => CallError::StillOpen(*family),
+                }
+            }
+            Err(error) => error,
+        };
+        let may_pass = matches!(error, CallError::StillOpen(_) | CallError::Incomplete(_))
+            || matches!(error.code(), Some("InvalidGroup.NotFound" | "UnauthorizedOperation"));
+        if !may_pass || attempt == EGRESS_ATTEMPTS {
+            return Err(error);
+        }
+        tokio::time::sleep(pause).await;
+        (pause, attempt) = (pause * 2, attempt + 1);
+    }
+}
+
+/// Revokes the rules and reads what is left. A rule that is not there is passed over by the default VPC, and answered
+/// with `InvalidPermission.NotFound` by others.
+async fn revoke_egress(ec2: &Client, group_id: &str, families: &[Family]) -> Result<Egress, CallError> {
+    for family in families {
+        let revoked = ec2
+            .revoke_security_group_egress()
+            .group_id(group_id)
+            .ip_permissions(Egress::default_rule(*family))
+            .send()
+            .await
+            .map_err(CallError::from);
+        match revoked {
+            Err(error) if error.code() != Some("InvalidPermission.NotFound") => return Err(error),
+            _ => {}
+        }
+    }
+    let described = ec2.describe_security_groups().group_ids(group_id).send().await?;
+    let described = described.security_groups().first().ok_or(CallError::Incomplete("group"))?;
+    Ok(Egress::of(described.ip_permissions_egress()))
 }
 
 /// What the group holds now.

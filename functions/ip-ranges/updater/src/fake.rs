@@ -41,6 +41,17 @@ pub(crate) struct FakeGroup {
     pub(crate) tags: BTreeMap<String, String>,
     /// TCP rules by port.
     pub(crate) rules: BTreeSet<(u16, IpNet)>,
+    /// Outbound rules: a TCP port, or all traffic, and where to.
+    pub(crate) egress: BTreeSet<(Option<u16>, IpNet)>,
+}
+
+/// The outbound rules that EC2 gives a new group.
+///
+/// Source: VPC User Guide, "Security group rules": "When you first create a security group, it has an outbound rule that
+/// allows all outbound traffic"; where the VPC has an IPv6 block, it has one for IPv6 too.
+pub(crate) fn default_egress(ipv6: bool) -> BTreeSet<(Option<u16>, IpNet)> {
+    let all = ["0.0.0.0/0", "::/0"].map(|range| (None, range.parse().unwrap()));
+    all.into_iter().take(if ipv6 { 2 } else { 1 }).collect()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -71,6 +82,13 @@ pub(crate) struct State {
     pub(crate) rules_per_group: usize,
     pub(crate) groups_per_interface: usize,
     pub(crate) page: usize,
+    /// How many times a group that is asked for by its id still shows the outbound rules of a new group: EC2's answers are
+    /// eventually consistent.
+    pub(crate) stale_egress: usize,
+    /// Whether the VPCs have an IPv6 block.
+    pub(crate) ipv6: bool,
+    /// Whether the VPC is the default one: there EC2 passes over outbound rules it does not know.
+    pub(crate) default_vpc: bool,
     /// For the calls to come, in their order.
     pub(crate) faults: VecDeque<Fault>,
     /// For every call of that name.
@@ -170,6 +188,7 @@ impl State {
             "CreateSecurityGroup" => self.create_group(parameters),
             "AuthorizeSecurityGroupIngress" => self.authorize(parameters),
             "RevokeSecurityGroupIngress" => self.revoke(parameters),
+            "RevokeSecurityGroupEgress" => self.revoke_egress(parameters),
             "ModifyNetworkInterfaceAttribute" => self.modify_interface(parameters),
             "DeleteTags" => self.delete_tags(parameters),
             "DescribeLoadBalancers" => Ok(self.describe_load_balancer(parameters)),
@@ -198,9 +217,14 @@ impl State {
         self.cut_off.extend(cut_off);
     }
 
-    fn describe_groups(&self, parameters: &Parameters) -> String {
+    fn describe_groups(&mut self, parameters: &Parameters) -> String {
         let ids = values(parameters, "GroupId");
         let filters = filters(parameters);
+        let stale_egress = !ids.is_empty() && self.stale_egress > 0;
+        if stale_egress {
+            self.stale_egress -= 1;
+        }
+        let stale = default_egress(self.ipv6);
         let matches = |id: &str, group: &FakeGroup| {
             (ids.is_empty() || ids.iter().any(|wanted| wanted == id))
                 && filters.iter().all(|(name, values)| match name.strip_prefix("tag:") {
@@ -238,7 +262,17 @@ impl State {
                     }
                 }
             }
-            text.push_str("</ipPermissions></item>");
+            text.push_str("</ipPermissions><ipPermissionsEgress>");
+            for (port, range) in if stale_egress { &stale } else { &group.egress } {
+                let ports = port.map(|port| format!("<fromPort>{port}</fromPort><toPort>{port}</toPort>"));
+                let protocol = if port.is_some() { "tcp" } else { "-1" };
+                let (list, field) = match Family::of(range) {
+                    Family::Ipv4 => ("ipRanges", "cidrIp"),
+                    Family::Ipv6 => ("ipv6Ranges", "cidrIpv6"),
+                };
+                write!(text, "<item><ipProtocol>{protocol}</ipProtocol>{}<{list}><item><{field}>{range}</{field}></item></{list}></item>", ports.unwrap_or_default()).unwrap();
+            }
+            text.push_str("</ipPermissionsEgress></item>");
         }
         text.push_str("</securityGroupInfo>");
         if start + self.page < found.len() {
@@ -283,7 +317,8 @@ impl State {
         self.created += 1;
         let id = format!("sg-new{}", self.created);
         let tags = tags(parameters);
-        let group = FakeGroup { name: name.clone(), vpc_id: parameters["VpcId"].clone(), tags, rules: BTreeSet::new() };
+        let (name, vpc_id) = (name.clone(), parameters["VpcId"].clone());
+        let group = FakeGroup { name, vpc_id, tags, rules: BTreeSet::new(), egress: default_egress(self.ipv6) };
         self.groups.insert(id.clone(), group);
         Ok(format!("<return>true</return><groupId>{id}</groupId>"))
     }
@@ -323,6 +358,24 @@ impl State {
             ));
         }
         group.rules.retain(|rule| !rules.contains(rule));
+        Ok("<return>true</return>".to_owned())
+    }
+
+    /// Source: API reference, RevokeSecurityGroupEgress: the rule has to match exactly; "for a default VPC, if the values
+    /// you specify do not match the existing rule's values, no error is returned".
+    fn revoke_egress(&mut self, parameters: &Parameters) -> Answer {
+        let rules: BTreeSet<_> = ranges(parameters).into_iter().map(|range| (None, range)).collect();
+        assert_eq!(parameters["IpPermissions.1.IpProtocol"], "-1");
+        let default_vpc = self.default_vpc;
+        let group = group_mut(&mut self.groups, &parameters["GroupId"])?;
+        if !default_vpc && !rules.is_subset(&group.egress) {
+            return Err((
+                400,
+                "InvalidPermission.NotFound",
+                "The specified rule does not exist in this security group.".to_owned(),
+            ));
+        }
+        group.egress.retain(|rule| !rules.contains(rule));
         Ok("<return>true</return>".to_owned())
     }
 
@@ -513,12 +566,16 @@ fn filters(parameters: &Parameters) -> BTreeMap<String, Vec<String>> {
 /// The rules of one permission, each with its port.
 fn rules(parameters: &Parameters) -> Vec<(u16, IpNet)> {
     let port = parameters["IpPermissions.1.FromPort"].parse().unwrap();
+    ranges(parameters).into_iter().map(|range| (port, range)).collect()
+}
+
+/// The ranges of one permission.
+fn ranges(parameters: &Parameters) -> Vec<IpNet> {
     let ranges = |list: &str, field: &str| -> Vec<IpNet> {
         (1..)
             .map_while(|n| parameters.get(&format!("IpPermissions.1.{list}.{n}.{field}")))
             .map(|range| range.parse().unwrap())
             .collect()
     };
-    let all = ranges("IpRanges", "CidrIp").into_iter().chain(ranges("Ipv6Ranges", "CidrIpv6"));
-    all.map(|range| (port, range)).collect()
+    ranges("IpRanges", "CidrIp").into_iter().chain(ranges("Ipv6Ranges", "CidrIpv6")).collect()
 }

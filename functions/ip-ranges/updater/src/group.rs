@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, ResourceType, SecurityGroup, Tag, TagSpecification};
+use ip_ranges_planner::family::Family;
 use ip_ranges_planner::plan::Slot;
 use ipnet::IpNet;
 
@@ -43,6 +44,62 @@ pub struct Group {
     pub key: PoolKey,
     /// What is in it.
     pub slot: Slot,
+    /// What it lets out.
+    pub egress: Egress,
+}
+
+/// The outbound rules of a group. Groups on an interface add up: what one of them lets out, the interface lets out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Egress(BTreeSet<EgressRule>);
+
+/// Protocol, ports and destination of an outbound rule, as EC2 describes them.
+type EgressRule = (String, Option<i32>, Option<i32>, String);
+
+/// EC2's word for every protocol and port.
+const ALL_TRAFFIC: &str = "-1";
+
+impl Egress {
+    /// Reads the outbound rules that EC2 described.
+    #[must_use]
+    pub fn of(permissions: &[IpPermission]) -> Self {
+        let rules = permissions.iter().flat_map(|permission| {
+            let protocol = permission.ip_protocol().unwrap_or_default();
+            let cidrs = permission.ip_ranges().iter().filter_map(IpRange::cidr_ip);
+            let cidrs = cidrs.chain(permission.ipv6_ranges().iter().filter_map(Ipv6Range::cidr_ipv6));
+            let lists = permission.prefix_list_ids().iter().filter_map(|list| list.prefix_list_id());
+            let groups = permission.user_id_group_pairs().iter().filter_map(|pair| pair.group_id());
+            cidrs
+                .chain(lists)
+                .chain(groups)
+                .map(move |to| (protocol.to_owned(), permission.from_port(), permission.to_port(), to.to_owned()))
+        });
+        Self(rules.collect())
+    }
+
+    /// Whether everything of the family may go out.
+    #[must_use]
+    pub fn lets_all_out(&self, family: Family) -> bool {
+        self.0.iter().any(|(protocol, _, _, to)| protocol == ALL_TRAFFIC && to == everywhere(family))
+    }
+
+    /// The rule that EC2 gives a new group, for these families; to revoke it.
+    #[must_use]
+    pub fn default_rule(family: Family) -> IpPermission {
+        let permission = IpPermission::builder().ip_protocol(ALL_TRAFFIC);
+        let everywhere = everywhere(family);
+        match family {
+            Family::Ipv4 => permission.ip_ranges(IpRange::builder().cidr_ip(everywhere).build()),
+            Family::Ipv6 => permission.ipv6_ranges(Ipv6Range::builder().cidr_ipv6(everywhere).build()),
+        }
+        .build()
+    }
+}
+
+fn everywhere(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "0.0.0.0/0",
+        Family::Ipv6 => "::/0",
+    }
 }
 
 /// The name of a group of the pool.
@@ -55,7 +112,7 @@ impl Group {
     /// An empty group, just created; `pending` where it is still to be attached.
     #[must_use]
     pub fn new(id: String, name: String, number: usize, key: PoolKey, pending: bool) -> Self {
-        Self { id, name, number, key, slot: Slot { pending, ..Slot::default() } }
+        Self { id, name, number, key, slot: Slot { pending, ..Slot::default() }, egress: Egress::default() }
     }
 
     /// Reads a group that EC2 described.
@@ -80,7 +137,8 @@ impl Group {
             pending: self::tag(described.tags(), ATTACH_TAG).is_some(),
             ..slot(described.ip_permissions(), port)
         };
-        Ok(Self { id, name, number, key, slot })
+        let egress = Egress::of(described.ip_permissions_egress());
+        Ok(Self { id, name, number, key, slot, egress })
     }
 }
 

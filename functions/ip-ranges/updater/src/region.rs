@@ -6,13 +6,14 @@ use aws_config::SdkConfig;
 use aws_sdk_elasticloadbalancingv2 as elb;
 use futures::future::join_all;
 use ip_ranges_planner::document::Published;
+use ip_ranges_planner::family::Family;
 use ip_ranges_planner::plan::{self, Bounds, Changes, Plan, Pool};
 use ipnet::IpNet;
 use tokio::sync::OnceCell;
 use tracing::{debug, info, warn};
 
 use crate::calls::Calls;
-use crate::config::{Config, RegionConfig, Target};
+use crate::config::{Config, EgressPolicy, RegionConfig, Target};
 use crate::ec2::{self, CallError};
 use crate::group::{self, Group, PoolKey};
 use crate::interfaces::{self, Attached, Wish};
@@ -180,7 +181,7 @@ fn pools<'a>(
             for port in &config.ports {
                 let key = PoolKey { vpc_id: vpc_id.clone(), service: service.clone(), port: *port };
                 let groups = by_key.remove(&key).unwrap_or_default();
-                pools.push(PoolRun::new(key, groups, wanted, bounds));
+                pools.push(PoolRun::new(key, groups, wanted, bounds, config.egress));
             }
         }
     }
@@ -235,16 +236,51 @@ struct PoolRun<'a> {
     /// Wanted ranges that could not be added.
     failed: BTreeSet<IpNet>,
     failures: Vec<Failure>,
+    /// The families in which new groups may not let everything out.
+    closed: Vec<Family>,
+    /// Marked groups that let out more than they may.
+    open: BTreeSet<String>,
+}
+
+/// The families in which a new group of the pool may not let everything out.
+///
+/// Groups on an interface add up, so a new group that lets everything out would lift the restrictions of the earlier
+/// ones. It keeps EC2's rule only where every earlier group has it too. Other outbound rules of the earlier groups are
+/// not copied: to let out less is always safe. Without earlier groups the setting decides.
+fn closed(groups: &[Group], policy: EgressPolicy) -> Vec<Family> {
+    let earlier: Vec<&Group> = groups.iter().filter(|group| !group.slot.pending).collect();
+    let is_closed = |family: &Family| match earlier[..] {
+        [] => policy == EgressPolicy::None,
+        _ => !earlier.iter().all(|group| group.egress.lets_all_out(*family)),
+    };
+    Family::BOTH.into_iter().filter(is_closed).collect()
 }
 
 impl<'a> PoolRun<'a> {
-    fn new(key: PoolKey, groups: Vec<Group>, wanted: &'a BTreeSet<IpNet>, bounds: Bounds) -> Self {
+    fn new(
+        key: PoolKey,
+        groups: Vec<Group>,
+        wanted: &'a BTreeSet<IpNet>,
+        bounds: Bounds,
+        policy: EgressPolicy,
+    ) -> Self {
+        let closed = closed(&groups, policy);
         let pool = Pool { slots: groups.iter().map(|group| group.slot.clone()).collect() };
         let plan = plan::plan(&pool, wanted, bounds);
         debug!(vpc_id = key.vpc_id, service = key.service, port = %key.port, wanted = wanted.len(), ?plan, "planned");
         let reports = groups.iter().map(|group| report_of(group, false)).collect();
         let groups = groups.into_iter().map(Some).collect();
-        Self { key, wanted, plan, groups, reports, failed: BTreeSet::new(), failures: Vec::new() }
+        Self {
+            key,
+            wanted,
+            plan,
+            groups,
+            reports,
+            failed: BTreeSet::new(),
+            failures: Vec::new(),
+            closed,
+            open: BTreeSet::new(),
+        }
     }
 
     /// The numbers that new groups get: the lowest that are free.
@@ -253,19 +289,24 @@ impl<'a> PoolRun<'a> {
         (1..).filter(|number| !taken.contains(number)).take(self.plan.create).collect()
     }
 
-    /// Whether new groups have earlier ones to follow. The first of all are attached by a person.
-    fn follows(&self) -> bool {
-        !self.groups.is_empty()
+    /// Whether something is to be done to new groups besides filling them, which the mark reminds later runs of: attaching
+    /// them wherever the earlier ones are (the first of all are attached by a person), or taking outbound rules away.
+    fn marks_new_groups(&self) -> bool {
+        !self.groups.is_empty() || !self.closed.is_empty()
     }
 
     /// For a dry run: everything the plan would do, as if it had been done.
     fn pretend(&mut self, prefix_name: &str) {
-        let pending = self.follows();
+        let pending = self.marks_new_groups();
         for number in self.new_numbers() {
             let name = group::name(prefix_name, &self.key, number);
             let group = Group::new(name.clone(), name, number, self.key.clone(), pending);
             self.reports.push(GroupReport { group_id: "(new)".to_owned(), ..report_of(&group, true) });
             self.groups.push(Some(group));
+        }
+        for (group, report) in self.groups.iter().zip(&mut self.reports) {
+            report.egress_closed =
+                group.as_ref().is_some_and(|group| group.slot.pending && needs_closing(group, report, &self.closed));
         }
         for round in &self.plan.rounds {
             for (index, ranges) in &round.add {
@@ -279,7 +320,7 @@ impl<'a> PoolRun<'a> {
 
     /// Creates the missing groups, then does the first round of adding.
     async fn create_and_fill(&mut self, ec2: &aws_sdk_ec2::Client, prefix_name: &str) {
-        let pending = self.follows();
+        let pending = self.marks_new_groups();
         let numbers = self.new_numbers();
         let created = numbers.iter().map(|number| ec2::create_group(ec2, prefix_name, &self.key, *number, pending));
         for (number, created) in numbers.iter().zip(join_all(created).await) {
@@ -297,9 +338,36 @@ impl<'a> PoolRun<'a> {
                 }
             }
         }
+        self.close_egress(ec2).await;
         if let Some(first) = self.plan.rounds.first_mut() {
             let add = std::mem::take(&mut first.add);
             self.add(ec2, &add).await;
+        }
+    }
+
+    /// Takes the outbound rules that are too much from the marked groups: those just made, and those of a run that broke.
+    async fn close_egress(&mut self, ec2: &aws_sdk_ec2::Client) {
+        let closed = &self.closed;
+        let groups = self.groups.iter_mut().zip(&mut self.reports).filter_map(|(group, report)| {
+            let group = group.as_mut().filter(|group| group.slot.pending)?;
+            needs_closing(group, report, closed).then_some((group, report))
+        });
+        let results = join_all(groups.map(async |(group, report)| {
+            match ec2::close_egress(ec2, &group.id, closed).await {
+                Ok(egress) => {
+                    info!(group_id = group.id, "outbound rules removed");
+                    report.egress_closed = true;
+                    group.egress = egress;
+                    Ok(())
+                }
+                Err(error) => Err((group.id.clone(), error)),
+            }
+        }))
+        .await;
+        for (id, error) in results.into_iter().filter_map(Result::err) {
+            let what = format!("removing the outbound rules of {id}, which is not attached before that is done");
+            self.failures.push(Failure::of(what, error.to_string()));
+            self.open.insert(id);
         }
     }
 
@@ -309,7 +377,7 @@ impl<'a> PoolRun<'a> {
             let groups = self.groups.iter().flatten().filter(move |group| group.slot.pending == pending);
             groups.map(|group| group.id.clone()).collect::<BTreeSet<_>>()
         };
-        let (earlier, pending) = (ids(false), ids(true));
+        let (earlier, pending) = (ids(false), &ids(true) - &self.open);
         (!pending.is_empty()).then_some(Wish { earlier, pending })
     }
 
@@ -326,7 +394,7 @@ impl<'a> PoolRun<'a> {
     async fn settle(&mut self, ec2: &aws_sdk_ec2::Client, unattached: &BTreeSet<String>) {
         let marked = self.groups.iter_mut().flatten().filter(|group| group.slot.pending);
         let mut attached = Vec::new();
-        for group in marked.filter(|group| !unattached.contains(&group.id)) {
+        for group in marked.filter(|group| !unattached.contains(&group.id) && !self.open.contains(&group.id)) {
             group.slot.pending = false;
             attached.push(group.id.clone());
         }
@@ -396,7 +464,7 @@ impl<'a> PoolRun<'a> {
 
     /// Writes everything into the Region's report.
     fn finish(self, report: &mut RegionReport) {
-        let Self { key, wanted, plan, groups, reports, failed, failures } = self;
+        let Self { key, wanted, plan, groups, reports, failed, failures, closed: _, open: _ } = self;
         report.failures.extend(failures);
         let pool = format!("{} port {} in {}", key.service, key.port, key.vpc_id);
         if let Some(shrink) = plan.shrink {
@@ -421,6 +489,11 @@ impl<'a> PoolRun<'a> {
             report.groups.push(done);
         }
     }
+}
+
+/// Whether a marked group lets out more than it may. What a group just made lets out has not been read.
+fn needs_closing(group: &Group, report: &GroupReport, closed: &[Family]) -> bool {
+    !closed.is_empty() && (report.created || closed.iter().any(|family| group.egress.lets_all_out(*family)))
 }
 
 fn report_of(group: &Group, created: bool) -> GroupReport {

@@ -61,6 +61,8 @@ pub struct GroupReport {
     pub port: String,
     /// Made by this run.
     pub created: bool,
+    /// Its outbound rules that allow all traffic were removed.
+    pub egress_closed: bool,
     /// Ranges that it did not hold when the run began and holds now.
     pub added: BTreeSet<IpNet>,
     /// Ranges that were taken out.
@@ -174,9 +176,20 @@ impl GroupReport {
     /// Whether anything happened to it.
     #[must_use]
     pub fn is_changed(&self) -> bool {
-        let Self { vpc_id: _, group_id: _, name: _, service: _, port: _, created, added, removed, kept: _, attached } =
-            self;
-        *created || !added.is_empty() || !removed.is_empty() || !attached.is_empty()
+        let Self {
+            vpc_id: _,
+            group_id: _,
+            name: _,
+            service: _,
+            port: _,
+            created,
+            egress_closed,
+            added,
+            removed,
+            kept: _,
+            attached,
+        } = self;
+        *created || *egress_closed || !added.is_empty() || !removed.is_empty() || !attached.is_empty()
     }
 }
 
@@ -207,6 +220,9 @@ impl fmt::Display for Report {
             for group in region.groups.iter().filter(|group| group.is_changed()) {
                 let created = if group.created { ", created" } else { "" };
                 writeln!(text, "\n{} {} ({}){created}", region.region, group.name, group.group_id)?;
+                if group.egress_closed {
+                    text.push_str("  outbound rules that allow all traffic removed, as in the earlier groups\n");
+                }
                 group.added.iter().try_for_each(|range| writeln!(text, "  + {range}"))?;
                 group.removed.iter().try_for_each(|range| writeln!(text, "  - {range}"))?;
                 group.attached.iter().try_for_each(|interface| writeln!(text, "  attached to {interface}"))?;

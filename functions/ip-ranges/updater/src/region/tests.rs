@@ -1,7 +1,7 @@
 //! Whole reconciliations against [`FakeEc2`], fault by fault, and all faults mixed.
 
 use super::*;
-use crate::fake::{FakeEc2, FakeGroup, FakeInterface, Fault};
+use crate::fake::{FakeEc2, FakeGroup, FakeInterface, Fault, default_egress};
 use crate::group::{ATTACH_TAG, PORT_TAG, PREFIX_NAME_TAG, SERVICE_TAG};
 use gatehouse_shared::env::Env;
 use ip_ranges_planner::plan::Limits;
@@ -33,6 +33,7 @@ fn group(number: usize, held: &str) -> FakeGroup {
         vpc_id: "vpc-1".to_owned(),
         tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         rules: ranges(held).into_iter().map(|range| (80, range)).collect(),
+        egress: default_egress(false),
     }
 }
 
@@ -136,6 +137,8 @@ async fn a_new_group_is_attached_before_anything_is_removed() {
         [
             "DescribeSecurityGroups",
             "CreateSecurityGroup",
+            // Its outbound rules: the pool has none for IPv6.
+            "DescribeSecurityGroups",
             "AuthorizeSecurityGroupIngress",
             "DescribeNetworkInterfaces",
             "ModifyNetworkInterfaceAttribute",
@@ -472,6 +475,165 @@ async fn write_calls_say_what_they_should() {
         [["LoadBalancerArn=arn:front", "SecurityGroups.member.1=sg-1", "SecurityGroups.member.2=sg-new1"]]
     );
     assert_eq!(said("DeleteTags"), [["ResourceId.1=sg-new1", "Tag.1.Key=gatehouse:attach"]]);
+}
+
+/// Outbound rules of a new group that joins a pool.
+mod egress {
+    use super::*;
+
+    /// Where the groups let traffic out to, by number.
+    fn outbound(ec2: &FakeEc2) -> Vec<(String, String)> {
+        let text = |(port, range): &(Option<u16>, IpNet)| match port {
+            Some(port) => format!("{range}:{port}"),
+            None => range.to_string(),
+        };
+        let of = |group: &FakeGroup| group.egress.iter().map(text).collect::<Vec<_>>().join(" ");
+        let state = ec2.state();
+        state.groups.values().map(|group| (group.name.replace("AUTOUPDATE_CLOUDFRONT_80_", ""), of(group))).collect()
+    }
+
+    /// A pool of one full group on `eni-1`, whose outbound rules are these.
+    fn pool(egress: &[(Option<u16>, &str)]) -> FakeEc2 {
+        let ec2 = ec2(&[A]);
+        ec2.state().groups.get_mut("sg-1").unwrap().egress =
+            egress.iter().map(|(port, range)| (*port, range.parse().unwrap())).collect();
+        ec2
+    }
+
+    fn expected(groups: &[(&str, &str)]) -> Vec<(String, String)> {
+        groups.iter().map(|(number, egress)| ((*number).to_owned(), (*egress).to_owned())).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_group_lets_out_no_more_than_every_earlier_group_of_its_pool() {
+        type Rules = &'static [(Option<u16>, &'static str)];
+        let cases: [(&str, Rules, bool, &str); 6] = [
+            ("open", &[(None, "0.0.0.0/0")], false, "0.0.0.0/0"),
+            ("closed", &[], false, ""),
+            ("closed, with IPv6", &[], true, ""),
+            ("open for both families", &[(None, "0.0.0.0/0"), (None, "::/0")], true, "0.0.0.0/0 ::/0"),
+            ("open for IPv4 alone", &[(None, "0.0.0.0/0")], true, "0.0.0.0/0"),
+            // Its rule is not copied: to let out less than the earlier group is safe, since groups add up.
+            ("a rule of its own", &[(Some(443), "10.0.0.0/8")], false, ""),
+        ];
+        for (name, rules, ipv6, new) in cases {
+            for default_vpc in [false, true] {
+                let ec2 = pool(rules);
+                ec2.state().ipv6 = ipv6;
+                ec2.state().default_vpc = default_vpc;
+                let before = outbound(&ec2)[0].1.clone();
+                assert_whole(&run(&ec2, &format!("{A} {B}"), limits(1, 5)).await);
+                assert_eq!(outbound(&ec2), expected(&[("1", &before), ("2", new)]), "{name}");
+                assert_eq!(held(&ec2), rows(&[("1", A, true), ("2", B, true)]), "{name}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_closed_group_is_enough_to_close_a_new_one() {
+        let ec2 = ec2(&[A, B]);
+        ec2.state().groups.get_mut("sg-1").unwrap().egress.clear();
+        assert_whole(&run(&ec2, &format!("{A} {B} {C}"), limits(1, 5)).await);
+        assert_eq!(outbound(&ec2), expected(&[("1", ""), ("2", "0.0.0.0/0"), ("3", "")]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_setting_decides_for_the_first_groups_alone() {
+        for (policy, first) in [(EgressPolicy::All, "0.0.0.0/0"), (EgressPolicy::None, "")] {
+            let ec2 = ec2(&[]);
+            let config = Config { egress: policy, ..config(limits(1, 5)) };
+            let go = Run { dry_run: false, force: false };
+            let report = run_with(&ec2, &format!("{A} {B}"), &config, go).await;
+            assert_whole(&report);
+            assert_eq!(outbound(&ec2), expected(&[("1", first), ("2", first)]));
+            assert!(report.groups.iter().all(|group| group.egress_closed == (policy == EgressPolicy::None)));
+            assert!(ec2.state().groups.values().all(|group| !group.tags.contains_key(ATTACH_TAG)));
+            // From here on the earlier groups decide, whatever the setting says.
+            let other = if policy == EgressPolicy::All { EgressPolicy::None } else { EgressPolicy::All };
+            let config = Config { egress: other, ..config };
+            assert_whole(&run_with(&ec2, &format!("{A} {B} {C}"), &config, go).await);
+            assert_eq!(outbound(&ec2), expected(&[("1", first), ("2", first), ("3", first)]));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_group_that_cannot_be_closed_is_not_attached_until_it_is() {
+        let ec2 = pool(&[]);
+        ec2.state().broken.insert("RevokeSecurityGroupEgress", Fault::Denied);
+        let report = run(&ec2, &format!("{A} {B}"), limits(1, 5)).await;
+        assert_eq!(
+            failures(&report),
+            [
+                "Partial removing the outbound rules of sg-new1, which is not attached before that is done: UnauthorizedOperation: You are not authorized.; \
+              the function's role does not allow it: compare with the policy in the template"
+            ]
+        );
+        assert_eq!(held(&ec2), rows(&[("1", A, true), ("2", B, false)]));
+        assert!(!report.groups[1].egress_closed);
+        ec2.state().broken.clear();
+        let report = run(&ec2, &format!("{A} {B}"), limits(1, 5)).await;
+        assert_whole(&report);
+        assert_eq!(held(&ec2), rows(&[("1", A, true), ("2", B, true)]));
+        assert_eq!(outbound(&ec2), expected(&[("1", ""), ("2", "")]));
+        assert!(report.groups[1].egress_closed && report.groups[1].is_changed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_broke_after_creating_a_group_is_finished_by_the_next_one() {
+        let ec2 = pool(&[]);
+        let mut left_open = group(2, B);
+        left_open.tags.insert(ATTACH_TAG.to_owned(), "pending".to_owned());
+        ec2.state().groups.insert("sg-2".to_owned(), left_open);
+        assert_whole(&run(&ec2, &format!("{A} {B}"), limits(1, 5)).await);
+        assert_eq!(outbound(&ec2), expected(&[("1", ""), ("2", "")]));
+        assert_eq!(held(&ec2), rows(&[("1", A, true), ("2", B, true)]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rule_that_ec2_still_shows_is_waited_out_before_the_group_is_attached() {
+        let ec2 = pool(&[]);
+        ec2.state().stale_egress = 2;
+        assert_whole(&run(&ec2, &format!("{A} {B}"), limits(1, 5)).await);
+        let calls = ec2.state().calls.clone();
+        let position = |name: &str| calls.iter().position(|call| call == name).unwrap();
+        let last_revoke = calls.iter().rposition(|call| call == "RevokeSecurityGroupEgress").unwrap();
+        assert!(last_revoke < position("ModifyNetworkInterfaceAttribute"), "{calls:?}");
+        assert_eq!(calls.iter().filter(|call| *call == "RevokeSecurityGroupEgress").count(), 3, "{calls:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dry_run_says_that_it_would_close_the_group() {
+        let ec2 = pool(&[]);
+        let report =
+            run_with(&ec2, &format!("{A} {B}"), &config(limits(1, 5)), Run { dry_run: true, force: false }).await;
+        assert!(report.groups[1].egress_closed && !report.groups[0].egress_closed);
+        assert_eq!(ec2.state().calls, ["DescribeSecurityGroups", "DescribeNetworkInterfaces"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_call_names_the_rule_that_ec2_makes() {
+        let ec2 = pool(&[]);
+        ec2.state().ipv6 = true;
+        assert_whole(&run(&ec2, &format!("{A} {B}"), limits(1, 5)).await);
+        let state = ec2.state();
+        let calls = state.requests.iter().filter(|request| request["Action"] == "RevokeSecurityGroupEgress");
+        let fields: Vec<String> = calls.flatten().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(
+            fields,
+            [
+                "Action=RevokeSecurityGroupEgress",
+                "GroupId=sg-new1",
+                "IpPermissions.1.IpProtocol=-1",
+                "IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0",
+                "Version=2016-11-15",
+                "Action=RevokeSecurityGroupEgress",
+                "GroupId=sg-new1",
+                "IpPermissions.1.IpProtocol=-1",
+                "IpPermissions.1.Ipv6Ranges.1.CidrIpv6=::/0",
+                "Version=2016-11-15",
+            ]
+        );
+    }
 }
 
 mod prefix_lists {

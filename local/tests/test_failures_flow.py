@@ -1,0 +1,117 @@
+"""What the real binary of each function says when it fails: one line in its log, the same as its answer to Lambda."""
+
+import json
+import re
+
+import pytest
+
+from gatehouse_local import runtime_api
+from gatehouse_local.codepipeline import gate
+from gatehouse_local.functions import functions
+from template_checks.template import Deployed, load
+
+each_function = pytest.mark.parametrize("function", functions(), ids=str)
+
+# No function takes this for an event of its own.
+UNKNOWN_EVENT = {"unexpected": ["event"]}
+
+# What Rust writes of a value for its developers: `Refused(SignatureEncoding { seen: 3 })`.
+DEBUG_TEXT = re.compile(r"\b[A-Z]\w*\(|\b[A-Z]\w* \{ ")
+
+
+def settings(function):
+    """The settings that the template gives by its defaults; a reference to a resource becomes the ARN of a topic."""
+    variables = Deployed(load(function.template)).properties(function.logical_id)["Environment"]["Variables"]
+    return {
+        name: re.sub(r"<(\w+)>", r"arn:aws:sns:us-east-1:111122223333:\1", value) for name, value in variables.items()
+    }
+
+
+@pytest.fixture
+def invoke(aws, web, binary):
+    """Gives a function that starts the binary of a function, and lets it answer one event."""
+
+    def invoke(function, event, **changed):
+        env = settings(function) | changed | {"AWS_ENDPOINT_URL": aws.url} | web.environment
+        return runtime_api.invoke_once(binary(function.binary), runtime_api.environment(env), event)
+
+    return invoke
+
+
+def failure_in_log(outcome):
+    """The one line of the log that says why the invocation failed; all lines are JSON objects."""
+    lines = [json.loads(line) for line in outcome.log]
+    found = [line for line in lines if "errorType" in line]
+    assert len(found) == 1, outcome.log
+    assert [line for line in outcome.log if DEBUG_TEXT.search(line)] == []
+    return found[0]
+
+
+def test_what_rust_writes_for_developers_is_recognised():
+    for text in ('"message":"Refused(SignatureEncoding', "Unanswered { job_id: ", "BadEvent(Error("):
+        assert DEBUG_TEXT.search(text)
+    for text in ("the settings (see the template)", '{"errorType":"Refused","error":"a {b} c"}', "DEBUG is set"):
+        assert not DEBUG_TEXT.search(text)
+
+
+@each_function
+def test_a_failure_is_one_line_in_the_log_and_the_same_as_the_answer(invoke, function):
+    outcome = invoke(function, UNKNOWN_EVENT)
+    assert outcome.failed, outcome.payload
+    assert outcome.error_type == "InvalidEvent"
+    line = failure_in_log(outcome)
+    assert (line["errorType"], line["error"]) == (outcome.error_type, outcome.error_message)
+    assert line["level"] == "ERROR"
+    assert "unexpected" in line["error"] or "expected" in line["error"], "it says what is expected"
+
+
+def job_of(aws, function):
+    """A job of CodePipeline and its action, where the function answers such jobs; else None."""
+    samples = [json.loads(path.read_text()) for path in function.events()]
+    if not any("CodePipeline.job" in sample for sample in samples):
+        return None
+    pipeline = aws.codepipeline.create("web", {"Production": [gate()]})
+    aws.codepipeline.start(pipeline)
+    return pipeline, aws.codepipeline.next_job()
+
+
+def faults(aws, invoke, function, **changed):
+    """What a function finds wrong with its settings, by their names: from its answer and log, or, where it answers a
+    job, from the reason that it gives CodePipeline."""
+    if (job := job_of(aws, function)) is not None:
+        pipeline, event = job
+        outcome = invoke(function, event, **changed)
+        assert not outcome.failed, outcome.payload
+        run = pipeline.latest("Production", "HealthGate")
+        text = run.error["message"] if run.status == "Failed" else ""
+        assert [line for line in outcome.log if DEBUG_TEXT.search(line)] == []
+    else:
+        outcome = invoke(function, UNKNOWN_EVENT, **changed)
+        line = failure_in_log(outcome)
+        assert (line["errorType"], line["error"]) == (outcome.error_type, outcome.error_message)
+        text = outcome.error_message if outcome.error_type == "InvalidSettings" else ""
+    _, _, said = text.partition("invalid settings: ")
+    found = re.split(r"; (?=[A-Z][A-Z0-9_]* is \")", said) if said else []
+    return {fault.partition(" ")[0]: fault for fault in found}
+
+
+@each_function
+def test_faulty_settings_are_told_all_together(aws, invoke, function):
+    changed = {"DEBUG": "perhaps"} | {name: "," for name in function.settings if name != "DEBUG"}
+    found = faults(aws, invoke, function, **changed)
+    assert found["DEBUG"].startswith('DEBUG is "perhaps": expected true or false')
+    assert len(found) > 1
+
+
+@pytest.mark.parametrize(
+    ("function", "setting"),
+    [(function, setting) for function in functions() for setting in function.settings],
+    ids=str,
+)
+def test_a_fault_of_a_setting_says_what_is_expected(aws, invoke, function, setting):
+    for nonsense in ("?!", ","):
+        found = faults(aws, invoke, function, **{setting: nonsense})
+        assert found.keys() <= {setting}, "nothing else is wrong"
+        assert [fault for fault in found.values() if "expected " not in fault] == []
+        # A text may be anything, but nothing can be made of a comma.
+        assert found or nonsense == "?!"

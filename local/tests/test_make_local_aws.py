@@ -1,0 +1,401 @@
+"""`make local-aws` as people use it: a process of its own, and the commands that it prints.
+
+Each printed command is resolved by the SAM CLI's own code, and the real binary is run with that environment.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import queue
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gatehouse_local import ROOT, events, local_aws, runtime_api, sam, sns
+from gatehouse_local.functions import functions
+
+SUITE = {function.logical_id: function for function in functions()}
+SAMPLES = [(function.logical_id, sample) for function in SUITE.values() for sample in events.of(function)]
+PAUSE = 0.6
+WAIT = 60  # seconds; the machine may be busy
+
+# The writes that a sample leads to; () where it leads to none.
+GROUPS = ("AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress")
+WRITES = {
+    "ip-ranges/direct-dry-run.json": (),
+    "ip-ranges/direct-force.json": GROUPS,
+    "ip-ranges/direct.json": GROUPS,
+    "ip-ranges/schedule.json": GROUPS,
+    "ip-ranges/sns-notice-signed-second.json": GROUPS,
+    "ip-ranges/sns-notice-signed.json": GROUPS,
+    "ip-ranges/sns-notice.json": GROUPS,
+    "pipelines/gate-no-parameters.json": ("PutJobFailureResult",),
+    "pipelines/gate-region-list.json": ("PutJobFailureResult",),
+    "pipelines/gate-user-parameters.json": ("PutJobSuccessResult",),  # it waits on
+    "pipelines/gate-waiting.json": ("PutJobFailureResult",),
+    "pipelines/retry-codestar-pipeline-failed.json": ("RetryStageExecution",),
+    "pipelines/retry-eventbridge-action-failed.json": ("RetryStageExecution",),
+    "pipelines/retry-eventbridge-pipeline-failed.json": ("RetryStageExecution",),
+    "pipelines/retry-eventbridge-stage-failed.json": ("RetryStageExecution",),
+    "pipelines/retry-health-closed.json": ("RetryStageExecution",),
+    "pipelines/retry-health-open.json": (),
+    "pipelines/retry-sns-codestar-stage-failed.json": ("RetryStageExecution",),
+    "pipelines/retry-sqs-codestar-failed.json": ("RetryStageExecution",),
+    "pipelines/retry-sqs-eventbridge-stage-failed.json": ("RetryStageExecution",),
+}
+
+CALL = re.compile(
+    r"^(?P<service>[a-z0-9]+) (?P<name>[A-Z]\w+) (?P<region>[a-z0-9-]+) (?P<result>\S+) \d+ ms ?(?P<what>.*)$"
+)
+
+
+def free_ports():
+    """A port that is free together with the one after it."""
+    for _ in range(100):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            with contextlib.suppress(OSError, OverflowError):
+                second.bind(("127.0.0.1", port + 1))
+                return port
+    raise AssertionError("no two free ports")
+
+
+class Command:
+    """The command as a child."""
+
+    def __init__(self, built, *arguments):
+        self.built = built
+        self.lines = []
+        self._queue = queue.Queue()
+        self.child = subprocess.Popen(
+            [sys.executable, "-m", "gatehouse_local.local_aws", "--built", str(built), *arguments],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "local")},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.child.stdout:
+            self._queue.put(line.rstrip("\n"))
+        self._queue.put(None)
+
+    def until(self, text):
+        """The lines up to one that contains `text`, which must come in time."""
+        seen, deadline = [], time.monotonic() + WAIT
+        while not (seen and text in seen[-1]):
+            try:
+                line = self._queue.get(timeout=max(0.01, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"no {text!r} within {WAIT} s, but:\n" + "\n".join(seen)) from None
+            assert line is not None, f"it ended with {self.child.wait()} before {text!r}:\n" + "\n".join(seen)
+            seen.append(line)
+        self.lines += seen
+        return seen
+
+    def new(self):
+        """The lines that are there by now."""
+        seen = []
+        with contextlib.suppress(queue.Empty):
+            while (line := self._queue.get_nowait()) is not None:
+                seen.append(line)
+        self.lines += seen
+        return seen
+
+    def interrupt(self):
+        """Ctrl-C; the exit code and the lines since."""
+        os.killpg(self.child.pid, signal.SIGINT)
+        code = self.child.wait(timeout=WAIT)
+        seen = []
+        while (line := self._queue.get(timeout=WAIT)) is not None:
+            seen.append(line)
+        return code, seen
+
+    def end(self):
+        if self.child.poll() is None:
+            os.killpg(self.child.pid, signal.SIGKILL)
+            self.child.wait(timeout=WAIT)
+        self._reader.join(timeout=WAIT)
+        self.child.stdout.close()
+
+    def commands(self):
+        """The printed `sam local invoke` commands, by sample."""
+        found = [line.split() for line in self.lines if line.startswith("  sam local invoke ")]
+        return {words[words.index("--event") + 1].removeprefix("events/"): shlex.join(words) for words in found}
+
+
+@dataclass
+class Invocation:
+    """A printed command, taken apart."""
+
+    logical_id: str
+    template: Path
+    env_vars: dict
+    event: Path
+    parameters: dict
+
+    @classmethod
+    def of(cls, command):
+        words = shlex.split(command)
+        assert words[:3] == ["sam", "local", "invoke"]
+        options = dict(zip(words[3:-1:2], words[4:-1:2], strict=True))
+        return cls(
+            words[-1],
+            ROOT / options["--template-file"],
+            json.loads((ROOT / options["--env-vars"]).read_text()),
+            ROOT / options["--event"],
+            dict([options["--parameter-overrides"].split("=")]),
+        )
+
+    def environment(self, **more):
+        return sam.environment(self.template, self.logical_id, self.env_vars, **self.parameters, **more)
+
+    def run(self):
+        """What SAM does: the folder of the function becomes /var/task, and its bootstrap is started."""
+        folder = self.template.parent / sam.function(self.template, self.logical_id, **self.parameters).codeuri
+        env = {
+            name: value.replace(local_aws.TASK, str(folder)) if value.startswith(local_aws.TASK) else value
+            for name, value in self.environment().items()
+        }
+        return runtime_api.invoke_once(folder / "bootstrap", env, json.loads(self.event.read_text()))
+
+
+def build(folder, binary):
+    """Puts the built binaries where `sam build` puts them."""
+    for function in SUITE.values():
+        bootstrap = folder / function.capability / function.logical_id / "bootstrap"
+        bootstrap.parent.mkdir(parents=True)
+        bootstrap.symlink_to(binary(function.binary))
+
+
+@pytest.fixture(scope="module")
+def command(binary, tmp_path_factory):
+    """The command, ready, with everything built."""
+    built = tmp_path_factory.mktemp("aws-sam")
+    build(built, binary)
+    made = Command(built, "--port", str(free_ports()), "--host", "127.0.0.1", "--pause", str(PAUSE))
+    try:
+        made.until("Ready.")
+        yield made
+    finally:
+        made.end()
+
+
+@pytest.mark.parametrize(("logical_id", "sample"), SAMPLES, ids=[f"{name} {path}" for name, path in SAMPLES])
+def test_each_printed_command_has_work_and_does_it(command, logical_id, sample):
+    assert sample in WRITES, "say in WRITES what the sample leads to, and give it work in local_aws.World"
+    invocation = Invocation.of(command.commands()[sample])
+    assert invocation.logical_id == logical_id
+    assert invocation.parameters == {"Architecture": local_aws.architecture()}
+
+    time.sleep(PAUSE * 1.5)
+    command.new()
+    outcome = invocation.run()
+    assert not outcome.failed, f"{outcome.error_type}: {outcome.error_message}"
+
+    calls = [match for line in command.new() if (match := CALL.match(line))]
+    writes = [call for call in calls if call["name"] in {name for names in WRITES.values() for name in names}]
+    assert not [call[0] for call in calls if call["result"] != "ok"]
+    assert sorted({call["name"] for call in writes}) == sorted(WRITES[sample])
+    assert all(call["region"] == local_aws.REGION for call in writes), "the world is in one Region"
+    if sample.startswith("pipelines/retry-") and sample != "pipelines/retry-health-closed.json":
+        assert len(writes) <= 1, "the stage of the sample is retried once, however many records tell of it"
+        assert all('"pipelineName": "web"' in call["what"] for call in writes)
+    elif writes and sample == "pipelines/retry-health-closed.json":
+        assert any('"pipelineName": "api"' in call["what"] for call in writes)
+
+
+def test_a_sample_has_work_each_time(command):
+    invocation = Invocation.of(command.commands()["pipelines/retry-eventbridge-stage-failed.json"])
+    for _ in range(2):
+        time.sleep(PAUSE * 1.5)
+        command.new()
+        invocation.run()
+        lines = command.new()
+        assert any("RetryStageExecution" in line for line in lines), lines
+    assert any("as it was at the start" in line for line in lines)
+
+
+def test_a_signed_sample_is_verified_and_another_one_is_not(command):
+    signed = Invocation.of(command.commands()["ip-ranges/sns-notice-signed.json"])
+    unsigned = Invocation.of(command.commands()["ip-ranges/sns-notice.json"])
+    assert signed.environment()["SNS_VERIFY"] == "enforce"
+    assert unsigned.environment()["SNS_VERIFY"] == "off"
+    command.new()
+    signed.run()
+    assert f"GET {sns.CERTIFICATE_URL} 200" in command.new()
+
+
+def test_the_environment_is_ours_whatever_the_shell_has(command):
+    shell = {
+        "HTTPS_PROXY": "http://proxy.example.com:3128",
+        "AWS_ENDPOINT_URL": "https://example.com",
+        "AWS_ACCESS_KEY_ID": "REAL",
+        "AWS_SECRET_ACCESS_KEY": "REAL",
+        "AWS_SESSION_TOKEN": "REAL",
+        "AWS_REGION": "us-west-2",
+        "DRY_RUN": "true",
+        "SSL_CERT_FILE": "/etc/ssl/cert.pem",
+    }
+    commands = command.commands()
+    for sample in {logical_id: sample for logical_id, sample in SAMPLES}.values():
+        invocation = Invocation.of(commands[sample])
+        ours, with_shell = invocation.environment(), invocation.environment(shell=shell)
+        ours.pop("AWS_DEFAULT_REGION"), with_shell.pop("AWS_DEFAULT_REGION")
+        assert with_shell == ours, sample
+        assert ours["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
+
+
+def test_what_sam_build_made_is_not_touched(command):
+    for function in SUITE.values():
+        folder = command.built / function.capability / function.logical_id
+        assert [path.name for path in folder.iterdir()] == ["bootstrap"]
+
+
+def test_only_calls_of_aws_are_answered(command):
+    port = int(re.search(r"The local AWS answers at http://127.0.0.1:(\d+);", "\n".join(command.lines))[1])
+    for path in ("/", "/moto-api/", "/moto-api/data.json"):
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+            connection.request("GET", path)
+            assert connection.getresponse().status == 404
+
+
+def test_every_function_has_a_line_for_cargo_lambda(command):
+    text = "\n".join(command.lines)
+    for function in SUITE.values():
+        env = re.search(rf"cargo lambda watch --package {function.binary} .*--env-file (\S+)", text)[1]
+        values = dict(line.split("=", 1) for line in (ROOT / env).read_text().splitlines())
+        assert values["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
+        assert Path(values["SSL_CERT_FILE"]).is_file()
+        assert f"cargo lambda invoke {function.binary} --data-file events/" in text
+
+
+def test_ctrl_c_ends_it_and_it_starts_again(tmp_path):
+    port = free_ports()
+    for _ in range(2):
+        command = Command(tmp_path, "--port", str(port))
+        try:
+            command.until("Ready.")
+            files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+            code, lines = command.interrupt()
+        finally:
+            command.end()
+        assert (code, lines) == (0, ["Stopped. Calls of AWS: none."])
+        assert {"local-aws/env.json", "local-aws/env-signed.json", "local-aws/pipelines/template.json"} <= files
+
+
+def test_what_is_not_built_is_named_with_its_command_and_taken_over_later(tmp_path, binary):
+    processor = local_aws.architecture()
+    other = {"arm64": "x86_64", "x86_64": "arm64"}[processor]
+    foreign = tmp_path / "pipelines" / "PipelineRetryFunction" / "bootstrap"
+    foreign.parent.mkdir(parents=True)
+    machine = next(code for code, name in local_aws.MACHINES.items() if name == other)
+    foreign.write_bytes(b"\x7fELF".ljust(18, b"\0") + machine + bytes(44))
+
+    command = Command(tmp_path, "--port", str(free_ports()))
+    try:
+        text = "\n".join(command.until("Ready."))
+        for capability in ("ip-ranges", "pipelines"):
+            assert f"  sam build --config-env {capability} --parameter-overrides Architecture={processor}\n" in text
+        assert "IpRangesUpdaterFunction: not built yet. Run first:" in text
+        assert f"PipelineRetryFunction: built for {other}, and this machine is {processor}. Run first:" in text
+        foreign.unlink()
+        foreign.symlink_to(binary("pipeline-retry"))
+        command.until("PipelineRetryFunction is built: its commands work now.")
+        code, _ = command.interrupt()
+    finally:
+        command.end()
+    assert code == 0
+
+
+def fails(*arguments, built):
+    command = Command(built, *arguments)
+    try:
+        code = command.child.wait(timeout=WAIT)
+        command._reader.join(timeout=WAIT)
+        return code, "\n".join(command.new())
+    finally:
+        command.end()
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_port_that_is_taken_is_named(tmp_path, which):
+    port = free_ports()
+    with socket.create_server(("127.0.0.1", port + which)):
+        code, text = fails("--port", str(port), built=tmp_path)
+    assert (code, text) == (
+        1,
+        f"Port {port + which} of 127.0.0.1 is in use by another program: stop it, or choose two other ports that "
+        "follow each other, such as: make local-aws PORT=4700",
+    )
+    assert not list(tmp_path.iterdir()), "the files of the one that runs are not touched"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--bind", "localhost"], "BIND is 'localhost': expected an IPv4 address of this machine, such as 172.17.0.1"),
+        (
+            ["--bind", "0.0.0.0"],
+            "BIND=0.0.0.0 needs HOST as well: the address by which containers reach this machine",
+        ),
+        (["--bind", "192.0.2.1"], "This machine cannot listen on 192.0.2.1: "),
+        (["--port", "65535"], "PORT is 65535: expected a number from 1 to 65534"),
+    ],
+)
+def test_an_address_that_cannot_be_is_refused(tmp_path, arguments, text):
+    code, seen = fails(*arguments, built=tmp_path)
+    assert code == 1, seen
+    assert seen.startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("bind", "host", "said"),
+    [
+        ("127.0.0.1", "host.docker.internal", "Only this machine can reach them."),
+        ("127.0.0.1", "host.docker.internal", "make local-aws BIND=172.17.0.1"),
+        (
+            "172.17.0.1",
+            "172.17.0.1",
+            "BIND=172.17.0.1: whoever can reach that address can use them, without a password.",
+        ),
+        ("0.0.0.0", "10.0.0.5", "every machine that can reach this one can use them, without a password."),
+    ],
+)
+def test_it_says_who_can_reach_it(bind, host, said):
+    assert local_aws.check_addresses(bind, host if bind == "0.0.0.0" else None) == host
+    assert said in "\n".join(local_aws.reach(bind, host))
+
+
+def test_make_passes_options_from_its_command_line_only():
+    def shown(*options, **env):
+        run = subprocess.run(
+            ["make", "-n", "local-aws", *options], cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True
+        )
+        return next(line for line in run.stdout.splitlines() if "gatehouse_local.local_aws" in line)
+
+    assert "--" not in shown(HOST="laptop", PORT="3000", BIND="0.0.0.0")
+    assert shown("BIND=172.17.0.1", "HOST=h", "PORT=4700").split()[-6:] == [
+        "--bind",
+        "'172.17.0.1'",
+        "--host",
+        "'h'",
+        "--port",
+        "'4700'",
+    ]
