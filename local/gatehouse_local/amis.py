@@ -71,7 +71,7 @@ class Stack:
         self.gateway = Gateway(self._deployed, lambda event: self.invoke(PAGE, event))
         self.functions = {name: self._function(binary(name), name) for name in LOGICAL_IDS}
         for key, role in ((PAGE, "ApprovalPageRole"), (PERSON, "ApproverRole")):
-            aws.ssm_automation.assume(key, _role(role))
+            aws.ssm_automation.assume(key, role(role))
         content = self.resolved(self._deployed.properties("ApprovalDocument")["Content"])
         aws.ssm_automation.create("ApprovalDocument", content, REGION)
         aws.ssm_automation.lambda_function("AmiShareFunction", self._share)
@@ -86,16 +86,7 @@ class Stack:
 
     def resolved(self, value: Any) -> Any:
         """The value with the local names of the resources it refers to."""
-        if isinstance(value, list):
-            return [self.resolved(item) for item in value]
-        if isinstance(value, dict):
-            return {key: self.resolved(item) for key, item in value.items()}
-        if not isinstance(value, str):
-            return value
-        for name, arn in self._topics.items():
-            value = value.replace(f"<{name}>", arn)
-        value = re.sub(r"<(\w+Role)\.Arn>", lambda found: _role(found[1]), value)
-        return re.sub(r"<(\w+)>", r"\1", value)
+        return resolved(value, self._topics)
 
     def _topic(self, reader: str, name: str) -> str:
         arn = self._sns.create_topic(Name=name)["TopicArn"]
@@ -312,59 +303,24 @@ class Gateway:
         return Handler
 
 
-def _role(name: str) -> str:
+def role(name: str) -> str:
+    """The ARN of a role of the stack."""
     return f"arn:aws:iam::{ACCOUNT_ID}:role/{name}"
 
 
-# Notices of Image Builder -------------------------------------------------------------------------
+def resolved(value: Any, topics: dict[str, str]) -> Any:
+    """The value with the names of the resources that it refers to; `topics` maps the name of a topic to its ARN."""
+    if isinstance(value, list):
+        return [resolved(item, topics) for item in value]
+    if isinstance(value, dict):
+        return {key: resolved(item, topics) for key, item in value.items()}
+    if not isinstance(value, str):
+        return value
+    value = re.sub(r"<(\w+Role)\.Arn>", lambda found: role(found[1]), value)
+    return re.sub(r"<(\w+)>", lambda found: topics.get(found[1], found[1]), value)
 
 
-def notice(images: dict[str, str], name: str = "golden-al2023", build: int = 3, **changes: Any) -> dict[str, Any]:
-    """What Image Builder publishes when a build ended; `images` maps a Region to an AMI id.
-
-    Source: Image Builder User Guide, "Amazon SNS integration", message format.
-    """
-    arn = f"arn:aws:imagebuilder:{REGION}:{ACCOUNT_ID}"
-    return {
-        "versionlessArn": f"{arn}:image/{name}",
-        "semver": 1237940039285380274899124224 + build,
-        "arn": f"{arn}:image/{name}/1.0.0/{build}",
-        "name": name,
-        "version": "1.0.0",
-        "type": "AMI",
-        "buildVersion": build,
-        "state": {"status": "AVAILABLE"},
-        "platform": "Linux",
-        "osVersion": "Amazon Linux 2023",
-        "imageRecipe": {
-            "arn": f"{arn}:image-recipe/{name}/1.0.0",
-            "name": name,
-            "version": "1.0.0",
-            "platform": "Linux",
-            "parentImage": f"arn:aws:imagebuilder:{REGION}:aws:image/amazon-linux-2023-x86/x.x.x",
-        },
-        "sourcePipelineArn": f"{arn}:image-pipeline/{name}",
-        "infrastructureConfiguration": {
-            "arn": f"{arn}:infrastructure-configuration/{name}",
-            "name": name,
-            "instanceProfileName": "gatehouse-example",
-        },
-        "dateCreated": "Jan 17, 2026 6:00:00 AM",
-        "outputResources": {
-            "amis": [
-                {"region": region, "image": image, "name": f"{name} 2026-01-17T06-20-11.042Z", "accountId": ACCOUNT_ID}
-                for region, image in images.items()
-            ]
-        },
-        "buildExecutionId": "ab0cd12e-34fa-5678-b901-2c3456d789e0",
-        "testExecutionId": "6a7b8901-cdef-234a-56b7-8cd89ef01234",
-        "accountId": ACCOUNT_ID,
-        "buildType": "SCHEDULED",
-        **changes,
-    }
-
-
-def failed_notice(name: str = "golden-al2023", build: int = 4) -> dict[str, Any]:
-    """What Image Builder publishes when a build failed."""
-    state = {"status": "FAILED", "reason": "Workflow Execution ID 'wf-1' failed: SSM execution 'ab0c' failed."}
-    return notice({}, name, build, state=state)
+def runbook(topics: dict[str, str], **parameters: str) -> dict[str, Any]:
+    """The content of the template's runbook."""
+    deployed = Deployed(load(TEMPLATE), **parameters)
+    return resolved(deployed.properties("ApprovalDocument")["Content"], topics)

@@ -150,10 +150,11 @@ class LocalAws:
 
     def reset(self) -> None:
         """Forgets resources, calls and faults, as if just started."""
+        # Before the lock: a part may wait for something that calls this local AWS.
+        for part in self._parts:
+            part.reset()
         with self._moto_lock:
             BackendDict.reset()
-            for part in self._parts:
-                part.reset()
         with self._lock:
             self._state = _State()
 

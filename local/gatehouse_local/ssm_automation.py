@@ -135,6 +135,13 @@ class SsmAutomation:
         """Who calls with this access key."""
         self._callers[access_key] = role_arn
 
+    def rename(self, execution_id: str, new_id: str) -> None:
+        """Gives an execution the id that a sample event names."""
+        execution = self.executions.pop(execution_id)
+        execution.id = new_id
+        self.executions[new_id] = execution
+        self._tokens = {token: new_id if it == execution_id else it for token, it in self._tokens.items()}
+
     def pass_time(self, seconds: float) -> None:
         """Moves the clock of Automation on; approvals that are over time are ended."""
         self._passed += timedelta(seconds=seconds)
