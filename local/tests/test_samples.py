@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import padding
 
 from gatehouse_local import events, ranges, sns
 
-
 GENERATED = {"ip-ranges": events.ip_ranges(), "amis": events.amis()}
 
 
