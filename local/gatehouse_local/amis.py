@@ -196,11 +196,15 @@ class Gateway:
     """
 
     def __init__(self, deployed: Deployed, invoke: Callable[[dict[str, Any]], Outcome]):
-        routes = deployed.of_type("AWS::ApiGatewayV2::Route").values()
-        self.routes = [route["Properties"]["RouteKey"] for route in routes]
+        apis = [it["Properties"] for it in deployed.of_type("AWS::Serverless::HttpApi").values()]
+        self.routes = [
+            f"{method.upper()} {path}"
+            for api in apis
+            for path, methods in api["DefinitionBody"]["paths"].items()
+            for method in methods
+        ]
         self.log: list[str] = []
-        stages = list(deployed.of_type("AWS::ApiGatewayV2::Stage").values())
-        self._format = stages[0]["Properties"]["AccessLogSettings"]["Format"] if stages else ""
+        self._format = apis[0]["AccessLogSettings"]["Format"] if apis else ""
         self._invoke = invoke
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
