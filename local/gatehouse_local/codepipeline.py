@@ -65,13 +65,15 @@ class Stage:
 
 @dataclass
 class Pipeline:
-    """A pipeline with its history: the executions by status, and the runs of their actions, oldest first."""
+    """A pipeline with its history: the executions by status, which of them are rollbacks, and the runs of their
+    actions, oldest first."""
 
     name: str
     region: str
     stages: list[Stage]
     created: datetime
     executions: dict[str, str] = field(default_factory=dict)
+    rollbacks: set[str] = field(default_factory=set)
     runs: list[Run] = field(default_factory=list)
 
     def stage(self, name: str) -> Stage:
@@ -138,6 +140,18 @@ class CodePipeline:
         self._enter(pipeline, pipeline.stages[0], execution_id)
         return execution_id
 
+    def roll_back(self, pipeline: Pipeline, stage: str) -> str:
+        """Rolls a failed stage back: a new execution, of type ROLLBACK, that runs this stage and no other; its id.
+
+        Source: CodePipeline User Guide, "Configure stage rollback".
+        """
+        execution_id = str(uuid.uuid4())
+        pipeline.executions[execution_id] = "InProgress"
+        pipeline.rollbacks.add(execution_id)
+        self._emit(pipeline, execution_id, "Pipeline", "STARTED")
+        self._enter(pipeline, pipeline.stage(stage), execution_id)
+        return execution_id
+
     def next_job(self) -> dict[str, Any] | None:
         """The event of the job that waits longest, as CodePipeline invokes the function with it; None without one.
 
@@ -195,7 +209,8 @@ class CodePipeline:
             self._succeed(pipeline, run)
         stage.status = "Succeeded"
         self._emit(pipeline, execution_id, "Stage", "SUCCEEDED", stage=stage.name)
-        following = pipeline.stages[pipeline.stages.index(stage) + 1 :]
+        is_rollback = execution_id in pipeline.rollbacks
+        following = [] if is_rollback else pipeline.stages[pipeline.stages.index(stage) + 1 :]
         if following:
             return self._enter(pipeline, following[0], execution_id)
         pipeline.executions[execution_id] = "Succeeded"
@@ -425,7 +440,11 @@ def _stage_state(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
         ],
     }
     if stage.execution_id is not None:
-        state["latestExecution"] = {"pipelineExecutionId": stage.execution_id, "status": stage.status}
+        state["latestExecution"] = {
+            "pipelineExecutionId": stage.execution_id,
+            "status": stage.status,
+            "type": "ROLLBACK" if stage.execution_id in pipeline.rollbacks else "STANDARD",
+        }
     return state
 
 

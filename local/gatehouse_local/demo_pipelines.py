@@ -49,8 +49,8 @@ class Moment:
 class Story:
     """What happens, step by step. `play` goes on to the next step each time it is asked.
 
-    With `closed_event` EventBridge tells the retry function that the issue is over; without it the function finds
-    out when the next message of its queue is due.
+    With `closed_event` EventBridge invokes the retry function when the issue closes; without it the function finds out
+    when the next message of its queue is due.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Story:
 
             if self._closed_event:
                 self._retry_from_queue()
-                yield "late notice is left"
+                yield "late notice is skipped"
 
     @property
     def stage_status(self) -> str:

@@ -1,4 +1,4 @@
-"""AWS Health, as far as DescribeEvents goes: moto has none of it.
+"""AWS Health, as far as DescribeEvents and DescribeEventTypes go: moto has none of it.
 
 Tests open and close events; `eventbridge` gives what EventBridge would say of one.
 """
@@ -25,6 +25,8 @@ COMPARED = {
     "eventStatusCodes": "statusCode",
     "actionabilities": "actionability",
 }
+# What DescribeEventTypes knows of: some services, and the one that stands for many.
+SERVICES = ("EC2", "ELASTICLOADBALANCING", "IAM", "LAMBDA", "RDS", "S3", "MULTIPLE_SERVICES")
 RANGES = {"startTimes": "startTime", "endTimes": "endTime", "lastUpdatedTimes": "lastUpdatedTime"}
 
 Event = dict[str, Any]
@@ -43,6 +45,7 @@ class Health:
     def __init__(self, aws: Front):
         self.events: dict[str, Event] = {}
         aws.handlers["health", "DescribeEvents"] = self._describe_events
+        aws.handlers["health", "DescribeEventTypes"] = self._describe_event_types
 
     def reset(self) -> None:
         """No events, a support plan, AWS's own page size."""
@@ -76,8 +79,11 @@ class Health:
         now = datetime.now(UTC)
         self.events[arn] |= {"statusCode": "closed", "endTime": now, "lastUpdatedTime": now}
 
-    def eventbridge(self, arn: str) -> dict[str, Any]:
-        """The event as EventBridge delivers it now.
+    def eventbridge(self, arn: str, delivered_in: str | None = None) -> dict[str, Any]:
+        """The event as EventBridge delivers it now, in its own Region or in `delivered_in`.
+
+        AWS also sends each public event to a backup Region: us-west-2, and us-east-1 for those of us-west-2. Global
+        events go to us-east-1 and us-west-2. `region` is where it was delivered, `detail.eventRegion` where it happened.
 
         Source: AWS Health User Guide, "Reference: AWS Health events Amazon EventBridge schema".
         """
@@ -94,7 +100,7 @@ class Health:
             "source": "aws.health",
             "account": ACCOUNT_ID,
             "time": event["lastUpdatedTime"].strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "region": event["region"],
+            "region": delivered_in or ("us-east-1" if event["region"] == "global" else event["region"]),
             "resources": [],
             "detail": {
                 "eventArn": arn,
@@ -115,6 +121,20 @@ class Health:
         }
 
     # Answering -----------------------------------------------------------------------------------
+
+    def _describe_event_types(self, call: "Invocation") -> dict[str, Any]:
+        wanted = call.params.get("filter", {}).get("services", SERVICES)
+        kinds = [
+            {"service": service, "code": f"AWS_{service}_OPERATIONAL_ISSUE", "category": "issue"}
+            for service in SERVICES
+            if service in wanted
+        ]
+        start = _read_token(call.params.get("nextToken"))
+        size = min(call.params.get("maxResults", 10), self.page_size)
+        page: dict[str, Any] = {"eventTypes": kinds[start : start + size]}
+        if start + size < len(kinds):
+            page["nextToken"] = base64.urlsafe_b64encode(f"page {start + size}".encode()).decode()
+        return page
 
     def _describe_events(self, call: "Invocation") -> dict[str, Any]:
         if not self.subscribed:

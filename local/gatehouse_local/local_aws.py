@@ -278,21 +278,26 @@ class Files:
         """Puts the built binary where SAM finds it, if it changed; what stands in the way, or None."""
         built = self.built / Path(function.bootstrap).relative_to(".aws-sam")
         link = self.folder / function.capability / function.logical_id / "bootstrap"
-        if not built.is_file():
-            link.unlink(missing_ok=True)
-            return "not built yet"
-        with built.open("rb") as binary:
-            machine = MACHINES.get(binary.read(20)[18:20], "another processor")
-        if machine != self.architecture:
-            link.unlink(missing_ok=True)
-            return f"built for {machine}, and this machine is {self.architecture}"
-        if not (link.exists() and _same(built, link)):
-            link.unlink(missing_ok=True)
-            try:
-                os.link(built, link)
-            except OSError:  # another file system, or one without links
-                shutil.copy2(built, link)
-        return None
+        try:
+            with built.open("rb") as binary:
+                machine = MACHINES.get(binary.read(20)[18:20], "another processor")
+            if machine == self.architecture:
+                if not (link.exists() and _same(built, link)):
+                    link.unlink(missing_ok=True)
+                    _link(built.resolve(), link)
+                return None
+            fault = f"built for {machine}, and this machine is {self.architecture}"
+        except FileNotFoundError:  # also when `sam build` removes it at this moment
+            fault = "not built yet"
+        link.unlink(missing_ok=True)
+        return fault
+
+
+def _link(file: Path, link: Path) -> None:
+    try:
+        os.link(file, link)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(file, link)
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -441,6 +446,7 @@ def reach(bind: str, host: str) -> Iterator[str]:
         yield "- Docker Desktop (macOS, Windows, Linux): works as it is."
         yield "- Docker Engine on Linux: a container cannot reach 127.0.0.1 of its host. End this, and start it on the"
         yield "  address of the bridge (ip -4 address show docker0): make local-aws BIND=172.17.0.1"
+        yield "- Anything else: name the address of this machine as containers see it: make local-aws HOST=..."
 
 
 def commands(files: Files) -> Iterator[str]:
@@ -457,7 +463,8 @@ def commands(files: Files) -> Iterator[str]:
         env = _shown(files.env_of_watch(function))
         yield f"  cargo lambda watch --package {function.binary} --invoke-address 127.0.0.1 --env-file {env}"
     for function in files.suite:
-        yield f"  cargo lambda invoke {function.binary} --data-file events/{events.of(function)[0]}"
+        for sample in events.of(function)[:1]:
+            yield f"  cargo lambda invoke {function.binary} --data-file events/{sample}"
 
 
 def run(bind: str, host: str | None, port: int, pause: float, built: Path) -> None:

@@ -63,9 +63,10 @@ def crates(root: Path, found: list[Function]) -> Iterator[str]:
 
 def events_without_function(root: Path, found: list[Function]) -> Iterator[str]:
     """Each sample event belongs to one function."""
+    owned = {function.binary: function.events(root) for function in found}
     for path in sorted(root.glob("events/*/*.json")):
         event, capability = path.relative_to(root).as_posix(), path.parent.name
-        owners = [function.binary for function in found if path in function.events(root)]
+        owners = [binary for binary, samples in owned.items() if path in samples]
         if len(owners) != 1:
             names = [function.short_name for function in found if function.capability == capability]
             yield (

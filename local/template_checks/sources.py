@@ -64,8 +64,9 @@ class Crate:
     def settings(self) -> set[str]:
         """The environment variables that the code reads, without those that Lambda sets."""
         of_env = r"\benv\s*\.\s*\w+(?:::<[^(]*>)?\(\s*"  # env.list("PORTS")
-        to_function = r"\(\s*&?env\s*,\s*(?:&?spell\(\s*)?"  # within(env, "MAX_RULES_PER_GROUP", …)
-        names = re.findall(rf'(?:{of_env}|{to_function})"([A-Z][A-Z0-9_]*)"', self.code)
+        to_function = r"\(\s*&?env\s*,\s*"  # within(env, "MAX_RULES_PER_GROUP", …)
+        spelled = r"(?:&?\w+\(\s*)?"  # list(env, &format_name("REGIONS"), …)
+        names = re.findall(rf'(?:{of_env}|{to_function}){spelled}"([A-Z][A-Z0-9_]*)"', self.code)
         return {name for name in names if not name.startswith("AWS_")}
 
     def metrics(self) -> set[str]:

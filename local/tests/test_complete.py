@@ -137,6 +137,12 @@ def suite(tmp_path):
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def before():
+    """What the suite itself lacks: nothing, or else a test of its own fails. A copy lacks the same."""
+    return missing()
+
+
 def add(suite, parts):
     for name, text in parts.items():
         path = suite / name.removeprefix("+")
@@ -149,13 +155,12 @@ def add(suite, parts):
             path.write_text(text)
 
 
-def test_nothing_is_forgotten_of_any_function():
-    if found := missing():
-        pytest.fail("\n".join(found), pytrace=False)
+def test_nothing_is_forgotten_of_any_function(before):
+    if before:
+        pytest.fail("\n".join(before), pytrace=False)
 
 
-def test_a_function_with_all_its_parts_passes(suite):
-    before = missing(suite)
+def test_a_function_with_all_its_parts_passes(suite, before):
     add(suite, MADE_UP)
     assert "door-knock" in [function.binary for function in functions(suite)]
     assert missing(suite) == before
@@ -266,8 +271,7 @@ FORGOTTEN = {
 
 
 @pytest.mark.parametrize("part", FORGOTTEN)
-def test_a_part_that_is_forgotten_is_named(suite, part):
-    before = missing(suite)
+def test_a_part_that_is_forgotten_is_named(suite, before, part):
     name, text, *said = FORGOTTEN[part]
     parts = dict(MADE_UP)
     if text is None:
@@ -281,16 +285,14 @@ def test_a_part_that_is_forgotten_is_named(suite, part):
     assert [expected for expected, seen in zip(said, found, strict=True) if expected not in seen] == []
 
 
-def test_a_variable_without_a_parameter_is_named(suite):
-    before = missing(suite)
+def test_a_variable_without_a_parameter_is_named(suite, before):
     name = "functions/doors/template.yaml"
     add(suite, MADE_UP | {name: MADE_UP[name].replace("GREETING: !Ref Greeting", "GREETING: hello")})
     [found] = [it for it in missing(suite) if it not in before]
     assert "KnockFunction: the variable GREETING is fixed: refer to a parameter Greeting" in found
 
 
-def test_an_event_that_belongs_to_no_function_is_named(suite):
-    before = missing(suite)
+def test_an_event_that_belongs_to_no_function_is_named(suite, before):
     add(suite, {"events/pipelines/closed.json": "{}", "events/windows/open.json": "{}"})
     found = [it for it in missing(suite) if it not in before]
     assert len(found) == 2
@@ -298,9 +300,8 @@ def test_an_event_that_belongs_to_no_function_is_named(suite):
     assert "(gate-, retry-)" in found[0] and "(there is none in windows)" in found[1]
 
 
-def test_a_function_that_shared_code_names_is_named(suite):
+def test_a_function_that_shared_code_names_is_named(suite, before):
     add(suite, MADE_UP)
-    before = missing(suite)
     (suite / "shared/src/log.rs").write_text('const OURS: [&str; 1] = ["door_knock"];')
     found = [it for it in missing(suite) if it not in before]
     assert "shared/src/log.rs names door-knock: shared code names no function" in found

@@ -72,8 +72,8 @@ def test_a_healthy_region_passes(deployment):
     outcome = deployment.answer()
     assert outcome.payload["verdict"] == "pass"
     assert deployment.status == ("Succeeded", "Succeeded")
-    message = "[health-gate] no AWS Health event stands against this stage in us-east-1, global"
-    expected = {"message": message, "openEvents": "0", "checkedRegions": "us-east-1,global"}
+    message = "[health-gate] no open event affects this stage in us-east-1, global"
+    expected = {"message": message, "openEvents": "0", "checked": "true", "checkedRegions": "us-east-1,global"}
     assert deployment.run.variables == expected
     assert deployment.run.summary == message
     assert metrics(outcome) == {"OpenEvents": 0, "Blocked": 0, "HealthCalls": 1, "UnknownHealth": 0}
@@ -116,6 +116,67 @@ def test_a_stage_waits_with_a_token_until_the_issue_is_over(deployment):
     assert deployment.status == ("Succeeded", "Succeeded")
     assert "(12 of 60 minutes waited)" in deployment.run.variables["message"]
     assert [run.action for run in deployment.pipeline.runs] == ["HealthGate", "Deploy"]
+
+
+def test_people_are_notified_once_when_a_stage_begins_to_wait(deployment):
+    topic = deployment.aws.client("sns").create_topic(Name="people")["TopicArn"]
+    issue = deployment.aws.health.open()
+    deployment.start('{"wait_minutes": 60}')
+    deployment.answer(NOTIFY_TOPIC_ARN=topic)
+    (published,) = [call.params for call in deployment.aws.calls if call.operation == "Publish"]
+    assert published["Subject"] == "Gatehouse pipelines: a stage waits at the health gate"
+    assert issue in published["Message"]
+    assert deployment.run.external_id in published["Message"], "the console shows it"
+    # The report is in the log before anything is mailed, and the job is answered.
+    assert [call.operation for call in deployment.aws.calls][-2:] == ["PutJobSuccessResult", "Publish"]
+
+    event = later(deployment.aws.codepipeline.next_job(), minutes=12)
+    assert deployment.invoke(event, NOTIFY_TOPIC_ARN=topic).payload["verdict"] == "wait"
+    assert operations(deployment.aws.calls)["Publish"] == 1
+
+
+def test_a_notification_that_fails_is_sent_when_lambda_runs_the_event_again(deployment):
+    topic = deployment.aws.client("sns").create_topic(Name="people")["TopicArn"]
+    deployment.aws.health.open()
+    deployment.aws.disturb("refuse", operation="Publish", code="AuthorizationError")
+    deployment.start('{"wait_minutes": 60}')
+    event = deployment.aws.codepipeline.next_job()
+    outcome = deployment.invoke(event, NOTIFY_TOPIC_ARN=topic)
+    assert outcome.error_type == "Notify"
+    (failure,) = [record for record in outcome.records if "errorType" in record]
+    assert failure["errorType"] == "Notify" and "AuthorizationError" in failure["error"]
+    assert deployment.status == ("InProgress", "InProgress"), "the job is answered"
+    assert deployment.invoke(event, NOTIFY_TOPIC_ARN=topic).payload["outcome"] == "answered_before"
+    assert [call.error for call in deployment.aws.calls if call.operation == "Publish"][-1] is None
+
+
+def test_a_region_and_a_service_that_nobody_knows_are_named(deployment):
+    deployment.aws.health.page_size = 1
+    deployment.start('{"regions": "us-east-1,eu-west-9", "services": "EC2,LAMBDA,EC22"}')
+    outcome = deployment.answer()
+    message = outcome.payload["message"]
+    assert outcome.payload["verdict"] == "pass"
+    assert message.endswith("nothing is found for it: Region eu-west-9, service EC22; check the spelling")
+    assert operations(deployment.aws.calls)["DescribeEventTypes"] == 3
+
+
+def test_all_services_but_those_of_large_outages(deployment):
+    deployment.aws.health.open("MULTIPLE_SERVICES")
+    deployment.start('{"services": "-MULTIPLE_SERVICES"}')
+    assert deployment.answer().payload["verdict"] == "pass"
+    deployment.start()
+    assert deployment.answer().payload["verdict"] == "fail"
+
+
+def test_the_report_is_logged_as_fields_and_debug_lines_when_asked_for(deployment):
+    deployment.start()
+    outcome = deployment.answer()
+    (record,) = [record for record in outcome.records if record.get("message") == "report"]
+    assert record["report"] == outcome.payload
+    debug = "asking AWS Health"
+    assert debug not in [record.get("message") for record in outcome.records]
+    deployment.start()
+    assert debug in [record.get("message") for record in deployment.answer(DEBUG="true").records]
 
 
 def test_a_wait_that_is_over_fails_the_stage(deployment):
@@ -161,7 +222,9 @@ def test_health_that_does_not_answer_lets_pass_where_that_is_set(deployment):
     outcome = deployment.answer()
     assert outcome.payload["verdict"] == "pass"
     assert deployment.status == ("Succeeded", "Succeeded")
-    assert "the stage passes unchecked, because ON_UNKNOWN is allow" in deployment.run.variables["message"]
+    variables = deployment.run.variables
+    assert "the stage passes unchecked, because ON_UNKNOWN is allow" in variables["message"]
+    assert (variables["checked"], variables["checkedRegions"]) == ("false", "")
     assert metrics(outcome)["UnknownHealth"] == 1
 
 
@@ -170,6 +233,7 @@ def test_an_account_without_a_support_plan(deployment):
     deployment.start()
     deployment.answer()
     assert deployment.run.error["code"] == "PermissionError"
+    assert deployment.run.error["message"].startswith("[health-gate:setup] ")
     for part in ("SubscriptionRequiredException", "Enterprise On-Ramp", "Business Support+", "ON_UNKNOWN=allow"):
         assert part in deployment.run.error["message"]
 
@@ -178,7 +242,7 @@ def test_an_account_without_a_support_plan(deployment):
     ("user_parameters", "named"),
     [
         ('{"regoins": ["eu-west-1"]}', 'regoins is "eu-west-1": unknown key; did you mean regions?'),
-        ('{"wait_minutes": "soon"}', 'wait_minutes is "soon": expected whole minutes from 0 to 1400'),
+        ('{"wait_minutes": "soon"}', 'wait_minutes is "soon": expected a whole number from 0 to 1400'),
         ('{"on_unknown": "maybe"}', 'on_unknown is "maybe": expected block or allow'),
         ("eu-west-1, somewhere", 'regions is "somewhere": expected a Region such as eu-west-1'),
         ('{"regions": ', "expected a JSON object, or a list of Regions"),
@@ -198,7 +262,8 @@ def test_bad_settings_of_the_function_answer_the_job_too(deployment):
     outcome = deployment.answer(CATEGORIES="issues")
     assert not outcome.failed
     assert deployment.run.error["code"] == "ConfigurationError"
-    assert 'CATEGORIES is "issues": expected one of ' in deployment.run.error["message"]
+    assert deployment.run.error["message"].startswith("[health-gate:setup] invalid settings: ")
+    assert 'CATEGORIES is "issues": expected issue, ' in deployment.run.error["message"]
     assert "environment of the function" in deployment.run.error["message"]
 
 

@@ -105,6 +105,24 @@ def test_pages_of_events_and_a_token_that_was_never_given_out(aws, health):
     assert refused(health.describe_events, nextToken="nonsense")[0] == "InvalidPaginationToken"
 
 
+def test_the_services_that_are_known(aws, health):
+    def services(**arguments):
+        pages = health.get_paginator("describe_event_types").paginate(**arguments)
+        return [kind["service"] for page in pages for kind in page["eventTypes"]]
+
+    assert services(filter={"services": ["EC22", "LAMBDA", "EC2"]}) == ["EC2", "LAMBDA"]
+    aws.health.page_size = 3
+    assert len(services()) == 7
+
+
+def test_a_public_event_is_delivered_to_a_backup_region_too(aws):
+    arn = aws.health.open("EC2", "eu-west-1")
+    here, backup = aws.health.eventbridge(arn), aws.health.eventbridge(arn, delivered_in="us-west-2")
+    assert (here["region"], backup["region"]) == ("eu-west-1", "us-west-2")
+    assert {event["detail"]["eventRegion"] for event in (here, backup)} == {"eu-west-1"}
+    assert aws.health.eventbridge(aws.health.open("IAM", "global"))["region"] == "us-east-1"
+
+
 @pytest.mark.parametrize("member", ["regions", "services"])
 def test_a_filter_takes_ten_of_a_kind(health, member):
     values = [f"value-{number}" for number in range(11)]
@@ -303,3 +321,15 @@ def test_notifications_have_the_form_of_real_ones(aws, codepipeline, pipeline, r
         assert notification.keys() <= sample.keys()
         assert notification["detail"].keys() - {"start-time"} <= sample["detail"].keys()
         assert notification["additionalAttributes"].keys() == sample["additionalAttributes"].keys()
+
+
+def test_a_rollback_is_an_execution_of_its_own_that_meets_the_gate_too(aws, codepipeline, pipeline):
+    aws.codepipeline.start(pipeline)
+    fail(codepipeline, aws.codepipeline.next_job())
+    failed = codepipeline.get_pipeline_state(name="web")["stageStates"][1]["latestExecution"]
+    rollback = aws.codepipeline.roll_back(pipeline, "Production")
+    state = codepipeline.get_pipeline_state(name="web")["stageStates"][1]["latestExecution"]
+    assert (failed["type"], state["type"]) == ("STANDARD", "ROLLBACK")
+    assert (state["pipelineExecutionId"], state["status"]) == (rollback, "InProgress")
+    codepipeline.put_job_success_result(jobId=job_id(aws.codepipeline.next_job()))
+    assert pipeline.executions[rollback] == "Succeeded"

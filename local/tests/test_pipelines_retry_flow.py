@@ -1,7 +1,7 @@
 """Whole flows of the retry: the real binary, SNS and SQS with real signatures, HTTPS, and CodePipeline."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -18,6 +18,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*does not match an error shape"
 GATE_FAILED = "[health-gate] 1 AWS Health event in us-east-1, global: the stage fails"
 
 
+def names(arn):
+    """The gate's message where this event is open."""
+    return f"{GATE_FAILED}\n- EC2 in us-east-1: AWS_EC2_OPERATIONAL_ISSUE, open since 2026-08-13T05:46:42Z, {arn}"
+
+
 class Account:
     """Pipelines, the way of their notices, and the function at its end."""
 
@@ -28,11 +33,11 @@ class Account:
         self.people = aws.client("sns").create_topic(Name="people")["TopicArn"]
         self.client = aws.client("codepipeline")
 
-    def pipeline(self, name="web"):
+    def pipeline(self, name="web", message=GATE_FAILED):
         """A pipeline whose execution has failed at the gate."""
         pipeline = self.aws.codepipeline.create(name, {"Production": [gate(), Action("Deploy")]})
         self.aws.codepipeline.start(pipeline)
-        self.fail_gate()
+        self.fail_gate(message)
         return pipeline
 
     def fail_gate(self, message=GATE_FAILED):
@@ -75,6 +80,11 @@ class Account:
         return outcome
 
     @property
+    def mails(self):
+        """What was published."""
+        return [call.params for call in self.aws.calls if call.operation == "Publish"]
+
+    @property
     def retries(self):
         """The pipelines that the function asked to retry."""
         return [call.params["pipelineName"] for call in self.aws.calls if call.operation == "RetryStageExecution"]
@@ -91,7 +101,11 @@ def status(pipeline):
 
 def decided(outcome):
     """What was decided, and why."""
-    return [(record["outcome"], record["reason"]) for record in outcome.records if record.get("message") == "decided"]
+    return [
+        (record["outcome"], record.get("reason") or record["error"])
+        for record in outcome.records
+        if record.get("message") == "decided"
+    ]
 
 
 def failed_records(outcome):
@@ -161,7 +175,7 @@ def test_all_notices_of_one_failure_retry_once(account):
     account.publish(account.failure())
     outcome = account.deliver()
     assert failed_records(outcome) == []
-    assert [kind for kind, _ in decided(outcome)] == ["Retried", "Left", "Left", "Left"]
+    assert [kind for kind, _ in decided(outcome)] == ["Retried", "Skipped", "Skipped", "Skipped"]
     assert (status(pipeline), account.retries) == ("InProgress", ["web"])
 
 
@@ -212,29 +226,95 @@ def test_the_budget_is_counted_over_all_pages_of_the_history(account):
         account.fail_gate()
     account.publish(account.failure())
     ((kind, reason),) = decided(account.deliver(MAX_RETRIES="2"))
-    assert (kind, reason) == ("GaveUp", "failed 3 times, and MAX_RETRIES is 2; people were told")
+    assert (kind, reason) == ("GaveUp", "failed 3 times, and MAX_RETRIES is 2")
     assert (status(pipeline), len(account.retries), account.retry_queue.queued) == ("Failed", 2, 0)
 
 
-def test_people_are_told_once_that_the_retries_are_spent(account):
+def test_the_end_of_the_retries_is_mailed_for_the_notice_of_the_stage(account):
     account.pipeline()
     account.publish(account.failure())
     event = account.retry_queue.receive()
     with account.process(MAX_RETRIES="0") as function:
         outcomes = [
             function.invoke(event),
-            function.invoke(event),
             function.invoke(account.failure("Action")),
-            function.invoke(account.failure("Stage")),
             function.invoke(account.failure("Pipeline")),
         ]
-    assert [kind for outcome in outcomes for kind, _ in decided(outcome)] == ["GaveUp"] * 5
-    (published,) = [call.params for call in account.aws.calls if call.operation == "Publish"]
+    assert [kind for outcome in outcomes for kind, _ in decided(outcome)] == ["GaveUp"] * 3
+    (published,) = account.mails
     assert published["TopicArn"] == account.people
-    assert published["Subject"] == "Gave up: stage Production of pipeline web stays failed"
+    assert published["Subject"] == "Gatehouse pipelines: stage Production of pipeline web is not retried any more"
     assert GATE_FAILED in published["Message"]
     assert "aws codepipeline retry-stage-execution --pipeline-name web" in published["Message"]
     assert account.retries == []
+
+
+def test_chains_of_retries_do_not_multiply(account):
+    """A notice that comes again, after its retry failed, is not the notice of that later failure."""
+    pipeline = account.pipeline()
+    account.publish(account.failure())
+    first = account.retry_queue.receive()
+    assert decided(account.invoke(first))[0][0] == "Retried"
+    account.fail_gate()
+    pipeline.runs[-1].updated += timedelta(minutes=15)  # as long as the queue holds a notice back
+    later = "the action HealthGate failed again after this notice, and that failure has a notice of its own"
+    for settings in ({}, {"MAX_RETRIES": "0"}):
+        assert decided(account.invoke(first, **settings)) == [("Skipped", later)]
+    assert (account.retries, account.mails) == (["web"], [])
+
+
+@pytest.mark.parametrize("settings", [{}, {"RETRY_ANY_FAILURE": "true"}])
+def test_what_only_a_person_can_mend_is_not_retried(account, settings):
+    pipeline = account.pipeline(message="[health-gate:setup] the stage fails: AWS Health does not answer")
+    account.publish(account.failure())
+    ((kind, reason),) = decided(account.deliver(**settings))
+    assert (kind, "only a person can mend" in reason) == ("Skipped", True)
+    assert (status(pipeline), account.mails, account.retry_queue.queued) == ("Failed", [], 0)
+
+
+def test_a_rollback_is_not_retried(account):
+    pipeline = account.pipeline()
+    rollback = account.aws.codepipeline.roll_back(pipeline, "Production")
+    account.fail_gate()
+    failure = account.failure()
+    assert failure["detail"]["execution-id"] == rollback
+    account.publish(failure)
+    ((kind, reason),) = decided(account.deliver())
+    assert (kind, reason) == ("Skipped", "the execution is a rollback, and a retry would deploy the old release")
+    assert account.retries == []
+
+
+def test_the_failed_records_are_counted_and_logged_once(account):
+    account.pipeline()
+    account.publish(account.failure())
+    account.retry_queue.send("no JSON")
+    account.aws.disturb("refuse", operation="RetryStageExecution", code="AccessDeniedException", times=None)
+    outcome = account.deliver()
+    assert len(failed_records(outcome)) == 2
+    (metrics,) = [record for record in outcome.records if "_aws" in record]
+    assert (metrics["Failed"], metrics["Retried"]) == (2, 0)
+    assert sorted(record["errorType"] for record in outcome.records if "errorType" in record) == [
+        "CodePipeline",
+        "InvalidEvent",
+    ]
+    assert not outcome.failed, "Lambda's own metric Errors stays 0"
+
+
+def test_a_failure_of_the_function_is_logged_once(account):
+    outcome = account.invoke({"source": "aws.s3"})
+    (failure,) = [record for record in outcome.records if "errorType" in record]
+    assert (outcome.error_type, failure["errorType"]) == ("InvalidEvent", "InvalidEvent")
+    assert failure["error"].startswith("reading the event: the field source is")
+    assert decided(outcome) == []
+
+
+def test_debug_lines_are_logged_when_asked_for(account):
+    account.pipeline()
+    account.publish(account.failure())
+    event = account.retry_queue.receive()
+    looked = "looked at the stage"
+    assert looked not in [record.get("message") for record in account.invoke(event, DRY_RUN="true").records]
+    assert looked in [record.get("message") for record in account.invoke(event, DRY_RUN="true", DEBUG="true").records]
 
 
 def test_a_notice_that_cannot_be_published_comes_again(account):
@@ -253,30 +333,82 @@ def test_a_dry_run_changes_nothing(account):
     assert decided(account.deliver(DRY_RUN="true")) == [("Planned", "retry 1 of 5, FAILED_ACTIONS")]
     account.publish(account.failure())
     ((kind, reason),) = decided(account.deliver(DRY_RUN="true", MAX_RETRIES="0"))
-    assert (kind, reason.endswith("people would be told")) == ("Planned", True)
+    assert (kind, reason.endswith("a notification would be sent")) == ("Planned", True)
     assert status(pipeline) == "Failed"
     assert [call.operation for call in account.aws.calls if call.writes] == []
 
 
-def test_a_closed_issue_retries_the_listed_pipelines_at_once(account):
-    web, api, other = account.pipeline("web"), account.pipeline("api"), account.pipeline("other")
-    issue = account.aws.health.open()
+def test_a_closed_issue_retries_the_stages_that_name_it_in_the_listed_pipelines(account):
+    issue, other = account.aws.health.open(), account.aws.health.open()
+    web, unlisted = account.pipeline("web", names(issue)), account.pipeline("unlisted", names(issue))
+    api = account.pipeline("api", names(other))
     outcome = account.invoke(account.aws.health.eventbridge(issue), PIPELINES="web,api")
     assert [decision["outcome"] for decision in outcome.payload["decisions"]] == ["Ignored"]
     assert account.aws.calls == []
 
     account.aws.health.close(issue)
-    outcome = account.invoke(account.aws.health.eventbridge(issue), PIPELINES="web,api,gone")
-    assert [decision["outcome"] for decision in outcome.payload["decisions"]] == ["Retried", "Retried", "Left"]
-    assert [status(pipeline) for pipeline in (web, api, other)] == ["InProgress", "InProgress", "Failed"]
+    closed = account.aws.health.eventbridge(issue)
+    # The delayed retries are used up long before AWS closes a long outage.
+    settings = {"PIPELINES": "web,api,gone", "MAX_RETRIES": "0"}
+    outcome = account.invoke(closed, **settings)
+    assert [decision["outcome"] for decision in outcome.payload["decisions"]] == ["Retried", "Ignored", "Skipped"]
+    assert [status(pipeline) for pipeline in (web, api, unlisted)] == ["InProgress", "Failed", "Failed"]
+    (mail,) = account.mails
+    assert mail["Subject"] == "Gatehouse pipelines: an AWS issue closed, 1 stage retried"
+    assert f"EC2 in us-east-1.\nEvent: {issue}\n\nRetried:\n- stage Production of pipeline web" in mail["Message"]
+    assert "api" not in mail["Message"] and "Not retried" not in mail["Message"]
+
+    # The mail comes after the decision is in the log, and AWS's second delivery, to a backup Region, changes nothing.
+    operations_made = [call.operation for call in account.aws.calls]
+    assert operations_made.index("Publish") > operations_made.index("RetryStageExecution")
+    again = account.invoke(account.aws.health.eventbridge(issue, delivered_in="us-west-2"), **settings)
+    assert {decision["outcome"] for decision in again.payload["decisions"]} == {"Ignored", "Skipped"}
+    assert (account.retries, len(account.mails)) == (["web"], 1)
 
 
-def test_a_stage_that_failed_for_another_reason_is_left(account):
+def test_an_issue_of_another_region_is_named_by_where_it_happened(account):
+    issue = account.aws.health.open("EC2", "eu-west-1")
+    account.pipeline("web", names(issue))
+    account.aws.health.close(issue)
+    account.invoke(account.aws.health.eventbridge(issue, delivered_in="us-west-2"), PIPELINES="web")
+    (mail,) = account.mails
+    assert "of EC2 in eu-west-1." in mail["Message"]
+
+
+def test_a_closed_issue_does_not_retry_a_failure_of_more_than_a_day_ago(account):
+    issue = account.aws.health.open()
+    pipeline = account.pipeline("web", names(issue))
+    pipeline.runs[-1].updated -= timedelta(days=1, minutes=1)
+    account.aws.health.close(issue)
+    outcome = account.invoke(account.aws.health.eventbridge(issue), PIPELINES="web")
+    (decision,) = outcome.payload["decisions"]
+    assert (decision["outcome"], decision["reason"]) == ("Skipped", "the failure is more than a day old")
+    assert account.mails[0]["Subject"] == "Gatehouse pipelines: an AWS issue closed, 0 stages retried"
+    assert account.retries == []
+
+
+def test_a_call_that_hangs_is_cut_and_the_records_are_handed_back_in_time(account, monkeypatch):
+    monkeypatch.setattr(runtime_api, "FUNCTION_TIMEOUT", 6)
+    pipeline = account.pipeline()
+    account.publish(account.failure())
+    account.retry_queue.send(json.dumps(account.failure()))
+    account.aws.disturb("hang", operation="GetPipelineState", times=None)
+    outcome = account.deliver()
+    assert not outcome.failed
+    assert len(failed_records(outcome)) == 2
+    assert {record["errorType"] for record in outcome.records if "errorType" in record} == {"OutOfTime"}
+    assert outcome.seconds < 5
+    account.aws.calm()
+    assert {kind for kind, _ in decided(account.deliver())} == {"Retried", "Skipped"}
+    assert status(pipeline) == "InProgress"
+
+
+def test_a_stage_that_failed_for_another_reason_is_skipped(account):
     pipeline = account.aws.codepipeline.create("web", {"Production": [Action("Deploy", fails="disk full")]})
     account.aws.codepipeline.start(pipeline)
     account.publish(account.failure())
     ((kind, reason),) = decided(account.deliver())
-    assert (kind, reason.startswith("the action Deploy did not fail at the health gate")) == ("Left", True)
+    assert (kind, reason.startswith("the action Deploy did not fail at the health gate")) == ("Skipped", True)
     assert account.retries == []
     account.publish(account.failure())
     assert decided(account.deliver(RETRY_ANY_FAILURE="true"))[0][0] == "Retried"
@@ -290,21 +422,21 @@ def test_all_actions_are_run_again_where_that_is_set(account):
     assert [run.action for run in pipeline.runs] == ["HealthGate", "Prepare", "HealthGate"]
 
 
-def test_a_superseded_execution_is_left(account):
+def test_a_superseded_execution_is_skipped(account):
     pipeline = account.pipeline()
     account.publish(account.failure())
     second = account.aws.codepipeline.start(pipeline)
-    assert decided(account.deliver()) == [("Left", f"superseded: the stage's latest execution is {second}")]
+    assert decided(account.deliver()) == [("Skipped", f"superseded: the latest execution of the stage is {second}")]
     assert account.retries == []
 
 
 @pytest.mark.parametrize(
     ("code", "outcome", "queued"),
     [
-        ("StageNotRetryableException", "Left", 0),
-        ("NotLatestPipelineExecutionException", "Left", 0),
-        ("StageNotFoundException", "Left", 0),
-        ("PipelineNotFoundException", "Left", 0),
+        ("StageNotRetryableException", "Skipped", 0),
+        ("NotLatestPipelineExecutionException", "Skipped", 0),
+        ("StageNotFoundException", "Skipped", 0),
+        ("PipelineNotFoundException", "Skipped", 0),
         ("ConflictException", "Failed", 1),
         ("ConcurrentPipelineExecutionsLimitExceededException", "Failed", 1),
         ("AccessDeniedException", "Failed", 1),
@@ -334,10 +466,10 @@ def test_a_reply_that_is_lost_does_not_retry_twice(account):
 
 @pytest.mark.parametrize("sample", sorted(path.name for path in (events.EVENTS / "pipelines").glob("retry-*.json")))
 def test_samples_with_the_settings_of_sam_local(account, sample):
-    """Their pipeline is in nobody's account: each is read, and left or ignored."""
+    """Their pipeline is in nobody's account: each is read, and skipped or ignored."""
     settings = events.environment()["PipelineRetryFunction"] | {"TOPIC_ARNS": ""}
     outcome = account.invoke(events.load(f"pipelines/{sample}"), **settings)
     assert not outcome.failed, outcome.payload
-    assert {kind for kind, _ in decided(outcome)} <= {"Left", "Ignored"}
+    assert {kind for kind, _ in decided(outcome)} <= {"Skipped", "Ignored"}
     assert decided(outcome)
     assert [call.operation for call in account.aws.calls if call.writes] == []

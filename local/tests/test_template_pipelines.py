@@ -1,4 +1,4 @@
-"""The pipelines capability and its example: how a failure reaches the retry, what people hear, what is deployed."""
+"""The pipelines capability and its example: how a failure reaches the retry, what people are notified of, what is deployed."""
 
 import json
 import os
@@ -13,6 +13,9 @@ from gatehouse_local import ROOT
 from gatehouse_local.cloudformation import parse
 from template_checks.policy import as_list, statements
 from template_checks.template import ACCOUNT, Deployed, load
+
+TOPIC = "arn:aws:sns:eu-west-1:111122223333:people"
+NEEDED = {"HealthGateFunctionName": "gate", "NotificationTopicArn": TOPIC}
 
 PIPELINES = "functions/pipelines/template.yaml"
 EXAMPLE = "functions/pipelines/example-pipeline.yaml"
@@ -112,23 +115,41 @@ def test_a_failure_waits_and_is_handed_in_again_until_it_is_a_dead_letter():
 
 
 def closed(**changed: str) -> dict:
-    detail = {"statusCode": "closed", "eventTypeCategory": "issue", "service": "EC2"} | changed
-    return {"source": "aws.health", "detail-type": "AWS Health Event", "detail": detail}
+    detail = {"statusCode": "closed", "eventTypeCategory": "issue", "service": "EC2", "eventRegion": "eu-west-1"}
+    return {"source": "aws.health", "detail-type": "AWS Health Event", "detail": detail | changed}
 
 
-def test_a_closed_issue_goes_to_the_retry_and_to_people():
+def test_a_closed_issue_starts_the_retry_which_alone_notifies():
     assert "HealthClosedRule" not in Deployed(load(PIPELINES)).resources
     rule = Deployed(load(PIPELINES), Pipelines="web").properties("HealthClosedRule")
-    assert [it["Arn"] for it in rule["Targets"]] == ["<PipelineRetryFunction.Arn>", "<NotificationTopic>"]
+    assert [it["Arn"] for it in rule["Targets"]] == ["<PipelineRetryFunction.Arn>"]
     assert matches(rule["EventPattern"], closed())
     assert not matches(rule["EventPattern"], closed(statusCode="open"))
     assert not matches(rule["EventPattern"], closed(eventTypeCategory="scheduledChange"))
+    wide = Deployed(load(PIPELINES), Pipelines="web", Categories="issue,scheduledChange")
+    assert matches(wide.properties("HealthClosedRule")["EventPattern"], closed(eventTypeCategory="scheduledChange"))
 
-    narrow = Deployed(load(PIPELINES), Pipelines="web", Services="LAMBDA,S3", Categories="issue,scheduledChange")
-    pattern = narrow.properties("HealthClosedRule")["EventPattern"]
-    assert matches(pattern, closed(service="S3", eventTypeCategory="scheduledChange"))
-    assert matches(pattern, closed(service="MULTIPLE_SERVICES"))
-    assert not matches(pattern, closed(service="EC2"))
+
+def test_the_rule_looks_at_the_region_of_the_event_and_not_at_that_of_the_bus():
+    """us-west-2 hears the public events of every Region."""
+    for region in ("eu-west-1", "us-west-2"):
+        rule = Deployed(load(PIPELINES), region=region, Pipelines="web").properties("HealthClosedRule")
+        for happened, passes in (("eu-west-1", region == "eu-west-1"), ("us-west-2", region == "us-west-2")):
+            assert matches(rule["EventPattern"], closed(eventRegion=happened)) == passes, (region, happened)
+        assert matches(rule["EventPattern"], closed(eventRegion="global"))
+
+
+@pytest.mark.parametrize("services", ["", "LAMBDA,S3", "EC2,-MULTIPLE_SERVICES", "-MULTIPLE_SERVICES"])
+def test_the_rule_leaves_the_services_to_the_gate(services):
+    """The retry acts only on the events that the gate's message names."""
+    rule = Deployed(load(PIPELINES), Pipelines="web", Services=services).properties("HealthClosedRule")
+    for service in ("EC2", "MULTIPLE_SERVICES"):
+        assert matches(rule["EventPattern"], closed(service=service))
+
+
+def test_a_category_that_aws_does_not_support_is_not_offered():
+    with pytest.raises(ValueError, match="Categories is 'investigation'"):
+        Deployed(load(PIPELINES), Categories="investigation")
 
 
 @pytest.mark.parametrize(
@@ -153,9 +174,15 @@ def test_the_retry_may_touch_the_pipelines_given(partition, pipelines, allowed, 
     for name in refused:
         assert not admitted("ReadPipelines", name) and not admitted("RetryStages", f"{name}/Production")
     assert not admitted("RetryStages", "web")
+    regions = {
+        it["Sid"]: it["Condition"]["StringEquals"]["aws:RequestedRegion"]
+        for it in statements(policies)
+        if any(action.startswith("codepipeline:") for action in as_list(it["Action"]))
+    }
+    assert regions == {"ReadPipelines": "eu-west-1", "RetryStages": "eu-west-1"}
 
 
-# People ---------------------------------------------------------------------------------------
+# Notifications ---------------------------------------------------------------------------------------
 
 EVENT_TYPES = {
     "codepipeline-pipeline-pipeline-execution-started",
@@ -174,7 +201,7 @@ def test_the_topic_signs_with_sha256_and_takes_messages_for_this_account_only():
     assert "KmsMasterKeyId" not in topic
     [admitted, tls] = deployed.properties("NotificationTopicPolicy")["PolicyDocument"]["Statement"]
     assert admitted["Principal"] == {"Service": "codestar-notifications.amazonaws.com"}
-    assert admitted["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+    assert admitted["Condition"] == {"StringEqualsIfExists": {"aws:SourceAccount": ACCOUNT}}
     assert tls["Effect"] == "Deny"
 
 
@@ -188,7 +215,7 @@ def test_a_key_encrypts_the_topic_and_everybody_who_publishes_may_use_it():
             if "kms:GenerateDataKey" in statement["Action"]:
                 assert statement["Resource"] == key
                 users |= set(policy["Properties"]["Roles"])
-    assert users == {"<RetryRole>", "<HealthClosedRole>"}
+    assert users == {"<HealthGateRole>", "<RetryRole>"}
 
 
 def test_the_pipeline_given_notifies_of_what_people_want_to_know():
@@ -200,6 +227,62 @@ def test_the_pipeline_given_notifies_of_what_people_want_to_know():
     assert len(rule["Name"]) <= 64
 
 
+@pytest.mark.parametrize("topic", ["", "arn:aws:sns:eu-west-1:111122223333:people"])
+def test_both_functions_notify_one_topic_and_may(topic):
+    deployed = Deployed(load(PIPELINES), NotifyTopicArn=topic)
+    expected = topic or "<NotificationTopic>"
+    for function, role in (("PipelineHealthGateFunction", "HealthGateRole"), ("PipelineRetryFunction", "RetryRole")):
+        assert deployed.properties(function)["Environment"]["Variables"]["NOTIFY_TOPIC_ARN"] == expected
+        granted = [
+            it for it in statements(deployed.properties(role)["Policies"]) if "sns:Publish" in as_list(it["Action"])
+        ]
+        assert [it["Resource"] for it in granted] == [expected]
+
+
+def test_the_retry_accepts_the_topic_that_can_reach_its_queue():
+    assert "TopicArns" not in load(PIPELINES)["Parameters"]
+    variables = Deployed(load(PIPELINES)).properties("PipelineRetryFunction")["Environment"]["Variables"]
+    assert variables["TOPIC_ARNS"] == "<NotificationTopic>"
+
+
+def test_failed_records_raise_an_alarm():
+    """With partial batch responses the function succeeds, and AWS/Lambda Errors stays 0."""
+    alarm = Deployed(load(PIPELINES)).properties("RetryFailedAlarm")
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("Gatehouse", "Failed")
+    assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": "<PipelineRetryFunction>"}]
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
+
+
+# Services that AWS documents to send aws:SourceAccount when they assume a role or publish.
+SEND_SOURCE_ACCOUNT = {"codebuild.amazonaws.com", "events.amazonaws.com"}
+
+
+@pytest.mark.parametrize("path", [PIPELINES, EXAMPLE])
+def test_a_condition_on_the_source_account_does_not_lock_out_a_service_that_does_not_send_it(path):
+    deployed = Deployed(load(path), **(NEEDED if path == EXAMPLE else {}))
+    seen = set()
+    for statement in statements(list(deployed.resources.values())):
+        conditions = statement.get("Condition", {})
+        service = (
+            statement.get("Principal", {}).get("Service") if isinstance(statement.get("Principal"), dict) else None
+        )
+        for operator, keys in conditions.items():
+            if "aws:SourceAccount" in keys:
+                expected = "StringEquals" if service in SEND_SOURCE_ACCOUNT else "StringEqualsIfExists"
+                assert operator == expected, service
+                seen.add(service)
+    assert seen == (
+        {"codestar-notifications.amazonaws.com"}
+        if path == PIPELINES
+        else {
+            "cloudformation.amazonaws.com",
+            "codebuild.amazonaws.com",
+            "codepipeline.amazonaws.com",
+            "events.amazonaws.com",
+        }
+    )
+
+
 def test_a_mail_address_is_subscribed():
     assert "NotificationMail" not in Deployed(load(PIPELINES)).resources
     mail = Deployed(load(PIPELINES), NotifyEmail="people@example.com").properties("NotificationMail")
@@ -207,9 +290,6 @@ def test_a_mail_address_is_subscribed():
 
 
 # The example pipeline -------------------------------------------------------------------------
-
-TOPIC = "arn:aws:sns:eu-west-1:111122223333:people"
-NEEDED = {"HealthGateFunctionName": "gate", "NotificationTopicArn": TOPIC}
 
 
 def example(**parameters: str) -> Deployed:
@@ -266,7 +346,8 @@ def test_the_example_asks_the_gate_and_people_as_its_parameters_say():
     assert approval["TimeoutInMinutes"] == "60"
     assert approval["Configuration"]["NotificationArn"] == TOPIC
     rule = deployed.properties("Notifications")
-    assert set(rule["EventTypeIds"]) == EVENT_TYPES
+    # The approval action mails its request itself: the event of it would be a second mail.
+    assert set(rule["EventTypeIds"]) == EVENT_TYPES - {"codepipeline-pipeline-manual-approval-needed"}
     assert rule["Targets"] == [{"TargetType": "SNS", "TargetAddress": TOPIC}]
     default = json.loads(load(EXAMPLE)["Parameters"]["HealthGateUserParameters"]["Default"])
     assert default == {"wait_minutes": 10}
@@ -278,7 +359,7 @@ def test_the_example_uses_only_variables_and_artifacts_that_an_earlier_action_ma
         "Build": set(parse(buildspec(deployed, "BuildProject"))["env"]["exported-variables"]),
         "PreProduction": load(APP)["Outputs"].keys(),
         "Production": load(APP)["Outputs"].keys(),
-        "HealthGate": {"message", "openEvents", "checkedRegions"},
+        "HealthGate": {"message", "openEvents", "checked", "checkedRegions"},
     }
     known: set[str] = set()
     artifacts: set[str] = set()

@@ -106,6 +106,7 @@ WITHOUT_RESOURCE = {
     "ec2:DescribeSnapshots",
     "ec2:DescribeVpcs",
     "elasticloadbalancing:DescribeLoadBalancers",
+    "health:DescribeEventTypes",
     "health:DescribeEvents",
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",

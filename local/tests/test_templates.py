@@ -75,7 +75,14 @@ def test_the_settings_of_the_pipelines_capability_have_the_documented_defaults()
     deployed = Deployed(load(PIPELINES))
     gate = deployed.properties("PipelineHealthGateFunction")["Environment"]["Variables"]
     retry = deployed.properties("PipelineRetryFunction")["Environment"]["Variables"]
-    assert gate == {"CATEGORIES": "issue", "STATUSES": "open", "WAIT_MINUTES": "0", "ON_UNKNOWN": "block"}
+    assert gate == {
+        "CATEGORIES": "issue",
+        "STATUSES": "open",
+        "WAIT_MINUTES": "0",
+        "ON_UNKNOWN": "block",
+        "NOTIFY_TOPIC_ARN": "<NotificationTopic>",
+        "DEBUG": "false",
+    }
     assert retry == {
         "MAX_RETRIES": "5",
         "RETRY_MODE": "FAILED_ACTIONS",
@@ -84,6 +91,7 @@ def test_the_settings_of_the_pipelines_capability_have_the_documented_defaults()
         "DRY_RUN": "false",
         "SNS_VERIFY": "enforce",
         "TOPIC_ARNS": "<NotificationTopic>",
+        "DEBUG": "false",
     }
 
 
@@ -483,7 +491,7 @@ def crate_of(source: str) -> Crate:
 def test_settings_are_found_in_every_form_the_code_uses():
     crate = crate_of("""
         env.list("PORTS"); env.within::<u32>("MAX_RETRIES", 0..=9); within(env, "MAX_RULES_PER_GROUP", 60);
-        flag(&env, "DRY_RUN"); list(env, &spell("REGIONS"), "a Region"); env
+        flag(&env, "DRY_RUN"); list(env, &format_name("REGIONS"), "a Region"); env
             .parsed::<NonZeroU32>("SNS_MAX_AGE_SECONDS");
         // env.text("IN_A_COMMENT")
         env.text("AWS_REGION"); println!("NOT_A_SETTING");

@@ -3,10 +3,12 @@
 
 use std::fs;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::chain;
 use gatehouse_shared::sns::certificate::CertificateUrl;
-use gatehouse_shared::sns::{Channel, Envelope, Mode, Settings, TopicArn, Verified, Verifier, VerifyError};
+use gatehouse_shared::sns::{Channel, Envelope, Mode, Settings, TopicArn, Topics, Verified, Verifier, VerifyError};
 use gatehouse_shared::testing::{self, Signer, StaticCertificates, notification};
 use serde_json::{Value, json};
 use time::macros::datetime;
@@ -212,6 +214,7 @@ async fn a_topic_arn_that_is_none_is_refused() {
         "arn:aws:sns:us-east-1:123456789012:example:subscription",
         "arn:aws-cn:sns:us-east-1:123456789012:example",
         "arn:aws:sns:us-east-1:12345678901:example",
+        "arn:aws:sns:us-east-1:12345678901x:example",
         "arn:aws:sns:us-east-1:123456789012:",
         "arn:aws:sns:us-east-1:123456789012:exa mple",
     ] {
@@ -229,7 +232,7 @@ async fn a_topic_that_is_not_on_the_list_is_refused_whether_signatures_are_check
         .map(|topic| topic.parse().unwrap())
         .to_vec();
     for mode in [Mode::Enforce, Mode::Off] {
-        let settings = Settings { mode, topic_arns: topics.clone(), max_age: None };
+        let settings = Settings { mode, topics: Topics::only(topics.clone()).unwrap(), max_age: None };
         assert_refused_unfetched(
             settings.clone(),
             &signed(),
@@ -252,8 +255,8 @@ async fn age_decides_by_channel_and_setting() {
         (Channel::Lambda, None, DAY * 40 + INSTANT, false),
         (Channel::Sqs, None, DAY * 40, true),
         (Channel::Sqs, None, DAY * 40 + INSTANT, false),
-        (Channel::Https, None, HOUR, true),
-        (Channel::Https, None, HOUR + INSTANT, false),
+        (Channel::Https, None, Duration::minutes(75), true),
+        (Channel::Https, None, Duration::minutes(75) + INSTANT, false),
         (Channel::Https, Some(DAY), DAY, true),
         (Channel::Https, Some(DAY), DAY + INSTANT, false),
         (Channel::Lambda, Some(HOUR), HOUR, true),
@@ -263,7 +266,8 @@ async fn age_decides_by_channel_and_setting() {
         (Channel::Https, None, Duration::minutes(-15) - INSTANT, false),
     ];
     for (channel, max_age, age, accepted) in cases {
-        let settings = Settings { max_age, ..Settings::default() };
+        let topics = Topics::only([TOPIC.parse().unwrap()]).unwrap();
+        let settings = Settings { max_age, topics, ..Settings::default() };
         let (verdict, fetches) = verdict(settings, &signed(), channel, SENT_AT + age).await;
         let case = format!("{channel:?}, limit {max_age:?}, age {age}: {verdict:?}");
         assert_eq!(fetches, usize::from(accepted), "{case}");
@@ -281,7 +285,7 @@ fn settings_have_safe_defaults() {
     let env = Env::of_table(&[]);
     let settings = env.finish(Settings::from_env(&env)).unwrap();
     assert_eq!(settings.mode, Mode::Enforce);
-    assert!(settings.topic_arns.is_empty());
+    assert_eq!(settings.topics, Topics::any());
     assert_eq!(settings.max_age, None);
 }
 
@@ -291,7 +295,7 @@ fn settings_are_read() {
     let env = Env::of_table(&table);
     let settings = env.finish(Settings::from_env(&env)).unwrap();
     assert_eq!(settings.mode, Mode::Off);
-    assert_eq!(settings.topic_arns, [TOPIC.parse().unwrap()]);
+    assert_eq!(settings.topics, Topics::only([TOPIC.parse().unwrap()]).unwrap());
     assert_eq!(settings.max_age, Some(Duration::seconds(90)));
 }
 
@@ -319,9 +323,58 @@ fn every_fault_of_the_settings_is_named() {
 #[test]
 fn a_list_of_no_topics_is_a_fault_rather_than_any_topic() {
     let env = Env::of_table(&[("TOPIC_ARNS", " , ")]);
-    assert!(Settings::from_env(&env).topic_arns.is_empty());
+    let _ = Verifier::from_env(&env);
     let error = env.finish(()).unwrap_err().to_string();
     assert!(error.starts_with("invalid settings: TOPIC_ARNS is \",\": expected one or more values"), "{error}");
+}
+
+#[test]
+fn a_verifier_for_https_names_its_topics() {
+    let env = Env::of_table(&[]);
+    let _ = Verifier::from_env_for_https(&env);
+    assert_eq!(
+        env.finish(()).unwrap_err().to_string(),
+        "invalid settings: TOPIC_ARNS is \"\": \
+         expected the ARNs of the topics to accept, separated by commas: over HTTPS anybody can send messages"
+    );
+    let table = [("TOPIC_ARNS", TOPIC)];
+    let env = Env::of_table(&table);
+    let _ = Verifier::from_env_for_https(&env);
+    env.finish(()).unwrap();
+}
+
+#[tokio::test]
+async fn a_message_over_https_is_refused_where_no_topics_are_named() {
+    for mode in [Mode::Enforce, Mode::Off] {
+        let settings = Settings { mode, ..Settings::default() };
+        let (verdict, fetches) = verdict(settings, &signed(), Channel::Https, SENT_AT).await;
+        assert_eq!(
+            verdict.unwrap_err().to_string(),
+            "a message over HTTPS is refused while TOPIC_ARNS is unset: expected the ARNs of the topics to accept"
+        );
+        assert_eq!(fetches, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_signature_of_an_impossible_length_is_refused_before_anything_is_fetched() {
+    for (bytes, possible) in [(0, false), (255, false), (256, true), (1_024, true), (1_025, false)] {
+        let mut message = signed();
+        message["Signature"] = BASE64_STANDARD.encode(vec![7; bytes]).into();
+        let (verdict, fetches) = verdict(Settings::default(), &message, Channel::Lambda, SENT_AT).await;
+        let error = verdict.unwrap_err();
+        assert_eq!(matches!(error, VerifyError::Signature { .. }), possible, "{bytes}: {error:?}");
+        assert_eq!(fetches, usize::from(possible), "{bytes}");
+        assert!(!error.may_pass());
+        if !possible {
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "the field Signature has {bytes} bytes: expected 256 to 1024, as RSA keys of 2048 to 8192 bits make"
+                )
+            );
+        }
+    }
 }
 
 /// What deliveries look like beside the textbook: read, or refused with the field, what it holds, what was expected.
@@ -339,6 +392,7 @@ fn deliveries_are_read_tolerantly_and_refused_by_name() {
         (event(signed()), Ok(2)),
         (event(fifo), Ok(2)),
         (event(with("Subject", Value::Null)), Ok(2)),
+        (event(with("Subject", "x".repeat(4_096).into())), Ok(2)),
         (event(with("MessageAttributes", json!({"a": {"Type": "String", "Value": "b"}}))), Ok(2)),
         (event(with("SigningCertUrl", signed()["SigningCertURL"].clone())), Ok(2)),
         (
@@ -400,6 +454,81 @@ fn deliveries_are_read_tolerantly_and_refused_by_name() {
         let read = read.map(|envelopes| envelopes.len()).map_err(|error| error.to_string());
         assert_eq!(read.as_ref().map_err(String::as_str), expected.as_ref().map_err(|error| *error), "{event}");
     }
+}
+
+#[test]
+fn a_field_that_is_given_twice_is_refused() {
+    let body = signed().to_string();
+    let confirmation = {
+        let file = format!("{}/testing/messages/subscription-confirmation-v1.json", env!("CARGO_MANIFEST_DIR"));
+        fs::read_to_string(file).unwrap()
+    };
+    let twice = |body: &str, field: &str, value: &str| {
+        let body = body.trim_start().strip_prefix('{').unwrap();
+        format!("{{\"{field}\": {value}, {body}")
+    };
+    for field in
+        ["Type", "MessageId", "TopicArn", "Message", "Timestamp", "SignatureVersion", "Signature", "SigningCertURL"]
+    {
+        for value in [json!("first"), json!(signed()[field]), json!(null), json!(7), json!(["a"])] {
+            let error = Envelope::from_json(twice(&body, field, &value.to_string())).unwrap_err();
+            assert_eq!(error.to_string(), format!("the field {field} is given twice: expected each field once"));
+        }
+    }
+    for field in ["Token", "SubscribeURL"] {
+        let error = Envelope::from_json(twice(&confirmation, field, "\"first\"")).unwrap_err();
+        assert_eq!(error.to_string(), format!("the field {field} is given twice: expected each field once"));
+    }
+    let subject = twice(&twice(&body, "Subject", "null"), "Subject", "\"a\"");
+    let error = Envelope::from_json(subject).unwrap_err();
+    assert_eq!(error.to_string(), "the field Subject is given twice: expected each field once");
+    // A key is compared as it is read, not as it is written.
+    let escaped = twice(&body, "\\u004dessage", "\"first\"");
+    let error = Envelope::from_json(escaped).unwrap_err();
+    assert_eq!(error.to_string(), "the field Message is given twice: expected each field once");
+    // What is not read may be there as often as it likes.
+    let unread = twice(&twice(&body, "Token", "\"a\""), "Token", "\"b\"");
+    Envelope::from_json(twice(&twice(&unread, "Other", "1"), "Other", "[2]")).unwrap();
+}
+
+#[test]
+fn a_body_and_a_value_are_read_alike() {
+    for (field, value, seen) in [
+        ("Message", json!(true), "true"),
+        ("Message", json!(-7), "-7"),
+        ("Message", json!(7), "7"),
+        ("Message", json!(0.5), "0.5"),
+        ("Message", json!([1, [2], {"a": "b"}]), "an array"),
+        ("Message", json!({"a": {"b": []}}), "an object"),
+        ("Type", json!({}), "an object"),
+    ] {
+        let mut message = signed();
+        message[field] = value;
+        let expected = format!("the field {field} is {seen}: expected text");
+        assert_eq!(Envelope::from_value(&message).unwrap_err().to_string(), expected);
+        assert_eq!(Envelope::from_json(message.to_string()).unwrap_err().to_string(), expected);
+    }
+    for (message, seen) in [("null", "null"), ("[]", "an array"), ("7", "7"), ("\"a\\u0020b\"", "a text")] {
+        let expected =
+            format!("the field (the whole message) is {seen}: expected an SNS message, which is a JSON object");
+        assert_eq!(Envelope::from_json(message).unwrap_err().to_string(), expected);
+        let value: Value = serde_json::from_str(message).unwrap();
+        assert_eq!(Envelope::from_value(&value).unwrap_err().to_string(), expected);
+    }
+    let mut message = signed();
+    message["Message"] = "quotes \" and\nlines and \u{1f600}".into();
+    assert_eq!(Envelope::from_json(message.to_string()).unwrap(), Envelope::from_value(&message).unwrap());
+    let lambda = message.to_string().replace("SigningCertURL", "SigningCertUrl");
+    assert_eq!(Envelope::from_json(lambda).unwrap(), Envelope::from_value(&message).unwrap());
+}
+
+#[test]
+fn a_body_with_more_after_the_message_is_refused() {
+    for more in ["}", "{}", " x", ","] {
+        let error = Envelope::from_json(format!("{}{more}", signed())).unwrap_err();
+        assert!(chain(&error).contains("trailing characters"), "{}", chain(&error));
+    }
+    Envelope::from_json(format!(" {}\r\n", signed())).unwrap();
 }
 
 #[test]

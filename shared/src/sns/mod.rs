@@ -5,7 +5,7 @@
 //! has passed:
 //!
 //! 1. the topic is one of `TOPIC_ARNS`;
-//! 2. the message has a signature of version 1 or 2;
+//! 2. the message has a signature of version 1 or 2, of a possible length;
 //! 3. the URL of the certificate is SNS's, in the Region of the topic;
 //! 4. the message is neither too old nor from the future;
 //! 5. the certificate is SNS's, and was valid at the message's `Timestamp`;
@@ -47,10 +47,12 @@ pub mod certificate;
 mod envelope;
 pub mod signature;
 mod topic;
+mod topics;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -58,7 +60,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use self::certificate::{
-    CacheLimits, CertificateCache, CertificateSource, CertificateUrl, CertificateUrlError, HttpsCertificates, Unusable,
+    CertificateCache, CertificateSource, CertificateUrl, CertificateUrlError, HttpsCertificates, Unusable,
 };
 use self::envelope::shortened;
 use self::signature::{SignatureVersion, string_to_sign};
@@ -67,20 +69,38 @@ use crate::region::Region;
 
 pub use self::envelope::{Envelope, MessageType, ParseError, envelopes_of_lambda_event};
 pub use self::topic::{TopicArn, TopicArnError};
+pub use self::topics::{NoTopics, Topics};
 
 /// How far a Timestamp may be ahead of this machine's clock.
 const MAX_AHEAD: Duration = Duration::minutes(15);
 
+/// How old a message may be over Lambda and SQS: SNS tries for 23 days, and a queue keeps a message for 14.
+const MAX_AGE: Duration = Duration::days(40);
+
+/// How old a message may be over HTTPS: SNS tries for an hour, at most.
+const MAX_AGE_OVER_HTTPS: Duration = Duration::minutes(75);
+
+/// The size of a signature with a key of 2,048 to 8,192 bits, in bytes.
+const SIGNATURE_BYTES: RangeInclusive<usize> = 256..=1_024;
+
 /// Which messages a function accepts.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// `SNS_VERIFY`: whether signatures are checked.
     pub mode: Mode,
-    /// `TOPIC_ARNS`: the topics whose messages are accepted, comma-separated; empty means any topic.
-    pub topic_arns: Vec<TopicArn>,
+    /// `TOPIC_ARNS`: the topics whose messages are accepted, comma-separated. Unset means any topic, which is refused
+    /// over HTTPS.
+    pub topics: Topics,
     /// `SNS_MAX_AGE_SECONDS`: how old a message may be by its Timestamp. Unset means 40 days for Lambda and SQS, where
-    /// SNS retries for 23 days and a queue keeps a message for 14, and an hour for HTTPS.
+    /// SNS tries for 23 days and a queue keeps a message for 14, and 75 minutes for HTTPS, where SNS tries for an hour.
     pub max_age: Option<Duration>,
+}
+
+/// Signatures are checked, of messages of any topic, with the usual age.
+impl Default for Settings {
+    fn default() -> Self {
+        Self { mode: Mode::default(), topics: Topics::any(), max_age: None }
+    }
 }
 
 /// Whether signatures are checked: the values of `SNS_VERIFY`.
@@ -112,15 +132,29 @@ impl Settings {
     pub fn from_env(env: &Env<'_>) -> Self {
         Self {
             mode: env.parsed("SNS_VERIFY").unwrap_or_default(),
-            topic_arns: env.list("TOPIC_ARNS").unwrap_or_default(),
+            // A list of wrong items alone is a fault already, so what stands here then is never used.
+            topics: env.list("TOPIC_ARNS").and_then(|topics| Topics::only(topics).ok()).unwrap_or_else(Topics::any),
             max_age: env.within("SNS_MAX_AGE_SECONDS", 1..=i64::from(u32::MAX)).map(Duration::seconds),
+        }
+    }
+
+    /// Warns in the log where the settings admit more than they should. Written at the first message, because only
+    /// then the settings are known to be good.
+    fn warn(&self) {
+        if self.mode == Mode::Off {
+            tracing::warn!(
+                "SNS_VERIFY is off: anybody who can invoke this function can forge messages; set it to enforce"
+            );
+        }
+        if self.topics.are_any() {
+            tracing::warn!("TOPIC_ARNS is unset: messages of any topic, of any account, are accepted; name the topics");
         }
     }
 
     fn max_age(&self, channel: Channel) -> Duration {
         self.max_age.unwrap_or(match channel {
-            Channel::Lambda | Channel::Sqs => Duration::days(40),
-            Channel::Https => Duration::hours(1),
+            Channel::Lambda | Channel::Sqs => MAX_AGE,
+            Channel::Https => MAX_AGE_OVER_HTTPS,
         })
     }
 }
@@ -221,6 +255,9 @@ pub enum VerifyError {
         /// The topics that are accepted.
         expected: String,
     },
+    /// The message came over HTTPS, where anybody can send one, and no topic is named in the settings.
+    #[error("a message over HTTPS is refused while TOPIC_ARNS is unset: expected the ARNs of the topics to accept")]
+    NoTopicsOverHttps,
     /// The topic is not a topic of SNS.
     #[error("the field TopicArn is {seen}")]
     TopicArn {
@@ -283,8 +320,8 @@ pub enum VerifyError {
         /// The time of this machine.
         now: OffsetDateTime,
     },
-    /// There is no usable certificate at the URL. It is tried again after a minute.
-    #[error("no signing certificate from {url}; it is tried again after a minute")]
+    /// There is no usable certificate at the URL, now or at all.
+    #[error("no signing certificate from {url}")]
     Certificate {
         /// The URL.
         url: CertificateUrl,
@@ -313,6 +350,16 @@ pub enum VerifyError {
         /// What is wrong with it.
         source: base64::DecodeError,
     },
+    /// The signature has a length that no RSA key of SNS makes. Nothing was fetched.
+    #[error(
+        "the field Signature has {bytes} bytes: expected {} to {}, as RSA keys of 2048 to 8192 bits make",
+        SIGNATURE_BYTES.start(),
+        SIGNATURE_BYTES.end()
+    )]
+    SignatureLength {
+        /// Its length, decoded.
+        bytes: usize,
+    },
     /// The message was not signed by SNS, or was changed since.
     #[error("the field Signature does not fit the message {message_id}: it was changed, or SNS did not sign it")]
     Signature {
@@ -321,47 +368,79 @@ pub enum VerifyError {
     },
 }
 
+impl VerifyError {
+    /// Whether the same message may be accepted later: its certificate could not be fetched for now.
+    ///
+    /// Such a message must be delivered again: fail the record, or answer 503 over HTTPS. Any other is refused for good:
+    /// over HTTPS, answer 403.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Certificate { source, .. } if source.may_pass())
+    }
+}
+
 /// Checks messages; one for each process, because it keeps certificates.
 pub struct Verifier {
     settings: Settings,
     certificates: CertificateCache,
+    warned: Once,
 }
 
 impl Verifier {
-    /// The verifier of a function: [`Settings::from_env`], and certificates from SNS over HTTPS.
+    /// The verifier of a function that SNS or SQS invokes: [`Settings::from_env`], and certificates from SNS.
     ///
-    /// Whatever is wrong with the settings is told by [`Env::finish`], which must be asked before this is used.
+    /// Whatever is wrong with the settings is reported by [`Env::finish`], which must be asked before this is used.
     #[must_use]
     pub fn from_env(env: &Env<'_>) -> Self {
         Self::with_source(Settings::from_env(env), HttpsCertificates::default())
     }
 
-    /// A verifier with certificates from elsewhere. Warns in the log where the settings admit more than they should.
+    /// The verifier of a function that takes messages over HTTPS, which must name its topics.
+    ///
+    /// ```
+    /// use gatehouse_shared::env::Env;
+    /// use gatehouse_shared::sns::Verifier;
+    ///
+    /// let env = Env::of_table(&[]);
+    /// let error = env.finish(Verifier::from_env_for_https(&env)).err().unwrap();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "invalid settings: TOPIC_ARNS is \"\": \
+    ///      expected the ARNs of the topics to accept, separated by commas: over HTTPS anybody can send messages"
+    /// );
+    /// ```
     #[must_use]
-    pub fn with_source(settings: Settings, source: impl CertificateSource + 'static) -> Self {
-        if settings.mode == Mode::Off {
-            tracing::warn!(
-                "SNS_VERIFY is off: anybody who can invoke this function can forge messages; set it to enforce"
+    pub fn from_env_for_https(env: &Env<'_>) -> Self {
+        if env.text("TOPIC_ARNS").is_none() {
+            env.fault(
+                "TOPIC_ARNS",
+                "",
+                "expected the ARNs of the topics to accept, separated by commas: over HTTPS anybody can send messages",
             );
         }
-        if settings.topic_arns.is_empty() {
-            tracing::warn!("TOPIC_ARNS is unset: messages of any topic, of any account, are accepted; name the topics");
-        }
-        Self { settings, certificates: CertificateCache::new(source, CacheLimits::default()) }
+        Self::from_env(env)
+    }
+
+    /// A verifier with certificates from elsewhere.
+    #[must_use]
+    pub fn with_source(settings: Settings, source: impl CertificateSource + 'static) -> Self {
+        Self { settings, certificates: CertificateCache::new(source), warned: Once::new() }
     }
 
     /// Checks that SNS sent this message, for an accepted topic, not long before `now`.
     ///
     /// # Errors
     ///
-    /// [`VerifyError`] names the field, the value seen, the value expected, and what to do.
+    /// [`VerifyError`] names the field, the value seen, the value expected, and what to do. [`VerifyError::may_pass`]
+    /// says whether the message should be delivered again.
     pub async fn verify(
         &self,
         envelope: Envelope,
         channel: Channel,
         now: OffsetDateTime,
     ) -> Result<Verified, VerifyError> {
-        self.check_topic(&envelope)?;
+        self.warned.call_once(|| self.settings.warn());
+        self.check_topic(&envelope, channel)?;
         if self.settings.mode == Mode::Off {
             return Ok(Verified { envelope, signature_checked: false });
         }
@@ -369,7 +448,7 @@ impl Verifier {
         let signature = signature_of(&envelope)?;
         let url = certificate_url_of(&envelope)?;
         let timestamp = recent_timestamp_of(&envelope, self.settings.max_age(channel), now)?;
-        let certificate = match self.certificates.get(&url).await {
+        let certificate = match self.certificates.get(&url, now).await {
             Ok(certificate) => certificate,
             Err(source) => return Err(VerifyError::Certificate { url, source }),
         };
@@ -383,13 +462,15 @@ impl Verifier {
         }
     }
 
-    fn check_topic(&self, envelope: &Envelope) -> Result<(), VerifyError> {
-        let allowed = &self.settings.topic_arns;
-        if allowed.is_empty() || allowed.iter().any(|topic| topic.as_str() == envelope.topic_arn) {
+    fn check_topic(&self, envelope: &Envelope, channel: Channel) -> Result<(), VerifyError> {
+        let topics = &self.settings.topics;
+        if channel == Channel::Https && topics.are_any() {
+            return Err(VerifyError::NoTopicsOverHttps);
+        }
+        if topics.admit(&envelope.topic_arn) {
             return Ok(());
         }
-        let expected = allowed.iter().map(TopicArn::as_str).collect::<Vec<_>>().join(", ");
-        Err(VerifyError::TopicNotAllowed { seen: shortened(&envelope.topic_arn), expected })
+        Err(VerifyError::TopicNotAllowed { seen: shortened(&envelope.topic_arn), expected: topics.to_string() })
     }
 }
 
@@ -400,9 +481,13 @@ fn version_of(envelope: &Envelope) -> Result<SignatureVersion, VerifyError> {
 
 fn signature_of(envelope: &Envelope) -> Result<Vec<u8>, VerifyError> {
     let signature = envelope.signature.as_deref().ok_or(VerifyError::Unsigned { field: "Signature" })?;
-    BASE64_STANDARD
+    let signature = BASE64_STANDARD
         .decode(signature)
-        .map_err(|source| VerifyError::SignatureEncoding { seen: shortened(signature), source })
+        .map_err(|source| VerifyError::SignatureEncoding { seen: shortened(signature), source })?;
+    if !SIGNATURE_BYTES.contains(&signature.len()) {
+        return Err(VerifyError::SignatureLength { bytes: signature.len() });
+    }
+    Ok(signature)
 }
 
 /// The URL of the certificate, which must be in the Region of the topic.

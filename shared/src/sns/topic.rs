@@ -12,6 +12,7 @@ use crate::region::Region;
 ///
 /// let topic: TopicArn = "arn:aws:sns:us-east-1:806199016981:AmazonIpSpaceChanged".parse().unwrap();
 /// assert_eq!(topic.region().as_str(), "us-east-1");
+/// assert_eq!(topic.to_string(), "arn:aws:sns:us-east-1:806199016981:AmazonIpSpaceChanged");
 /// assert!("arn:aws:sns:us-east-1:806199016981:*".parse::<TopicArn>().is_err());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]

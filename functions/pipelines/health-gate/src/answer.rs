@@ -1,7 +1,9 @@
-//! Tells CodePipeline the verdict, once.
+//! Gives CodePipeline the verdict, once.
 
 use std::time::Duration;
 
+use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_codepipeline::types::{ExecutionDetails, FailureDetails, FailureType};
@@ -9,24 +11,35 @@ use gatehouse_shared::failure::chain;
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::verdict::{Answer, SUMMARY_LIMIT, Verdict, cut};
-use crate::{Error, is_throttled};
+use crate::error::Error;
+use crate::is_throttled;
+use crate::verdict::{Answer, SETUP_MARK, SUMMARY_LIMIT, Verdict, cut};
 
 /// Between two attempts of ours; each of them is up to three of the SDK.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// How a job came to be answered.
+/// The client for answers. An attempt that hangs leaves time for another one.
+#[must_use]
+pub fn client(sdk: &SdkConfig) -> Client {
+    let seconds = Duration::from_secs;
+    let timeouts = TimeoutConfig::builder().connect_timeout(seconds(2)).operation_attempt_timeout(seconds(2)).build();
+    Client::from_conf(aws_sdk_codepipeline::config::Builder::from(sdk).timeout_config(timeouts).build())
+}
+
+/// What became of the answer to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// CodePipeline took the verdict.
+    /// CodePipeline accepted the verdict.
     Answered,
-    /// CodePipeline refused the verdict, and took a failure that says so.
+    /// CodePipeline refused the verdict, and accepted a failure that says so.
     AnsweredAsFailure,
     /// CodePipeline has an answer already, or waits for none any more.
     AnsweredBefore,
     /// CodePipeline knows no such job, so nothing waits for it.
     NoSuchJob,
+    /// CodePipeline accepted no answer.
+    Unanswered,
 }
 
 /// The answer to one job.
@@ -35,7 +48,7 @@ pub struct Reply<'a> {
     pub job_id: &'a str,
     /// Lambda's request id: leads from CodePipeline's console to the log of this run.
     pub request_id: &'a str,
-    /// What to tell.
+    /// What to answer.
     pub verdict: &'a Verdict,
 }
 
@@ -56,7 +69,7 @@ impl Reply<'_> {
     /// Answers, and gives up at `until`.
     ///
     /// Throttling, errors of the server and lost replies are tried again with the same answer: if the lost one did
-    /// arrive, the next is told so by InvalidJobStateException. An answer that is refused for good gives way to one that
+    /// arrive, the next gets InvalidJobStateException. An answer that is refused for good gives way to one that
     /// says less: without output variables where the pipeline has no room for them, else a failure. So one answer takes
     /// effect, and never two.
     ///
@@ -93,8 +106,11 @@ impl Reply<'_> {
                     let denied = code.contains("AccessDenied");
                     let kind = if denied { FailureType::PermissionError } else { FailureType::SystemUnavailable };
                     let verdict = answer.message();
-                    answer =
-                        Answer::fail(kind, &format!("CodePipeline refused the verdict: {text}. It was: {verdict}"));
+                    answer = Answer::fail(
+                        SETUP_MARK,
+                        kind,
+                        &format!("CodePipeline refused the verdict: {text}. It was: {verdict}"),
+                    );
                 }
             }
         }
@@ -110,7 +126,8 @@ impl Reply<'_> {
                     request = request
                         .output_variables("message", message)
                         .output_variables("openEvents", self.verdict.open_events.to_string())
-                        .output_variables("checkedRegions", self.verdict.regions.join(","));
+                        .output_variables("checked", self.verdict.checked.to_string())
+                        .output_variables("checkedRegions", self.verdict.checked_regions.join(","));
                 }
                 request.send().await.map(drop).map_err(problem)
             }

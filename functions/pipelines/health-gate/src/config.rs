@@ -1,15 +1,19 @@
 //! Settings: the function's environment, overridden by the action's UserParameters.
 
+use std::fmt::{self, Display};
+use std::str::FromStr;
+
 use aws_sdk_health::types::{EventScopeCode, EventStatusCode, EventTypeCategory};
 use gatehouse_shared::env::{Env, EnvError};
 use gatehouse_shared::region::Region;
+use gatehouse_shared::sns::TopicArn;
 use serde_json::{Map, Value};
 
 /// The Region that AWS Health reports for events of global services, such as IAM or Route 53.
-const GLOBAL: &str = "global";
+pub(crate) const GLOBAL: &str = "global";
 
 /// The service that AWS Health reports for an event that hits many: the large outages have this one and no other.
-const MULTIPLE_SERVICES: &str = "MULTIPLE_SERVICES";
+pub(crate) const MULTIPLE_SERVICES: &str = "MULTIPLE_SERVICES";
 
 /// CodePipeline ends a Lambda action after 24 hours, with a message of its own. A wait must be over before.
 ///
@@ -35,9 +39,11 @@ pub struct Config {
     /// Regions whose events count, such as `eu-west-1`. `global` is one of them unless the list names `-global`;
     /// the function's own Region where the list names no other.
     pub regions: Vec<String>,
-    /// Services as AWS Health spells them, such as `EC2`; empty means all. `MULTIPLE_SERVICES` is one of them unless
+    /// Services in the spelling of AWS Health, such as `EC2`; empty means all. `MULTIPLE_SERVICES` is one of them unless
     /// the list names `-MULTIPLE_SERVICES`.
     pub services: Vec<String>,
+    /// Whether events of `MULTIPLE_SERVICES` count. `-MULTIPLE_SERVICES` alone means all services but this.
+    pub multiple_services: bool,
     /// Kinds of event that count. An `accountNotification` stays open for ever.
     pub categories: Vec<EventTypeCategory>,
     /// States of an event that count.
@@ -52,6 +58,8 @@ pub struct Config {
     pub wait_minutes: u32,
     /// What to answer when AWS Health cannot be asked.
     pub on_unknown: OnUnknown,
+    /// The topic that gets a message when a stage begins to wait. Not for UserParameters.
+    pub notify_topic_arn: Option<TopicArn>,
     /// The Region of this function.
     own_region: String,
 }
@@ -65,13 +73,32 @@ pub enum OnUnknown {
     Allow,
 }
 
+impl FromStr for OnUnknown {
+    type Err = Expected<'static>;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "block" => Ok(Self::Block),
+            "allow" => Ok(Self::Allow),
+            _ => Err(Expected("block or allow")),
+        }
+    }
+}
+
+/// What a setting should have been.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected<'a>(&'a str);
+
+impl Display for Expected<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {}", self.0)
+    }
+}
+
 impl Config {
-    /// Reads the settings.
-    ///
-    /// # Errors
-    ///
-    /// Everything that is wrong with them, in one error.
-    pub fn from_env(env: &Env<'_>) -> Result<Self, EnvError> {
+    /// Reads the settings. What is wrong with them is reported by [`Env::finish`].
+    #[must_use]
+    pub fn from_env(env: &Env<'_>) -> Self {
         let own_region = env.text("AWS_REGION").unwrap_or_default();
         if own_region.parse::<Region>().is_err() {
             env.fault("AWS_REGION", &own_region, "expected the Region of this function, which Lambda sets");
@@ -79,6 +106,7 @@ impl Config {
         let defaults = Self {
             regions: with_catch_all(vec![own_region.clone()], GLOBAL),
             services: Vec::new(),
+            multiple_services: true,
             categories: vec![EventTypeCategory::Issue],
             statuses: vec![EventStatusCode::Open],
             scopes: Vec::new(),
@@ -86,6 +114,7 @@ impl Config {
             ignore_event_arns: Vec::new(),
             wait_minutes: 0,
             on_unknown: OnUnknown::Block,
+            notify_topic_arn: env.parsed("NOTIFY_TOPIC_ARN"),
             own_region,
         };
         defaults.overridden(env, str::to_owned)
@@ -118,93 +147,92 @@ impl Config {
                 env.fault(key, &shown, "expected a text, a number, or a list of texts");
             }
         }
-        self.clone().overridden(&env, str::to_ascii_lowercase)
+        env.finish(self.clone().overridden(&env, str::to_ascii_lowercase))
     }
 
-    /// `spell` turns the name of a variable into the one that `env` knows.
-    fn overridden(self, env: &Env<'_>, spell: fn(&str) -> String) -> Result<Self, EnvError> {
-        let regions =
-            list(env, &spell("REGIONS"), "a Region such as eu-west-1; -global leaves out global services", region);
+    /// `format_name` turns the name of a variable into the one that `env` knows.
+    fn overridden(self, env: &Env<'_>, format_name: fn(&str) -> String) -> Self {
+        let regions = list(
+            env,
+            &format_name("REGIONS"),
+            "a Region such as eu-west-1; -global leaves out global services",
+            region,
+        );
         let services = list(
             env,
-            &spell("SERVICES"),
-            "a service as AWS Health spells it, such as EC2; -MULTIPLE_SERVICES leaves out events that hit many",
+            &format_name("SERVICES"),
+            "a service in the spelling of AWS Health, such as EC2; -MULTIPLE_SERVICES leaves out events that hit many",
             service,
         );
-        let one_of = |known: &[&str]| format!("one of {}", known.join(", "));
-        env.finish(Self {
+        let (services, multiple_services) = match services {
+            None => (self.services, self.multiple_services),
+            Some(services) => {
+                let excluded = services.iter().any(|service| service.strip_prefix('-') == Some(MULTIPLE_SERVICES));
+                let services = with_catch_all(services, MULTIPLE_SERVICES);
+                (services, !excluded)
+            }
+        };
+        Self {
             regions: regions.map_or(self.regions, |mut regions| {
                 if regions.iter().all(|region| region.starts_with('-')) {
                     regions.insert(0, self.own_region.clone());
                 }
                 with_catch_all(regions, GLOBAL)
             }),
-            services: services.map_or(self.services, |services| with_catch_all(services, MULTIPLE_SERVICES)),
-            categories: list(env, &spell("CATEGORIES"), &one_of(EventTypeCategory::values()), |text| {
-                EventTypeCategory::try_parse(text).ok()
-            })
+            services,
+            multiple_services,
+            categories: list(
+                env,
+                &format_name("CATEGORIES"),
+                "issue, accountNotification or scheduledChange",
+                // AWS's documentation: "the investigation value isn't supported at this time".
+                |text| {
+                    let category = EventTypeCategory::try_parse(text).ok();
+                    category.filter(|category| *category != EventTypeCategory::Investigation)
+                },
+            )
             .unwrap_or(self.categories),
-            statuses: list(env, &spell("STATUSES"), &one_of(EventStatusCode::values()), |text| {
+            statuses: list(env, &format_name("STATUSES"), "open, closed or upcoming", |text| {
                 EventStatusCode::try_parse(text).ok()
             })
             .unwrap_or(self.statuses),
-            scopes: list(env, &spell("SCOPES"), "PUBLIC or ACCOUNT_SPECIFIC", |text| {
+            scopes: list(env, &format_name("SCOPES"), "PUBLIC or ACCOUNT_SPECIFIC", |text| {
                 EventScopeCode::try_parse(text).ok().filter(|scope| *scope != EventScopeCode::None)
             })
             .unwrap_or(self.scopes),
             ignore_event_type_codes: list(
                 env,
-                &spell("IGNORE_EVENT_TYPE_CODES"),
+                &format_name("IGNORE_EVENT_TYPE_CODES"),
                 "an event type code such as AWS_EC2_OPERATIONAL_ISSUE",
                 |text| is_name(text).then(|| text.to_owned()),
             )
             .unwrap_or(self.ignore_event_type_codes),
             ignore_event_arns: list(
                 env,
-                &spell("IGNORE_EVENT_ARNS"),
+                &format_name("IGNORE_EVENT_ARNS"),
                 "an ARN such as arn:aws:health:eu-west-1::event/EC2/AWS_EC2_OPERATIONAL_ISSUE/AWS_EC2_OPERATIONAL_ISSUE_VKTXI",
                 |text| (text.starts_with("arn:") && text.contains(":health:")).then(|| text.to_owned()),
             )
             .unwrap_or(self.ignore_event_arns),
-            wait_minutes: value(
-                env,
-                &spell("WAIT_MINUTES"),
-                &format!("whole minutes from 0 to {MAX_WAIT_MINUTES}: CodePipeline ends an action after 24 hours"),
-                |text| text.parse().ok().filter(|minutes| *minutes <= MAX_WAIT_MINUTES),
-            )
-            .unwrap_or(self.wait_minutes),
-            on_unknown: value(env, &spell("ON_UNKNOWN"), "block or allow", |text| match text {
-                "block" => Some(OnUnknown::Block),
-                "allow" => Some(OnUnknown::Allow),
-                _ => None,
-            })
-            .unwrap_or(self.on_unknown),
+            wait_minutes: env.within(&format_name("WAIT_MINUTES"), 0..=MAX_WAIT_MINUTES).unwrap_or(self.wait_minutes),
+            on_unknown: env.parsed(&format_name("ON_UNKNOWN")).unwrap_or(self.on_unknown),
+            notify_topic_arn: self.notify_topic_arn,
             own_region: self.own_region,
-        })
+        }
     }
 }
 
-/// A setting as a type; none where it is unset, or wrong: then the fault is remembered.
-fn value<T>(env: &Env<'_>, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
-    let text = env.text(name)?;
-    let value = parse(&text);
-    if value.is_none() {
-        env.fault(name, &text, &format!("expected {expected}"));
-    }
-    value
-}
-
-/// The same for a list, item by item; none where it is unset, so that what was set before stays.
+/// A list, item by item; none where it is unset, so that what was set before stays.
 fn list<T>(env: &Env<'_>, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
-    let items = env.list::<String>(name);
+    let items = env.list::<String>(name)?;
     let checked = items.iter().filter_map(|item| {
         let value = parse(item);
         if value.is_none() {
-            env.fault(name, item, &format!("expected {expected}"));
+            env.fault(name, item, &Expected(expected).to_string());
         }
         value
     });
-    (!items.is_empty()).then(|| checked.collect())
+    Some(checked.collect())
 }
 
 fn region(text: &str) -> Option<String> {
@@ -212,7 +240,7 @@ fn region(text: &str) -> Option<String> {
     (text.strip_prefix('-').unwrap_or(&text) == GLOBAL || text.parse::<Region>().is_ok()).then_some(text)
 }
 
-// AWS Health compares with its own spelling, which is in capitals: `ec2` would find nothing, and the gate would pass.
+// AWS Health compares with its own names, which are in capitals: `ec2` would find nothing, and the gate would pass.
 fn service(text: &str) -> Option<String> {
     let text = text.to_ascii_uppercase();
     let named = text.strip_prefix('-').filter(|excluded| *excluded == MULTIPLE_SERVICES).unwrap_or(&text);
@@ -274,7 +302,8 @@ mod tests {
 
     fn environment(table: &[(&str, &str)]) -> Result<Config, EnvError> {
         let table: Vec<_> = table.iter().copied().chain([("AWS_REGION", "eu-west-1")]).collect();
-        Config::from_env(&Env::of_table(&table))
+        let env = Env::of_table(&table);
+        env.finish(Config::from_env(&env))
     }
 
     #[test]
@@ -282,6 +311,7 @@ mod tests {
         let expected = Config {
             regions: vec!["eu-west-1".to_owned(), "global".to_owned()],
             services: vec![],
+            multiple_services: true,
             categories: vec![EventTypeCategory::Issue],
             statuses: vec![EventStatusCode::Open],
             scopes: vec![],
@@ -289,6 +319,7 @@ mod tests {
             ignore_event_arns: vec![],
             wait_minutes: 0,
             on_unknown: OnUnknown::Block,
+            notify_topic_arn: None,
             own_region: "eu-west-1".to_owned(),
         };
         assert_eq!(environment(&[]), Ok(expected.clone()));
@@ -318,15 +349,23 @@ mod tests {
                 assert_eq!(config.for_action(Some(&parameters)).unwrap().regions.join(" "), expected, "{parameters}");
             }
         }
-        for (services, expected) in [
-            ("EC2", "EC2 MULTIPLE_SERVICES"),
-            ("ec2,lambda", "EC2 LAMBDA MULTIPLE_SERVICES"),
-            ("EC2,-MULTIPLE_SERVICES", "EC2"),
-            ("MULTIPLE_SERVICES", "MULTIPLE_SERVICES"),
-            // Nothing else is left, and no filter means all.
-            ("-MULTIPLE_SERVICES", ""),
+        for (services, expected, multiple) in [
+            ("EC2", "EC2 MULTIPLE_SERVICES", true),
+            ("ec2,lambda", "EC2 LAMBDA MULTIPLE_SERVICES", true),
+            ("EC2,-MULTIPLE_SERVICES", "EC2", false),
+            ("MULTIPLE_SERVICES", "MULTIPLE_SERVICES", true),
+            // No filter means all services; those events are left out afterwards.
+            ("-MULTIPLE_SERVICES", "", false),
         ] {
-            assert_eq!(environment(&[("SERVICES", services)]).unwrap().services.join(" "), expected, "{services}");
+            let config = environment(&[("SERVICES", services)]).unwrap();
+            assert_eq!(
+                (config.services.join(" ").as_str(), config.multiple_services),
+                (expected, multiple),
+                "{services}"
+            );
+            let again = config.for_action(Some(r#"{"services": "EC2"}"#)).unwrap();
+            assert_eq!((again.services.join(" ").as_str(), again.multiple_services), ("EC2 MULTIPLE_SERVICES", true));
+            assert_eq!(config.for_action(None), Ok(config));
         }
     }
 
@@ -360,16 +399,17 @@ mod tests {
         for (name, value, expected) in [
             ("REGIONS", "eu-west", "a Region such as eu-west-1"),
             ("REGIONS", "us-east-1,-eu-west-1", "a Region such as eu-west-1"),
-            ("SERVICES", "Amazon EC2", "a service as AWS Health spells it"),
-            ("SERVICES", "-EC2", "a service as AWS Health spells it"),
-            ("CATEGORIES", "issues", "one of accountNotification, investigation, issue, scheduledChange"),
-            ("STATUSES", "Open", "one of closed, open, upcoming"),
+            ("SERVICES", "Amazon EC2", "a service in the spelling of AWS Health"),
+            ("SERVICES", "-EC2", "a service in the spelling of AWS Health"),
+            ("CATEGORIES", "issues", "issue, accountNotification or scheduledChange"),
+            ("CATEGORIES", "issue,investigation", "issue, accountNotification or scheduledChange"),
+            ("STATUSES", "Open", "open, closed or upcoming"),
             ("SCOPES", "NONE", "PUBLIC or ACCOUNT_SPECIFIC"),
             ("IGNORE_EVENT_TYPE_CODES", "AWS_EC2_*", "an event type code"),
             ("IGNORE_EVENT_ARNS", "AWS_EC2_OPERATIONAL_ISSUE", "an ARN such as"),
-            ("WAIT_MINUTES", "1441", "whole minutes from 0 to 1400"),
-            ("WAIT_MINUTES", "-1", "whole minutes"),
-            ("WAIT_MINUTES", "1.5", "whole minutes"),
+            ("WAIT_MINUTES", "1441", "a whole number from 0 to 1400"),
+            ("WAIT_MINUTES", "-1", "a whole number"),
+            ("WAIT_MINUTES", "1.5", "a whole number"),
             ("ON_UNKNOWN", "ignore", "block or allow"),
         ] {
             let wrong = value.rsplit(',').next().unwrap();
@@ -382,7 +422,9 @@ mod tests {
             let error = environment(&[]).unwrap().for_action(Some(&parameters)).unwrap_err().to_string();
             assert!(error.starts_with(&start.replace(name, &key)), "{error}");
         }
-        let missing = Config::from_env(&Env::of_table(&[])).unwrap_err().to_string();
+        let env = Env::of_table(&[("NOTIFY_TOPIC_ARN", "people")]);
+        let missing = env.finish(Config::from_env(&env)).unwrap_err().to_string();
+        assert!(missing.contains(r#"NOTIFY_TOPIC_ARN is "people": expected arn:"#), "{missing}");
         assert!(missing.contains(r#"AWS_REGION is """#), "{missing}");
     }
 
@@ -403,6 +445,7 @@ mod tests {
             assert!(all.contains(part), "{all}\nlacks\n{part}");
         }
         assert!(error(r#"{"REGIONS": "eu-west-1"}"#).contains("did you mean regions?"));
+        assert!(error(r#"{"notify_topic_arn": "arn"}"#).contains("unknown key"));
         assert!(error(r#"{"x": 1}"#).contains("unknown key; expected one of"));
         assert!(error("input_parameter").contains(r#"regions is "input_parameter": expected a Region"#));
         assert!(error(r#"{"regions": "#).contains("UserParameters is "));

@@ -60,11 +60,13 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint for a function in `own_region`.
+    /// The endpoint for a function in the Region `AWS_REGION`.
     ///
     /// Where the environment sets an endpoint (`AWS_ENDPOINT_URL_HEALTH` or `AWS_ENDPOINT_URL`) the SDK uses that, so
     /// nothing is looked up. The same in partitions for which AWS documents no global name.
-    pub fn new(env: &Env<'_>, own_region: &str, resolver: impl Resolver + 'static) -> Self {
+    #[must_use]
+    pub fn new(env: &Env<'_>, resolver: impl Resolver + 'static) -> Self {
+        let own_region = env.text("AWS_REGION").unwrap_or_default();
         let is_set = ["AWS_ENDPOINT_URL_HEALTH", "AWS_ENDPOINT_URL"].iter().any(|name| env.text(name).is_some());
         let partition = own_region.parse().map_or("aws", |region: Region| region.partition());
         let known = match partition {
@@ -74,8 +76,7 @@ impl Endpoint {
             "aws-us-gov" => Some(("global.health.us-gov.amazonaws.com.", ["us-gov-west-1", "us-gov-east-1"])),
             _ => None,
         };
-        let fallbacks =
-            known.map_or_else(|| vec![own_region.to_owned()], |(_, regions)| regions.map(str::to_owned).into());
+        let fallbacks = known.map_or_else(|| vec![own_region], |(_, regions)| regions.map(str::to_owned).into());
         Self { global: known.map(|(name, _)| name), fallbacks, resolver: Box::new(resolver), active: Mutex::default() }
     }
 
@@ -164,7 +165,8 @@ mod tests {
     }
 
     async fn regions(own_region: &str, env: &[(&str, &str)], fake: &Fake) -> Vec<String> {
-        Endpoint::new(&Env::of_table(env), own_region, fake.clone()).regions().await
+        let table: Vec<_> = env.iter().copied().chain([("AWS_REGION", own_region)]).collect();
+        Endpoint::new(&Env::of_table(&table), fake.clone()).regions().await
     }
 
     #[tokio::test]
@@ -200,7 +202,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_is_used_for_five_minutes() {
         let fake = Fake::new(Some("health.us-east-2.amazonaws.com."));
-        let endpoint = Endpoint::new(&Env::of_table(&[]), "eu-west-1", fake.clone());
+        let endpoint = Endpoint::new(&Env::of_table(&[("AWS_REGION", "eu-west-1")]), fake.clone());
         for (step, lookups) in [(0, 1), (299, 1), (1, 2), (10, 2)] {
             tokio::time::advance(Duration::from_secs(step)).await;
             assert_eq!(endpoint.regions().await[0], "us-east-2");

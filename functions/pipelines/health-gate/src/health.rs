@@ -1,20 +1,22 @@
 //! Asks AWS Health.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_sdk_health::Client;
 use aws_sdk_health::config::{Builder, Region};
 use aws_sdk_health::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_health::operation::describe_events::DescribeEventsError;
-use aws_sdk_health::types::{Event, EventFilter};
+use aws_sdk_health::types::{Event, EventFilter, EventTypeFilter};
 use futures::{StreamExt, stream};
 use gatehouse_shared::failure::chain;
 
-use crate::config::Config;
+use crate::config::{Config, MULTIPLE_SERVICES};
 use crate::endpoint::Endpoint;
-use crate::is_throttled;
+use crate::{is_throttled, regions};
 
 /// DescribeEvents takes so many Regions, and so many services, in one filter.
 ///
@@ -24,10 +26,23 @@ const FILTER_LIMIT: usize = 10;
 /// Calls under way at once. AWS Health throttles early.
 const CONCURRENT_CALLS: usize = 5;
 
+/// Whether a service exists is worth no longer wait: it only adds to a message.
+const EVENT_TYPES_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// AWS Health, behind the endpoint that is active.
 pub struct Health {
     client: Client,
     endpoint: Endpoint,
+    /// Services that AWS Health knows. Asked once for each.
+    known_services: Mutex<BTreeSet<String>>,
+}
+
+/// The client for AWS Health. An attempt that hangs leaves time for another one.
+#[must_use]
+pub fn client(sdk: &SdkConfig) -> Client {
+    let seconds = Duration::from_secs;
+    let timeouts = TimeoutConfig::builder().connect_timeout(seconds(2)).operation_attempt_timeout(seconds(5)).build();
+    Client::from_conf(Builder::from(sdk).timeout_config(timeouts).build())
 }
 
 /// What was learned so far. It fills while the calls run, so that nothing is lost when they are cut short.
@@ -65,13 +80,13 @@ impl Findings {
 pub enum Unknown {
     /// The account's support plan does not include the API.
     #[error(
-        "AWS Health may not be asked: this account's support plan does not include its API \
-         (SubscriptionRequiredException). It takes Business, Enterprise On-Ramp or Enterprise Support, or one of the \
+        "AWS Health does not answer: this account's support plan does not include its API \
+         (SubscriptionRequiredException). It needs Business, Enterprise On-Ramp or Enterprise Support, or one of the \
          plans that followed them (Business Support+, Enterprise Support, Unified Operations)"
     )]
     Subscription,
     /// The function's role does not admit the call.
-    #[error("AWS Health may not be asked: the function's role must allow health:DescribeEvents: {0}")]
+    #[error("AWS Health does not answer: the function's role must allow health:DescribeEvents: {0}")]
     Denied(String),
     /// The request was refused.
     #[error("AWS Health refused the request: {0}")]
@@ -105,7 +120,7 @@ impl Health {
     /// `client` may be for any Region: the endpoint decides.
     #[must_use]
     pub fn new(client: Client, endpoint: Endpoint) -> Self {
-        Self { client, endpoint }
+        Self { client, endpoint, known_services: Mutex::default() }
     }
 
     /// Asks for all events of the Regions, services, categories and statuses in `config`, all pages of them, and puts
@@ -125,6 +140,58 @@ impl Health {
             self.endpoint.forget();
         }
         outcome
+    }
+
+    /// The Regions and services in `config` that nobody knows, in words: no event is ever found for them, so a stage
+    /// would pass for a spelling mistake. Empty where AWS Health does not answer, since this decides nothing.
+    ///
+    /// AWS publishes no list of the services; AWS Health knows the types of event of each.
+    pub async fn unfamiliar(&self, config: &Config) -> Vec<String> {
+        let unknown_regions = config.regions.iter().filter(|region| !regions::is_known(region));
+        let mut found: Vec<_> = unknown_regions.map(|region| format!("Region {region}")).collect();
+        let known = |service: &&String| {
+            self.known_services.lock().unwrap_or_else(PoisonError::into_inner).contains(service.as_str())
+        };
+        // MULTIPLE_SERVICES is no service of its own, and always meant.
+        let named = config.services.iter().filter(|service| *service != MULTIPLE_SERVICES);
+        let not_seen: Vec<_> = named.filter(|service| !known(service)).cloned().collect();
+        if not_seen.is_empty() {
+            return found;
+        }
+        match tokio::time::timeout(EVENT_TYPES_TIMEOUT, self.find_services(&not_seen)).await {
+            Ok(Ok(())) => {
+                let unknown_services = not_seen.iter().filter(|service| !known(service));
+                found.extend(unknown_services.map(|service| format!("service {service}")));
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "cannot check the names of the services"),
+            Err(_) => tracing::warn!("no time to check the names of the services"),
+        }
+        found
+    }
+
+    /// Adds those of `services` that exist to what is known.
+    async fn find_services(&self, services: &[String]) -> Result<(), Unknown> {
+        let region = self.endpoint.regions().await.into_iter().next().unwrap_or_default();
+        for chunk in services.chunks(FILTER_LIMIT) {
+            let mut missing: BTreeSet<_> = chunk.iter().cloned().collect();
+            let filter = EventTypeFilter::builder().set_services(Some(chunk.to_vec())).build();
+            let mut next = None;
+            while !missing.is_empty() {
+                let request =
+                    self.client.describe_event_types().filter(filter.clone()).max_results(100).set_next_token(next);
+                let for_region = Builder::new().region(Region::new(region.clone()));
+                let page = request.customize().config_override(for_region).send().await.map_err(unknown)?;
+                for service in page.event_types().iter().filter_map(|kind| kind.service()) {
+                    missing.remove(service);
+                    self.known_services.lock().unwrap_or_else(PoisonError::into_inner).insert(service.to_owned());
+                }
+                next = page.next_token.filter(|token| !token.is_empty());
+                if next.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Gives the worst failure, if any: one that does not pass tells more than one that may.
@@ -149,6 +216,7 @@ impl Health {
             let for_region = Builder::new().region(region.clone());
             let request = request.set_next_token(next.clone()).customize().config_override(for_region);
             let page = request.send().await.map_err(unknown)?;
+            tracing::debug!(%region, events = page.events().len(), "a page of AWS Health");
             // An answer that lacks the list is not an answer that lists nothing.
             findings.add(page.events.ok_or_else(|| Unknown::Malformed("it has no list of events".to_owned()))?);
             match page.next_token.filter(|token| !token.is_empty()) {
@@ -182,7 +250,10 @@ fn filters(config: &Config) -> Vec<EventFilter> {
         .collect()
 }
 
-fn unknown(error: SdkError<DescribeEventsError>) -> Unknown {
+fn unknown<E>(error: SdkError<E>) -> Unknown
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
     let status = error.raw_response().map_or(0, |response| response.status().as_u16());
     let text = if status == 0 { chain(&error) } else { format!("{} (HTTP status {status})", chain(&error)) };
     match (&error, error.code()) {
@@ -221,9 +292,9 @@ mod tests {
         let table: Vec<_> = settings.iter().copied().chain(local).collect();
         let env = Env::of_table(&table);
         let client = mock_client!(aws_sdk_health, RuleMode::MatchAny, [rule]);
-        let health = Health::new(client, Endpoint::new(&env, "eu-west-1", NoDns));
+        let health = Health::new(client, Endpoint::new(&env, NoDns));
         let findings = Findings::default();
-        let outcome = health.ask(&Config::from_env(&env).unwrap(), &findings).await;
+        let outcome = health.ask(&Config::from_env(&env), &findings).await;
         let arns = findings.events().into_iter().map(|event| event.arn.unwrap_or_default()).collect();
         (outcome, arns, findings.calls())
     }
@@ -314,7 +385,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_worst_failure_is_told_and_what_was_found_is_kept() {
+    async fn the_worst_failure_is_reported_and_what_was_found_is_kept() {
         let regions: Vec<_> = (1..=20).map(|number| format!("eu-west-{number}")).collect();
         let rule = mock!(Client::describe_events).then_compute_response(|input| match filter(input).0[0].as_str() {
             "eu-west-1" => MockResponse::Output(page(&["a"], None)),

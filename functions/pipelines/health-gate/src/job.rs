@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::Error;
+use crate::error::Error;
 
 /// What the gate needs of a job.
 ///
@@ -25,13 +25,13 @@ impl Job {
     ///
     /// # Errors
     ///
-    /// [`Error::NoJob`] where there is no job id, and so nobody to answer. The error names the keys of the event and no
+    /// [`Error::InvalidEvent`] where there is no job id, and so nobody to answer. The error names the keys of the event and no
     /// value: a job holds credentials.
     pub fn parse(event: &Value) -> Result<Self, Error> {
         let job = &event["CodePipeline.job"];
         let Some(id) = job["id"].as_str().filter(|id| !id.is_empty()) else {
             let keys = event.as_object().map(|event| event.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
-            return Err(Error::NoJob { keys: keys.join(", ") });
+            return Err(Error::InvalidEvent { keys: keys.join(", ") });
         };
         let data = &job["data"];
         Ok(Self {

@@ -1,5 +1,5 @@
-//! A gate in front of a deployment: an action of CodePipeline that lets its stage go on only while AWS Health knows of
-//! no open issue where the stage deploys.
+//! A gate in front of a deployment: an action of CodePipeline that lets its stage go on only while no open event of AWS
+//! Health affects it.
 //!
 //! Put it as a Lambda action into the stage, before the action that deploys:
 //!
@@ -9,11 +9,12 @@
 //!   Configuration:
 //!     FunctionName: !Ref HealthGateFunction
 //!     UserParameters: '{"regions": ["eu-west-1", "us-east-1"], "wait_minutes": 30}'
-//!   Namespace: gate # #{gate.message}, #{gate.openEvents}, #{gate.checkedRegions} in later actions
+//!   Namespace: gate # #{gate.message}, #{gate.openEvents}, #{gate.checked}, #{gate.checkedRegions} in later actions
 //! ```
 //!
 //! Every job is answered, whatever happens, and in time: asking stops [`ANSWER_RESERVE`] before Lambda's deadline. The
-//! invocation fails only where the event names no job, or CodePipeline takes no answer.
+//! invocation fails only where the event names no job, CodePipeline accepts no answer, or the notification that a stage
+//! waits cannot be published.
 //!
 //! Limitations: AWS Health is behind a support plan that is not free; see [`health::Unknown::Subscription`]. An issue
 //! takes AWS some minutes to publish, so the gate sees it late.
@@ -21,8 +22,10 @@
 pub mod answer;
 pub mod config;
 pub mod endpoint;
+pub mod error;
 pub mod health;
 pub mod job;
+mod regions;
 pub mod token;
 pub mod verdict;
 
@@ -33,33 +36,31 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use aws_config::SdkConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_codepipeline::types::FailureType;
 use futures::FutureExt;
-use gatehouse_shared::clock;
-use gatehouse_shared::env::{Env, EnvError};
-use gatehouse_shared::failure::{ErrorType, diagnostic};
+use gatehouse_shared::env::EnvError;
 use gatehouse_shared::metrics::Metrics;
-use lambda_runtime::{Context, Diagnostic, LambdaEvent};
+use gatehouse_shared::notify::Notifier;
+use gatehouse_shared::{clock, lambda, log};
+use lambda_runtime::{Context, LambdaEvent};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use crate::answer::{Outcome, Reply};
 use crate::config::Config;
-use crate::endpoint::{Endpoint, Resolver};
+use crate::error::Error;
 use crate::health::{Findings, Health, Unknown};
 use crate::job::Job;
 use crate::token::Token;
-use crate::verdict::{Answer, Verdict};
+use crate::verdict::{Answer, Asked, Verdict};
 
 /// Asking stops this long before Lambda's deadline, or half-way where the function has less than twice as much, so that
 /// the answer can be given, and given again. With a time-out of 10 seconds or more CodePipeline has its answer 3 seconds
 /// before the deadline even where the first attempt is lost.
 pub const ANSWER_RESERVE: Duration = Duration::from_secs(5);
 
-/// Answering stops this long before Lambda's deadline, so that a failure to answer is still logged.
+/// Answering and notifying stop this long before Lambda's deadline, so that a failure is still logged.
 const LAST_CALL: Duration = Duration::from_millis(300);
 
 /// The gate: settings and clients of one function.
@@ -67,6 +68,7 @@ pub struct Gate {
     config: Result<Config, EnvError>,
     health: Health,
     codepipeline: aws_sdk_codepipeline::Client,
+    notifier: Option<Notifier>,
 }
 
 /// What one run did; the answer of the function, for whoever invokes it by hand.
@@ -76,104 +78,63 @@ pub struct Report {
     pub job_id: String,
     /// `pass`, `wait` or `fail`.
     pub verdict: &'static str,
-    /// What CodePipeline was told.
+    /// The message of the answer.
     pub message: String,
-    /// How many events stand against the stage.
+    /// How many events affect the stage.
     pub open_events: usize,
-    /// The Regions that were asked about.
+    /// Whether AWS Health answered in full.
+    pub checked: bool,
+    /// The Regions that AWS Health answered for; empty where it did not answer in full.
     pub checked_regions: Vec<String>,
-    /// How CodePipeline took it.
+    /// How many pages AWS Health was asked for.
+    pub health_calls: usize,
+    /// What became of the answer.
     pub outcome: Outcome,
 }
 
-/// Why an invocation failed. All else is told to CodePipeline.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// There is no job, and so nobody to answer.
-    #[error(
-        "the event has no CodePipeline.job.id, so there is no job to answer: expected the event of a CodePipeline Lambda \
-         action, got one with the keys {keys}"
-    )]
-    NoJob {
-        /// The keys of the event; not its values, which are secret.
-        keys: String,
-    },
-    /// CodePipeline did not take an answer. Lambda runs the event again.
-    #[error(
-        "job {job_id} could not be answered: {reason}; see that the function's role allows \
-         codepipeline:PutJobSuccessResult and codepipeline:PutJobFailureResult"
-    )]
-    Unanswered {
-        /// Which job.
-        job_id: String,
-        /// What CodePipeline said last.
-        reason: String,
-    },
-}
-
-impl ErrorType for Error {
-    fn error_type(&self) -> &'static str {
-        match self {
-            Self::NoJob { .. } => "NoJob",
-            Self::Unanswered { .. } => "Unanswered",
-        }
-    }
-}
-
-impl From<Error> for Diagnostic {
-    fn from(error: Error) -> Self {
-        diagnostic(&error)
-    }
-}
-
 impl Gate {
-    /// Reads the settings and makes the clients. Faulty settings do not stop the function: they answer each job, which
-    /// would otherwise keep its action running until CodePipeline gives up.
+    /// The gate with its clients. Faulty settings do not stop the function: they are the answer to each job, which would
+    /// otherwise keep its action running until CodePipeline gives up. `notifier` publishes to `NOTIFY_TOPIC_ARN`.
     #[must_use]
-    pub fn new(env: &Env<'_>, sdk: &SdkConfig, resolver: impl Resolver + 'static) -> Self {
-        let config = Config::from_env(env);
-        if let Err(error) = &config {
-            tracing::error!(%error, "every job will be answered with a failure");
-        }
-        let timeouts = |attempt| {
-            let connect = Duration::from_secs(2);
-            TimeoutConfig::builder().connect_timeout(connect).operation_attempt_timeout(attempt).build()
-        };
-        let health = aws_sdk_health::config::Builder::from(sdk).timeout_config(timeouts(Duration::from_secs(5)));
-        let codepipeline =
-            aws_sdk_codepipeline::config::Builder::from(sdk).timeout_config(timeouts(Duration::from_secs(2)));
-        let endpoint = Endpoint::new(env, sdk.region().map_or("", |region| region.as_ref()), resolver);
-        Self {
-            config,
-            health: Health::new(aws_sdk_health::Client::from_conf(health.build()), endpoint),
-            codepipeline: aws_sdk_codepipeline::Client::from_conf(codepipeline.build()),
-        }
+    pub fn new(
+        config: Result<Config, EnvError>,
+        health: Health,
+        codepipeline: aws_sdk_codepipeline::Client,
+        notifier: Option<Notifier>,
+    ) -> Self {
+        Self { config, health, codepipeline, notifier }
     }
 
     /// Answers one job.
     ///
     /// # Errors
     ///
-    /// [`Error`] when there is no job to answer or CodePipeline did not take an answer. A stage that is held or failed
-    /// is no error.
+    /// [`Error`] when there is no job to answer, CodePipeline did not accept an answer, or nobody could be notified that
+    /// a stage begins to wait. A stage that waits or fails is no error.
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Report, Error> {
-        let (stop_asking, stop_answering) = limits(&event.context);
-        let job = Job::parse(&event.payload)?;
+        let LambdaEvent { payload, context } = event;
+        let (stop_asking, last_call) = limits(&context);
+        let job = Job::parse(&payload)?;
         let findings = Findings::default();
         let work = AssertUnwindSafe(self.verdict(&job, &findings, stop_asking)).catch_unwind();
         let verdict = work.await.unwrap_or_else(|panic| internal_error(&*panic));
-        let reply = Reply { job_id: &job.id, request_id: &event.context.request_id, verdict: &verdict };
-        let outcome = reply.put(&self.codepipeline, stop_answering).await;
-        record(&job.id, &event.context, &verdict, findings.calls(), &outcome);
-        Ok(Report {
-            job_id: job.id,
+        let reply = Reply { job_id: &job.id, request_id: &context.request_id, verdict: &verdict };
+        let outcome = reply.put(&self.codepipeline, last_call).await;
+        let report = Report {
+            job_id: job.id.clone(),
             verdict: verdict.answer.name(),
             message: verdict.answer.message().to_owned(),
             open_events: verdict.open_events,
-            checked_regions: verdict.regions,
-            outcome: outcome?,
-        })
+            checked: verdict.checked,
+            checked_regions: verdict.checked_regions.clone(),
+            health_calls: findings.calls(),
+            outcome: outcome.as_ref().copied().unwrap_or(Outcome::Unanswered),
+        };
+        log::report(&report);
+        metrics(&context, &verdict, &report).emit();
+        outcome?;
+        self.notify(&job, &context, &report, last_call).await?;
+        Ok(report)
     }
 
     async fn verdict(&self, job: &Job, findings: &Findings, stop_asking: Instant) -> Verdict {
@@ -185,18 +146,50 @@ impl Gate {
             Ok(config) => config,
             Err((place, error)) => {
                 let reason = format!("{error} ({place}). Correct this, and retry the stage");
-                return Verdict::fail(FailureType::ConfigurationError, &reason);
+                return Verdict::setup(FailureType::ConfigurationError, &reason);
             }
         };
+        tracing::debug!(job_id = job.id, ?config, token = job.continuation_token, "asking AWS Health");
         let asked = timeout_at(stop_asking, self.health.ask(&config, findings)).await;
         let unknown = asked.unwrap_or(Err(Unknown::OutOfTime)).err();
+        let unfamiliar = match unknown {
+            None => timeout_at(stop_asking, self.health.unfamiliar(&config)).await.unwrap_or_default(),
+            Some(_) => Vec::new(),
+        };
         let now = clock::now();
         let token = job.continuation_token.as_deref().map(|text| Token::parse(text, now));
-        verdict::decide(&config, &findings.events(), unknown.as_ref(), token, now)
+        let asked = Asked { events: &findings.events(), unknown: unknown.as_ref(), unfamiliar: &unfamiliar };
+        verdict::decide(&config, &asked, token, now)
+    }
+
+    /// Notifies people that a stage begins to wait: once for each wait, when its first job is answered.
+    ///
+    /// Where that fails, Lambda runs the event again: CodePipeline has its answer, and the notification is sent then.
+    async fn notify(&self, job: &Job, context: &Context, report: &Report, until: Instant) -> Result<(), Error> {
+        let begins = report.verdict == "wait" && job.continuation_token.is_none();
+        let is_answered = matches!(report.outcome, Outcome::Answered | Outcome::AnsweredBefore);
+        let Some(notifier) = self.notifier.as_ref().filter(|_| begins && is_answered) else { return Ok(()) };
+        let text = format!(
+            "A stage of a pipeline begins to wait. It goes on by itself when no open event affects it.\n\n\
+             {}\n\n\
+             The action in the CodePipeline console has the external execution id {}.\n\
+             Function: {}, job: {}\n",
+            report.message, context.request_id, context.env_config.function_name, job.id
+        );
+        let subject = "Gatehouse pipelines: a stage waits at the health gate";
+        let source = match timeout_at(until, notifier.publish(subject, &text)).await {
+            Ok(Ok(())) => {
+                tracing::debug!(job_id = job.id, "a notification was sent to the topic");
+                return Ok(());
+            }
+            Ok(Err(error)) => error.into(),
+            Err(_) => "no reply before the time-out of the function".into(),
+        };
+        Err(Error::Notify { job_id: job.id.clone(), source })
     }
 }
 
-/// Whether AWS says: not so fast. Its services spell it in many ways.
+/// Whether AWS asks to slow down. Its services spell it in many ways.
 fn is_throttled(code: &str, status: u16) -> bool {
     let spellings = ["Throttl", "TooManyRequests", "RequestLimitExceeded", "SlowDown"];
     status == 429 || spellings.iter().any(|spelling| code.contains(spelling))
@@ -210,30 +203,14 @@ fn limits(context: &Context) -> (Instant, Instant) {
 }
 
 fn internal_error(panic: &(dyn Any + Send)) -> Verdict {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    let reason = format!(
-        "the gate has a fault of its own: {}. Retry the stage; if this stays, report it with the function's log",
-        text.unwrap_or("no details")
-    );
-    Verdict::fail(FailureType::SystemUnavailable, &reason)
+    Verdict::setup(FailureType::SystemUnavailable, &lambda::panic_text(panic))
 }
 
-fn record(job_id: &str, context: &Context, verdict: &Verdict, calls: usize, outcome: &Result<Outcome, Error>) {
-    tracing::info!(
-        job_id,
-        verdict = verdict.answer.name(),
-        open_events = verdict.open_events,
-        regions = verdict.regions.join(","),
-        health_calls = calls,
-        unknown_health = verdict.unknown,
-        outcome = ?outcome,
-        message = verdict.answer.message(),
-    );
+fn metrics(context: &Context, verdict: &Verdict, report: &Report) -> Metrics {
     Metrics::of(&context.env_config.function_name, clock::now())
-        .property("job_id", job_id)
-        .count("OpenEvents", verdict.open_events)
+        .property("job_id", report.job_id.as_str())
+        .count("OpenEvents", report.open_events)
         .count("Blocked", usize::from(!matches!(verdict.answer, Answer::Pass { .. })))
-        .count("HealthCalls", calls)
+        .count("HealthCalls", report.health_calls)
         .count("UnknownHealth", usize::from(verdict.unknown))
-        .emit();
 }

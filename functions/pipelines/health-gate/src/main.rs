@@ -2,17 +2,23 @@
 
 use aws_config::BehaviorVersion;
 use gatehouse_shared::env::Env;
-use gatehouse_shared::log;
-use lambda_runtime::{LambdaEvent, run, service_fn};
-use pipeline_health_gate::Gate;
-use pipeline_health_gate::endpoint::Dns;
-use serde_json::Value;
+use gatehouse_shared::notify::Notifier;
+use gatehouse_shared::{lambda, log};
+use pipeline_health_gate::config::Config;
+use pipeline_health_gate::endpoint::{Dns, Endpoint};
+use pipeline_health_gate::health::Health;
+use pipeline_health_gate::{Gate, answer, health};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::of_process();
-    log::init(&env, false);
+    log::init(&env, env!("CARGO_CRATE_NAME"));
+    // Faulty settings do not end the function: each job is answered with them.
+    let config = env.finish(Config::from_env(&env));
     let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let gate = Gate::new(&env, &sdk, Dns);
-    run(service_fn(|event: LambdaEvent<Value>| gate.handle(event))).await
+    let topic = config.as_ref().ok().and_then(|config| config.notify_topic_arn.as_ref());
+    let notifier = topic.map(|topic| Notifier::new(&sdk, topic));
+    let health = Health::new(health::client(&sdk), Endpoint::new(&env, Dns));
+    let gate = Gate::new(config, health, answer::client(&sdk), notifier);
+    lambda::run(|event| gate.handle(event)).await
 }

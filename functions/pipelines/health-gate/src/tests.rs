@@ -20,18 +20,22 @@ use aws_smithy_types::body::SdkBody;
 use futures::future::BoxFuture;
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
-use gatehouse_shared::failure::ErrorType;
+use gatehouse_shared::failure::{ErrorType, chain};
+use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::testing::real;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use crate::answer::{Outcome, Reply};
-use crate::endpoint::{LookupError, Resolver};
+use crate::answer::{self, Outcome, Reply};
+use crate::config::Config;
+use crate::endpoint::{Endpoint, LookupError, Resolver};
+use crate::error::Error;
+use crate::health::{self, Health};
 use crate::token::Token;
 use crate::verdict::{Answer, Verdict};
-use crate::{Error, Gate, Report};
+use crate::{Gate, Report};
 
 const JOB_ID: &str = "11111111-abcd-1111-abcd-111111abcdef";
 
@@ -134,12 +138,22 @@ impl HttpConnector for Aws {
         let body = request.body().bytes().unwrap();
         // AWS Health speaks Smithy RPC v2 CBOR with the SDK, CodePipeline AWS JSON 1.1.
         let is_cbor = header("smithy-protocol") == "rpc-v2-cbor";
-        let target = if is_cbor { request.uri().to_owned() } else { header("x-amz-target") };
+        // SNS speaks AWS Query and XML; Publish is all it is asked for.
+        let is_sns = header("content-type") == "application/x-www-form-urlencoded";
+        let target = match (is_cbor, is_sns) {
+            (true, _) => request.uri().to_owned(),
+            (_, true) => "Publish".to_owned(),
+            _ => header("x-amz-target"),
+        };
         let call = Call {
             operation: target.rsplit(['.', '/']).next().unwrap().to_owned(),
             host: request.uri().split('/').nth(2).unwrap().to_owned(),
             authorization: header("authorization"),
-            body: if is_cbor { ciborium::from_reader(body).unwrap() } else { serde_json::from_slice(body).unwrap() },
+            body: match (is_cbor, is_sns) {
+                (true, _) => ciborium::from_reader(body).unwrap(),
+                (_, true) => str::from_utf8(body).unwrap().into(),
+                _ => serde_json::from_slice(body).unwrap(),
+            },
             after: self.started.elapsed(),
         };
         let before = self.calls.lock().unwrap().iter().filter(|other| other.operation == call.operation).count();
@@ -148,6 +162,17 @@ impl HttpConnector for Aws {
         HttpConnectorFuture::new(async move {
             match behaviour {
                 Behaviour::Reply(status, body) if is_cbor => Ok(response(status, cbor(&body))),
+                Behaviour::Reply(200, _) if is_sns => Ok(response(
+                    200,
+                    "<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>",
+                )),
+                Behaviour::Reply(status, body) if is_sns => Ok(response(
+                    status,
+                    format!(
+                        "<ErrorResponse><Error><Code>{}</Code></Error></ErrorResponse>",
+                        body["__type"].as_str().unwrap()
+                    ),
+                )),
                 Behaviour::Reply(status, body) => Ok(response(status, body.to_string())),
                 Behaviour::Html => Ok(response(200, "<html>")),
                 Behaviour::Break => Err(ConnectorError::io("connection reset".into())),
@@ -195,9 +220,19 @@ fn in_a_minute(payload: Value) -> LambdaEvent<Value> {
     LambdaEvent::new(payload, context)
 }
 
-async fn run(aws: &Aws, settings: &[(&str, &str)], payload: Value) -> Result<Report, Error> {
+/// As `main` builds it.
+fn gate(aws: &Aws, settings: &[(&str, &str)]) -> Gate {
     let table: Vec<_> = settings.iter().copied().chain([("AWS_REGION", "eu-west-1")]).collect();
-    Gate::new(&Env::of_table(&table), &sdk(aws.client()), Active).handle(in_a_minute(payload)).await
+    let env = Env::of_table(&table);
+    let config = env.finish(Config::from_env(&env));
+    let sdk = sdk(aws.client());
+    let topic = config.as_ref().ok().and_then(|config| config.notify_topic_arn.as_ref());
+    let notifier = topic.map(|topic| Notifier::new(&sdk, topic));
+    Gate::new(config, Health::new(health::client(&sdk), Endpoint::new(&env, Active)), answer::client(&sdk), notifier)
+}
+
+async fn run(aws: &Aws, settings: &[(&str, &str)], payload: Value) -> Result<Report, Error> {
+    gate(aws, settings).handle(in_a_minute(payload)).await
 }
 
 fn issue(id: usize) -> Value {
@@ -219,7 +254,7 @@ async fn a_stage_goes_on_while_nothing_is_open() {
     let aws = Aws::with_events(json!([]));
     let report = run(&aws, &[], plain_job()).await.unwrap();
     assert_eq!((report.verdict, report.outcome), ("pass", Outcome::Answered));
-    let message = "[health-gate] no AWS Health event stands against this stage in eu-west-1, global";
+    let message = "[health-gate] no open event affects this stage in eu-west-1, global";
     let (operation, body) = aws.answer();
     assert_eq!(operation, "PutJobSuccessResult");
     assert_eq!(
@@ -231,7 +266,9 @@ async fn a_stage_goes_on_while_nothing_is_open() {
                 "externalExecutionId": "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
                 "percentComplete": 100,
             },
-            "outputVariables": { "message": message, "openEvents": "0", "checkedRegions": "eu-west-1,global" },
+            "outputVariables": {
+                "message": message, "openEvents": "0", "checked": "true", "checkedRegions": "eu-west-1,global",
+            },
         })
     );
     let asked = aws.calls("DescribeEvents");
@@ -347,7 +384,7 @@ async fn bad_parameters_and_bad_settings_answer_the_job() {
         assert_eq!(operation, "PutJobFailureResult");
         assert_eq!(body["failureDetails"]["type"], "ConfigurationError");
         let message = body["failureDetails"]["message"].as_str().unwrap();
-        assert!(message.starts_with("[health-gate] invalid settings: ") && message.contains(named), "{message}");
+        assert!(message.starts_with("[health-gate:setup] invalid settings: ") && message.contains(named), "{message}");
         assert!(aws.calls("DescribeEvents").is_empty());
     }
 }
@@ -356,7 +393,7 @@ async fn bad_parameters_and_bad_settings_answer_the_job() {
 async fn an_event_without_a_job_id_fails_and_calls_nobody() {
     let aws = Aws::with_events(json!([]));
     let error = run(&aws, &[], json!({ "Records": [] })).await.unwrap_err();
-    assert_eq!(error.error_type(), "NoJob");
+    assert_eq!(error.error_type(), "InvalidEvent");
     assert!(aws.calls("").is_empty());
 }
 
@@ -367,7 +404,7 @@ async fn a_panic_answers_the_job() {
     let (operation, body) = aws.answer();
     assert_eq!((report.verdict, operation.as_str()), ("fail", "PutJobFailureResult"));
     assert_eq!(body["failureDetails"]["type"], "SystemUnavailable");
-    assert!(report.message.starts_with("[health-gate] the gate has a fault of its own: the sky fell."));
+    assert!(report.message.starts_with("[health-gate:setup] the function has a fault of its own: the sky fell;"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -405,7 +442,10 @@ async fn whatever_aws_health_does_the_job_is_answered_in_time() {
         let (operation, body) = aws.answer();
         assert_eq!((report.verdict, operation.as_str()), ("fail", "PutJobFailureResult"), "{name}");
         assert_eq!(body["failureDetails"]["type"], kind, "{name}");
-        assert!(report.message.starts_with("[health-gate] the stage fails: AWS Health "), "{name}");
+        let is_setup = ["has no plan", "denies", "refuses"].contains(&name);
+        let mark = if is_setup { "[health-gate:setup]" } else { "[health-gate]" };
+        assert!(report.message.starts_with(&format!("{mark} the stage fails: AWS Health ")), "{name}");
+        assert_eq!((report.checked, report.checked_regions.len()), (false, 0), "{name}");
         assert!(
             report.message.contains(text) && report.message.contains("ON_UNKNOWN=allow"),
             "{name}: {}",
@@ -417,7 +457,10 @@ async fn whatever_aws_health_does_the_job_is_answered_in_time() {
         let aws = Aws::with_health(health);
         if name != "never ends" {
             let report = run(&aws, &[("ON_UNKNOWN", "allow")], plain_job()).await.unwrap();
-            assert_eq!((report.verdict, aws.answer().0.as_str()), ("pass", "PutJobSuccessResult"), "{name}");
+            let (operation, body) = aws.answer();
+            assert_eq!((report.verdict, operation.as_str()), ("pass", "PutJobSuccessResult"), "{name}");
+            assert_eq!(body["outputVariables"]["checked"], "false", "{name}");
+            assert_eq!(body["outputVariables"]["checkedRegions"], "", "{name}");
         }
     }
 }
@@ -516,8 +559,10 @@ async fn a_verdict_that_codepipeline_refuses_becomes_a_failure() {
         let details = aws.calls("PutJobFailureResult")[0].body["failureDetails"].clone();
         assert_eq!(details["type"], kind);
         let message = details["message"].as_str().unwrap();
-        assert!(message.starts_with("[health-gate] CodePipeline refused the verdict: ") && message.contains(code));
-        assert!(message.contains("It was: [health-gate] no AWS Health event"), "{message}");
+        assert!(
+            message.starts_with("[health-gate:setup] CodePipeline refused the verdict: ") && message.contains(code)
+        );
+        assert!(message.contains("It was: [health-gate] no open event"), "{message}");
         assert_eq!(aws.calls("PutJob").len(), 2);
     }
 }
@@ -551,6 +596,145 @@ async fn a_job_that_cannot_be_answered_fails_the_invocation_before_the_deadline(
     }
 }
 
+const PEOPLE: (&str, &str) = ("NOTIFY_TOPIC_ARN", "arn:aws:sns:eu-west-1:111122223333:people");
+
+#[tokio::test]
+async fn people_are_notified_once_when_a_stage_begins_to_wait() {
+    let settings = [("WAIT_MINUTES", "60"), PEOPLE];
+    let aws = Aws::with_events(json!([issue(1)]));
+    run(&aws, &settings, plain_job()).await.unwrap();
+    let [published] = &aws.calls("Publish")[..] else { panic!("{:?}", aws.calls("")) };
+    let body = published.body.as_str().unwrap();
+    for part in [
+        "TopicArn=arn%3Aaws%3Asns%3Aeu-west-1%3A111122223333%3Apeople",
+        "Subject=Gatehouse%20pipelines%3A%20",
+        "AWS_EC2_OPERATIONAL_ISSUE_1",
+        JOB_ID,
+        "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+    ] {
+        assert!(body.contains(part), "{part} is missing in {body}");
+    }
+    assert!(published.after >= aws.calls("PutJob")[0].after, "the answer comes first");
+
+    let token = aws.calls("PutJob")[0].body["continuationToken"].as_str().unwrap().to_owned();
+    let aws = Aws::with_events(json!([issue(1)]));
+    assert_eq!(run(&aws, &settings, job(&json!({}), Some(&token))).await.unwrap().verdict, "wait");
+    assert!(aws.calls("Publish").is_empty());
+}
+
+#[tokio::test]
+async fn nobody_is_notified_of_a_stage_that_does_not_wait() {
+    for (settings, events) in [
+        (vec![PEOPLE], json!([issue(1)])),
+        (vec![PEOPLE, ("WAIT_MINUTES", "60")], json!([])),
+        (vec![("WAIT_MINUTES", "60")], json!([issue(1)])),
+    ] {
+        let aws = Aws::with_events(events);
+        run(&aws, &settings, plain_job()).await.unwrap();
+        assert!(aws.calls("Publish").is_empty(), "{settings:?}");
+    }
+    // CodePipeline does not wait for an answer to this job: nothing waits.
+    let aws = Aws::new(|call, _| match call.operation.as_str() {
+        "DescribeEvents" => ok(&json!({ "events": [issue(1)] })),
+        _ => refusal(400, "JobNotFoundException"),
+    });
+    let report = run(&aws, &[PEOPLE, ("WAIT_MINUTES", "60")], plain_job()).await.unwrap();
+    assert_eq!((report.outcome, aws.calls("Publish").len()), (Outcome::NoSuchJob, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notification_that_cannot_be_published_fails_the_invocation_and_is_sent_when_it_runs_again() {
+    type Sns = fn() -> Behaviour;
+    let cases: [(Sns, &str); 2] =
+        [(|| refusal(403, "AuthorizationError"), "AuthorizationError"), (|| Behaviour::Hang, "no reply before")];
+    for (sns, reason) in cases {
+        let aws = Aws::new(move |call, before| match call.operation.as_str() {
+            "DescribeEvents" => ok(&json!({ "events": [issue(1)] })),
+            "Publish" => sns(),
+            _ if before > 0 => refusal(400, "InvalidJobStateException"),
+            _ => ok(&json!({})),
+        });
+        let settings = [("WAIT_MINUTES", "60"), PEOPLE];
+        let error = run(&aws, &settings, plain_job()).await.unwrap_err();
+        assert_eq!(error.error_type(), "Notify");
+        assert!(chain(&error).contains(reason) && chain(&error).contains(JOB_ID), "{}", chain(&error));
+        assert_eq!(aws.calls("PutJobSuccessResult").len(), 1);
+        assert!(aws.started.elapsed() < Duration::from_secs(60));
+
+        // Lambda runs the event again: CodePipeline has its answer, and people are notified.
+        let published = aws.calls("Publish").len();
+        let again = Aws {
+            script: Arc::new(|call: &Call, _| match call.operation.as_str() {
+                "DescribeEvents" => ok(&json!({ "events": [issue(1)] })),
+                "Publish" => ok(&json!({})),
+                _ => refusal(400, "InvalidJobStateException"),
+            }),
+            ..aws.clone()
+        };
+        assert_eq!(run(&again, &settings, plain_job()).await.unwrap().outcome, Outcome::AnsweredBefore);
+        assert_eq!(again.calls("Publish").len(), published + 1);
+    }
+}
+
+/// AWS Health knows these services, one on each page.
+fn with_services(known: &'static [&'static str]) -> Aws {
+    Aws::new(move |call, _| match call.operation.as_str() {
+        "DescribeEvents" => ok(&json!({ "events": [] })),
+        "DescribeEventTypes" => {
+            let asked = call.body["filter"]["services"].as_array().unwrap();
+            let found: Vec<_> = known.iter().filter(|service| asked.contains(&json!(service))).collect();
+            let number = call.body["nextToken"].as_str().map_or(0, |token| token.parse::<usize>().unwrap());
+            let page: Vec<_> =
+                found.iter().skip(number).take(1).map(|it| json!({ "service": it, "code": "A" })).collect();
+            let next = (number + 1 < found.len()).then(|| (number + 1).to_string());
+            ok(&json!({ "eventTypes": page, "nextToken": next }))
+        }
+        _ => ok(&json!({})),
+    })
+}
+
+#[tokio::test]
+async fn a_region_or_service_that_nobody_knows_is_named_in_the_message() {
+    let aws = with_services(&["EC2", "LAMBDA"]);
+    let gate = gate(&aws, &[("REGIONS", "eu-west-1,eu-west-9"), ("SERVICES", "EC2,LAMBDA,EC22")]);
+    for runs in [1, 2] {
+        let report = gate.handle(in_a_minute(plain_job())).await.unwrap();
+        assert_eq!(
+            report.message,
+            "[health-gate] no open event affects this stage in eu-west-1, eu-west-9, global. Unknown, so nothing is found \
+             for it: Region eu-west-9, service EC22; check the spelling"
+        );
+        // Those that exist are asked for once.
+        let asked: Vec<_> =
+            aws.calls("DescribeEventTypes").iter().map(|call| call.body["filter"]["services"].clone()).collect();
+        let (all, unknown) = (json!(["EC2", "LAMBDA", "EC22"]), json!(["EC22"]));
+        assert_eq!(asked, [all.clone(), all, unknown][..1 + runs]);
+    }
+    let aws = with_services(&["EC2"]);
+    let report = run(&aws, &[("SERVICES", "EC2")], plain_job()).await.unwrap();
+    assert_eq!(report.message, "[health-gate] no open event affects this stage in eu-west-1, global");
+    assert!(aws.calls("DescribeEventTypes")[0].authorization.contains("/us-east-2/health/aws4_request"));
+    let aws = with_services(&[]);
+    run(&aws, &[], plain_job()).await.unwrap();
+    assert!(aws.calls("DescribeEventTypes").is_empty(), "without SERVICES there is nothing to check");
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_cannot_be_checked_delay_an_answer_by_three_seconds_and_change_nothing() {
+    for (behaviour, limit) in [(0, 4), (1, 4)] {
+        let aws = Aws::new(move |call, _| match (call.operation.as_str(), behaviour) {
+            ("DescribeEvents", _) => ok(&json!({ "events": [] })),
+            ("DescribeEventTypes", 0) => refusal(400, "AccessDeniedException"),
+            ("DescribeEventTypes", _) => Behaviour::Hang,
+            _ => ok(&json!({})),
+        });
+        let report = run(&aws, &[("SERVICES", "EC22")], plain_job()).await.unwrap();
+        assert_eq!((report.verdict, report.checked), ("pass", true));
+        assert_eq!(report.message, "[health-gate] no open event affects this stage in eu-west-1, global");
+        assert!(aws.calls("PutJob")[0].after < Duration::from_secs(limit));
+    }
+}
+
 /// What goes over the wire for each answer, with the headers that carry meaning.
 #[tokio::test]
 async fn the_wire_form_of_the_answers() {
@@ -564,7 +748,9 @@ async fn the_wire_form_of_the_answers() {
             json!({
                 "jobId": JOB_ID,
                 "executionDetails": details(100),
-                "outputVariables": { "message": message, "openEvents": "3", "checkedRegions": "eu-west-1,global" },
+                "outputVariables": {
+                    "message": message, "openEvents": "3", "checked": "true", "checkedRegions": "eu-west-1,global",
+                },
             }),
         ),
         (
@@ -590,12 +776,12 @@ async fn the_wire_form_of_the_answers() {
         request.headers_mut().insert("content-type", "application/x-amz-json-1.1");
         request.headers_mut().insert("x-amz-target", format!("CodePipeline_20150709.{operation}"));
         let replay = StaticReplayClient::new(vec![ReplayEvent::new(request, response(200, "{}"))]);
-        let client = aws_sdk_codepipeline::Client::new(&sdk(replay.clone().into_shared()));
+        let client = answer::client(&sdk(replay.clone().into_shared()));
         let regions = vec!["eu-west-1".to_owned(), "global".to_owned()];
-        let verdict = Verdict { answer, open_events: 3, unknown: false, regions };
+        let verdict = Verdict { answer, open_events: 3, unknown: false, checked: true, checked_regions: regions };
         let reply = Reply { job_id: JOB_ID, request_id: "run-1", verdict: &verdict };
         let outcome = reply.put(&client, Instant::now() + Duration::from_secs(5)).await;
-        assert_eq!(outcome, Ok(Outcome::Answered));
+        assert_eq!(outcome.unwrap(), Outcome::Answered);
         replay.assert_requests_match(&[]);
     }
 }

@@ -6,19 +6,26 @@ use std::fmt::{self, Write as _};
 use aws_sdk_codepipeline::types::FailureType;
 use aws_sdk_health::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_health::types::Event;
-use gatehouse_shared::HEALTH_GATE_MARK;
 use time::{Duration, OffsetDateTime};
 
-use crate::config::{Config, OnUnknown};
+use crate::config::{Config, MULTIPLE_SERVICES, OnUnknown};
 use crate::health::Unknown;
 use crate::token::{Token, TokenError};
 
-/// CodePipeline takes this many characters in `FailureDetails.message`. Counted in bytes here, which is never fewer.
+/// How each message begins, but those with [`SETUP_MARK`]. People see by it who failed a stage, and the retry function
+/// that another attempt may pass.
+pub const MARK: &str = "[health-gate] ";
+
+/// How a message begins where waiting does not help and a person must act: settings, support plan, rights, a fault of
+/// the gate. The retry function never retries such a stage.
+pub const SETUP_MARK: &str = "[health-gate:setup] ";
+
+/// CodePipeline accepts this many characters in `FailureDetails.message`. Counted in bytes here, which is never fewer.
 ///
 /// Source: CodePipeline API Reference, FailureDetails.
 pub const MESSAGE_LIMIT: usize = 5_000;
 
-/// CodePipeline takes this many in `ExecutionDetails.summary`.
+/// CodePipeline accepts this many in `ExecutionDetails.summary`.
 ///
 /// Source: CodePipeline API Reference, ExecutionDetails.
 pub const SUMMARY_LIMIT: usize = 2_048;
@@ -26,25 +33,40 @@ pub const SUMMARY_LIMIT: usize = 2_048;
 /// What a stage may do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
-    /// What CodePipeline is told.
+    /// What CodePipeline gets.
     pub answer: Answer,
-    /// How many events stand against the stage.
+    /// How many events affect the stage.
     pub open_events: usize,
-    /// Whether AWS Health could not be asked, or not in full.
+    /// Whether AWS Health was asked and did not answer in full.
     pub unknown: bool,
-    /// The Regions that were asked about; empty where the settings could not be read.
-    pub regions: Vec<String>,
+    /// Whether AWS Health answered in full.
+    pub checked: bool,
+    /// The Regions that it answered for; empty where it did not answer in full.
+    pub checked_regions: Vec<String>,
+}
+
+/// What AWS Health answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The events that were found.
+    pub events: &'a [Event],
+    /// Why AWS Health did not answer, or not in full.
+    pub unknown: Option<&'a Unknown>,
+    /// The Regions and services of the settings that nobody knows, in words.
+    pub unfamiliar: &'a [String],
 }
 
 impl Verdict {
-    /// A failure before AWS Health was asked.
+    /// A failure before AWS Health was asked, which a person must mend.
     #[must_use]
-    pub fn fail(kind: FailureType, reason: &str) -> Self {
-        Self { answer: Answer::fail(kind, reason), open_events: 0, unknown: false, regions: Vec::new() }
+    pub fn setup(kind: FailureType, reason: &str) -> Self {
+        let answer = Answer::fail(SETUP_MARK, kind, reason);
+        Self { answer, open_events: 0, unknown: false, checked: false, checked_regions: Vec::new() }
     }
 }
 
-/// What CodePipeline is told. Messages are for people: they start with [`HEALTH_GATE_MARK`] and hold [`MESSAGE_LIMIT`].
+/// What CodePipeline gets. Messages are for people: they start with [`MARK`] or [`SETUP_MARK`] and have at most
+/// [`MESSAGE_LIMIT`] bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// The stage goes on.
@@ -71,10 +93,10 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// A failure with that reason.
+    /// A failure with that reason, after [`MARK`] or [`SETUP_MARK`].
     #[must_use]
-    pub fn fail(kind: FailureType, reason: &str) -> Self {
-        Self::Fail { kind, message: cut(&format!("{HEALTH_GATE_MARK}{reason}"), MESSAGE_LIMIT) }
+    pub fn fail(mark: &str, kind: FailureType, reason: &str) -> Self {
+        Self::Fail { kind, message: cut(&format!("{mark}{reason}"), MESSAGE_LIMIT) }
     }
 
     /// `pass`, `wait` or `fail`.
@@ -87,7 +109,7 @@ impl Answer {
         }
     }
 
-    /// What people read.
+    /// The text for people.
     #[must_use]
     pub fn message(&self) -> &str {
         match self {
@@ -98,68 +120,78 @@ impl Answer {
 
 /// Decides.
 ///
-/// - An event stands against the stage unless its category, status or scope is one that the settings leave out, or it
+/// - An event affects the stage unless its category, status, scope or service is one that the settings leave out, or it
 ///   is ignored by name. One that lacks such a field counts.
-/// - While events stand against it, the stage waits until `wait_minutes` are over since the first answer, then fails.
-/// - Where none does but AWS Health could not be asked in full (`unknown`), the last thing that is known counts. If that
-///   is open events, the stage waits, then fails, whatever `on_unknown` says. Otherwise `allow` lets it pass; `block`
-///   waits too, or fails at once where waiting will not help (no support plan, no permission).
+/// - While events affect it, the stage waits until `wait_minutes` are over since the first answer, then fails.
+/// - Where none does but AWS Health did not answer in full (`unknown`), its last answer counts. If that had open events,
+///   the stage waits, then fails, whatever `on_unknown` says. Otherwise `allow` lets it pass; `block` waits too, or fails
+///   at once where waiting does not help (no support plan, no permission).
 /// - A token that cannot be used means that the wait is over: the stage passes or fails, and says so.
 #[must_use]
 pub fn decide(
     config: &Config,
-    events: &[Event],
-    unknown: Option<&Unknown>,
+    asked: &Asked<'_>,
     token: Option<Result<Token, TokenError>>,
     now: OffsetDateTime,
 ) -> Verdict {
-    let (ignored, open): (Vec<_>, Vec<_>) =
-        events.iter().filter(|event| counts(config, event)).partition(|event| is_ignored(config, event));
+    let counting = asked.events.iter().filter(|event| counts(config, event));
+    let (ignored, open): (Vec<_>, Vec<_>) = counting.partition(|event| is_ignored(config, event));
     let wait = Wait::of(config, token, now);
-    let answer = match unknown {
-        _ if !open.is_empty() => blocked(config, &open, unknown, &wait),
-        None => pass(config, ignored.len(), &wait),
+    let answer = match asked.unknown {
+        _ if !open.is_empty() => blocked(config, &open, asked, &wait),
+        None => pass(config, ignored.len(), asked, &wait),
         Some(unknown) => without_health(config, unknown, &wait),
     };
-    Verdict { answer, open_events: open.len(), unknown: unknown.is_some(), regions: config.regions.clone() }
+    let checked = asked.unknown.is_none();
+    let checked_regions = if checked { config.regions.clone() } else { Vec::new() };
+    Verdict { answer, open_events: open.len(), unknown: !checked, checked, checked_regions }
 }
 
-fn blocked(config: &Config, open: &[&Event], unknown: Option<&Unknown>, wait: &Wait) -> Answer {
+fn blocked(config: &Config, open: &[&Event], asked: &Asked<'_>, wait: &Wait) -> Answer {
     let mut newest_first = open.to_vec();
     newest_first.sort_by_key(|&event| (Reverse(event.start_time), event.arn.as_deref()));
     let lines: Vec<_> = newest_first.into_iter().map(line).collect();
-    let mut head = format!("{HEALTH_GATE_MARK}{} in {}", count(open.len()), config.regions.join(", "));
-    if let Some(unknown) = unknown {
+    let mut head = format!("{MARK}{} in {}", count(open.len()), config.regions.join(", "));
+    if let Some(unknown) = asked.unknown {
         let _ = write!(head, " (perhaps more: {unknown})");
     }
+    let unfamiliar = unfamiliar(asked);
     if let Some((token, percent)) = wait.left(open.len()) {
-        let _ = write!(head, ": the stage waits{wait}");
+        let _ = write!(head, ": the stage waits{wait}{unfamiliar}");
         return Answer::Wait { token, percent, message: listing(&head, &lines, SUMMARY_LIMIT) };
     }
     let _ = write!(
         head,
-        ": the stage fails{wait}. Retry it when they are closed; or name those you accept in IGNORE_EVENT_ARNS or \
-         IGNORE_EVENT_TYPE_CODES"
+        ": the stage fails{wait}. Retry it when they are closed, or add those you accept to IGNORE_EVENT_ARNS or \
+         IGNORE_EVENT_TYPE_CODES{unfamiliar}"
     );
     Answer::Fail { kind: FailureType::JobFailed, message: listing(&head, &lines, MESSAGE_LIMIT) }
 }
 
-fn pass(config: &Config, ignored: usize, wait: &Wait) -> Answer {
+fn pass(config: &Config, ignored: usize, asked: &Asked<'_>, wait: &Wait) -> Answer {
     let regions = config.regions.join(", ");
     let ignored = if ignored == 0 { String::new() } else { format!(" ({ignored} ignored as the settings say)") };
-    let message =
-        format!("{HEALTH_GATE_MARK}no AWS Health event stands against this stage in {regions}{ignored}{wait}");
+    let unfamiliar = unfamiliar(asked);
+    let message = format!("{MARK}no open event affects this stage in {regions}{ignored}{wait}{unfamiliar}");
     Answer::Pass { message: cut(&message, MESSAGE_LIMIT) }
+}
+
+/// A spelling mistake must not look like a healthy Region.
+fn unfamiliar(asked: &Asked<'_>) -> String {
+    match asked.unfamiliar {
+        [] => String::new(),
+        names => format!(". Unknown, so nothing is found for it: {}; check the spelling", names.join(", ")),
+    }
 }
 
 fn without_health(config: &Config, unknown: &Unknown, wait: &Wait) -> Answer {
     let last_open = wait.token.map_or(0, |token| token.open);
     if config.on_unknown == OnUnknown::Allow && last_open == 0 {
-        let message = format!("{HEALTH_GATE_MARK}the stage passes unchecked, because ON_UNKNOWN is allow: {unknown}");
+        let message = format!("{MARK}the stage passes unchecked, because ON_UNKNOWN is allow: {unknown}");
         return Answer::Pass { message: cut(&message, MESSAGE_LIMIT) };
     }
     if let Some((token, percent)) = wait.left(last_open).filter(|_| unknown.may_pass()) {
-        let message = format!("{HEALTH_GATE_MARK}the stage waits{wait}: {unknown}");
+        let message = format!("{MARK}the stage waits{wait}: {unknown}");
         return Answer::Wait { token, percent, message: cut(&message, SUMMARY_LIMIT) };
     }
     let kind = match unknown {
@@ -167,15 +199,16 @@ fn without_health(config: &Config, unknown: &Unknown, wait: &Wait) -> Answer {
         _ => FailureType::SystemUnavailable,
     };
     let advice = if last_open > 0 {
-        format!("{} stood against it when AWS Health was last heard. Retry the stage later", count(last_open))
+        format!("{} affected it when AWS Health last answered. Retry the stage later", count(last_open))
     } else {
-        "With ON_UNKNOWN=allow a stage passes when AWS Health cannot be asked; otherwise mend this, and retry the stage"
+        "With ON_UNKNOWN=allow a stage passes when AWS Health cannot be asked; otherwise correct this, and retry the stage"
             .to_owned()
     };
-    Answer::fail(kind, &format!("the stage fails{wait}: {unknown}. {advice}"))
+    let mark = if unknown.may_pass() { MARK } else { SETUP_MARK };
+    Answer::fail(mark, kind, &format!("the stage fails{wait}: {unknown}. {advice}"))
 }
 
-/// How far the wait has come.
+/// Progress of the wait.
 struct Wait {
     /// The state to go on from; none where there was no wait, or its token cannot be used.
     token: Option<Token>,
@@ -215,10 +248,11 @@ impl fmt::Display for Wait {
 }
 
 /// The filter of DescribeEvents again, on our side: an account notification stays open for ever, and would hold the
-/// stage for ever. The scope is checked here alone.
+/// stage for ever. The scope, and all services but MULTIPLE_SERVICES, are checked here alone.
 fn counts(config: &Config, event: &Event) -> bool {
     event.event_type_category.as_ref().is_none_or(|category| config.categories.contains(category))
         && event.status_code.as_ref().is_none_or(|status| config.statuses.contains(status))
+        && (config.multiple_services || event.service() != Some(MULTIPLE_SERVICES))
         && (config.scopes.is_empty()
             || event.event_scope_code.as_ref().is_none_or(|scope| config.scopes.contains(scope)))
 }
@@ -283,7 +317,18 @@ mod tests {
 
     fn config(table: &[(&str, &str)]) -> Config {
         let table: Vec<_> = table.iter().copied().chain([("AWS_REGION", "eu-west-1")]).collect();
-        Config::from_env(&Env::of_table(&table)).unwrap()
+        let env = Env::of_table(&table);
+        env.finish(Config::from_env(&env)).unwrap()
+    }
+
+    fn decide(
+        config: &Config,
+        events: &[Event],
+        unknown: Option<&Unknown>,
+        token: Option<Result<Token, TokenError>>,
+        now: OffsetDateTime,
+    ) -> Verdict {
+        super::decide(config, &Asked { events, unknown, unfamiliar: &[] }, token, now)
     }
 
     fn event(id: i64) -> Event {
@@ -311,8 +356,8 @@ mod tests {
     #[test]
     fn the_message_of_a_failed_stage() {
         let verdict = decide(&config(&[]), &[event(1), event(2)], None, None, NOW);
-        let message = "[health-gate] 2 AWS Health events in eu-west-1, global: the stage fails. Retry it when they are closed; \
-                       or name those you accept in IGNORE_EVENT_ARNS or IGNORE_EVENT_TYPE_CODES\n\
+        let message = "[health-gate] 2 AWS Health events in eu-west-1, global: the stage fails. Retry it when they are closed, \
+                       or add those you accept to IGNORE_EVENT_ARNS or IGNORE_EVENT_TYPE_CODES\n\
                        - EC2 in eu-west-1: AWS_EC2_OPERATIONAL_ISSUE, open since 2026-08-13T05:46:42Z, \
                        arn:aws:health:eu-west-1::event/EC2/AWS_EC2_OPERATIONAL_ISSUE/ID_2\n\
                        - EC2 in eu-west-1: AWS_EC2_OPERATIONAL_ISSUE, open since 2026-08-13T05:46:41Z, \
@@ -321,7 +366,8 @@ mod tests {
             answer: Answer::Fail { kind: FailureType::JobFailed, message: message.to_owned() },
             open_events: 2,
             unknown: false,
-            regions: vec!["eu-west-1".to_owned(), "global".to_owned()],
+            checked: true,
+            checked_regions: vec!["eu-west-1".to_owned(), "global".to_owned()],
         };
         assert_eq!(verdict, expected);
     }
@@ -383,19 +429,25 @@ mod tests {
         };
         let closed = with(|event| event.status_code = Some(EventStatusCode::Closed));
         let notification = with(|event| event.event_type_category = Some(EventTypeCategory::AccountNotification));
+        let multiple = with(|event| event.service = Some("MULTIPLE_SERVICES".to_owned()));
         let bare = Event::builder().build();
         for (settings, event, counts) in [
             (vec![], &event(1), 1),
             (vec![], &closed, 0),
             (vec![], &notification, 0),
             (vec![("CATEGORIES", "issue,accountNotification")], &notification, 1),
+            (vec![], &multiple, 1),
+            (vec![("SERVICES", "EC2")], &multiple, 1),
+            (vec![("SERVICES", "EC2,-MULTIPLE_SERVICES")], &multiple, 0),
+            (vec![("SERVICES", "-MULTIPLE_SERVICES")], &multiple, 0),
+            (vec![("SERVICES", "-MULTIPLE_SERVICES")], &event(1), 1),
             (vec![("SCOPES", "PUBLIC")], &event(1), 1),
             (vec![("SCOPES", "ACCOUNT_SPECIFIC")], &event(1), 0),
             (vec![("IGNORE_EVENT_TYPE_CODES", "AWS_RDS_ISSUE,AWS_EC2_OPERATIONAL_ISSUE")], &event(1), 0),
             (vec![("IGNORE_EVENT_TYPE_CODES", "AWS_EC2")], &event(1), 1),
             (vec![("IGNORE_EVENT_ARNS", event(1).arn().unwrap())], &event(1), 0),
             (vec![("IGNORE_EVENT_ARNS", event(1).arn().unwrap())], &event(2), 1),
-            // What AWS Health leaves unsaid counts.
+            // An event that lacks a field counts.
             (vec![("SCOPES", "PUBLIC"), ("IGNORE_EVENT_ARNS", event(1).arn().unwrap())], &bare, 1),
         ] {
             let verdict = decide(&config(&settings), std::slice::from_ref(event), None, None, NOW);
@@ -410,7 +462,7 @@ mod tests {
         let verdict = decide(&config, &[event(1), event(2)], None, None, NOW);
         assert_eq!(
             verdict.answer.message(),
-            "[health-gate] no AWS Health event stands against this stage in eu-west-1, global (2 ignored as the settings say)"
+            "[health-gate] no open event affects this stage in eu-west-1, global (2 ignored as the settings say)"
         );
     }
 
@@ -443,7 +495,9 @@ mod tests {
                 Answer::Fail { kind, .. } => format!("fail {kind}"),
             };
             assert_eq!(seen, expected, "{case}");
-            assert!(verdict.unknown);
+            assert!(verdict.unknown && !verdict.checked && verdict.checked_regions.is_empty(), "{case}");
+            let is_setup = verdict.answer.message().starts_with(SETUP_MARK);
+            assert_eq!(is_setup, seen == "fail PermissionError", "{case}");
             assert!(verdict.answer.message().contains(&unknown.to_string()), "{case}");
         }
     }
@@ -464,6 +518,43 @@ mod tests {
         let verdict = decide(&config, &[event(1)], Some(&unreachable()), None, NOW);
         assert_eq!((verdict.answer.name(), verdict.open_events, verdict.unknown), ("fail", 1, true));
         assert!(verdict.answer.message().contains("(perhaps more: AWS Health cannot be reached"));
+        assert!(!verdict.checked && verdict.checked_regions.is_empty());
+        assert!(verdict.answer.message().starts_with(MARK));
+    }
+
+    #[test]
+    fn what_nobody_knows_is_named_in_each_answer() {
+        let names = ["Region eu-west-9".to_owned(), "service EC22".to_owned()];
+        let named = ". Unknown, so nothing is found for it: Region eu-west-9, service EC22; check the spelling";
+        for (wait, events, answer) in
+            [("0", vec![], "pass"), ("0", vec![event(1)], "fail"), ("9", vec![event(1)], "wait")]
+        {
+            let asked = Asked { events: &events, unknown: None, unfamiliar: &names };
+            let verdict = super::decide(&config(&[("WAIT_MINUTES", wait)]), &asked, None, NOW);
+            assert_eq!(verdict.answer.name(), answer);
+            let first = verdict.answer.message().lines().next().unwrap_or_default();
+            assert!(first.ends_with(named), "{first}");
+        }
+    }
+
+    #[test]
+    fn who_must_act_is_in_the_mark() {
+        let refused = Unknown::Refused("no".to_owned());
+        for (unknown, mark) in [
+            (unreachable(), MARK),
+            (Unknown::Throttled(String::new()), MARK),
+            (Unknown::Malformed(String::new()), MARK),
+            (Unknown::OutOfTime, MARK),
+            (refused, SETUP_MARK),
+            (Unknown::Denied(String::new()), SETUP_MARK),
+            (Unknown::Subscription, SETUP_MARK),
+        ] {
+            let message = decide(&config(&[]), &[], Some(&unknown), None, NOW).answer.message().to_owned();
+            assert!(message.starts_with(mark), "{message}");
+        }
+        let setup = Verdict::setup(FailureType::ConfigurationError, "why");
+        assert_eq!(setup.answer.message(), "[health-gate:setup] why");
+        assert!(!setup.checked && !setup.unknown && setup.checked_regions.is_empty());
     }
 
     proptest! {
@@ -478,9 +569,9 @@ mod tests {
             limit in proptest::sample::select(vec![SUMMARY_LIMIT, MESSAGE_LIMIT]),
         ) {
             let lines: Vec<_> = lines.into_iter().chain(std::iter::repeat_n("EC2 in eu-west-1".to_owned(), many)).collect();
-            let text = listing(&format!("{HEALTH_GATE_MARK}{head}"), &lines, limit);
+            let text = listing(&format!("{MARK}{head}"), &lines, limit);
             prop_assert!(text.len() <= limit);
-            prop_assert!(text.starts_with(HEALTH_GATE_MARK));
+            prop_assert!(text.starts_with(MARK));
             let mut items = text.split("\n- ").skip(1).collect::<Vec<_>>();
             let left_out = match items.last().and_then(|item| item.strip_prefix("and ")?.strip_suffix(" more")) {
                 Some(count) => { items.pop(); count.parse::<usize>().unwrap() }
@@ -500,7 +591,7 @@ mod tests {
                 for events in [events.as_slice(), &[]] {
                     let answer = decide(&config, events, unknown, token(wait, 1), NOW).answer;
                     let limit = if matches!(answer, Answer::Wait { .. }) { SUMMARY_LIMIT } else { MESSAGE_LIMIT };
-                    prop_assert!(answer.message().starts_with(HEALTH_GATE_MARK) && answer.message().len() <= limit);
+                    prop_assert!(answer.message().starts_with(MARK) && answer.message().len() <= limit);
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! Settings of the function.
 
+use std::str::FromStr;
+
 use aws_sdk_codepipeline::types::StageRetryMode;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::sns::TopicArn;
@@ -8,30 +10,40 @@ use gatehouse_shared::sns::TopicArn;
 /// [`gatehouse_shared::sns`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// `PIPELINES`: names of the pipelines that may be retried, comma-separated; empty means any. An AWS Health event
-    /// names no pipeline, so it retries those listed here, and none where the list is empty.
-    pub pipelines: Vec<String>,
+    /// `PIPELINES`: names of the pipelines that may be retried, comma-separated; unset means any. An AWS Health event
+    /// names no pipeline, so it retries those listed here, and none where the list is unset.
+    pub pipelines: Option<Vec<PipelineName>>,
     /// `MAX_RETRIES`: how often one stage is retried in one pipeline execution; 5 where it is unset.
     pub max_retries: usize,
-    /// `RETRY_MODE`: `FAILED_ACTIONS`, the default, or `ALL_ACTIONS`, which runs those that succeeded again too and must
-    /// wait until no action of the stage is in progress.
+    /// `RETRY_MODE`: `FAILED_ACTIONS`, the default, or `ALL_ACTIONS`, which also runs those that succeeded again and
+    /// must wait until no action of the stage is in progress.
     pub retry_mode: StageRetryMode,
     /// `RETRY_ANY_FAILURE`: retry a stage whatever it failed for, not only at the health gate; a rejected approval is
-    /// asked for again.
+    /// asked for again. What only a person can mend is not retried even so.
     pub retry_any_failure: bool,
-    /// `NOTIFY_TOPIC_ARN`: the topic that is told when the retries are spent.
+    /// `NOTIFY_TOPIC_ARN`: the topic that gets a message when the retries are used up, and when stages were retried
+    /// because an AWS Health event closed.
     pub notify_topic_arn: Option<TopicArn>,
     /// `DRY_RUN`: log what would be done and stop.
     pub dry_run: bool,
 }
 
+/// The name of a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PipelineName(String);
+
+/// The text is not the name of a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected the name of a pipeline, not its ARN")]
+pub struct PipelineNameError;
+
 impl Config {
-    /// Reads the settings. Whatever is wrong with them is told by [`Env::finish`].
+    /// Reads the settings. What is wrong with them is reported by [`Env::finish`].
     #[must_use]
     pub fn from_env(env: &Env<'_>) -> Self {
         Self {
-            pipelines: pipelines(env),
-            max_retries: env.parsed("MAX_RETRIES").unwrap_or(5),
+            pipelines: env.list("PIPELINES"),
+            max_retries: env.within("MAX_RETRIES", 0..=100).unwrap_or(5),
             retry_mode: retry_mode(env),
             retry_any_failure: env.flag("RETRY_ANY_FAILURE", false),
             notify_topic_arn: env.parsed("NOTIFY_TOPIC_ARN"),
@@ -40,20 +52,23 @@ impl Config {
     }
 }
 
-/// CodePipeline API Reference, `GetPipelineState`: 1 to 100 characters of `[A-Za-z0-9.@\-_]`.
-fn pipelines(env: &Env<'_>) -> Vec<String> {
-    let is_name = |name: &str| {
-        name.len() <= 100 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".@-_".contains(&byte))
-    };
-    let names: Vec<String> = env.list("PIPELINES");
-    for name in names.iter().filter(|name| !is_name(name)) {
-        env.fault("PIPELINES", name, "expected names of pipelines, not their ARNs, comma-separated");
+impl PipelineName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
-    // A list of nothing but commas would admit every pipeline, which nobody who sets it can want.
-    if let Some(text) = env.text("PIPELINES").filter(|_| names.is_empty()) {
-        env.fault("PIPELINES", &text, "expected names of pipelines, comma-separated, or nothing to admit any");
+}
+
+impl FromStr for PipelineName {
+    type Err = PipelineNameError;
+
+    /// Source: CodePipeline API Reference, `GetPipelineState`: 1 to 100 characters of `[A-Za-z0-9.@\-_]`.
+    fn from_str(name: &str) -> Result<Self, PipelineNameError> {
+        let is_name = (1..=100).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".@-_".contains(&byte));
+        if is_name { Ok(Self(name.to_owned())) } else { Err(PipelineNameError) }
     }
-    names
 }
 
 fn retry_mode(env: &Env<'_>) -> StageRetryMode {
@@ -73,7 +88,7 @@ mod tests {
         let env = Env::of_table(&[]);
         let config = env.finish(Config::from_env(&env)).unwrap();
         let expected = Config {
-            pipelines: vec![],
+            pipelines: None,
             max_retries: 5,
             retry_mode: StageRetryMode::FailedActions,
             retry_any_failure: false,
@@ -86,7 +101,7 @@ mod tests {
     #[test]
     fn every_setting_is_read() {
         let env = Env::of_table(&[
-            ("PIPELINES", "web, api-v2 ,"),
+            ("PIPELINES", "web, api-v2 ,web"),
             ("MAX_RETRIES", "0"),
             ("RETRY_MODE", "ALL_ACTIONS"),
             ("RETRY_ANY_FAILURE", "true"),
@@ -94,7 +109,8 @@ mod tests {
             ("DRY_RUN", "TRUE"),
         ]);
         let config = env.finish(Config::from_env(&env)).unwrap();
-        assert_eq!(config.pipelines, ["web", "api-v2"]);
+        let pipelines = config.pipelines.unwrap();
+        assert_eq!(pipelines.iter().map(PipelineName::as_str).collect::<Vec<_>>(), ["web", "api-v2"]);
         assert_eq!(config.max_retries, 0);
         assert_eq!(config.retry_mode, StageRetryMode::AllActions);
         assert!(config.retry_any_failure);
@@ -103,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told_all_together() {
+    fn all_faults_are_reported_together() {
         let env = Env::of_table(&[
             ("PIPELINES", "web,arn:aws:codepipeline:eu-west-1:111122223333:api"),
             ("MAX_RETRIES", "-1"),
@@ -115,9 +131,9 @@ mod tests {
         assert_eq!(
             env.finish(Config::from_env(&env)).unwrap_err().to_string(),
             "invalid settings: \
-             PIPELINES is \"arn:aws:codepipeline:eu-west-1:111122223333:api\": expected names of pipelines, not their \
-             ARNs, comma-separated; \
-             MAX_RETRIES is \"-1\": invalid digit found in string; \
+             PIPELINES is \"arn:aws:codepipeline:eu-west-1:111122223333:api\": expected the name of a pipeline, not its \
+             ARN; \
+             MAX_RETRIES is \"-1\": expected a whole number from 0 to 100; \
              RETRY_MODE is \"all_actions\": expected FAILED_ACTIONS or ALL_ACTIONS; \
              RETRY_ANY_FAILURE is \"yes\": expected true or false; \
              NOTIFY_TOPIC_ARN is \"people\": expected arn:<partition>:sns:<region>:<12 digits>:<topic name>; \
@@ -130,5 +146,14 @@ mod tests {
         let env = Env::of_table(&[("PIPELINES", " , ")]);
         let error = env.finish(Config::from_env(&env)).unwrap_err();
         assert!(error.to_string().starts_with("invalid settings: PIPELINES is \",\""), "{error}");
+    }
+
+    #[test]
+    fn names_of_pipelines_have_1_to_100_characters() {
+        for (name, accepted) in
+            [("a.b@c_d-E9", true), (&"a".repeat(100), true), (&"a".repeat(101), false), ("a b", false), ("", false)]
+        {
+            assert_eq!(name.parse::<PipelineName>().is_ok(), accepted, "{name}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The ways on which an event arrives.
+//! The ways in which an event arrives.
 //!
 //! | invocation | from | what makes it trustworthy |
 //! |---|---|---|
@@ -12,29 +12,20 @@
 //! must admit the topic and the EventBridge rule only. The other unsigned shape, the one of CodeStar Notifications, is
 //! refused in a queue, because it gets there only when raw message delivery takes the signature away.
 
+use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use gatehouse_shared::sns::{Envelope, ParseError, envelopes_of_lambda_event};
-use serde::Deserialize;
+use serde::Deserialize as _;
 use serde_json::Value;
 
 /// The messages of one invocation.
 #[derive(Debug)]
 pub enum Delivery {
-    /// Events as they are: one, or an array of them.
-    Direct(Vec<Value>),
+    /// An event as it is.
+    Direct(Value),
     /// SNS invoked the function.
     Sns(Vec<Envelope>),
     /// SQS invoked the function.
-    Sqs(Vec<SqsRecord>),
-}
-
-/// A message of a queue.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SqsRecord {
-    /// SQS's identifier, by which a failed record is reported and found in the dead-letter queue.
-    pub message_id: String,
-    /// What was sent.
-    pub body: String,
+    Sqs(Vec<SqsMessage>),
 }
 
 /// Why a delivery cannot be read.
@@ -45,11 +36,14 @@ pub enum DeliveryError {
     #[error("reading the records of SNS")]
     Sns(#[from] ParseError),
     /// The records are not those of SQS.
-    #[error("reading the records of SQS, which have messageId and body")]
+    #[error("reading the records of SQS")]
     Sqs(#[source] serde_json::Error),
     /// There is no record.
     #[error("the field Records is empty: expected records of SNS or SQS")]
     NoRecords,
+    /// A record is not one of SQS.
+    #[error("a record has no messageId: expected records of SNS or SQS")]
+    NoMessageId,
     /// The body of a record is not JSON.
     #[error("reading the body of the record, which is a JSON object")]
     Body(#[source] serde_json::Error),
@@ -68,14 +62,16 @@ impl Delivery {
     ///
     /// [`DeliveryError`] when it has `Records` that are neither those of SNS nor those of SQS.
     pub fn of(payload: Value) -> Result<Self, DeliveryError> {
-        if let Value::Array(events) = payload {
-            return Ok(Self::Direct(events));
-        }
-        let Some(records) = payload.get("Records") else { return Ok(Self::Direct(vec![payload])) };
+        let Some(records) = payload.get("Records") else { return Ok(Self::Direct(payload)) };
         match records.get(0) {
             None => Err(DeliveryError::NoRecords),
             Some(first) if first.get("Sns").is_some() => Ok(Self::Sns(envelopes_of_lambda_event(&payload)?)),
-            Some(_) => Ok(Self::Sqs(Vec::deserialize(records).map_err(DeliveryError::Sqs)?)),
+            Some(_) => {
+                let records = SqsEvent::deserialize(&payload).map_err(DeliveryError::Sqs)?.records;
+                // SQS must be told by its id which record failed.
+                let have_ids = records.iter().all(|record| record.message_id.is_some());
+                if have_ids { Ok(Self::Sqs(records)) } else { Err(DeliveryError::NoMessageId) }
+            }
         }
     }
 }

@@ -1,9 +1,8 @@
 //! Why something could not be done.
 
 use aws_sdk_codepipeline::error::{ProvideErrorMetadata, SdkError};
-use gatehouse_shared::failure::{self, ErrorType};
+use gatehouse_shared::failure::ErrorType;
 use gatehouse_shared::sns::VerifyError;
-use lambda_runtime::Diagnostic;
 
 use crate::delivery::DeliveryError;
 use crate::event::EventError;
@@ -17,20 +16,25 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub enum Error {
     /// The invocation, or the body of a record, has an unknown form.
     #[error("reading the delivery")]
-    Delivery(#[from] DeliveryError),
-    /// The event is not one of CodePipeline or AWS Health, or lacks what they always say.
+    InvalidDelivery(#[from] DeliveryError),
+    /// The event is not one of CodePipeline or AWS Health, or lacks a field that they always have.
     #[error("reading the event")]
-    Event(#[from] EventError),
+    InvalidEvent(#[from] EventError),
     /// SNS did not send this message, or not for an accepted topic.
     #[error("refusing the SNS message")]
     Refused(#[from] VerifyError),
-    /// It is too early to decide.
+    /// It cannot be decided yet.
     #[error("{reason}; it is decided when the event is delivered again")]
     NotYet {
         /// What is missing.
         reason: String,
     },
-    /// CodePipeline did not answer as hoped, in a way that another attempt, or a person, may mend.
+    /// The function's time ended before this was done.
+    #[error(
+        "the time-out of the function is near, and this was not done; it is done when the event is delivered again"
+    )]
+    OutOfTime,
+    /// CodePipeline refused or did not answer, in a way that another attempt, or a person, may mend.
     #[error("calling {operation} for the pipeline {pipeline}; {next}")]
     CodePipeline {
         /// The API operation.
@@ -42,37 +46,37 @@ pub enum Error {
         /// What CodePipeline answered.
         source: BoxError,
     },
-    /// Nobody was told that the retries are spent.
-    #[error("publishing to NOTIFY_TOPIC_ARN that the retries are spent; it is tried again")]
-    Notify(#[source] BoxError),
-    /// Some decisions of an invocation failed.
-    #[error("{failed} of {total} decisions failed, all are in the log; the first one")]
+    /// What was decided, and done, could not be published.
+    #[error(
+        "publishing \"{subject}\" to NOTIFY_TOPIC_ARN; the log has what was done; check the policy and the key of the topic"
+    )]
+    Notify {
+        /// The subject of the message.
+        subject: String,
+        /// What SNS answered.
+        source: BoxError,
+    },
+    /// Several decisions of an invocation failed.
+    #[error("{failed} of {total} decisions failed; each is in the log")]
     Partial {
         /// How many failed.
         failed: usize,
         /// How many there were.
         total: usize,
-        /// The first that failed.
-        source: Box<Self>,
     },
 }
 
 impl ErrorType for Error {
     fn error_type(&self) -> &'static str {
         match self {
-            Self::Delivery(_) | Self::Event(_) => "InvalidEvent",
+            Self::InvalidDelivery(_) | Self::InvalidEvent(_) => "InvalidEvent",
             Self::Refused(_) => "Refused",
             Self::NotYet { .. } => "NotYet",
+            Self::OutOfTime => "OutOfTime",
             Self::CodePipeline { .. } => "CodePipeline",
-            Self::Notify(_) => "Notify",
+            Self::Notify { .. } => "Notify",
             Self::Partial { .. } => "Partial",
         }
-    }
-}
-
-impl From<Error> for Diagnostic {
-    fn from(error: Error) -> Self {
-        failure::diagnostic(&error)
     }
 }
 
@@ -97,7 +101,7 @@ where
 {
     let next = match error.code() {
         Some("StageNotRetryableException") => {
-            return Ok("not retryable any more: somebody else retried the stage, or the pipeline was changed");
+            return Ok("not retryable any more: the stage was retried already, or the pipeline was changed");
         }
         Some("NotLatestPipelineExecutionException") => return Ok("superseded by a later execution"),
         Some("PipelineNotFoundException") => {

@@ -2,11 +2,11 @@
 //!
 //! The types are our own because real events are looser than those of the event crates: CodeStar Notifications says
 //! `detailType` and EventBridge `detail-type`, `version` is 5, 5.0 or "1", `failedActions` may repeat or be absent.
-//! Nothing is read but what a retry needs.
-
-use std::borrow::Cow;
+//! Only what a retry needs is read.
 
 use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// What an event says happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,10 +14,7 @@ pub enum Event {
     /// A pipeline execution failed in some stage.
     Failed(Failed),
     /// An AWS Health event closed. It names no pipeline.
-    HealthClosed {
-        /// The ARN of the AWS Health event, or `an AWS Health event without an ARN`.
-        event: String,
-    },
+    HealthClosed(HealthClosed),
     /// Nothing that a retry answers.
     Ignored {
         /// Why it is ignored.
@@ -25,7 +22,7 @@ pub enum Event {
     },
 }
 
-/// A failure as CodePipeline tells it.
+/// CodePipeline's notice of a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failed {
     /// Name of the pipeline.
@@ -36,9 +33,11 @@ pub struct Failed {
     pub stage: Option<String>,
     /// Which of the notices of one and the same failure this is.
     pub level: Level,
+    /// When it happened.
+    pub time: OffsetDateTime,
 }
 
-/// CodePipeline tells of one failure three times: for the action, for its stage, for the pipeline.
+/// CodePipeline announces one failure three times: for the action, for its stage, for the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
     /// An action failed; one notice for each action.
@@ -47,6 +46,20 @@ pub enum Level {
     Stage,
     /// The pipeline execution failed.
     Pipeline,
+}
+
+/// An AWS Health event that closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthClosed {
+    /// Its ARN, by which the messages of the health gate name it.
+    pub arn: String,
+    /// The type of the event, such as `AWS_EC2_OPERATIONAL_ISSUE`.
+    pub type_code: String,
+    /// The service that was affected, such as `EC2`.
+    pub service: String,
+    /// The Region where it happened. AWS also sends public events to a backup Region, so this may be another one than
+    /// the Region that received it.
+    pub region: String,
 }
 
 /// Why an event cannot be read.
@@ -63,7 +76,7 @@ pub enum EventError {
         /// What is in it in an event of CodePipeline or AWS Health.
         expected: &'static str,
     },
-    /// It comes from CodePipeline or AWS Health, and lacks what they always say.
+    /// It comes from CodePipeline or AWS Health, and lacks a field that their events always have.
     #[error("the field {field} is {seen}: expected {expected}")]
     Malformed {
         /// The field that is wrong.
@@ -81,10 +94,12 @@ impl Event {
     /// ```
     /// use pipeline_retry::event::{Event, Failed, Level};
     /// use serde_json::json;
+    /// use time::macros::datetime;
     ///
     /// let event = json!({
     ///     "source": "aws.codepipeline",
     ///     "detail-type": "CodePipeline Stage Execution State Change",
+    ///     "time": "2026-08-13T07:47:06Z",
     ///     "detail": {
     ///         "pipeline": "web",
     ///         "execution-id": "8bdcdf4b-2dd1-4bbe-8aeb-562ff8b55969",
@@ -98,6 +113,7 @@ impl Event {
     ///     execution_id: "8bdcdf4b-2dd1-4bbe-8aeb-562ff8b55969".to_owned(),
     ///     stage: Some("Production".to_owned()),
     ///     level: Level::Stage,
+    ///     time: datetime!(2026-08-13 07:47:06 UTC),
     /// };
     /// assert_eq!(Event::parse(&event), Ok(Event::Failed(expected)));
     /// ```
@@ -109,12 +125,10 @@ impl Event {
         let Value::Object(event) = event else {
             return Err(foreign("(the whole event)", Some(event), "an object with the field source"));
         };
-        // Capitals, and `Detail` as JSON text, are the spelling of `PutEvents`.
-        let source = first(event, &["source", "Source"]);
+        let source = event.get("source");
         match source.and_then(Value::as_str) {
             Some("aws.codepipeline") => codepipeline(event),
-            // `awshealth.mock` is the source in AWS's sample events, because nobody but AWS may send from `aws.health`.
-            Some("aws.health" | "awshealth.mock") => health(event),
+            Some("aws.health") => health(event),
             _ => Err(foreign("source", source, "aws.codepipeline or aws.health")),
         }
     }
@@ -129,27 +143,23 @@ fn codepipeline(event: &Map<String, Value>) -> Result<Event, EventError> {
         other => return Ok(ignored(format!("{} is not a change of state", shortened(other)))),
     };
     let detail = detail(event)?;
-    let required = |field: &'static str, name: &str| {
-        let value = detail.get(name);
-        let text = value.and_then(Value::as_str).filter(|text| !text.is_empty());
-        text.map(str::to_owned).ok_or_else(|| malformed(field, value, "text"))
-    };
-    let state = required("detail.state", "state")?;
+    let state = text(detail, "state", "detail.state")?;
     if state != "FAILED" {
         return Ok(ignored(format!("the state is {}: only FAILED is retried", shortened(&state))));
     }
     let stage = match level {
-        Level::Action | Level::Stage => Some(required("detail.stage", "stage")?),
+        Level::Action | Level::Stage => Some(text(detail, "stage", "detail.stage")?),
         Level::Pipeline => {
             let stage = event.get("additionalAttributes").and_then(|attributes| attributes.get("failedStage"));
             stage.and_then(Value::as_str).map(str::to_owned)
         }
     };
     Ok(Event::Failed(Failed {
-        pipeline: required("detail.pipeline", "pipeline")?,
-        execution_id: required("detail.execution-id", "execution-id")?,
+        pipeline: text(detail, "pipeline", "detail.pipeline")?,
+        execution_id: text(detail, "execution-id", "detail.execution-id")?,
         stage,
         level,
+        time: time(event)?,
     }))
 }
 
@@ -157,39 +167,43 @@ fn codepipeline(event: &Map<String, Value>) -> Result<Event, EventError> {
 fn health(event: &Map<String, Value>) -> Result<Event, EventError> {
     let detail_type = detail_type(event)?;
     if detail_type != "AWS Health Event" {
-        return Ok(ignored(format!("{} does not tell of an issue", shortened(detail_type))));
+        return Ok(ignored(format!("{} is not an AWS Health event", shortened(detail_type))));
     }
     let detail = detail(event)?;
-    let text = |name: &str| detail.get(name).and_then(Value::as_str);
-    let event = text("eventArn").unwrap_or("an AWS Health event without an ARN").to_owned();
-    let closed = match text("statusCode") {
-        Some(status) => status == "closed",
-        // Older events have no status, and get an end when they close. That of a planned change is known beforehand.
-        None => text("endTime").is_some() && text("eventTypeCategory") != Some("scheduledChange"),
-    };
-    if !closed {
-        return Ok(ignored(format!("{} is not closed", shortened(&event))));
+    let arn = text(detail, "eventArn", "detail.eventArn")?;
+    if detail.get("statusCode").is_none_or(|status| status != "closed") {
+        return Ok(ignored(format!("{} is not closed", shortened(&arn))));
     }
-    Ok(Event::HealthClosed { event })
+    Ok(Event::HealthClosed(HealthClosed {
+        arn,
+        type_code: text(detail, "eventTypeCode", "detail.eventTypeCode")?,
+        service: text(detail, "service", "detail.service")?,
+        region: text(detail, "eventRegion", "detail.eventRegion")?,
+    }))
 }
 
+/// EventBridge and CodeStar Notifications spell it differently.
 fn detail_type(event: &Map<String, Value>) -> Result<&str, EventError> {
-    let value = first(event, &["detail-type", "detailType", "DetailType"]);
+    let value = event.get("detail-type").or_else(|| event.get("detailType"));
     value.and_then(Value::as_str).ok_or_else(|| malformed("detail-type", value, "text"))
 }
 
-fn detail(event: &Map<String, Value>) -> Result<Cow<'_, Map<String, Value>>, EventError> {
-    let value = first(event, &["detail", "Detail"]);
-    let parsed = match value {
-        Some(Value::Object(detail)) => return Ok(Cow::Borrowed(detail)),
-        Some(Value::String(json)) => serde_json::from_str(json).ok(),
-        _ => None,
-    };
-    parsed.map(Cow::Owned).ok_or_else(|| malformed("detail", value, "an object, or the JSON text of one"))
+fn detail(event: &Map<String, Value>) -> Result<&Map<String, Value>, EventError> {
+    let value = event.get("detail");
+    value.and_then(Value::as_object).ok_or_else(|| malformed("detail", value, "an object"))
 }
 
-fn first<'a>(object: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Value> {
-    names.iter().find_map(|name| object.get(*name))
+fn time(event: &Map<String, Value>) -> Result<OffsetDateTime, EventError> {
+    let value = event.get("time");
+    let time = value.and_then(Value::as_str).and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
+    time.ok_or_else(|| malformed("time", value, "a time such as 2026-08-13T07:47:06Z"))
+}
+
+/// `path` is `name` with the way to it, for the error.
+fn text(detail: &Map<String, Value>, name: &str, path: &'static str) -> Result<String, EventError> {
+    let value = detail.get(name);
+    let text = value.and_then(Value::as_str).filter(|text| !text.is_empty());
+    text.map(str::to_owned).ok_or_else(|| malformed(path, value, "text"))
 }
 
 fn ignored(reason: String) -> Event {

@@ -1,26 +1,28 @@
 //! Retries a pipeline stage that the health gate held back, so that a deployment goes on by itself when the issue of
 //! AWS is over.
 //!
-//! A failed stage, told by CodeStar Notifications or EventBridge, or an AWS Health event that closed, starts a look at
-//! the pipeline. The stage is retried when it is still failed, in the execution that was told of, when every action that
-//! failed in it failed at the health gate, and when it was retried fewer than `MAX_RETRIES` times.
+//! The notice of a failed stage, from CodeStar Notifications or EventBridge, or an AWS Health event that closed, starts
+//! a look at the pipeline. The stage is retried when it still has status Failed, in the execution that the notice names,
+//! when every failed action failed at the health gate for a reason that may pass, and when it was retried fewer than
+//! `MAX_RETRIES` times. A closed AWS Health event retries the stages whose failure message names it, whatever
+//! `MAX_RETRIES` says.
 //!
-//! Doing it twice is the same as doing it once: a stage that was retried is not failed any more, and CodePipeline itself
-//! refuses the second of two retries at a time. The budget is counted from CodePipeline's own history, so there is no
-//! table to keep. Waiting is the queue's part: notices should come through one with a delay.
+//! Doing it twice is the same as doing it once: a stage that was retried is not failed any more, CodePipeline itself
+//! refuses the second of two retries at a time, and a notice answers only the failure it was sent for. The retries are
+//! counted in CodePipeline's own history, so there is no table to keep. The delay is the queue's: notices should come
+//! through one with a delay.
 //!
 //! # Limitations
 //!
-//! - The function acts in its own account and Region. A notice from elsewhere finds no such execution and is left.
-//! - `MAX_RETRIES` binds a closed AWS Health event as well. An issue that lasts longer than delay × `MAX_RETRIES` ends
-//!   in "gave up", and a person retries; raise `MAX_RETRIES`, or let the gate wait, where issues last longer.
-//! - Only the notice of a stage's failure tells people that the retries are spent, so that should be among those
-//!   delivered. Without a delay, that of an action may arrive before its stage is failed, and is left.
-//! - In execution mode `PARALLEL`, the state of a stage shows its latest execution only, so only that one is retried.
-//! - A notice that is delivered again after its stage was retried and failed once more cannot be told from the notice of
-//!   that failure: the stage is retried without the delay, within the budget.
-//! - When the reply to `RetryStageExecution` is lost, the SDK asks again and the decision reads "left", though the stage
-//!   was retried.
+//! - The function acts in its own account and Region. A notice from elsewhere finds no such execution and is skipped.
+//! - In execution mode `PARALLEL` nothing is promised: the state of a stage shows only its latest execution.
+//! - Only the notice of a stage's failure leads to the notification that the retries are used up, so that one should be
+//!   among those delivered. Without a delay, the notice of an action may arrive before its stage is failed, and is
+//!   skipped.
+//! - A notice that is delivered twice after the retries are used up is mailed twice. A failed attempt that a closed AWS
+//!   Health event started counts as one of the failures afterwards: CodePipeline's history does not tell who retried.
+//! - When the reply to `RetryStageExecution` is lost, the SDK asks again and the decision reads "skipped", though the
+//!   stage was retried.
 
 pub mod config;
 pub mod delivery;
@@ -30,105 +32,159 @@ pub mod report;
 mod retry;
 pub mod verdict;
 
+use std::time::Duration;
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsMessage};
 use aws_sdk_codepipeline::Client;
 use gatehouse_shared::clock;
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::sns::{Channel, Envelope, MessageType, Verified, Verifier};
-use lambda_runtime::LambdaEvent;
+use lambda_runtime::{Context, LambdaEvent};
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::Config;
 use crate::delivery::{Body, Delivery};
 use crate::error::Error;
 use crate::event::{Event, EventError};
-use crate::report::{Answer, BatchItemFailure, Decision, Outcome};
-use crate::retry::Retrier;
+use crate::report::{Answer, Decision, Mail, Outcome, Work};
+use crate::retry::{Retrier, within};
+
+/// No work is started, and none goes on, this long before Lambda's deadline, or half-way where the function has less
+/// than twice as much: what is done by then is logged, mailed and reported.
+pub const REPORT_RESERVE: Duration = Duration::from_secs(10);
+
+/// Mailing stops this long before Lambda's deadline.
+const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// The function.
 pub struct PipelineRetry {
     verifier: Verifier,
     retrier: Retrier,
+    notifier: Option<Notifier>,
+}
+
+/// When an invocation stops working, and when it stops mailing.
+#[derive(Clone, Copy)]
+struct Limits {
+    work: Instant,
+    mail: Instant,
 }
 
 impl PipelineRetry {
     /// The function with its clients. `notifier` publishes to `NOTIFY_TOPIC_ARN`.
     #[must_use]
     pub fn new(config: Config, verifier: Verifier, codepipeline: Client, notifier: Option<Notifier>) -> Self {
-        Self { verifier, retrier: Retrier::new(config, codepipeline, notifier) }
+        Self { verifier, retrier: Retrier::new(config, codepipeline), notifier }
     }
 
-    /// Answers one invocation: every message on its own, one after the other, because several of them often tell of one
-    /// and the same failure.
+    /// Answers one invocation: every message on its own, one after the other, because several of them are often about
+    /// one and the same failure.
     ///
     /// # Errors
     ///
     /// What failed, after everything else was done. Records of a queue are reported in the answer instead.
     pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Answer, Error> {
         let LambdaEvent { payload, context } = invocation;
-        let mut decisions = Vec::new();
-        let mut note = |message_id: Option<&str>, made: Vec<Decision>| {
-            made.iter().for_each(|decision| decision.log(message_id));
-            let failed = made.iter().any(|decision| decision.outcome == Outcome::Failed);
-            decisions.extend(made);
-            failed
-        };
-        let mut batch = None;
-        match Delivery::of(payload) {
-            Err(error) => drop(note(None, vec![Error::from(error).into()])),
-            Ok(Delivery::Direct(events)) => {
-                for event in events {
-                    note(None, self.event(Event::parse(&event)).await);
-                }
-            }
-            Ok(Delivery::Sns(envelopes)) => {
+        let limits = Limits::of(&context);
+        match Delivery::of(payload)? {
+            Delivery::Sqs(records) => Ok(Answer::Batch(self.batch(records, limits, &context).await)),
+            Delivery::Sns(envelopes) => {
+                let mut decisions = Vec::new();
                 for envelope in envelopes {
                     let message_id = envelope.unverified_message_id().to_owned();
-                    note(Some(&message_id), self.envelope(envelope, Channel::Lambda).await);
+                    let work = self.envelope(envelope, Channel::Lambda, limits).await;
+                    decisions.extend(self.finish(work, Some(&message_id), limits).await);
                 }
+                answer(decisions, &context)
             }
-            Ok(Delivery::Sqs(records)) => {
-                let failures = batch.insert(Vec::new());
-                for record in records {
-                    if note(Some(&record.message_id), self.body(&record.body).await) {
-                        failures.push(BatchItemFailure { item_identifier: record.message_id });
-                    }
-                }
+            Delivery::Direct(event) => {
+                let work = self.event(Event::parse(&event), limits).await;
+                answer(self.finish(work, None, limits).await, &context)
             }
+        }
+    }
+
+    /// Gives the records that must be delivered again.
+    async fn batch(&self, records: Vec<SqsMessage>, limits: Limits, context: &Context) -> SqsBatchResponse {
+        let mut decisions = Vec::new();
+        let mut response = SqsBatchResponse::default();
+        for record in records {
+            let message_id = record.message_id.unwrap_or_default();
+            let work = self.body(record.body.as_deref().unwrap_or_default(), limits).await;
+            let made = self.finish(work, Some(&message_id), limits).await;
+            let failed: Vec<_> = made.iter().filter(|decision| decision.error.is_some()).collect();
+            failed.iter().for_each(|decision| decision.log(Some(&message_id)));
+            if !failed.is_empty() {
+                response.add_failure(message_id);
+            }
+            decisions.extend(made);
         }
         report::metrics(&context.env_config.function_name, clock::now(), &decisions).emit();
-        match batch {
-            Some(failures) => Ok(Answer::Batch { failures }),
-            None => answer(decisions),
-        }
+        response
     }
 
-    async fn body(&self, body: &str) -> Vec<Decision> {
+    async fn body(&self, body: &str, limits: Limits) -> Work {
         match Body::parse(body) {
-            Ok(Body::Sns(envelope)) => self.envelope(envelope, Channel::Sqs).await,
-            Ok(Body::EventBridge(event)) => self.event(Event::parse(&event)).await,
-            Err(error) => vec![Error::from(error).into()],
+            Ok(Body::Sns(envelope)) => self.envelope(envelope, Channel::Sqs, limits).await,
+            Ok(Body::EventBridge(event)) => self.event(Event::parse(&event), limits).await,
+            Err(error) => Error::from(error).into(),
         }
     }
 
-    async fn envelope(&self, envelope: Envelope, channel: Channel) -> Vec<Decision> {
-        match self.verifier.verify(envelope, channel, clock::now()).await {
-            Ok(message) => self.event(event_of(&message)).await,
-            Err(error) => vec![Error::from(error).into()],
+    async fn envelope(&self, envelope: Envelope, channel: Channel, limits: Limits) -> Work {
+        let verified = timeout_at(limits.work, self.verifier.verify(envelope, channel, clock::now())).await;
+        match verified {
+            Ok(Ok(message)) => self.event(event_of(&message), limits).await,
+            Ok(Err(error)) => Error::from(error).into(),
+            Err(_) => Error::OutOfTime.into(),
         }
     }
 
-    async fn event(&self, event: Result<Event, EventError>) -> Vec<Decision> {
+    async fn event(&self, event: Result<Event, EventError>, limits: Limits) -> Work {
         match event {
-            Ok(Event::Failed(notice)) => self.retrier.failed(&notice).await,
-            Ok(Event::HealthClosed { event }) => self.retrier.health_closed(&event).await,
-            Ok(Event::Ignored { reason }) => vec![Decision::new(Outcome::Ignored, reason)],
-            Err(error) => vec![Error::from(error).into()],
+            Ok(Event::Failed(notice)) => within(limits.work, self.retrier.failed(&notice)).await,
+            Ok(Event::HealthClosed(event)) => self.retrier.health_closed(&event, clock::now(), limits.work).await,
+            Ok(Event::Ignored { reason }) => Decision::new(Outcome::Ignored, reason).into(),
+            Err(error) => Error::from(error).into(),
         }
+    }
+
+    /// Logs what was decided, then mails it. A failure is left to be logged by whoever reports it.
+    async fn finish(&self, work: Work, message_id: Option<&str>, limits: Limits) -> Vec<Decision> {
+        let Work { mut decisions, mail } = work;
+        decisions.iter().filter(|decision| decision.error.is_none()).for_each(|decision| decision.log(message_id));
+        if let (Some(mail), Some(notifier)) = (mail, &self.notifier)
+            && let Err(error) = publish(notifier, mail, limits.mail).await
+        {
+            decisions.push(error.into());
+        }
+        decisions
     }
 }
 
+impl Limits {
+    fn of(context: &Context) -> Self {
+        let left = clock::until(context.deadline, clock::now());
+        let deadline = Instant::now() + left;
+        Self { work: deadline - REPORT_RESERVE.min(left / 2), mail: deadline - LAST_CALL.min(left / 10) }
+    }
+}
+
+async fn publish(notifier: &Notifier, Mail { subject, text }: Mail, until: Instant) -> Result<(), Error> {
+    let source = match timeout_at(until, notifier.publish(&subject, &text)).await {
+        Ok(Ok(())) => {
+            tracing::debug!(subject, "a notification was sent to the topic");
+            return Ok(());
+        }
+        Ok(Err(error)) => Box::from(error),
+        Err(_) => "no reply before the time-out of the function".into(),
+    };
+    Err(Error::Notify { subject, source })
+}
+
 /// The event in a message of a topic. The topic may be one for people: requests for approval, alarms and plain text,
-/// such as this function's own "gave up", are ignored there and fail nowhere.
+/// such as this function's own notifications, are ignored there.
 fn event_of(message: &Verified) -> Result<Event, EventError> {
     let ignored = |reason: String| Ok(Event::Ignored { reason });
     if message.message_type() != MessageType::Notification {
@@ -141,13 +197,18 @@ fn event_of(message: &Verified) -> Result<Event, EventError> {
     }
 }
 
-/// The report, or the error that makes Lambda deliver the event again.
-fn answer(mut decisions: Vec<Decision>) -> Result<Answer, Error> {
+/// The report, or the error that makes Lambda deliver the event again. A single failure is the error, which is logged
+/// where the function ends; of several, each is logged here.
+fn answer(mut decisions: Vec<Decision>, context: &Context) -> Result<Answer, Error> {
+    report::metrics(&context.env_config.function_name, clock::now(), &decisions).emit();
     let total = decisions.len();
-    let mut errors: Vec<Error> = decisions.iter_mut().filter_map(|decision| decision.error.take()).collect();
-    match errors.len() {
-        0 => Ok(Answer::Report { decisions }),
-        1 if total == 1 => Err(errors.remove(0)),
-        failed => Err(Error::Partial { failed, total, source: Box::new(errors.swap_remove(0)) }),
+    let mut failed: Vec<_> = decisions.iter_mut().filter(|decision| decision.error.is_some()).collect();
+    match failed.as_mut_slice() {
+        [] => Ok(Answer::Report { decisions }),
+        [only] => Err(only.error.take().unwrap_or(Error::OutOfTime)),
+        several => {
+            several.iter().for_each(|decision| decision.log(None));
+            Err(Error::Partial { failed: several.len(), total })
+        }
     }
 }

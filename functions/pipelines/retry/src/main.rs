@@ -1,5 +1,8 @@
 //! Entry point: read settings, build clients, hand over.
 
+// The types of the SDK's futures, nested in those of the story, are deeper than the compiler's default.
+#![recursion_limit = "256"]
+
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -7,24 +10,27 @@ use aws_config::timeout::TimeoutConfig;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::sns::Verifier;
-use gatehouse_shared::{failure, log};
-use lambda_runtime::{LambdaEvent, run, service_fn};
+use gatehouse_shared::{lambda, log};
 use pipeline_retry::PipelineRetry;
 use pipeline_retry::config::Config;
-use serde_json::Value;
+
+/// A call that hangs must not use up the time of the records after it: one attempt, and the whole call with all the
+/// attempts of the SDK.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::of_process();
-    log::init(&env, false);
+    log::init(&env, env!("CARGO_CRATE_NAME"));
     let (config, verifier) = match env.finish((Config::from_env(&env), Verifier::from_env(&env))) {
         Ok(settings) => settings,
-        Err(error) => return failure::answer_always(error).await,
+        Err(error) => return lambda::answer_always(error).await,
     };
-    // A call that hangs must not use up the time of the records after it.
-    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(5)).build();
+    let timeouts =
+        TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).operation_timeout(CALL_TIMEOUT).build();
     let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
-    let notifier = config.notify_topic_arn.as_ref().map(|topic| Notifier::new(&sdk, topic.to_string()));
+    let notifier = config.notify_topic_arn.as_ref().map(|topic| Notifier::new(&sdk, topic));
     let function = PipelineRetry::new(config, verifier, aws_sdk_codepipeline::Client::new(&sdk), notifier);
-    run(service_fn(|event: LambdaEvent<Value>| function.handle(event))).await
+    lambda::run(|event| function.handle(event)).await
 }

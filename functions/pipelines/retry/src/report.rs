@@ -1,5 +1,6 @@
 //! What was decided and done.
 
+use aws_lambda_events::event::sqs::SqsBatchResponse;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::metrics::Metrics;
 use serde::Serialize;
@@ -7,7 +8,7 @@ use time::OffsetDateTime;
 
 use crate::error::Error;
 
-/// What became of one stage, or of one event that concerns none.
+/// What was decided about one stage, or about an event that concerns none.
 #[derive(Debug, Serialize)]
 pub struct Decision {
     /// What was done.
@@ -23,26 +24,42 @@ pub struct Decision {
     pub execution_id: Option<String>,
     /// Why.
     pub reason: String,
-    /// What failed, where something did.
+    /// Why it could not be decided or done.
     #[serde(skip)]
     pub error: Option<Error>,
 }
 
-/// What was done. The names are those in the log and, but for `Planned` and `Ignored`, of the metrics.
+/// What was done. The names are those in the log and, but for `Planned`, `Ignored` and `NotYet`, of the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Outcome {
     /// The stage was retried.
     Retried,
-    /// `DRY_RUN` is set: the stage would have been retried, or people told that the retries are spent.
+    /// `DRY_RUN` is set: the stage would have been retried, or a notification sent that the retries are used up.
     Planned,
-    /// The retries are spent.
+    /// The retries are used up.
     GaveUp,
-    /// The stage was left as it is.
-    Left,
-    /// The event tells of nothing that a retry answers.
+    /// The stage was not retried, and is not going to be for this event.
+    Skipped,
+    /// The event is not about a failure that a retry answers.
     Ignored,
+    /// It cannot be decided yet; the event must be delivered again.
+    NotYet,
     /// It could not be decided or done; the event must be delivered again.
     Failed,
+}
+
+/// A notification for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mail {
+    pub(crate) subject: String,
+    pub(crate) text: String,
+}
+
+/// What became of one event.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    pub(crate) decisions: Vec<Decision>,
+    pub(crate) mail: Option<Mail>,
 }
 
 impl Decision {
@@ -53,27 +70,45 @@ impl Decision {
         Self { outcome, pipeline: None, stage: None, execution_id: None, reason, error: None }
     }
 
-    /// One line in the log. `message_id` is SQS's or SNS's, by which a person finds the message again.
+    /// One line in the log. `message_id` is that of SQS or SNS, by which a person finds the message again.
     pub(crate) fn log(&self, message_id: Option<&str>) {
         let Self { outcome, pipeline, stage, execution_id, reason, error } = self;
-        let error_type = error.as_ref().map(|error| error.error_type());
-        macro_rules! line {
-            ($level:ident) => {
-                tracing::$level!(?outcome, error_type, pipeline, stage, execution_id, message_id, reason, "decided")
-            };
-        }
-        match outcome {
-            Outcome::Failed => line!(error),
-            Outcome::GaveUp => line!(warn),
-            _ => line!(info),
+        match (outcome, error) {
+            (_, Some(error)) => tracing::error!(
+                ?outcome,
+                errorType = error.error_type(),
+                error = reason,
+                pipeline,
+                stage,
+                execution_id,
+                message_id,
+                "decided"
+            ),
+            (Outcome::GaveUp, None) => {
+                tracing::warn!(?outcome, pipeline, stage, execution_id, message_id, reason, "decided");
+            }
+            (_, None) => tracing::info!(?outcome, pipeline, stage, execution_id, message_id, reason, "decided"),
         }
     }
 }
 
 impl From<Error> for Decision {
     fn from(error: Error) -> Self {
+        let outcome = if matches!(error, Error::NotYet { .. }) { Outcome::NotYet } else { Outcome::Failed };
         let reason = chain(&error);
-        Self { error: Some(error), ..Self::new(Outcome::Failed, reason) }
+        Self { error: Some(error), ..Self::new(outcome, reason) }
+    }
+}
+
+impl From<Decision> for Work {
+    fn from(decision: Decision) -> Self {
+        Self { decisions: vec![decision], mail: None }
+    }
+}
+
+impl From<Error> for Work {
+    fn from(error: Error) -> Self {
+        Decision::from(error).into()
     }
 }
 
@@ -83,7 +118,7 @@ pub(crate) fn metrics(function_name: &str, now: OffsetDateTime, decisions: &[Dec
     Metrics::of(function_name, now)
         .count("Retried", count(Outcome::Retried))
         .count("GaveUp", count(Outcome::GaveUp))
-        .count("Left", count(Outcome::Left))
+        .count("Skipped", count(Outcome::Skipped))
         .count("Failed", count(Outcome::Failed))
 }
 
@@ -97,21 +132,7 @@ pub enum Answer {
         decisions: Vec<Decision>,
     },
     /// To SQS: only the records named here are delivered again.
-    Batch {
-        /// The records that failed.
-        #[serde(rename = "batchItemFailures")]
-        failures: Vec<BatchItemFailure>,
-    },
-}
-
-/// A record that SQS must deliver again.
-///
-/// Source: Lambda Developer Guide, "Implementing partial batch responses" for SQS.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchItemFailure {
-    /// Its message id.
-    pub item_identifier: String,
+    Batch(SqsBatchResponse),
 }
 
 #[cfg(test)]
@@ -124,11 +145,12 @@ mod tests {
 
     #[test]
     fn every_invocation_gives_four_metrics() {
-        let outcomes = [Outcome::Retried, Outcome::Left, Outcome::Left, Outcome::Ignored, Outcome::Planned];
+        let outcomes =
+            [Outcome::Retried, Outcome::Skipped, Outcome::Skipped, Outcome::Ignored, Outcome::Planned, Outcome::NotYet];
         let decisions = outcomes.map(|outcome| Decision::new(outcome, ""));
         let line = metrics("pipeline-retry", datetime!(2026-08-13 07:47:05 UTC), &decisions).line();
         let line: Value = serde_json::from_str(&line).unwrap();
-        let values = ["Retried", "GaveUp", "Left", "Failed"].map(|name| line[name].as_f64());
+        let values = ["Retried", "GaveUp", "Skipped", "Failed"].map(|name| line[name].as_f64());
         assert_eq!(values, [Some(1.0), Some(0.0), Some(2.0), Some(0.0)]);
         assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().map(Vec::len), Some(4));
         assert_eq!(line["FunctionName"], "pipeline-retry");
@@ -136,13 +158,16 @@ mod tests {
 
     #[test]
     fn answers_have_the_shapes_that_callers_know() {
-        let decision = Decision { pipeline: Some("web".to_owned()), ..Decision::new(Outcome::GaveUp, "spent") };
+        let decision = Decision { pipeline: Some("web".to_owned()), ..Decision::new(Outcome::GaveUp, "used up") };
         let report = serde_json::to_value(Answer::Report { decisions: vec![decision] }).unwrap();
-        assert_eq!(report, json!({"decisions": [{"outcome": "GaveUp", "pipeline": "web", "reason": "spent"}]}));
+        assert_eq!(report, json!({"decisions": [{"outcome": "GaveUp", "pipeline": "web", "reason": "used up"}]}));
 
-        let failures = vec![BatchItemFailure { item_identifier: "m-1".to_owned() }];
-        let batch = serde_json::to_value(Answer::Batch { failures }).unwrap();
+        let mut batch = SqsBatchResponse::default();
+        batch.add_failure("m-1");
+        let batch = serde_json::to_value(Answer::Batch(batch)).unwrap();
         assert_eq!(batch, json!({"batchItemFailures": [{"itemIdentifier": "m-1"}]}));
+        let none = serde_json::to_value(Answer::Batch(SqsBatchResponse::default())).unwrap();
+        assert_eq!(none, json!({"batchItemFailures": []}));
     }
 
     #[test]

@@ -1,29 +1,23 @@
 //! Looks at a pipeline and does what the verdict says.
 
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::fmt::Write as _;
 
 use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_codepipeline::types::{ActionExecutionDetail, ActionExecutionFilter, StageState};
-use gatehouse_shared::notify::Notifier;
+use time::OffsetDateTime;
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::Config;
 use crate::error::{Error, outcome};
-use crate::event::{Failed, Level};
-use crate::report::{Decision, Outcome};
-use crate::verdict::{Verdict, failed_stages, verdict};
+use crate::event::{Failed, HealthClosed, Level};
+use crate::report::{Decision, Mail, Outcome, Work};
+use crate::verdict::{Trigger, Verdict, failed_stages, verdict};
 
-/// How many give-ups are remembered. The memory ends with the process anyway.
-const MOST_TOLD: usize = 1_000;
-
-/// Retries failed stages, or tells that the retries are spent.
+/// Retries failed stages. What people should hear of it is given back, to be sent after it is logged.
 pub(crate) struct Retrier {
     config: Config,
     codepipeline: Client,
-    notifier: Option<Notifier>,
-    /// Give-ups that people were told of: pipeline, execution, stage, number of failures.
-    told: Mutex<HashSet<(String, String, String, usize)>>,
 }
 
 /// A failed stage of one pipeline execution.
@@ -34,78 +28,97 @@ struct Target<'a> {
 }
 
 impl Retrier {
-    pub(crate) fn new(config: Config, codepipeline: Client, notifier: Option<Notifier>) -> Self {
-        Self { config, codepipeline, notifier, told: Mutex::default() }
+    pub(crate) fn new(config: Config, codepipeline: Client) -> Self {
+        Self { config, codepipeline }
     }
 
     /// Answers the notice of a failure.
-    pub(crate) async fn failed(&self, notice: &Failed) -> Vec<Decision> {
-        let mut decisions = self.pipeline(&notice.pipeline, Some(notice)).await;
+    pub(crate) async fn failed(&self, notice: &Failed) -> Work {
+        let mut work = if self.is_allowed(&notice.pipeline) {
+            self.pipeline(&notice.pipeline, &Trigger::Failed(notice)).await
+        } else {
+            Decision::new(Outcome::Skipped, "the pipeline is not one of PIPELINES").into()
+        };
         // What was decided before a stage was looked at concerns the one that the notice names.
-        for decision in &mut decisions {
+        for decision in &mut work.decisions {
+            decision.pipeline.get_or_insert_with(|| notice.pipeline.clone());
             decision.stage = decision.stage.take().or_else(|| notice.stage.clone());
-            decision.execution_id = decision.execution_id.take().or_else(|| Some(notice.execution_id.clone()));
+            decision.execution_id.get_or_insert_with(|| notice.execution_id.clone());
         }
-        decisions
+        work
     }
 
-    /// Answers an AWS Health event that closed: every stage that is failed now, of each pipeline in `PIPELINES`.
-    pub(crate) async fn health_closed(&self, event: &str) -> Vec<Decision> {
-        if self.config.pipelines.is_empty() {
-            let reason = format!("{event} closed, but PIPELINES is unset: name the pipelines that it retries");
-            return vec![Decision::new(Outcome::Left, reason)];
-        }
+    /// Answers an AWS Health event that closed: looks at each pipeline in `PIPELINES`, until `stop`.
+    pub(crate) async fn health_closed(&self, event: &HealthClosed, now: OffsetDateTime, stop: Instant) -> Work {
+        let Some(pipelines) = &self.config.pipelines else {
+            let reason = "an AWS Health event closed, but PIPELINES is unset: name the pipelines that it retries";
+            return Decision::new(Outcome::Skipped, reason).into();
+        };
+        let trigger = Trigger::HealthClosed { arn: &event.arn, now };
         let mut decisions = Vec::new();
-        for pipeline in &self.config.pipelines {
-            decisions.extend(self.pipeline(pipeline, None).await);
+        for pipeline in pipelines {
+            let work = within(stop, self.pipeline(pipeline.as_str(), &trigger)).await;
+            decisions.extend(work.decisions.into_iter().map(|mut decision| {
+                decision.pipeline.get_or_insert_with(|| pipeline.as_str().to_owned());
+                decision
+            }));
         }
-        for decision in &mut decisions {
-            decision.reason = format!("{event} closed; {}", decision.reason);
-        }
-        decisions
+        let mail = closed_mail(event, &decisions);
+        Work { decisions, mail }
     }
 
-    async fn pipeline(&self, pipeline: &str, notice: Option<&Failed>) -> Vec<Decision> {
-        let of_pipeline = |decision| vec![Decision { pipeline: Some(pipeline.to_owned()), ..decision }];
-        let left = |reason: String| of_pipeline(Decision::new(Outcome::Left, reason));
+    fn is_allowed(&self, pipeline: &str) -> bool {
+        self.config.pipelines.as_ref().is_none_or(|names| names.iter().any(|name| name.as_str() == pipeline))
+    }
 
-        let allowed = &self.config.pipelines;
-        if !allowed.is_empty() && !allowed.iter().any(|name| name == pipeline) {
-            return left("the pipeline is not one of PIPELINES".to_owned());
-        }
+    async fn pipeline(&self, pipeline: &str, trigger: &Trigger<'_>) -> Work {
         let state = match self.codepipeline.get_pipeline_state().name(pipeline).send().await {
             Ok(state) => state,
-            Err(error) => return of_pipeline(decision_of("GetPipelineState", pipeline, error)),
+            Err(error) => return decision_of("GetPipelineState", pipeline, error).into(),
         };
-        let stages = match failed_stages(state.stage_states(), notice) {
-            Ok(stages) => stages,
-            Err(reason) => return left(reason),
+        let stages = match (failed_stages(state.stage_states(), trigger), trigger) {
+            (Ok(stages), _) => stages,
+            (Err(reason), Trigger::Failed(_)) => return Decision::new(Outcome::Skipped, reason).into(),
+            (Err(reason), Trigger::HealthClosed { .. }) => return Decision::new(Outcome::Ignored, reason).into(),
         };
-        let mut decisions = Vec::new();
+        let mut work = Work::default();
         for (stage, execution_id) in stages {
             let target = Target { pipeline, stage: stage.stage_name().unwrap_or_default(), execution_id };
-            let decision = self.stage(&target, stage, notice.map(|notice| notice.level)).await;
-            decisions.push(Decision {
+            let (decision, mail) = self.stage(&target, stage, trigger).await;
+            work.mail = work.mail.or(mail);
+            work.decisions.push(Decision {
                 pipeline: Some(pipeline.to_owned()),
                 stage: Some(target.stage.to_owned()),
                 execution_id: Some(target.execution_id.to_owned()),
                 ..decision
             });
         }
-        decisions
+        work
     }
 
-    async fn stage(&self, target: &Target<'_>, stage: &StageState, level: Option<Level>) -> Decision {
+    async fn stage(&self, target: &Target<'_>, stage: &StageState, trigger: &Trigger<'_>) -> (Decision, Option<Mail>) {
         let history = match self.history(target).await {
             Ok(history) => history,
-            Err(decision) => return decision,
+            Err(decision) => return (decision, None),
         };
-        match verdict(stage, &history, &self.config) {
-            Verdict::Leave { reason } => Decision::new(Outcome::Left, reason),
+        let verdict = verdict(stage, &history, trigger, &self.config);
+        tracing::debug!(
+            pipeline = target.pipeline,
+            stage = target.stage,
+            action_executions = history.len(),
+            ?verdict,
+            "looked at the stage"
+        );
+        let decision = match verdict {
+            Verdict::Skip { reason } => Decision::new(Outcome::Skipped, reason),
+            Verdict::NotAffected => {
+                Decision::new(Outcome::Ignored, "the message of the failure does not name the closed event")
+            }
             Verdict::NotYet { reason } => Error::NotYet { reason }.into(),
-            Verdict::Retry { failures } => self.retry(target, failures).await,
-            Verdict::GiveUp { failures, message } => self.give_up(target, level, failures, &message).await,
-        }
+            Verdict::Retry { reason } => self.retry(target, &reason).await,
+            Verdict::GiveUp { failures, message } => return self.give_up(target, trigger, failures, &message),
+        };
+        (decision, None)
     }
 
     async fn history(&self, target: &Target<'_>) -> Result<Vec<ActionExecutionDetail>, Decision> {
@@ -115,9 +128,9 @@ impl Retrier {
         pages.map_err(|error| decision_of("ListActionExecutions", target.pipeline, error))
     }
 
-    async fn retry(&self, target: &Target<'_>, failures: usize) -> Decision {
-        let Config { max_retries, retry_mode, dry_run, .. } = &self.config;
-        let reason = format!("retry {failures} of {max_retries}, {retry_mode}");
+    async fn retry(&self, target: &Target<'_>, reason: &str) -> Decision {
+        let Config { retry_mode, dry_run, .. } = &self.config;
+        let reason = format!("{reason}, {retry_mode}");
         if *dry_run {
             return Decision::new(Outcome::Planned, reason);
         }
@@ -134,50 +147,79 @@ impl Retrier {
         }
     }
 
-    /// Tells people, once for each failure beyond the last retry.
-    ///
-    /// The notices of the action and of the pipeline say the same as that of the stage, so only the latter is passed
-    /// on. When it comes twice (SNS and SQS deliver at least once; CodeStar Notifications and an EventBridge rule may
-    /// both be wired), this process remembers that people know. Two processes at a time share no memory: then, and
-    /// after a cold start, a repeated notice is told again. A second mail is better than none.
-    async fn give_up(&self, target: &Target<'_>, level: Option<Level>, failures: usize, message: &str) -> Decision {
+    /// The notices of the action and of the pipeline say the same as that of the stage, so only the latter is mailed.
+    fn give_up(
+        &self,
+        target: &Target<'_>,
+        trigger: &Trigger<'_>,
+        failures: usize,
+        message: &str,
+    ) -> (Decision, Option<Mail>) {
         let Target { pipeline, stage, execution_id } = *target;
-        let max_retries = self.config.max_retries;
-        let spent = format!("failed {failures} times, and MAX_RETRIES is {max_retries}");
-        let gave_up = |what: &str| Decision::new(Outcome::GaveUp, format!("{spent}; {what}"));
-
-        if self.config.dry_run {
-            return Decision::new(Outcome::Planned, format!("{spent}; people would be told"));
+        let Config { max_retries, dry_run, .. } = self.config;
+        let used_up = format!("failed {failures} times, and MAX_RETRIES is {max_retries}");
+        if dry_run {
+            return (Decision::new(Outcome::Planned, format!("{used_up}; a notification would be sent")), None);
         }
-        if level != Some(Level::Stage) {
-            return gave_up("the notice of the stage's failure tells people");
-        }
-        let Some(notifier) = &self.notifier else { return gave_up("nobody is told: NOTIFY_TOPIC_ARN is unset") };
-        let key = (pipeline.to_owned(), execution_id.to_owned(), stage.to_owned(), failures);
-        if self.told.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
-            return gave_up("people were told before");
-        }
-        let subject = format!("Gave up: stage {stage} of pipeline {pipeline} stays failed");
-        let text = format!(
-            "The stage {stage} of the pipeline {pipeline} {spent}. It is not retried again.\n\n\
-             Pipeline execution: {execution_id}\n\
-             It failed with:\n{message}\n\n\
-             When the cause is gone, retry it in the console of CodePipeline, or with:\n\
-             aws codepipeline retry-stage-execution --pipeline-name {pipeline} --stage-name {stage} \
-             --pipeline-execution-id {execution_id} --retry-mode {}\n",
-            self.config.retry_mode
-        );
-        if let Err(error) = notifier.publish(&subject, &text).await {
-            return Error::Notify(Box::new(error)).into();
-        }
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() >= MOST_TOLD {
-            told.clear();
-        }
-        told.insert(key);
-        drop(told);
-        gave_up("people were told")
+        let is_of_stage = matches!(trigger, Trigger::Failed(Failed { level: Level::Stage, .. }));
+        let mail = is_of_stage.then(|| Mail {
+            subject: format!("Gatehouse pipelines: stage {stage} of pipeline {pipeline} is not retried any more"),
+            text: format!(
+                "Stage {stage} of pipeline {pipeline} {used_up}. It is not retried any more.\n\n\
+                 Pipeline execution: {execution_id}\n\
+                 It failed with:\n{message}\n\n\
+                 When the cause is gone, retry it in the CodePipeline console, or with:\n{}\n",
+                self.command(pipeline, stage, execution_id)
+            ),
+        });
+        (Decision::new(Outcome::GaveUp, used_up), mail)
     }
+
+    fn command(&self, pipeline: &str, stage: &str, execution_id: &str) -> String {
+        format!(
+            "aws codepipeline retry-stage-execution --pipeline-name {pipeline} --stage-name {stage} \
+             --pipeline-execution-id {execution_id} --retry-mode {}",
+            self.config.retry_mode
+        )
+    }
+}
+
+/// What people hear of a closed AWS Health event: nothing where no stage failed because of it.
+///
+/// Where some call failed, and nothing was retried, the event is delivered again: then the mail is that one's.
+fn closed_mail(event: &HealthClosed, decisions: &[Decision]) -> Option<Mail> {
+    let concerned: Vec<_> =
+        decisions.iter().filter(|decision| decision.stage.is_some() && decision.outcome != Outcome::Ignored).collect();
+    let (retried, not_retried): (Vec<&Decision>, Vec<_>) =
+        concerned.iter().partition(|decision| decision.outcome == Outcome::Retried);
+    let is_final = decisions.iter().all(|decision| decision.error.is_none());
+    let is_dry_run = decisions.iter().any(|decision| decision.outcome == Outcome::Planned);
+    if is_dry_run || concerned.is_empty() || (retried.is_empty() && !is_final) {
+        return None;
+    }
+    let HealthClosed { arn, type_code, service, region } = event;
+    let plural = if retried.len() == 1 { "stage" } else { "stages" };
+    let mut text = format!("AWS closed {type_code} of {service} in {region}.\nEvent: {arn}\n");
+    for (title, decisions) in [("Retried", retried.as_slice()), ("Not retried", &not_retried)] {
+        if !decisions.is_empty() {
+            let _ = write!(text, "\n{title}:\n");
+        }
+        for Decision { pipeline, stage, execution_id, reason, .. } in decisions {
+            let text_of = |field: &Option<String>| field.clone().unwrap_or_default();
+            let (pipeline, stage, execution_id) = (text_of(pipeline), text_of(stage), text_of(execution_id));
+            let _ = writeln!(text, "- stage {stage} of pipeline {pipeline} (execution {execution_id}): {reason}");
+        }
+    }
+    let subject = format!("Gatehouse pipelines: an AWS issue closed, {} {plural} retried", retried.len());
+    Some(Mail { subject, text })
+}
+
+/// Does the work, or as much of it as there is time for.
+pub(crate) async fn within(stop: Instant, work: impl Future<Output = Work>) -> Work {
+    if Instant::now() >= stop {
+        return Error::OutOfTime.into();
+    }
+    timeout_at(stop, work).await.unwrap_or_else(|_| Error::OutOfTime.into())
 }
 
 fn decision_of<E>(operation: &'static str, pipeline: &str, error: SdkError<E>) -> Decision
@@ -185,7 +227,7 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     match outcome(operation, pipeline, error) {
-        Ok(reason) => Decision::new(Outcome::Left, reason),
+        Ok(reason) => Decision::new(Outcome::Skipped, reason),
         Err(error) => error.into(),
     }
 }

@@ -6,19 +6,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gatehouse_shared::testing;
-use pipeline_retry::event::{Event, Failed, Level};
+use pipeline_retry::event::{Event, Failed, HealthClosed, Level};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+use time::macros::datetime;
 
 fn parsed(file: &Path) -> String {
     let event = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
-    // Entries for `PutEvents` are an array.
-    let event = if let Value::Array(mut events) = event { events.remove(0) } else { event };
     match Event::parse(&event) {
-        Ok(Event::Failed(Failed { pipeline, execution_id, stage, level })) => {
-            format!("{level:?} of {pipeline} {execution_id} failed in {}", stage.as_deref().unwrap_or("?"))
+        Ok(Event::Failed(Failed { pipeline, execution_id, stage, level, time })) => {
+            let time = time.format(&Rfc3339).unwrap();
+            format!("{level:?} of {pipeline} {execution_id} failed in {} at {time}", stage.as_deref().unwrap_or("?"))
         }
-        Ok(Event::HealthClosed { event }) => format!("closed: {event}"),
+        Ok(Event::HealthClosed(event)) => format!("closed: {}", event.arn),
         Ok(Event::Ignored { reason }) => format!("ignored: {reason}"),
         Err(error) => format!("refused: {error}"),
     }
@@ -51,15 +52,15 @@ fn real_events_of_codepipeline() {
             ("approvals-json-01-approval.json", NO_SOURCE),
             (
                 "body-codestar-action-failed-codedeploy.json",
-                "Action of meerkat 8bdcdf4b-2dd1-4bbe-8aeb-562ff8b55969 failed in DeployToExternalAccount",
+                "Action of meerkat 8bdcdf4b-2dd1-4bbe-8aeb-562ff8b55969 failed in DeployToExternalAccount at 2022-04-02T08:23:12Z",
             ),
             (
                 "body-codestar-pipeline-failed-4-actions.json",
-                "Pipeline of meerkat 8bdcdf4b-2dd1-4bbe-8aeb-562ff8b55969 failed in DeployToExternalAccount",
+                "Pipeline of meerkat 8bdcdf4b-2dd1-4bbe-8aeb-562ff8b55969 failed in DeployToExternalAccount at 2022-04-02T08:23:13Z",
             ),
             (
                 "body-codestar-stage-failed-4-actions.json",
-                "Stage of meerkat 8bdcdf4b-2dd1-4bbe-8aeb-562ff8b55969 failed in DeployToExternalAccount",
+                "Stage of meerkat 8bdcdf4b-2dd1-4bbe-8aeb-562ff8b55969 failed in DeployToExternalAccount at 2022-04-02T08:23:13Z",
             ),
             ("detect-state-c-01-emitted-pipeline-started.json", &ignored("STARTED")),
             ("detect-state-c-02-processed-pipeline-started.json", &ignored("STARTED")),
@@ -68,7 +69,7 @@ fn real_events_of_codepipeline() {
             ("detect-state-c-05-processed-pipeline-succeeded.json", &ignored("SUCCEEDED")),
             (
                 "detect-state-c-06-emitted-pipeline-failed.json",
-                "Pipeline of myPipeline 12345678-1234-5678-abcd-12345678abcd failed in ?",
+                "Pipeline of myPipeline 12345678-1234-5678-abcd-12345678abcd failed in ? at 2020-01-31T18:55:43Z",
             ),
             ("detect-state-c-09-processed-stage-started.json", &ignored("STARTED")),
             ("detect-state-c-10-emitted-stage-stopping.json", &ignored("STOPPING")),
@@ -78,11 +79,11 @@ fn real_events_of_codepipeline() {
             ("detect-state-c-15-processed-action-succeeded.json", &ignored("SUCCEEDED")),
             (
                 "detect-state-c-16-emitted-action-failed.json",
-                "Action of myPipeline 12345678-1234-5678-abcd-12345678abcd failed in Deploy",
+                "Action of myPipeline 12345678-1234-5678-abcd-12345678abcd failed in Deploy at 2020-01-31T18:55:43Z",
             ),
             (
                 "detect-state-c-17-processed-action-failed.json",
-                "Action of myPipeline 12345678-1234-5678-abcd-12345678abcd failed in Deploy",
+                "Action of myPipeline 12345678-1234-5678-abcd-12345678abcd failed in Deploy at 2021-06-24T00:46:16Z",
             ),
             ("detect-state-c-18-emitted-action-abandoned.json", &ignored("ABANDONED")),
             ("detect-state-c-19-emitted-action-.json", PATTERN),
@@ -105,7 +106,7 @@ fn real_events_of_health() {
             ),
             (
                 "eventbridge-ebs-lost-volume.json",
-                "ignored: \"arn:aws:health:ap-southeast-2::event/event-1486428952619\" is not closed",
+                "refused: the field (the whole event) is an array: expected an object with the field source",
             ),
         ],
     );
@@ -116,22 +117,32 @@ fn health(detail: Value) -> Value {
 }
 
 #[test]
-fn an_event_of_health_is_closed_when_it_says_so_or_has_ended() {
-    const END: &str = "Thu, 13 Aug 2026 08:05:31 GMT";
-    let cases = [
-        (json!({"statusCode": "closed", "endTime": END}), true),
-        (json!({"statusCode": "closed"}), true),
-        (json!({"statusCode": "open"}), false),
-        (json!({"statusCode": "open", "endTime": END}), false),
-        (json!({"statusCode": "upcoming", "endTime": END}), false),
-        (json!({"eventTypeCategory": "issue", "endTime": END}), true),
-        (json!({"eventTypeCategory": "issue"}), false),
-        (json!({"eventTypeCategory": "scheduledChange", "endTime": END}), false),
-        (json!({"statusCode": null, "endTime": null}), false),
-    ];
-    for (detail, closed) in cases {
-        let event = Event::parse(&health(detail.clone())).unwrap();
-        assert_eq!(matches!(event, Event::HealthClosed { .. }), closed, "{detail}");
+fn an_event_of_health_is_closed_when_it_says_so() {
+    let detail = |status: Value| {
+        json!({
+            "eventArn": "arn:aws:health:us-west-2::event/EC2/A/A_1", "eventTypeCode": "A", "service": "EC2",
+            "eventRegion": "us-west-2", "statusCode": status,
+        })
+    };
+    // us-east-1 is the backup Region for public events of us-west-2: where it happened is what counts.
+    let mut event = health(detail("closed".into()));
+    event["region"] = "us-east-1".into();
+    let closed = HealthClosed {
+        arn: "arn:aws:health:us-west-2::event/EC2/A/A_1".to_owned(),
+        type_code: "A".to_owned(),
+        service: "EC2".to_owned(),
+        region: "us-west-2".to_owned(),
+    };
+    assert_eq!(Event::parse(&event), Ok(Event::HealthClosed(closed)));
+    for status in [json!("open"), json!("upcoming"), json!(null), json!(7)] {
+        let event = Event::parse(&health(detail(status.clone()))).unwrap();
+        assert!(matches!(event, Event::Ignored { .. }), "{status}");
+    }
+    for name in ["eventArn", "eventTypeCode", "service", "eventRegion"] {
+        let mut event = health(detail("closed".into()));
+        event["detail"].as_object_mut().unwrap().remove(name);
+        let error = Event::parse(&event).unwrap_err().to_string();
+        assert_eq!(error, format!("the field detail.{name} is missing: expected text"));
     }
 }
 
@@ -141,6 +152,7 @@ fn what_is_missing_is_named() {
         let mut event = json!({
             "source": "aws.codepipeline",
             "detail-type": "CodePipeline Action Execution State Change",
+            "time": "2026-08-13T07:47:06Z",
             "detail": {"pipeline": "web", "execution-id": "e-1", "stage": "Production", "state": "FAILED"},
         });
         change(&mut event);
@@ -151,10 +163,15 @@ fn what_is_missing_is_named() {
         "the field source is \"aws.s3\": expected aws.codepipeline or aws.health"
     );
     assert_eq!(with(&|event| event["detail-type"] = Value::Null), "the field detail-type is null: expected text");
-    assert_eq!(
-        with(&|event| event["detail"] = "{\"pipeline\": ".into()),
-        "the field detail is \"{\\\"pipeline\\\": \": expected an object, or the JSON text of one"
-    );
+    assert_eq!(with(&|event| event["detail"] = "FAILED".into()), "the field detail is \"FAILED\": expected an object");
+    for (time, seen) in
+        [(json!("yesterday"), "\"yesterday\""), (json!(1_786_607_226), "1786607226"), (Value::Null, "null")]
+    {
+        assert_eq!(
+            with(&|event| event["time"] = time.clone()),
+            format!("the field time is {seen}: expected a time such as 2026-08-13T07:47:06Z")
+        );
+    }
     for name in ["state", "stage", "pipeline", "execution-id"] {
         let removed = with(&|event| drop(event["detail"].as_object_mut().unwrap().remove(name)));
         assert_eq!(removed, format!("the field detail.{name} is missing: expected text"));
@@ -200,6 +217,7 @@ proptest! {
         let event = json!({
             "source": source,
             "detailType": format!("CodePipeline {kind} Execution State Change"),
+            "time": "2026-08-13T07:47:06Z",
             "detail": detail,
             "additionalAttributes": attributes,
         });
@@ -210,17 +228,15 @@ proptest! {
     }
 
     #[test]
-    fn what_a_retry_does_not_need_changes_nothing(version in any_json(), attributes in any_json(), spelling in 0_usize..3,
-                                                  as_text in any::<bool>()) {
+    fn what_a_retry_does_not_need_changes_nothing(version in any_json(), attributes in any_json(), codestar in any::<bool>()) {
         let detail = json!({
             "pipeline": "web", "execution-id": "e-1", "stage": "Production", "state": "FAILED", "version": version,
         });
-        let names = [["source", "detail-type", "detail"], ["source", "detailType", "detail"], ["Source", "DetailType", "Detail"]];
-        let [source, detail_type, detail_name] = names[spelling];
         let event = json!({
-            source: "aws.codepipeline",
-            detail_type: "CodePipeline Stage Execution State Change",
-            detail_name: if as_text { detail.to_string().into() } else { detail },
+            "source": "aws.codepipeline",
+            if codestar { "detailType" } else { "detail-type" }: "CodePipeline Stage Execution State Change",
+            "time": "2026-08-13T07:47:06.123Z",
+            "detail": detail,
             "version": version,
             "additionalAttributes": attributes,
         });
@@ -229,6 +245,7 @@ proptest! {
             execution_id: "e-1".to_owned(),
             stage: Some("Production".to_owned()),
             level: Level::Stage,
+            time: datetime!(2026-08-13 07:47:06.123 UTC),
         };
         prop_assert_eq!(Event::parse(&event), Ok(Event::Failed(expected)));
     }

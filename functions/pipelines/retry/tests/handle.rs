@@ -10,37 +10,54 @@ use aws_sdk_codepipeline::config::retry::RetryConfig;
 use aws_sdk_codepipeline::operation::get_pipeline_state::GetPipelineStateOutput;
 use aws_sdk_codepipeline::operation::list_action_executions::ListActionExecutionsOutput;
 use aws_sdk_codepipeline::operation::retry_stage_execution::RetryStageExecutionOutput;
+use aws_sdk_codepipeline::primitives::DateTime;
 use aws_sdk_codepipeline::types::{
-    ActionExecution, ActionExecutionDetail, ActionExecutionStatus, ActionState, ErrorDetails, StageExecution,
-    StageExecutionStatus, StageState,
+    ActionExecution, ActionExecutionDetail, ActionExecutionStatus, ActionState, ErrorDetails, ExecutionType,
+    StageExecution, StageExecutionStatus, StageState,
 };
 use aws_sdk_sns::operation::publish::PublishOutput;
 use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
 use aws_smithy_mocks::{MockResponse, Rule, RuleMode, mock, mock_client};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::sns::{Settings, Verifier};
 use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification};
 use lambda_runtime::{Context, LambdaEvent};
-use pipeline_retry::PipelineRetry;
 use pipeline_retry::config::Config;
 use pipeline_retry::error::Error;
 use pipeline_retry::report::{Answer, Outcome};
+use pipeline_retry::{PipelineRetry, REPORT_RESERVE};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::macros::datetime;
 
 const EXECUTION: &str = "8bdcdf4b-2dd1-4bbe-8aeb-562ff8b55969";
 const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:pipeline-notifications";
 const PEOPLE: &str = "arn:aws:sns:eu-west-1:111122223333:people";
-const GATE: &str = "[health-gate] 1 open AWS Health event: EC2 eu-west-1";
+const EVENT: &str =
+    "arn:aws:health:eu-west-1::event/EC2/AWS_EC2_OPERATIONAL_ISSUE/AWS_EC2_OPERATIONAL_ISSUE_VKTXI_EXAMPLE111";
+const GATE: &str = "[health-gate] 1 AWS Health event in eu-west-1: the stage fails\n- EC2 in eu-west-1, \
+                    arn:aws:health:eu-west-1::event/EC2/AWS_EC2_OPERATIONAL_ISSUE/AWS_EC2_OPERATIONAL_ISSUE_VKTXI_EXAMPLE111";
+/// The time of the sample notices.
+const NOTICE: OffsetDateTime = datetime!(2026-08-13 07:47:06 UTC);
 
 /// What CodePipeline knows: one pipeline called `web`, with the stage `Production`, in which the gate failed.
 struct Pipeline {
     status: StageExecutionStatus,
     failures: usize,
     message: &'static str,
+    failed_at: OffsetDateTime,
+    kind: ExecutionType,
+    /// What was published, subject first.
+    mails: Vec<String>,
     /// The operation that answers with an error code instead.
     fault: Option<(&'static str, &'static str)>,
 }
@@ -56,12 +73,15 @@ struct World {
 impl World {
     /// The gate failed this often.
     fn failed(failures: usize) -> Self {
-        Self::of(Pipeline { status: StageExecutionStatus::Failed, failures, message: GATE, fault: None })
+        let kind = ExecutionType::Standard;
+        let status = StageExecutionStatus::Failed;
+        Self::of(Pipeline { status, failures, message: GATE, failed_at: NOTICE, kind, mails: vec![], fault: None })
     }
 
     fn faulty(operation: &'static str, code: &'static str) -> Self {
-        let fault = Some((operation, code));
-        Self::of(Pipeline { status: StageExecutionStatus::Failed, failures: 1, message: GATE, fault })
+        let world = Self::failed(1);
+        world.set(|pipeline| pipeline.fault = Some((operation, code)));
+        world
     }
 
     fn of(pipeline: Pipeline) -> Self {
@@ -100,11 +120,11 @@ impl World {
         let world = pipeline.clone();
         let publish = mock!(aws_sdk_sns::Client::publish).then_compute_response(move |request| {
             assert_eq!(request.topic_arn(), Some(PEOPLE));
-            let text = request.message().unwrap();
-            for part in ["Production", "web", EXECUTION, GATE, "--retry-mode FAILED_ACTIONS"] {
-                assert!(text.contains(part), "{part} is missing in: {text}");
-            }
-            match world.lock().unwrap().refusal("Publish") {
+            let subject = request.subject().unwrap();
+            assert!(subject.starts_with("Gatehouse pipelines: "), "{subject}");
+            let mut pipeline = world.lock().unwrap();
+            pipeline.mails.push(format!("{subject}\n\n{}", request.message().unwrap()));
+            match pipeline.refusal("Publish") {
                 Some(answer) => MockResponse::Http(answer),
                 None => MockResponse::Output(PublishOutput::builder().build()),
             }
@@ -115,6 +135,10 @@ impl World {
         let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&publish], |config| config
             .retry_config(RetryConfig::disabled()));
         Self { pipeline, retry, publish, codepipeline, sns }
+    }
+
+    fn mails(&self) -> Vec<String> {
+        self.pipeline.lock().unwrap().mails.clone()
     }
 
     fn set(&self, change: impl FnOnce(&mut Pipeline)) {
@@ -136,10 +160,15 @@ impl Pipeline {
         let latest = ActionExecution::builder()
             .action_execution_id(format!("gate-{}", self.failures))
             .status(ActionExecutionStatus::Failed)
+            .last_status_change(DateTime::from_secs(self.failed_at.unix_timestamp()))
             .error_details(ErrorDetails::builder().code("JobFailed").message(self.message).build())
             .build();
-        let stage =
-            StageExecution::builder().pipeline_execution_id(EXECUTION).status(self.status.clone()).build().unwrap();
+        let stage = StageExecution::builder()
+            .pipeline_execution_id(EXECUTION)
+            .status(self.status.clone())
+            .r#type(self.kind.clone())
+            .build()
+            .unwrap();
         let production = StageState::builder()
             .stage_name("Production")
             .latest_execution(stage)
@@ -176,7 +205,7 @@ fn function(settings: &[(&str, &str)], codepipeline: Client, sns: &aws_sdk_sns::
     let (config, sns_settings) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
     let verifier = Verifier::with_source(sns_settings, StaticCertificates::new());
     let topic = config.notify_topic_arn.as_ref();
-    let notifier = topic.map(|topic| Notifier::new(sns.config().to_builder(), topic.to_string()));
+    let notifier = topic.map(|topic| Notifier::new(sns.config().to_builder(), topic));
     PipelineRetry::new(config, verifier, codepipeline, notifier)
 }
 
@@ -186,14 +215,21 @@ fn sample(name: &str) -> Value {
 }
 
 async fn invoke(function: &PipelineRetry, event: Value) -> Result<Answer, Error> {
-    function.handle(LambdaEvent::new(event, Context::default())).await
+    invoke_with(function, event, time::Duration::minutes(1)).await
+}
+
+/// With so much time to Lambda's deadline.
+async fn invoke_with(function: &PipelineRetry, event: Value, left: time::Duration) -> Result<Answer, Error> {
+    let mut context = Context::default();
+    context.deadline = u64::try_from((clock::now() + left).unix_timestamp_nanos() / 1_000_000).unwrap();
+    function.handle(LambdaEvent::new(event, context)).await
 }
 
 /// The outcomes of an invocation that is not a batch.
 async fn outcomes(function: &PipelineRetry, event: Value) -> Vec<Outcome> {
     match invoke(function, event).await.unwrap() {
         Answer::Report { decisions } => decisions.iter().map(|decision| decision.outcome).collect(),
-        Answer::Batch { .. } => panic!("a batch"),
+        Answer::Batch(_) => panic!("a batch"),
     }
 }
 
@@ -203,14 +239,16 @@ async fn reason(function: &PipelineRetry, event: Value) -> String {
             assert_eq!(decisions.len(), 1);
             decisions[0].reason.clone()
         }
-        Answer::Batch { .. } => panic!("a batch"),
+        Answer::Batch(_) => panic!("a batch"),
     }
 }
 
 /// The ids of the records that failed.
 async fn failures(function: &PipelineRetry, event: Value) -> Vec<String> {
     match invoke(function, event).await.unwrap() {
-        Answer::Batch { failures } => failures.into_iter().map(|failure| failure.item_identifier).collect(),
+        Answer::Batch(response) => {
+            response.batch_item_failures.into_iter().map(|failed| failed.item_identifier).collect()
+        }
         Answer::Report { .. } => panic!("not a batch"),
     }
 }
@@ -222,7 +260,7 @@ fn batch(bodies: &[(&str, String)]) -> Value {
 
 /// A message that SNS signed just now.
 fn signed(message: &str) -> Value {
-    let now = gatehouse_shared::clock::now().format(&time::format_description::well_known::Rfc3339).unwrap();
+    let now = clock::now().format(&time::format_description::well_known::Rfc3339).unwrap();
     Signer::new().sign(notification(TOPIC, message, &now))
 }
 
@@ -239,13 +277,19 @@ async fn every_sample_event_does_what_its_name_says() {
     ];
     for (name, expected, retries) in cases {
         let world = World::failed(1);
+        if *name == "retry-health-closed" {
+            world.set(|pipeline| pipeline.failed_at = clock::now());
+        }
         // The samples carry the word EXAMPLE as their signature.
         let function = world.function(&[("SNS_VERIFY", "off"), ("TOPIC_ARNS", TOPIC), ("PIPELINES", "web")]);
         assert_eq!(outcomes(&function, sample(name)).await, *expected, "{name}");
         assert_eq!(world.retry.num_calls(), *retries, "{name}");
         // The same event again finds the stage in progress.
         let again = outcomes(&function, sample(name)).await;
-        assert!(again.iter().all(|outcome| matches!(outcome, Outcome::Left | Outcome::Ignored)), "{name}: {again:?}");
+        assert!(
+            again.iter().all(|outcome| matches!(outcome, Outcome::Skipped | Outcome::Ignored)),
+            "{name}: {again:?}"
+        );
         assert_eq!(world.retry.num_calls(), *retries, "{name}");
     }
 }
@@ -296,7 +340,10 @@ async fn a_record_that_fails_holds_up_no_other() {
         ("health in the queue", sample("retry-health-closed").to_string()),
         ("malformed", malformed.to_string()),
         ("unsigned", notification(TOPIC, &event, "2026-08-13T07:47:07Z").to_string()),
-        ("text for people", signed("Gave up: stage Production of pipeline web stays failed").to_string()),
+        (
+            "text for people",
+            signed("Stage Production of pipeline web failed 6 times. It is not retried any more.").to_string(),
+        ),
         ("request for approval", signed(r#"{"region": "us-east-2", "approval": {"pipelineName": "web"}}"#).to_string()),
         ("signed", signed(&event).to_string()),
         ("from EventBridge", event_bridge),
@@ -319,7 +366,7 @@ async fn what_no_event_is_fails() {
         (json!({"Records": []}), "reading the delivery: the field Records is empty: expected records of SNS or SQS"),
         (
             json!({"Records": [{"s3": {}}]}),
-            "reading the delivery: reading the records of SQS, which have messageId and body: missing field `messageId`",
+            "reading the delivery: a record has no messageId: expected records of SNS or SQS",
         ),
         (
             json!({"Records": [{"Sns": {"Type": "Notification"}}]}),
@@ -341,15 +388,15 @@ async fn the_state_of_the_stage_decides() {
 
     let world = World::failed(1);
     world.set(|pipeline| pipeline.message = "Deployment d-KH37TM9SF failed");
-    let left = reason(&world.function(&[]), event()).await;
-    assert_eq!(left, "the action HealthGate did not fail at the health gate; see its message in CodePipeline");
+    let skipped = reason(&world.function(&[]), event()).await;
+    assert_eq!(skipped, "the action HealthGate did not fail at the health gate; see its message");
     assert_eq!(outcomes(&world.function(&[("RETRY_ANY_FAILURE", "true")]), event()).await, [Outcome::Retried]);
 
     let world = World::failed(1);
     let mut superseded = event();
     superseded["detail"]["execution-id"] = "12345678-1234-5678-abcd-12345678abcd".into();
-    let left = reason(&world.function(&[]), superseded).await;
-    assert_eq!(left, format!("superseded: the stage's latest execution is {EXECUTION}"));
+    let skipped = reason(&world.function(&[]), superseded).await;
+    assert_eq!(skipped, format!("superseded: the latest execution of the stage is {EXECUTION}"));
 
     let function = world.function(&[("PIPELINES", "api")]);
     assert_eq!(reason(&function, event()).await, "the pipeline is not one of PIPELINES");
@@ -381,69 +428,246 @@ async fn a_dry_run_writes_nothing() {
 }
 
 #[tokio::test]
-async fn spent_retries_are_told_once() {
+async fn retries_end_and_are_announced_once_for_each_failure() {
     let world = World::failed(6);
     let function = world.function(&[("NOTIFY_TOPIC_ARN", PEOPLE), ("PIPELINES", "web")]);
-    let notices = [
-        "retry-eventbridge-action-failed",
-        "retry-eventbridge-stage-failed",
-        "retry-eventbridge-stage-failed",
-        "retry-codestar-pipeline-failed",
-        "retry-health-closed",
-    ];
-    for name in notices {
+    for name in ["retry-eventbridge-action-failed", "retry-eventbridge-stage-failed", "retry-codestar-pipeline-failed"]
+    {
         assert_eq!(outcomes(&function, sample(name)).await, [Outcome::GaveUp], "{name}");
     }
-    assert_eq!((world.retry.num_calls(), world.publish.num_calls()), (0, 1));
+    let expected = format!(
+        "Gatehouse pipelines: stage Production of pipeline web is not retried any more\n\n\
+         Stage Production of pipeline web failed 6 times, and MAX_RETRIES is 5. It is not retried any more.\n\n\
+         Pipeline execution: {EXECUTION}\n\
+         It failed with:\n{GATE}\n\n\
+         When the cause is gone, retry it in the CodePipeline console, or with:\n\
+         aws codepipeline retry-stage-execution --pipeline-name web --stage-name Production \
+         --pipeline-execution-id {EXECUTION} --retry-mode FAILED_ACTIONS\n"
+    );
+    assert_eq!(world.mails(), [expected]);
 
-    // A person retried it, and the gate failed once more: that is another failure.
-    world.set(|pipeline| pipeline.failures = 7);
-    assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [Outcome::GaveUp]);
-    assert_eq!(world.publish.num_calls(), 2);
+    // A person retried it, and the gate failed once more: that is another failure, with a notice of its own.
+    world.set(|pipeline| {
+        pipeline.failures = 7;
+        pipeline.failed_at = NOTICE + time::Duration::minutes(15);
+    });
+    assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [Outcome::Skipped]);
+    let mut notice = sample("retry-eventbridge-stage-failed");
+    notice["time"] = "2026-08-13T08:02:06Z".into();
+    assert_eq!(outcomes(&function, notice).await, [Outcome::GaveUp]);
+    assert_eq!((world.retry.num_calls(), world.mails().len()), (0, 2));
 }
 
 #[tokio::test]
-async fn spent_retries_that_nobody_was_told_of_are_told_at_the_next_delivery() {
+async fn a_notification_that_was_not_published_is_published_at_the_next_delivery() {
     let world = World::failed(6);
     let function = world.function(&[("NOTIFY_TOPIC_ARN", PEOPLE)]);
     world.set(|pipeline| pipeline.fault = Some(("Publish", "InternalError")));
     let error = invoke(&function, sample("retry-eventbridge-stage-failed")).await.unwrap_err();
     assert_eq!(error.error_type(), "Notify");
+    let text = chain(&error);
+    assert!(text.contains("is not retried any more") && text.contains("service error"), "{text}");
+    let queued = || batch(&[("m-1", sample("retry-eventbridge-stage-failed").to_string())]);
+    assert_eq!(failures(&function, queued()).await, ["m-1"]);
     world.set(|pipeline| pipeline.fault = None);
-    assert_eq!(
-        reason(&function, sample("retry-eventbridge-stage-failed")).await,
-        "failed 6 times, and MAX_RETRIES is 5; people were told"
-    );
-    assert_eq!(world.publish.num_calls(), 2);
+    assert!(failures(&function, queued()).await.is_empty());
+    assert_eq!(world.publish.num_calls(), 3);
 
     let function = world.function(&[]);
-    assert_eq!(
-        reason(&function, sample("retry-eventbridge-stage-failed")).await,
-        "failed 6 times, and MAX_RETRIES is 5; nobody is told: NOTIFY_TOPIC_ARN is unset"
-    );
+    let used_up = reason(&function, sample("retry-eventbridge-stage-failed")).await;
+    assert_eq!(used_up, "failed 6 times, and MAX_RETRIES is 5");
+    assert_eq!(world.publish.num_calls(), 3);
 }
 
 #[tokio::test]
-async fn a_closed_health_event_goes_on_past_a_pipeline_that_fails() {
+async fn a_notice_answers_the_failure_it_was_sent_for_and_no_later_one() {
     let world = World::failed(1);
-    let closed = || sample("retry-health-closed");
-    let left = reason(&world.function(&[]), closed()).await;
-    assert!(left.ends_with("closed, but PIPELINES is unset: name the pipelines that it retries"), "{left}");
+    let function = world.function(&[]);
+    let notice = || sample("retry-eventbridge-stage-failed");
+    assert_eq!(outcomes(&function, notice()).await, [Outcome::Retried]);
+
+    // The gate failed again, ten minutes later, and the first notice is delivered once more.
+    world.set(|pipeline| {
+        pipeline.status = StageExecutionStatus::Failed;
+        pipeline.failures = 2;
+        pipeline.failed_at = NOTICE + time::Duration::minutes(10);
+    });
+    assert_eq!(outcomes(&function, notice()).await, [Outcome::Skipped]);
+    assert_eq!(world.retry.num_calls(), 1);
+}
+
+#[tokio::test]
+async fn a_rollback_and_what_only_a_person_can_mend_are_never_retried() {
+    let changes: [fn(&mut Pipeline); 2] = [
+        |pipeline| pipeline.kind = ExecutionType::Rollback,
+        |pipeline| pipeline.message = "[health-gate:setup] invalid settings",
+    ];
+    for change in changes {
+        let world = World::failed(1);
+        world.set(change);
+        let function = world.function(&[("RETRY_ANY_FAILURE", "true")]);
+        assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [Outcome::Skipped]);
+        assert_eq!(world.retry.num_calls(), 0);
+    }
+}
+
+fn closed() -> Value {
+    sample("retry-health-closed")
+}
+
+/// A failure of an hour ago, after so many.
+fn held(failures: usize) -> World {
+    let world = World::failed(failures);
+    world.set(|pipeline| pipeline.failed_at = clock::now() - time::Duration::hours(1));
+    world
+}
+
+#[tokio::test]
+async fn a_closed_event_retries_what_it_stopped_when_the_delayed_retries_are_used_up() {
+    let world = held(6);
+    let function = world.function(&[("PIPELINES", "web"), ("NOTIFY_TOPIC_ARN", PEOPLE)]);
+    assert_eq!(outcomes(&function, closed()).await, [Outcome::Retried]);
+    let expected = format!(
+        "Gatehouse pipelines: an AWS issue closed, 1 stage retried\n\n\
+         AWS closed AWS_EC2_OPERATIONAL_ISSUE of EC2 in eu-west-1.\n\
+         Event: {EVENT}\n\n\
+         Retried:\n\
+         - stage Production of pipeline web (execution {EXECUTION}): the message of the failure names the closed event, \
+         FAILED_ACTIONS\n"
+    );
+    assert_eq!(world.mails(), [expected]);
+
+    // It comes again, with its next page or through the backup Region.
+    assert_eq!(outcomes(&function, closed()).await, [Outcome::Ignored]);
+    assert_eq!((world.retry.num_calls(), world.mails().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_closed_event_leaves_alone_what_it_did_not_stop() {
+    let world = held(1);
+    let function = world.function(&[("PIPELINES", "web"), ("NOTIFY_TOPIC_ARN", PEOPLE)]);
+    let mut other = closed();
+    other["detail"]["eventArn"] = EVENT.replace("VKTXI", "OTHER").into();
+    assert_eq!(outcomes(&function, other).await, [Outcome::Ignored]);
+    world.set(|pipeline| pipeline.message = "Deployment d-KH37TM9SF failed");
+    assert_eq!(outcomes(&function, closed()).await, [Outcome::Ignored]);
+    assert_eq!((world.retry.num_calls(), world.publish.num_calls()), (0, 0));
+}
+
+#[tokio::test]
+async fn people_read_what_a_closed_event_did_not_retry() {
+    let world = held(1);
+    world.set(|pipeline| pipeline.failed_at = clock::now() - time::Duration::hours(25));
+    let function = world.function(&[("PIPELINES", "web"), ("NOTIFY_TOPIC_ARN", PEOPLE)]);
+    assert_eq!(outcomes(&function, closed()).await, [Outcome::Skipped]);
+    let [mail] = &world.mails()[..] else { panic!("no mail") };
+    assert!(mail.starts_with("Gatehouse pipelines: an AWS issue closed, 0 stages retried\n"), "{mail}");
+    let not_retried = format!(
+        "\n\nNot retried:\n- stage Production of pipeline web (execution {EXECUTION}): the failure is more than a day old\n"
+    );
+    assert!(mail.ends_with(&not_retried) && !mail.contains("\nRetried:"), "{mail}");
+}
+
+#[tokio::test]
+async fn a_dry_run_of_a_closed_event_mails_nothing() {
+    let world = held(1);
+    let function = world.function(&[("PIPELINES", "web"), ("NOTIFY_TOPIC_ARN", PEOPLE), ("DRY_RUN", "true")]);
+    assert_eq!(outcomes(&function, closed()).await, [Outcome::Planned]);
+    assert_eq!((world.retry.num_calls(), world.publish.num_calls()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_closed_event_goes_on_past_a_pipeline_that_fails() {
+    let world = held(1);
+    let skipped = reason(&world.function(&[]), closed()).await;
+    assert_eq!(skipped, "an AWS Health event closed, but PIPELINES is unset: name the pipelines that it retries");
     assert_eq!(world.retry.num_calls(), 0);
 
-    let function = world.function(&[("PIPELINES", "gone,web")]);
-    assert_eq!(outcomes(&function, closed()).await, [Outcome::Left, Outcome::Retried]);
+    let settings = [("PIPELINES", "gone,web"), ("NOTIFY_TOPIC_ARN", PEOPLE)];
+    let function = world.function(&settings);
+    assert_eq!(outcomes(&function, closed()).await, [Outcome::Skipped, Outcome::Retried]);
+    assert_eq!(world.mails().len(), 1);
+    assert!(!world.mails()[0].contains("gone"), "{:?}", world.mails());
 
     world.set(|pipeline| {
         pipeline.status = StageExecutionStatus::Failed;
         pipeline.fault = Some(("RetryStageExecution", "ThrottlingException"));
     });
     let error = invoke(&function, closed()).await.unwrap_err();
-    assert_eq!(error.error_type(), "Partial");
+    assert_eq!(error.error_type(), "CodePipeline");
     let text = chain(&error);
-    let start = "1 of 2 decisions failed, all are in the log; the first one: \
-                 calling RetryStageExecution for the pipeline web; it is tried again when the event is delivered again: ";
+    let start =
+        "calling RetryStageExecution for the pipeline web; it is tried again when the event is delivered again: ";
     assert!(text.starts_with(start) && text.contains("ThrottlingException"), "{text}");
+    assert_eq!(world.mails().len(), 1, "the mail is sent by the delivery that succeeds");
+}
+
+#[tokio::test]
+async fn several_failures_of_one_invocation_are_counted() {
+    let world = World::failed(1);
+    let envelopes = [signed("{}"), signed("{}")].map(|mut envelope| {
+        envelope["Message"] = "forged".into();
+        envelope
+    });
+    let error = invoke(&world.function(&[("TOPIC_ARNS", TOPIC)]), lambda_event(envelopes)).await.unwrap_err();
+    assert_eq!(
+        (error.error_type(), chain(&error).as_str()),
+        ("Partial", "2 of 2 decisions failed; each is in the log")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_deadline_leaves_no_time_for_is_handed_back() {
+    let world = World::failed(1);
+    let function = world.function(&[]);
+    let record = || sample("retry-eventbridge-stage-failed").to_string();
+    let two = || batch(&[("first", record()), ("second", record())]);
+
+    let none_left = invoke_with(&function, two(), time::Duration::ZERO).await.unwrap();
+    assert_eq!(
+        serde_json::to_value(none_left).unwrap(),
+        json!({"batchItemFailures": [{"itemIdentifier": "first"}, {"itemIdentifier": "second"}]})
+    );
+    let error =
+        invoke_with(&function, sample("retry-eventbridge-stage-failed"), time::Duration::ZERO).await.unwrap_err();
+    assert_eq!(error.error_type(), "OutOfTime");
+    let function = world.function(&[("PIPELINES", "web")]);
+    let error = invoke_with(&function, closed(), time::Duration::ZERO).await.unwrap_err();
+    assert_eq!(error.error_type(), "OutOfTime");
+    assert_eq!(world.retry.num_calls(), 0);
+}
+
+/// CodePipeline never answers.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_hangs_leaves_time_to_report() {
+    let hanging = HangingClient;
+    let config = aws_sdk_codepipeline::Config::builder()
+        .with_test_defaults_v2()
+        .region(aws_sdk_codepipeline::config::Region::new("eu-west-1"))
+        .http_client(hanging);
+    let world = World::failed(1);
+    let function = function(&[], Client::from_conf(config.build()), &world.sns);
+    let started = tokio::time::Instant::now();
+    let record = sample("retry-eventbridge-stage-failed").to_string();
+    let failed = failures(&function, batch(&[("first", record.clone()), ("second", record)])).await;
+    assert_eq!(failed, ["first", "second"]);
+    let elapsed = started.elapsed();
+    assert!(elapsed <= std::time::Duration::from_secs(60) - REPORT_RESERVE, "{elapsed:?}");
+}
+
+#[derive(Debug, Clone)]
+struct HangingClient;
+
+impl HttpClient for HangingClient {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for HangingClient {
+    fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+        HttpConnectorFuture::new(std::future::pending())
+    }
 }
 
 #[tokio::test]
@@ -473,7 +697,7 @@ async fn each_refusal_of_codepipeline_is_final_or_delivered_again() {
             let queued = batch(&[("m-1", sample("retry-eventbridge-stage-failed").to_string())]);
             if is_final {
                 let made = outcomes(&function, sample("retry-eventbridge-stage-failed")).await;
-                assert_eq!(made, [Outcome::Left], "{operation}: {code}");
+                assert_eq!(made, [Outcome::Skipped], "{operation}: {code}");
                 assert!(failures(&function, queued).await.is_empty(), "{operation}: {code}");
             } else {
                 let error = invoke(&function, sample("retry-eventbridge-stage-failed")).await.unwrap_err();
@@ -496,7 +720,7 @@ async fn the_requests_on_the_wire() {
         let response = HttpResponse::new(200.try_into().unwrap(), SdkBody::from(response.to_string()));
         ReplayEvent::from((expected, response))
     };
-    let failed = json!({"actionExecutionId": "gate-1", "status": "Failed",
+    let failed = json!({"actionExecutionId": "gate-1", "status": "Failed", "lastStatusChange": NOTICE.unix_timestamp(),
         "errorDetails": {"code": "JobFailed", "message": GATE}});
     let state = json!({"pipelineName": "web", "stageStates": [{
         "stageName": "Production",

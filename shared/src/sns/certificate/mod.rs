@@ -9,13 +9,14 @@
 //! The chain to a root is not checked. The file that SNS serves holds the leaf alone, and leaves are issued by
 //! intermediates that change without notice.
 
+mod allowance;
 mod cache;
 mod names;
 mod source;
 mod url;
 mod x509;
 
-pub use cache::{CacheLimits, CertificateCache, Unusable};
+pub use cache::{CertificateCache, Unusable};
 pub use names::signing_common_names;
 pub use source::{CertificateSource, Fetching, HttpsCertificates};
 pub use url::{CertificateUrl, CertificateUrlError};

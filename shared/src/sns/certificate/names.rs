@@ -36,3 +36,25 @@ pub fn signing_common_names(region: &Region) -> Vec<String> {
         _ => vec![shared(), signing(), with_region()],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_region_has_its_names() {
+        for (region, expected) in [
+            ("eu-west-1", &["sns.amazonaws.com"][..]),
+            ("us-gov-east-1", &["sns-us-gov-west-1.amazonaws.com"]),
+            ("cn-northwest-1", &["sns-cn-northwest-1.amazonaws.com.cn"]),
+            ("me-south-1", &["sns-signing.me-south-1.amazonaws.com"]),
+            ("eusc-de-east-1", &["sns-signing.eusc-de-east-1.amazonaws.eu"]),
+            (
+                "us-iso-west-1",
+                &["sns.c2s.ic.gov", "sns-signing.us-iso-west-1.c2s.ic.gov", "sns-us-iso-west-1.c2s.ic.gov"],
+            ),
+        ] {
+            assert_eq!(signing_common_names(&region.parse().unwrap()), expected, "{region}");
+        }
+    }
+}

@@ -38,17 +38,41 @@ impl HttpsCertificates {
         let fetcher = Fetcher::new(TIME_OUT, PlainHttp::OnLoopback)?;
         Ok(self.fetcher.get_or_init(|| fetcher))
     }
+
+    async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
+        self.fetcher()?.get(url, MAX_FILE_BYTES, |_| {}).await
+    }
 }
 
 impl CertificateSource for HttpsCertificates {
     fn fetch<'a>(&'a self, url: &'a CertificateUrl) -> Fetching<'a> {
-        Box::pin(async move { self.fetcher()?.get(url.as_str(), MAX_FILE_BYTES, |_| {}).await })
+        Box::pin(self.get(url.as_str()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_file_may_have_64_kib() {
+        for (bytes, accepted) in [(65_536, true), (65_537, false)] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}/", listener.local_addr().unwrap());
+            let server = tokio::spawn(async move {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                let _ = connection.read(&mut [0; 4_096]).await.unwrap();
+                let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {bytes}\r\n\r\n");
+                connection.write_all(&[head.into_bytes(), vec![b'a'; bytes]].concat()).await
+            });
+            let file = HttpsCertificates::default().get(&url).await;
+            assert_eq!(file.is_ok_and(|file| file.len() == bytes), accepted, "{bytes}");
+            let _ = server.await.unwrap();
+        }
+    }
 
     #[test]
     fn the_client_is_built_once() {
