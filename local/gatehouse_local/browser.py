@@ -4,12 +4,17 @@ Playwright is a package of `requirements.txt`; the browser is the one of this ma
 chromium`). Nothing is downloaded.
 """
 
+from __future__ import annotations
+
 import contextlib
+import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from playwright.sync_api import Browser, Page, sync_playwright
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -27,7 +32,9 @@ WAIT = 20_000  # milliseconds for anything that a page does
 
 
 def find() -> str | None:
-    """The path of a Chromium on this machine; `CHROMIUM` names another one. None where there is none."""
+    """The path of a Chromium on this machine; `CHROMIUM` names another one. None where none can be driven."""
+    if importlib.util.find_spec("playwright") is None:
+        return None
     if chosen := os.environ.get("CHROMIUM"):
         return shutil.which(chosen)
     return next((path for name in NAMES if (path := shutil.which(name))), None)
@@ -36,6 +43,9 @@ def find() -> str | None:
 @contextlib.contextmanager
 def started(path: str) -> Iterator[Browser]:
     """The browser, with a profile of its own that is deleted afterwards."""
+    # Here, so that the rest of this package does without it.
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=WAIT)
         try:

@@ -333,6 +333,14 @@ def sam_local_invoke(function: Function, sample: str, files: Files) -> str:
     )
 
 
+def sam_local_start_api(capability: str, files: Files) -> str:
+    """The command that serves the HTTP API of a capability."""
+    return (
+        f"sam local start-api --template-file {_shown(files.template(capability))} "
+        f"--parameter-overrides Architecture={files.architecture} ApprovalLink=true --env-vars {_shown(files.env)}"
+    )
+
+
 def _shown(path: Path) -> str:
     """Relative to the repository, where the commands are run."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
@@ -457,6 +465,10 @@ def commands(files: Files) -> Iterator[str]:
         yield f"{function.logical_id}:"
         for sample in events.of(function):
             yield f"  {sam_local_invoke(function, sample, files)}"
+    yield ""
+    yield "The approval page in your own browser: the first line, then the link."
+    yield f"  {sam_local_start_api('amis', files)}"
+    yield f"  http://127.0.0.1:3000/approval?token={events.link_token(events.AMIS_EXECUTION, events.LINK_EXPIRES)}"
     yield ""
     yield "Or without containers, with cargo-lambda: one of the first lines, then one of the others."
     for function in files.suite:
