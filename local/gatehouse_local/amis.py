@@ -70,8 +70,8 @@ class Stack:
         self._invoking = threading.Lock()
         self.gateway = Gateway(self._deployed, lambda event: self.invoke(PAGE, event))
         self.functions = {name: self._function(binary(name), name) for name in LOGICAL_IDS}
-        for key, role in ((PAGE, "ApprovalPageRole"), (PERSON, "ApproverRole")):
-            aws.ssm_automation.assume(key, role(role))
+        for key, name in ((PAGE, "ApprovalPageRole"), (PERSON, "ApproverRole")):
+            aws.ssm_automation.assume(key, role(name))
         content = self.resolved(self._deployed.properties("ApprovalDocument")["Content"])
         aws.ssm_automation.create("ApprovalDocument", content, REGION)
         aws.ssm_automation.lambda_function("AmiShareFunction", self._share)

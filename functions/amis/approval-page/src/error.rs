@@ -1,0 +1,68 @@
+//! Why an invocation failed, and why the page is not available.
+
+use gatehouse_shared::failure::ErrorType;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why an invocation failed. Whatever a person can meet gets a page instead; only an event that is no HTTP request fails.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The event is no request of an HTTP API with payload version 2.0.
+    #[error("reading the event: expected a request of an HTTP API, payload version 2.0")]
+    Event(#[from] serde_json::Error),
+}
+
+impl ErrorType for Error {
+    fn error_type(&self) -> &'static str {
+        match self {
+            Self::Event(_) => "InvalidEvent",
+        }
+    }
+}
+
+/// Why the page answers 503. It is logged, and a person sees only that the page is not available.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unavailable {
+    /// The key that signs links cannot be read.
+    #[error("the key in the parameter {parameter} cannot be read; {next}")]
+    Key {
+        /// `LINK_KEY_PARAMETER` or `LINK_PREVIOUS_KEY_PARAMETER`.
+        parameter: String,
+        /// What to do.
+        next: &'static str,
+        /// Why not.
+        source: BoxError,
+    },
+    /// Systems Manager did not answer as hoped.
+    #[error("calling {operation}; {next}")]
+    Automation {
+        /// The API operation.
+        operation: &'static str,
+        /// What to do.
+        next: &'static str,
+        /// What Systems Manager answered.
+        source: BoxError,
+    },
+    /// The time for an answer is over.
+    #[error("out of time; Systems Manager was too slow")]
+    OutOfTime,
+}
+
+impl ErrorType for Unavailable {
+    fn error_type(&self) -> &'static str {
+        match self {
+            Self::Key { .. } => "Key",
+            Self::Automation { .. } => "Automation",
+            Self::OutOfTime => "OutOfTime",
+        }
+    }
+}
+
+pub(crate) fn next_of(code: Option<&str>) -> &'static str {
+    match code {
+        Some("AccessDeniedException") => "allow this in the function's role",
+        _ => "it may pass: open the link again",
+    }
+}

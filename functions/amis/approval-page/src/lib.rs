@@ -1,0 +1,260 @@
+//! The page behind the link in the approvers' mail.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /approval?token=…` | what will be shared, with whom, until when; two buttons. Changes nothing |
+//! | `HEAD /approval?token=…` | the same without the page |
+//! | `POST /approval` | sends the decision to the Automation execution |
+//!
+//! The token is read first, and it names the execution. All else that the page shows is read from there, so that it is
+//! what will really be shared.
+//!
+//! The page's role is one of the document's approvers and has one vote, whoever clicks. Where more approvals are needed, it
+//! says how many are given, and sends no second vote.
+//!
+//! # Limitations
+//!
+//! - Whoever has the link can decide, and the name is what that person typed. Systems Manager records the page's role as
+//!   the approver, and the name in the comment.
+//! - AWS does not document how a decision is shown in the outputs of the approve step. Where the page cannot read its own
+//!   vote there, Systems Manager alone refuses the second one.
+//! - Rights of the role are shared by all links: the tag of the execution is what they are bound to.
+
+pub mod config;
+pub mod error;
+pub mod execution;
+mod keys;
+pub mod page;
+pub mod request;
+mod scan;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ami_approval::link::{Token, TokenError};
+use ami_approval::text::line;
+use aws_sdk_ssm::Client;
+use aws_sdk_ssm::error::ProvideErrorMetadata as _;
+use aws_sdk_ssm::types::SignalType;
+use gatehouse_shared::failure::{ErrorType as _, chain};
+use gatehouse_shared::metrics::Metrics;
+use gatehouse_shared::clock;
+use lambda_runtime::LambdaEvent;
+use serde_json::Value;
+
+use crate::config::Config;
+use crate::error::{Error, Unavailable, next_of};
+use crate::execution::{Execution, State};
+use crate::keys::Keys;
+use crate::page::{Page, View};
+use crate::request::{Action, Decision, Request};
+
+/// Kept back from Lambda's deadline, to answer.
+const RESERVE: Duration = Duration::from_secs(1);
+/// How long the scan results are waited for.
+const SCANS: Duration = Duration::from_secs(3);
+
+/// The function.
+pub struct ApprovalPage {
+    config: Config,
+    keys: Keys,
+    ssm: Client,
+    ec2: aws_sdk_ec2::Client,
+}
+
+/// An answer, and what the log says of it.
+struct Answer {
+    page: Page,
+    execution_id: Option<String>,
+    /// The decision that was sent, and who sent it.
+    decided: Option<(Decision, String)>,
+}
+
+impl From<Page> for Answer {
+    fn from(page: Page) -> Self {
+        Self { page, execution_id: None, decided: None }
+    }
+}
+
+impl ApprovalPage {
+    /// The function with its clients. Those of other Regions are made from `ec2`.
+    #[must_use]
+    pub fn new(config: Config, ssm: Client, ec2: aws_sdk_ec2::Client) -> Self {
+        let keys = Keys::new(config.key_parameter.clone(), config.previous_key_parameter.clone());
+        Self { config, keys, ssm, ec2 }
+    }
+
+    /// Answers a request of an HTTP API.
+    ///
+    /// # Errors
+    ///
+    /// When the event is none. Whatever a person can meet has a page.
+    pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Value, Error> {
+        let LambdaEvent { payload, context } = invocation;
+        let request = Request::parse(payload)?;
+        let time = clock::until(context.deadline, clock::now()).saturating_sub(RESERVE);
+        // On the heap: nested futures of this depth are more than the compiler lays out.
+        let answered = match time.is_zero() {
+            true => Err(Unavailable::OutOfTime),
+            false => {
+                let answering = Box::pin(self.answer(request.action));
+                tokio::time::timeout(time, answering).await.unwrap_or(Err(Unavailable::OutOfTime))
+            }
+        };
+        let answer = answered.unwrap_or_else(|error| {
+            tracing::error!(errorType = error.error_type(), error = chain(&error), "the page is not available");
+            Page::unavailable().into()
+        });
+        log(&answer, request.source_ip.as_deref());
+        metrics(&context.env_config.function_name, &answer).emit();
+        Ok(answer.page.response(request.head))
+    }
+
+    async fn answer(&self, action: Result<Action, request::Rejection>) -> Result<Answer, Unavailable> {
+        let action = match action {
+            Ok(action) => action,
+            Err(rejection) => return Ok(Page::rejection(rejection).into()),
+        };
+        let (Action::Show { token: text } | Action::Decide { token: text, .. }) = &action;
+        let token = match self.keys.verify(&self.ssm, text, clock::now()).await? {
+            Ok(token) => token,
+            Err(TokenError::Forged) => return Ok(Page::forged().into()),
+            Err(TokenError::Expired) => return Ok(Page::expired().into()),
+        };
+        let execution_id = Some(token.execution_id().to_owned());
+        let Some(execution) = self.execution(&token).await? else {
+            return Ok(Answer { execution_id, ..Page::unknown().into() });
+        };
+        if let Some(page) = Page::of_state(&execution) {
+            return Ok(Answer { execution_id, ..page.into() });
+        }
+        let (page, decided) = match &action {
+            Action::Show { token: text } => (self.show(&execution, &token, text).await, None),
+            Action::Decide { decision, name, comment, .. } => {
+                self.decide(&execution, &token, *decision, name, comment).await?
+            }
+        };
+        Ok(Answer { page, execution_id, decided })
+    }
+
+    /// The page with the buttons.
+    async fn show(&self, execution: &Execution, token: &Token, text: &str) -> Page {
+        let scans = tokio::time::timeout(SCANS, scan::scans(&self.ec2, &execution.images)).await;
+        Page::approval(&View {
+            execution,
+            targets: &self.config.targets,
+            scans: &scans.unwrap_or_else(|_| BTreeMap::new()),
+            token: text,
+            expires_at: token.expires_at(),
+            has_voted: execution.has_vote_of(self.config.role.as_ref()),
+        })
+    }
+
+    /// Sends the decision; gives it back where it was taken.
+    async fn decide(
+        &self,
+        execution: &Execution,
+        token: &Token,
+        decision: Decision,
+        name: &str,
+        comment: &str,
+    ) -> Result<(Page, Option<(Decision, String)>), Unavailable> {
+        if execution.has_vote_of(self.config.role.as_ref()) {
+            return Ok((Page::voted(execution), None));
+        }
+        if self.config.dry_run {
+            return Ok((Page::planned(execution), None));
+        }
+        let name = line(name, request::LONGEST_NAME);
+        let signal = match decision {
+            Decision::Approve => SignalType::Approve,
+            Decision::Reject => SignalType::Reject,
+        };
+        let sent = self
+            .ssm
+            .send_automation_signal()
+            .automation_execution_id(token.execution_id())
+            .signal_type(signal)
+            .payload("Comment", vec![signal_comment(&name, comment)])
+            .send()
+            .await;
+        let error = match sent {
+            Ok(_) => {
+                let given = execution.given() + usize::from(decision == Decision::Approve);
+                return Ok((Page::decided(decision, execution, given), Some((decision, name))));
+            }
+            Err(error) => error,
+        };
+        match error.code() {
+            Some("AutomationExecutionNotFoundException") => return Ok((Page::unknown(), None)),
+            Some("InvalidAutomationSignalException" | "AutomationStepNotFoundException") => {}
+            code => {
+                let next = next_of(code);
+                return Err(Unavailable::Automation { operation: "SendAutomationSignal", next, source: error.into() });
+            }
+        }
+        // Somebody was faster, or the reply to an earlier attempt was lost: the execution tells.
+        let Some(now) = self.execution(token).await? else { return Ok((Page::unknown(), None)) };
+        let page = match (now.state, decision) {
+            (State::Approved, Decision::Approve) => Page::decided(decision, &now, now.needed),
+            (State::Rejected, Decision::Reject) => Page::decided(decision, &now, 0),
+            (State::Waiting, _) if now.has_vote_of(self.config.role.as_ref()) => Page::voted(&now),
+            _ => Page::of_state(&now).unwrap_or_else(|| Page::not_taken(&now)),
+        };
+        Ok((page, None))
+    }
+
+    /// The execution; `None` where there is none, or it approves no image.
+    async fn execution(&self, token: &Token) -> Result<Option<Execution>, Unavailable> {
+        let request = self.ssm.get_automation_execution().automation_execution_id(token.execution_id());
+        match request.send().await {
+            Ok(answer) => Ok(answer.automation_execution().and_then(Execution::of)),
+            Err(error) if error.code() == Some("AutomationExecutionNotFoundException") => Ok(None),
+            Err(error) => {
+                let next = next_of(error.code());
+                Err(Unavailable::Automation { operation: "GetAutomationExecution", next, source: error.into() })
+            }
+        }
+    }
+}
+
+/// Who decided and why, in the 512 characters that Systems Manager takes.
+fn signal_comment(name: &str, comment: &str) -> String {
+    let comment = line(comment, request::LONGEST_COMMENT);
+    if comment.is_empty() { format!("{name} (approval page)") } else { format!("{name} (approval page): {comment}") }
+}
+
+/// One line for each answer. The token is in none.
+fn log(answer: &Answer, source_ip: Option<&str>) {
+    let Answer { page, execution_id, decided } = answer;
+    let status = page.status;
+    match decided {
+        Some((decision, name)) => {
+            tracing::info!(?decision, name, execution_id, source_ip, status, "decided");
+        }
+        None => tracing::info!(execution_id, source_ip, status, "answered"),
+    }
+}
+
+/// The metrics of one request: all at each.
+fn metrics(function_name: &str, answer: &Answer) -> Metrics {
+    let decision = answer.decided.as_ref().map(|(decision, _)| *decision);
+    Metrics::of(function_name, clock::now())
+        .count("Approved", usize::from(decision == Some(Decision::Approve)))
+        .count("Rejected", usize::from(decision == Some(Decision::Reject)))
+        .count("Forged", usize::from(answer.page.status == 403))
+        .count("Failed", usize::from(answer.page.status == 503))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_name_and_comment_fit_into_the_signal() {
+        let text = signal_comment(&"ä".repeat(request::LONGEST_NAME), &"x".repeat(request::LONGEST_COMMENT));
+        assert!(text.chars().count() <= 512, "{}", text.chars().count());
+        assert_eq!(signal_comment("Alice", ""), "Alice (approval page)");
+        assert_eq!(signal_comment("Alice", "one\r\ntwo"), "Alice (approval page): one  two");
+    }
+}

@@ -1,0 +1,29 @@
+//! Entry point: read the settings, build the clients, hand over.
+
+use std::time::Duration;
+
+use ami_approval_page::ApprovalPage;
+use ami_approval_page::config::Config;
+use aws_config::BehaviorVersion;
+use aws_config::timeout::TimeoutConfig;
+use gatehouse_shared::env::Env;
+use gatehouse_shared::{lambda, log};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let env = Env::of_process();
+    log::init(&env, env!("CARGO_CRATE_NAME"));
+    let config = match env.finish(Config::from_env(&env)) {
+        Ok(config) => config,
+        Err(error) => return lambda::answer_always(error).await,
+    };
+    // A person waits, and an HTTP API waits 30 s at most.
+    let timeouts = TimeoutConfig::builder()
+        .operation_attempt_timeout(Duration::from_secs(3))
+        .operation_timeout(Duration::from_secs(8))
+        .build();
+    let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
+    let ec2 = aws_sdk_ec2::Client::new(&sdk);
+    let function = ApprovalPage::new(config, aws_sdk_ssm::Client::new(&sdk), ec2);
+    lambda::run(|event| function.handle(event)).await
+}

@@ -1,0 +1,468 @@
+//! The page: what it shows, and how it is sent.
+
+use std::collections::BTreeMap;
+
+use ami_approval::image::ImageRef;
+use ami_approval::target::Targets;
+use ami_approval::text::visible;
+use askama::Template;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::execution::{Execution, State};
+use crate::request::{Decision, LONGEST_COMMENT, LONGEST_NAME, Rejection};
+
+/// The text of the only style element, as it is in the page.
+const STYLE: &str = include_str!("../templates/style.css");
+
+/// An answer to a browser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The HTTP status.
+    pub status: u16,
+    /// The whole page.
+    pub html: String,
+}
+
+impl Page {
+    /// The image, who will receive it, and two buttons.
+    #[must_use]
+    pub fn approval(view: &View<'_>) -> Self {
+        let View { execution, targets, scans, token, expires_at, has_voted } = view;
+        let images = execution.images.iter().map(|image| ImageRow {
+            region: image.region.to_string(),
+            ami_id: image.ami_id.to_string(),
+            scan: scans.get(image).cloned().unwrap_or_else(|| "not available".to_owned()),
+        });
+        let html = Approval {
+            image_name: visible(&execution.image_name),
+            summary: execution.summary.as_deref().map(visible),
+            build_arn: execution.build_arn.as_deref().map(visible),
+            images: images.collect(),
+            receivers: receivers(targets),
+            given: execution.given(),
+            needed: execution.needed.max(execution.given()),
+            expires_at: minute(*expires_at),
+            has_voted: *has_voted,
+            token,
+            longest_name: LONGEST_NAME,
+            longest_comment: LONGEST_COMMENT,
+        };
+        Self { status: 200, html: rendered(&html) }
+    }
+
+    /// The decision was sent. `given` counts it.
+    #[must_use]
+    pub fn decided(decision: Decision, execution: &Execution, given: usize) -> Self {
+        let needed = execution.needed;
+        let (title, text) = match decision {
+            Decision::Reject => ("Rejected", "The image is not shared.".to_owned()),
+            Decision::Approve if given >= needed => {
+                ("Approved", "The image is shared now. The target accounts get a mail when that is done.".to_owned())
+            }
+            Decision::Approve => (
+                "Your approval is recorded",
+                format!(
+                    "{given} of {needed} approvals are given. The image is shared when the {} missing are given by approvers \
+                     with access to Systems Manager. This page counts as one approver, whoever uses it.",
+                    needed - given
+                ),
+            ),
+        };
+        Self::message(200, title, &text, Some(&execution.image_name))
+    }
+
+    /// `DRY_RUN` is set.
+    #[must_use]
+    pub fn planned(execution: &Execution) -> Self {
+        let text = "DRY_RUN is set: no decision was sent, and the image still waits.";
+        Self::message(200, "Nothing was decided", text, Some(&execution.image_name))
+    }
+
+    /// The page itself has voted already, and has one vote.
+    #[must_use]
+    pub fn voted(execution: &Execution) -> Self {
+        let text = format!(
+            "{} of {} approvals are given. This page counts as one approver, whoever uses it, so your decision was not \
+             counted. Other approvers decide in Systems Manager.",
+            execution.given(),
+            execution.needed
+        );
+        Self::message(409, "This page has given its vote", &text, Some(&execution.image_name))
+    }
+
+    /// There is nothing to decide any more, or not yet. `None` where the execution waits.
+    #[must_use]
+    pub fn of_state(execution: &Execution) -> Option<Self> {
+        let (status, title, text) = match execution.state {
+            State::Waiting => return None,
+            State::NotYet => (503, "Not ready yet", "The approval begins in a moment. Open the link again."),
+            State::Approved => (409, "Already approved", "The image was approved. There is nothing more to decide."),
+            State::Rejected => (409, "Already rejected", "The image was rejected. It is not shared."),
+            State::TimedOut => (
+                410,
+                "Too late",
+                "Nobody decided in time, and the approval ended. The image is not shared. To share it, start the Automation \
+                 execution again in Systems Manager.",
+            ),
+            State::Ended => (
+                409,
+                "The approval has ended",
+                "The execution was cancelled or failed before a decision. See it in Systems Manager.",
+            ),
+        };
+        Some(Self::message(status, title, text, Some(&execution.image_name)))
+    }
+
+    /// Systems Manager takes no decision, though the execution waits.
+    #[must_use]
+    pub fn not_taken(execution: &Execution) -> Self {
+        let text = "Systems Manager did not accept the decision. Perhaps this page has voted already, or somebody else decided \
+                    at the same moment. Open the link again to see.";
+        Self::message(409, "Not accepted", text, Some(&execution.image_name))
+    }
+
+    /// The token is not signed with the present key, or was changed.
+    #[must_use]
+    pub fn forged() -> Self {
+        let text = "This link is not valid. Open the whole link from the mail: some mail programs cut long links. If that does \
+                    not help, decide in Systems Manager.";
+        Self::message(403, "This link is not valid", text, None)
+    }
+
+    /// The time of the link is over.
+    #[must_use]
+    pub fn expired() -> Self {
+        let text = "The time of this link is over. As long as the approval waits, it can be decided in Systems Manager.";
+        Self::message(410, "This link has expired", text, None)
+    }
+
+    /// There is no such execution, or it approves no image.
+    #[must_use]
+    pub fn unknown() -> Self {
+        let text = "There is no such approval. Systems Manager keeps executions for a limited time.";
+        Self::message(404, "No such approval", text, None)
+    }
+
+    /// Something that this page needs is out of order.
+    #[must_use]
+    pub fn unavailable() -> Self {
+        let text = "The page cannot be shown at the moment. Nothing was changed, or it is not known whether your decision \
+                    arrived. Wait a minute, then open the link again.";
+        Self::message(503, "Not available at the moment", text, None)
+    }
+
+    /// The request was refused before anything was looked at.
+    #[must_use]
+    pub fn rejection(rejection: Rejection) -> Self {
+        let (status, title, text) = match rejection {
+            Rejection::NotFound => (404, "Page not found", "Open the whole link from the mail."),
+            Rejection::MethodNotAllowed => (405, "Not allowed", "This page can be opened, and its form can be sent."),
+            Rejection::TooLarge => (413, "Too long", "What was sent is longer than the form allows."),
+            Rejection::NoToken => (
+                400,
+                "The link is not complete",
+                "Open the whole link from the mail. Some mail programs cut long links.",
+            ),
+            Rejection::NoDecision => (400, "No decision", "Go back, then choose Approve or Reject."),
+            Rejection::NoName => (400, "Your name is missing", "Go back, enter your name, then choose Approve or Reject."),
+            Rejection::TooLong => (400, "Too long", "Go back and shorten your name or comment."),
+            Rejection::NoForm => (400, "Not understood", "Go back and send the form again."),
+        };
+        Self::message(status, title, text, None)
+    }
+
+    fn message(status: u16, title: &str, text: &str, image_name: Option<&str>) -> Self {
+        let html = Message { title, text, image_name: image_name.map(visible) };
+        Self { status, html: rendered(&html) }
+    }
+
+    /// The answer in the form of an HTTP API, payload version 2.0. `head` leaves the body out.
+    #[must_use]
+    pub fn response(&self, head: bool) -> Value {
+        let mut headers = json!({
+            "content-type": "text/html; charset=utf-8",
+            "content-security-policy": content_security_policy(),
+            // The token is in the address.
+            "referrer-policy": "no-referrer",
+            "cache-control": "no-store",
+            "x-content-type-options": "nosniff",
+            "x-frame-options": "DENY",
+            "x-robots-tag": "noindex, nofollow",
+            "strict-transport-security": "max-age=31536000",
+            "cross-origin-opener-policy": "same-origin",
+            "cross-origin-resource-policy": "same-origin",
+            "permissions-policy": "camera=(), geolocation=(), microphone=()",
+        });
+        match self.status {
+            405 => headers["allow"] = "GET, HEAD, POST".into(),
+            503 => headers["retry-after"] = "30".into(),
+            _ => {}
+        }
+        let body = if head { "" } else { &self.html };
+        json!({ "statusCode": self.status, "headers": headers, "body": body, "isBase64Encoded": false })
+    }
+}
+
+/// Nothing is loaded or run, the one style is known by its hash, and the form goes to this page.
+fn content_security_policy() -> String {
+    let hash = BASE64_STANDARD.encode(digest(&SHA256, STYLE.trim_end_matches('\n').as_bytes()));
+    format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+}
+
+/// What the page with the buttons shows.
+#[derive(Debug, Clone)]
+pub struct View<'a> {
+    /// The approval.
+    pub execution: &'a Execution,
+    /// Who will receive the images.
+    pub targets: &'a Targets,
+    /// What Amazon Inspector says of each image.
+    pub scans: &'a BTreeMap<ImageRef, String>,
+    /// The token, which the form sends back.
+    pub token: &'a str,
+    /// Until when the link may be used.
+    pub expires_at: OffsetDateTime,
+    /// Whether this page has given its one vote.
+    pub has_voted: bool,
+}
+
+#[derive(Template)]
+#[template(path = "approval.html")]
+struct Approval<'a> {
+    image_name: String,
+    summary: Option<String>,
+    build_arn: Option<String>,
+    images: Vec<ImageRow>,
+    receivers: Vec<(&'static str, String)>,
+    given: usize,
+    needed: usize,
+    expires_at: String,
+    has_voted: bool,
+    token: &'a str,
+    longest_name: usize,
+    longest_comment: usize,
+}
+
+struct ImageRow {
+    region: String,
+    ami_id: String,
+    scan: String,
+}
+
+#[derive(Template)]
+#[template(path = "message.html")]
+struct Message<'a> {
+    title: &'a str,
+    text: &'a str,
+    image_name: Option<String>,
+}
+
+#[expect(clippy::expect_used, reason = "writing text to a String fails only where a value refuses to be shown; none does")]
+fn rendered(template: &impl Template) -> String {
+    template.render().expect("a page of texts and numbers")
+}
+
+fn receivers(targets: &Targets) -> Vec<(&'static str, String)> {
+    let Targets { accounts, organizations, units } = targets;
+    let accounts = accounts.iter().map(|account| ("Account", account.to_string()));
+    let organizations = organizations.iter().map(|arn| ("All accounts of the organization", arn.to_string()));
+    let units = units.iter().map(|arn| ("All accounts of the organizational unit", arn.to_string()));
+    accounts.chain(organizations).chain(units).collect()
+}
+
+/// A time to the minute, in UTC.
+pub(crate) fn minute(time: OffsetDateTime) -> String {
+    time.format(format_description!("[year]-[month]-[day] [hour]:[minute] UTC")).unwrap_or_else(|_| time.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::execution::Vote;
+
+    fn execution() -> Execution {
+        Execution {
+            images: vec!["eu-west-1:ami-11111111".parse().unwrap(), "us-east-1:ami-22222222".parse().unwrap()],
+            image_name: "Web".to_owned(),
+            build_arn: Some("arn:aws:imagebuilder:eu-west-1:111122223333:image/web/1.0.0/3".to_owned()),
+            summary: Some("Recipe: web 1.0.0".to_owned()),
+            state: State::Waiting,
+            needed: 1,
+            votes: vec![],
+        }
+    }
+
+    fn targets() -> Targets {
+        Targets {
+            accounts: vec!["444455556666".parse().unwrap()],
+            organizations: vec!["arn:aws:organizations::111122223333:organization/o-abcdefghij".parse().unwrap()],
+            units: vec!["arn:aws:organizations::111122223333:ou/o-abcdefghij/ou-ab12-11111111".parse().unwrap()],
+        }
+    }
+
+    fn page(execution: &Execution, has_voted: bool) -> String {
+        let scans = BTreeMap::from([(execution.images[0].clone(), "highest severity: high".to_owned())]);
+        let expires_at = datetime!(2026-11-28 12:34 UTC);
+        let view = View { execution, targets: &targets(), scans: &scans, token: "v1.t.1.m", expires_at, has_voted };
+        Page::approval(&view).html
+    }
+
+    fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+        text.split_once(start).unwrap().1.split_once(end).unwrap().0
+    }
+
+    #[test]
+    fn the_page_says_what_is_shared_with_whom_and_until_when() {
+        let html = page(&execution(), false);
+        for part in [
+            "<h1>Approve <bdi>Web</bdi>?</h1>",
+            "<td>eu-west-1</td><td><code>ami-11111111</code></td><td>highest severity: high</td>",
+            "<td>us-east-1</td><td><code>ami-22222222</code></td><td>not available</td>",
+            "2 AMIs to share",
+            "Account <code>444455556666</code>",
+            "organization/o-abcdefghij",
+            "ou-ab12-11111111",
+            "2026-11-28 12:34 UTC",
+            "0 of 1 given",
+            "<input type=\"hidden\" name=\"token\" value=\"v1.t.1.m\">",
+            "value=\"approve\"",
+            "value=\"reject\"",
+        ] {
+            assert!(html.contains(part), "{part} is missing in: {html}");
+        }
+    }
+
+    #[test]
+    fn the_policy_admits_the_very_style_of_each_page_and_no_other() {
+        let message = Page::forged().html;
+        for html in [page(&execution(), false), page(&execution(), true), message] {
+            let style = between(&html, "<style>", "</style>");
+            let hash = BASE64_STANDARD.encode(digest(&SHA256, style.as_bytes()));
+            let policy = content_security_policy();
+            assert_eq!(
+                policy,
+                format!(
+                    "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; \
+                     frame-ancestors 'none'"
+                )
+            );
+            assert_eq!(html.matches("<style").count(), 1);
+            assert!(!html.contains("style=") && !html.contains("<script") && !html.contains("javascript:"));
+        }
+    }
+
+    #[test]
+    fn every_answer_has_the_headers_that_protect_it() {
+        for page in [Page::forged(), Page::unavailable(), Page::rejection(Rejection::MethodNotAllowed)] {
+            let response = page.response(false);
+            let headers = response["headers"].as_object().unwrap();
+            for (name, value) in [
+                ("content-type", "text/html; charset=utf-8"),
+                ("referrer-policy", "no-referrer"),
+                ("cache-control", "no-store"),
+                ("x-content-type-options", "nosniff"),
+                ("x-frame-options", "DENY"),
+            ] {
+                assert_eq!(headers[name], value);
+            }
+            assert!(headers["content-security-policy"].as_str().unwrap().starts_with("default-src 'none';"));
+            assert!(headers["strict-transport-security"].as_str().unwrap().starts_with("max-age="));
+            assert_eq!(headers.contains_key("allow"), page.status == 405);
+            assert_eq!(headers.contains_key("retry-after"), page.status == 503);
+            assert_eq!(page.response(true)["body"], "");
+            assert_eq!(page.response(true)["headers"], response["headers"]);
+        }
+    }
+
+    #[test]
+    fn a_hostile_name_stays_text_in_its_own_direction() {
+        let mut hostile = execution();
+        hostile.image_name = "<script>alert(1)</script>\"'&\u{202e}gpj\u{2066}\0".to_owned();
+        hostile.summary = Some("</dd><form action=//evil>".to_owned());
+        hostile.build_arn = Some("\" onmouseover=\"x".to_owned());
+        let html = page(&hostile, false);
+        assert!(!html.contains("<script"), "{html}");
+        assert!(!html.contains("<form action=//evil"), "{html}");
+        assert_eq!(html.matches("<form").count(), 1);
+        assert!(!html.contains("\" onmouseover=\""), "{html}");
+        assert!(!html.contains('\u{202e}') && !html.contains('\u{2066}') && !html.contains('\0'));
+        assert!(html.contains("\\u{202e}gpj\\u{2066}"), "{html}");
+        // Hebrew letters stay, and their direction ends with the name.
+        hostile.image_name = "שלום".to_owned();
+        assert!(page(&hostile, false).contains("<h1>Approve <bdi>שלום</bdi>?</h1>"));
+        hostile.image_name = "x".repeat(255);
+        assert!(page(&hostile, false).contains(&hostile.image_name));
+    }
+
+    #[test]
+    fn the_return_key_in_the_form_decides_nothing() {
+        let html = page(&execution(), false);
+        let form = between(&html, "<form", "</form>");
+        let first = between(form, "<button", ">");
+        assert!(first.contains("disabled") && first.contains("hidden"), "{first}");
+        assert_eq!(form.matches("method=\"post\"").count(), 1);
+        assert!(form.contains("action=\"?\""), "the token must not stay in the address");
+    }
+
+    #[test]
+    fn the_page_has_one_vote_where_more_are_needed() {
+        let mut execution = execution();
+        execution.needed = 3;
+        let html = page(&execution, false);
+        assert!(html.contains("3 approvals are needed. This page counts as one approver"), "{html}");
+        execution.votes = vec![Vote { approver: "page".to_owned(), approves: true }];
+        let html = page(&execution, true);
+        assert!(html.contains("1 of 3 given") && html.contains("The 2 missing"), "{html}");
+        assert!(!html.contains("<form") && !html.contains("<button"));
+        assert!(Page::voted(&execution).html.contains("1 of 3 approvals are given"));
+        assert!(Page::decided(Decision::Approve, &execution, 1).html.contains("1 of 3 approvals are given"));
+        assert!(Page::decided(Decision::Approve, &execution, 3).html.contains("shared now"));
+        assert!(Page::decided(Decision::Reject, &execution, 0).html.contains("not shared"));
+    }
+
+    #[test]
+    fn every_state_but_waiting_has_its_own_page() {
+        let mut titles = Vec::new();
+        for (state, status) in [
+            (State::NotYet, 503),
+            (State::Approved, 409),
+            (State::Rejected, 409),
+            (State::TimedOut, 410),
+            (State::Ended, 409),
+        ] {
+            let page = Page::of_state(&Execution { state, ..execution() }).unwrap();
+            assert_eq!(page.status, status, "{state:?}");
+            assert!(!page.html.contains("<form"), "{state:?}");
+            titles.push(between(&page.html, "<h1>", "</h1>").to_owned());
+        }
+        titles.sort();
+        titles.dedup();
+        assert_eq!(titles.len(), 5);
+        assert_eq!(Page::of_state(&execution()), None);
+    }
+
+    proptest! {
+        /// Whatever a name is: it opens no element, and the page ends as it should.
+        #[test]
+        fn no_name_changes_the_structure_of_the_page(name in "\\PC{0,255}", comment in ".{0,80}") {
+            let plain = page(&execution(), false);
+            let mut other = execution();
+            other.image_name = name;
+            other.summary = Some(comment);
+            let html = page(&other, false);
+            for mark in ["<", ">", "\""] {
+                prop_assert_eq!(html.matches(mark).count(), plain.matches(mark).count());
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Settings of the function.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use gatehouse_shared::env::Env;
+use gatehouse_shared::sns::TopicArn;
+use time::Duration;
+use url::{Host, Url};
+
+/// Settings, read once at cold start. `SNS_VERIFY`, `TOPIC_ARNS` and `SNS_MAX_AGE_SECONDS` belong to
+/// [`gatehouse_shared::sns`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `APPROVER_TOPIC_ARN`: the topic of the approvers.
+    pub approver_topic_arn: TopicArn,
+    /// `AUTOMATION_DOCUMENT`: the name or ARN of the Automation document that waits for the approval and then shares.
+    pub automation_document: String,
+    /// `APPROVAL_LINK`, `APPROVAL_PAGE_URL`, `LINK_KEY_PARAMETER`, `LINK_TTL_HOURS`: the link in the approvers' mail;
+    /// `None` where `APPROVAL_LINK` is `false`, the default.
+    pub link: Option<LinkConfig>,
+    /// `DRY_RUN`: log what would be done and stop.
+    pub dry_run: bool,
+}
+
+/// Settings of the link.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinkConfig {
+    /// `APPROVAL_PAGE_URL`: the page, with its path `/approval`.
+    pub page_url: PageUrl,
+    /// `LINK_KEY_PARAMETER`: the name of the `SecureString` that holds the key. It is made when it is first needed.
+    pub key_parameter: String,
+    /// `LINK_TTL_HOURS`: how long a link may be used, from the start of the execution; 72 where it is unset, 720 (30
+    /// days, the longest time an approval can wait) at most.
+    pub ttl: Duration,
+}
+
+impl Config {
+    /// Reads the settings. Whatever is wrong with them is reported by [`Env::finish`].
+    #[must_use]
+    pub fn from_env(env: &Env<'_>) -> Self {
+        Self {
+            approver_topic_arn: required(env, "APPROVER_TOPIC_ARN", "the ARN of the approvers' topic"),
+            automation_document: document(env),
+            link: env.flag("APPROVAL_LINK", false).then(|| LinkConfig {
+                page_url: required(env, "APPROVAL_PAGE_URL", "the URL of the approval page, as APPROVAL_LINK is true"),
+                key_parameter: key_parameter(env),
+                ttl: Duration::hours(env.within("LINK_TTL_HOURS", 1..=720).unwrap_or(72)),
+            }),
+            dry_run: env.flag("DRY_RUN", false),
+        }
+    }
+}
+
+/// Systems Manager API Reference, `StartAutomationExecution`: `DocumentName` matches `[a-zA-Z0-9_\-.:/]{3,128}`; an ARN
+/// of a shared document may be longer.
+fn document(env: &Env<'_>) -> String {
+    const EXPECTED: &str = "expected the name or ARN of an Automation document";
+    let name = env.text("AUTOMATION_DOCUMENT").unwrap_or_default();
+    if name.len() < 3 || !is_made_of(&name, b"_-.:/") {
+        env.fault("AUTOMATION_DOCUMENT", &name, EXPECTED);
+    }
+    name
+}
+
+fn key_parameter(env: &Env<'_>) -> String {
+    let name = env.text("LINK_KEY_PARAMETER").unwrap_or_default();
+    if name.is_empty() || !is_made_of(&name, b"_-./") {
+        env.fault("LINK_KEY_PARAMETER", &name, "expected the name of a parameter, such as /gatehouse/amis/link-key");
+    }
+    name
+}
+
+fn is_made_of(text: &str, others: &[u8]) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte))
+}
+
+/// A setting that must be set. Where it is not, that is a fault, and the placeholder is never used: [`Env::finish`] gives
+/// no settings then.
+fn required<T: FromStr + Placeholder>(env: &Env<'_>, name: &str, what: &str) -> T
+where
+    T::Err: std::fmt::Display,
+{
+    if env.text(name).is_none() {
+        env.fault(name, "", &format!("expected {what}"));
+    }
+    env.parsed(name).unwrap_or_else(T::placeholder)
+}
+
+/// A value that stands where a setting is missing.
+trait Placeholder {
+    fn placeholder() -> Self;
+}
+
+impl Placeholder for TopicArn {
+    #[expect(clippy::expect_used, reason = "a constant")]
+    fn placeholder() -> Self {
+        "arn:aws:sns:us-east-1:000000000000:unset".parse().expect("the ARN of a topic")
+    }
+}
+
+impl Placeholder for PageUrl {
+    fn placeholder() -> Self {
+        Self(String::new())
+    }
+}
+
+/// The URL of the approval page.
+///
+/// ```
+/// use ami_approval_request::config::PageUrl;
+///
+/// let url: PageUrl = "https://abc123.execute-api.eu-west-1.amazonaws.com/approval".parse().unwrap();
+/// assert_eq!(url.with_token("v1.x"), "https://abc123.execute-api.eu-west-1.amazonaws.com/approval?token=v1.x");
+/// assert!("http://example.com/approval".parse::<PageUrl>().is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageUrl(String);
+
+impl PageUrl {
+    /// The link with its token, which has only characters that need no escape in a URL.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> String {
+        format!("{}?token={token}", self.0)
+    }
+}
+
+impl FromStr for PageUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str =
+            "expected https://<host>/approval without a query; http is accepted for 127.0.0.1 and localhost alone";
+        let url = Url::parse(text).map_err(|_| EXPECTED)?;
+        let is_loopback = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
+            Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
+            None => return Err(EXPECTED),
+        };
+        let is_plain = url.username().is_empty() && url.password().is_none();
+        let is_page = url.path().ends_with("/approval") && url.query().is_none() && url.fragment().is_none();
+        if (url.scheme() == "https" || url.scheme() == "http" && is_loopback) && is_plain && is_page {
+            Ok(Self(url.into()))
+        } else {
+            Err(EXPECTED)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:Automation-approvers";
+
+    #[test]
+    fn little_is_required() {
+        let env = Env::of_table(&[("APPROVER_TOPIC_ARN", TOPIC), ("AUTOMATION_DOCUMENT", "ApproveAndShare")]);
+        let config = env.finish(Config::from_env(&env)).unwrap();
+        assert_eq!(config.approver_topic_arn.as_str(), TOPIC);
+        assert_eq!(config.automation_document, "ApproveAndShare");
+        assert_eq!((config.link, config.dry_run), (None, false));
+    }
+
+    #[test]
+    fn every_setting_is_read() {
+        let env = Env::of_table(&[
+            ("APPROVER_TOPIC_ARN", TOPIC),
+            ("AUTOMATION_DOCUMENT", "arn:aws:ssm:eu-west-1:111122223333:document/ApproveAndShare"),
+            ("APPROVAL_LINK", "TRUE"),
+            ("APPROVAL_PAGE_URL", "https://abc.execute-api.eu-west-1.amazonaws.com/approval"),
+            ("LINK_KEY_PARAMETER", "/gatehouse/amis/link-key"),
+            ("LINK_TTL_HOURS", "24"),
+            ("DRY_RUN", "true"),
+        ]);
+        let config = env.finish(Config::from_env(&env)).unwrap();
+        let link = config.link.unwrap();
+        assert_eq!(link.page_url.with_token("t"), "https://abc.execute-api.eu-west-1.amazonaws.com/approval?token=t");
+        assert_eq!((link.key_parameter.as_str(), link.ttl), ("/gatehouse/amis/link-key", Duration::hours(24)));
+        assert!(config.dry_run);
+    }
+
+    #[test]
+    fn all_faults_are_reported_together() {
+        let env = Env::of_table(&[("APPROVAL_LINK", "true"), ("LINK_TTL_HOURS", "0")]);
+        assert_eq!(
+            env.finish(Config::from_env(&env)).unwrap_err().to_string(),
+            "invalid settings: \
+             APPROVER_TOPIC_ARN is \"\": expected the ARN of the approvers' topic; \
+             AUTOMATION_DOCUMENT is \"\": expected the name or ARN of an Automation document; \
+             APPROVAL_PAGE_URL is \"\": expected the URL of the approval page, as APPROVAL_LINK is true; \
+             LINK_KEY_PARAMETER is \"\": expected the name of a parameter, such as /gatehouse/amis/link-key; \
+             LINK_TTL_HOURS is \"0\": expected a whole number from 1 to 720"
+        );
+    }
+
+    #[test]
+    fn the_page_has_tls_unless_it_is_on_this_machine() {
+        for text in [
+            "https://example.com/approval",
+            "https://example.com/prod/approval",
+            "http://127.0.0.1:3000/approval",
+            "http://localhost:3000/approval",
+            "http://[::1]:3000/approval",
+        ] {
+            assert!(text.parse::<PageUrl>().is_ok(), "{text}");
+        }
+        for text in [
+            "http://example.com/approval",
+            "http://localhost.example.com/approval",
+            "https://example.com",
+            "https://example.com/approval/",
+            "https://example.com/approval?token=x",
+            "https://example.com/approval#x",
+            "https://user@example.com/approval",
+            "ftp://localhost/approval",
+            "/approval",
+        ] {
+            assert!(text.parse::<PageUrl>().is_err(), "{text}");
+        }
+    }
+}

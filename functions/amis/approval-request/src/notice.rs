@@ -1,0 +1,425 @@
+//! What Image Builder says of a build, and what follows from it.
+
+use ami_approval::image::{AmiId, AmiIdError, BuildArn, BuildArnError, ImageRef};
+use ami_approval::target::AccountId;
+use ami_approval::text::line;
+use gatehouse_shared::region::{Region, RegionError};
+use serde::Deserialize;
+
+use crate::request::{MOST_IMAGES, Request};
+
+/// A notice of Image Builder, reduced to what is used here.
+///
+/// Fields that come and go with the releases of Image Builder are optional: `type`, `accountId` and `sourcePipelineArn`
+/// are missing in older notices. Fields that are not used are not read: `semver` is a number beyond 64 bits.
+///
+/// Source: Image Builder User Guide, "Set up SNS notifications".
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    /// The build.
+    pub build: BuildArn,
+    /// The name of the image, on one line; that in the ARN where the notice has none.
+    pub name: String,
+    /// `AVAILABLE`, `FAILED`, `CANCELLED` and others.
+    pub status: String,
+    /// Why it failed, where it did.
+    pub reason: Option<String>,
+    /// The recipe, for an AMI or a container image.
+    pub recipe: Option<String>,
+    /// The pipeline.
+    pub pipeline: Option<String>,
+    /// The operating system.
+    pub os: Option<String>,
+    /// When the build began.
+    pub date: Option<String>,
+    /// Ids by which people find logs of the build.
+    pub executions: Vec<(&'static str, String)>,
+    /// The AMIs, in the order of the notice, each once.
+    pub amis: Vec<Ami>,
+}
+
+/// An AMI of the build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ami {
+    /// Region and id.
+    pub image: ImageRef,
+    /// Whose it is: that of the build, where the notice does not say.
+    pub account: AccountId,
+}
+
+/// Why a message is no notice of Image Builder.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoticeError {
+    /// The message has another form.
+    #[error("expected a notice of EC2 Image Builder; does the topic carry other messages?")]
+    Form(#[from] serde_json::Error),
+    /// The build has no ARN of a build.
+    #[error("the field arn is {seen:?}")]
+    Build {
+        /// What was there, shortened.
+        seen: String,
+        /// What is wrong with it.
+        source: BuildArnError,
+    },
+    /// An AMI has no id of an AMI.
+    #[error("the field outputResources.amis[{index}].image is {seen:?}")]
+    Image {
+        /// Which one.
+        index: usize,
+        /// What was there, shortened.
+        seen: String,
+        /// What is wrong with it.
+        source: AmiIdError,
+    },
+    /// An AMI is in no Region.
+    #[error("the field outputResources.amis[{index}].region is {seen:?}")]
+    Region {
+        /// Which one.
+        index: usize,
+        /// What was there, shortened.
+        seen: String,
+        /// What is wrong with it.
+        source: RegionError,
+    },
+    /// An account is none.
+    #[error("the field outputResources.amis[{index}].accountId is {seen:?}: {reason}")]
+    Account {
+        /// Which one.
+        index: usize,
+        /// What was there, shortened.
+        seen: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+impl Notice {
+    /// Reads the message of a notice.
+    ///
+    /// # Errors
+    ///
+    /// [`NoticeError`] names the field and what was expected.
+    pub fn parse(message: &str) -> Result<Self, NoticeError> {
+        let wire: Wire = serde_json::from_str(message)?;
+        let build: BuildArn =
+            wire.arn.parse().map_err(|source| NoticeError::Build { seen: line(&wire.arn, 200), source })?;
+        let mut amis = Vec::new();
+        let wire_amis = wire.output_resources.unwrap_or_default().amis.unwrap_or_default();
+        for (index, ami) in wire_amis.into_iter().enumerate() {
+            let ami = ami.read(index, &build)?;
+            if !amis.contains(&ami) {
+                amis.push(ami);
+            }
+        }
+        let executions = [
+            ("Build execution", wire.build_execution_id),
+            ("Test execution", wire.test_execution_id),
+            ("Distribution job", wire.distribution_job_id),
+        ];
+        let one_line = |text: Option<String>| text.map(|text| line(&text, 256)).filter(|text| !text.is_empty());
+        let recipe = wire.image_recipe.or(wire.container_recipe).map(|recipe| match (recipe.name, recipe.version) {
+            (Some(name), Some(version)) => format!("{name} {version}"),
+            (name, version) => name.or(version).unwrap_or_default(),
+        });
+        Ok(Self {
+            name: one_line(wire.name).unwrap_or_else(|| build.name().to_owned()),
+            status: line(&wire.state.status, 64),
+            reason: wire.state.reason.map(|reason| line(&reason, 2_000)).filter(|reason| !reason.is_empty()),
+            recipe: one_line(recipe),
+            pipeline: one_line(wire.source_pipeline_arn),
+            os: one_line(wire.os_version.or(wire.platform)),
+            date: one_line(wire.date_created),
+            executions: executions.into_iter().filter_map(|(name, id)| Some((name, one_line(id)?))).collect(),
+            build,
+            amis,
+        })
+    }
+
+    /// The name of the pipeline: the last part of its ARN.
+    #[must_use]
+    pub fn pipeline_name(&self) -> Option<&str> {
+        self.pipeline.as_deref()?.rsplit('/').next()
+    }
+}
+
+/// What follows from a notice.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// The approval is requested.
+    Request(Request),
+    /// The build ended without an image: the approvers get to know, and nothing is done.
+    NotAvailable,
+    /// The build made no AMI, such as that of a container image: the approvers get to know, and nothing is done.
+    NoAmi,
+    /// All AMIs are in other accounts already: the approvers get to know, and nothing is done.
+    AllElsewhere,
+    /// There are more AMIs than one execution takes: the approvers get to know which ones are over, and nothing is done.
+    TooMany {
+        /// Those beyond the limit.
+        over: Vec<ImageRef>,
+    },
+}
+
+/// Decides what follows. `account` is that of this function: AMIs of other accounts cannot be shared from here.
+#[must_use]
+pub fn decide(notice: &Notice, account: &AccountId) -> Decision {
+    if notice.status != "AVAILABLE" {
+        return Decision::NotAvailable;
+    }
+    if notice.amis.is_empty() {
+        return Decision::NoAmi;
+    }
+    let (own, elsewhere): (Vec<&Ami>, Vec<&Ami>) = notice.amis.iter().partition(|ami| ami.account == *account);
+    if own.is_empty() {
+        return Decision::AllElsewhere;
+    }
+    let images: Vec<ImageRef> = own.into_iter().map(|ami| ami.image.clone()).collect();
+    if images.len() > MOST_IMAGES {
+        return Decision::TooMany { over: images[MOST_IMAGES..].to_vec() };
+    }
+    Decision::Request(Request::new(notice, images, elsewhere.into_iter().cloned().collect()))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire {
+    arn: String,
+    name: Option<String>,
+    state: WireState,
+    platform: Option<String>,
+    os_version: Option<String>,
+    image_recipe: Option<WireRecipe>,
+    container_recipe: Option<WireRecipe>,
+    source_pipeline_arn: Option<String>,
+    date_created: Option<String>,
+    output_resources: Option<WireOutput>,
+    build_execution_id: Option<String>,
+    test_execution_id: Option<String>,
+    distribution_job_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireState {
+    status: String,
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireRecipe {
+    name: Option<String>,
+    version: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+struct WireOutput {
+    amis: Option<Vec<WireAmi>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireAmi {
+    region: Option<String>,
+    image: Option<String>,
+    account_id: Option<String>,
+}
+
+impl WireAmi {
+    fn read(self, index: usize, build: &BuildArn) -> Result<Ami, NoticeError> {
+        let (region, image) = (self.region.unwrap_or_default(), self.image.unwrap_or_default());
+        let region: Region =
+            region.parse().map_err(|source| NoticeError::Region { index, seen: line(&region, 64), source })?;
+        let ami_id: AmiId =
+            image.parse().map_err(|source| NoticeError::Image { index, seen: line(&image, 64), source })?;
+        let account = match self.account_id {
+            None => build.account().clone(),
+            Some(text) => text
+                .parse()
+                .map_err(|reason| NoticeError::Account { index, seen: line(&text, 64), reason })?,
+        };
+        Ok(Ami { image: ImageRef { region, ami_id }, account })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use gatehouse_shared::testing::real;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn account(id: &str) -> AccountId {
+        id.parse().unwrap()
+    }
+
+    fn request(notice: &Notice, id: &str) -> Request {
+        match decide(notice, &account(id)) {
+            Decision::Request(request) => request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn images(images: &[ImageRef]) -> Vec<String> {
+        images.iter().map(ToString::to_string).collect()
+    }
+
+    /// A notice with as little as Image Builder ever sent.
+    pub(crate) fn least() -> Value {
+        json!({
+            "arn": "arn:aws:imagebuilder:eu-west-1:111122223333:image/web/1.0.0/3",
+            "semver": 1_u8,
+            "state": { "status": "AVAILABLE" },
+            "outputResources": { "amis": [{ "region": "eu-west-1", "image": "ami-0123456789abcdef0" }] },
+        })
+    }
+
+    fn parsed(notice: &Value) -> Notice {
+        Notice::parse(&notice.to_string()).unwrap()
+    }
+
+    #[test]
+    fn the_documented_notice_of_an_available_image_is_understood() {
+        let Some(file) = real("imagebuilder/available.json") else { return };
+        let notice = Notice::parse(&fs::read_to_string(file).unwrap()).unwrap();
+        assert_eq!(notice.name, "example-linux-image");
+        assert_eq!(notice.recipe.as_deref(), Some("amjule-barebones-linux 1.0.0"));
+        assert_eq!(notice.pipeline_name(), Some("example-linux-pipeline"));
+        assert_eq!(notice.os.as_deref(), Some("Amazon Linux 2"));
+        assert_eq!(notice.date.as_deref(), Some("Jul 28, 2022 1:13:45 AM"));
+        let request = request(&notice, "123456789012");
+        assert_eq!(images(&request.images), ["us-west-1:ami-01a23bc4def5a6789"]);
+        assert_eq!(request.elsewhere, []);
+    }
+
+    #[test]
+    fn the_documented_notice_of_a_failed_build_is_understood() {
+        let Some(file) = real("imagebuilder/failed.json") else { return };
+        let notice = Notice::parse(&fs::read_to_string(file).unwrap()).unwrap();
+        assert_eq!((notice.status.as_str(), notice.reason.as_deref()), ("FAILED", Some("Image Failure reason.")));
+        assert_eq!(decide(&notice, &account("123456789012")), Decision::NotAvailable);
+    }
+
+    #[test]
+    fn amis_of_other_accounts_are_not_shared_from_here() {
+        let Some(file) = real("lambda-events/sns-imagebuilder-available-accounts.json") else { return };
+        let event: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+        let notice = Notice::parse(event["Records"][0]["Sns"]["Message"].as_str().unwrap()).unwrap();
+        let request = request(&notice, "123456789012");
+        assert_eq!(images(&request.images), ["us-east-1:ami-0260900d063de06d6"]);
+        assert_eq!(request.elsewhere.len(), 4);
+        assert_eq!(decide(&notice, &account("999999999999")), Decision::AllElsewhere);
+    }
+
+    #[test]
+    fn a_notice_of_2022_is_understood() {
+        let Some(file) = real("lambda-events/sns-imagebuilder-available-linux.json") else { return };
+        let event: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+        let notice = Notice::parse(event["Records"][0]["Sns"]["Message"].as_str().unwrap()).unwrap();
+        assert_eq!(images(&request(&notice, "123456789012").images), ["ap-southeast-2:ami-066e5a16212730635"]);
+    }
+
+    #[test]
+    fn what_old_notices_lack_is_not_needed() {
+        let notice = parsed(&least());
+        assert_eq!(notice.name, "web");
+        assert_eq!((notice.recipe.as_deref(), notice.pipeline_name(), notice.os.as_deref()), (None, None, None));
+        assert_eq!(images(&request(&notice, "111122223333").images), ["eu-west-1:ami-0123456789abcdef0"]);
+    }
+
+    #[test]
+    fn numbers_beyond_64_bits_and_nulls_are_no_obstacle() {
+        let text = least().to_string().replace("\"semver\":1", "\"semver\":1237940046202909303613947905123456789");
+        assert!(Notice::parse(&text).is_ok(), "{text}");
+        let mut notice = least();
+        for name in ["name", "imageRecipe", "sourcePipelineArn", "accountId", "type", "dateCreated"] {
+            notice[name] = Value::Null;
+        }
+        notice["outputResources"]["amis"][0]["accountId"] = Value::Null;
+        assert_eq!(parsed(&notice), parsed(&least()));
+    }
+
+    #[test]
+    fn every_state_but_available_is_reported() {
+        for status in ["FAILED", "CANCELLED", "DEPRECATED", "available", "NEW ONE"] {
+            let mut notice = least();
+            notice["state"] = json!({ "status": status });
+            assert_eq!(decide(&parsed(&notice), &account("111122223333")), Decision::NotAvailable, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_container_image_has_no_ami() {
+        for resources in [json!(null), json!({}), json!({ "amis": [] }), json!({ "amis": null, "containers": [{}] })] {
+            let mut notice = least();
+            notice["outputResources"] = resources;
+            assert_eq!(decide(&parsed(&notice), &account("111122223333")), Decision::NoAmi);
+        }
+    }
+
+    #[test]
+    fn fifty_images_are_requested_and_the_rest_is_named() {
+        let with = |count: usize| {
+            let mut notice = least();
+            notice["outputResources"]["amis"] = (0..count)
+                .map(|number| json!({ "region": "eu-west-1", "image": format!("ami-{number:08x}") }))
+                .collect::<Vec<_>>()
+                .into();
+            decide(&parsed(&notice), &account("111122223333"))
+        };
+        assert!(matches!(with(50), Decision::Request(_)));
+        let Decision::TooMany { over } = with(52) else { panic!() };
+        assert_eq!(images(&over), ["eu-west-1:ami-00000032", "eu-west-1:ami-00000033"]);
+    }
+
+    #[test]
+    fn an_ami_named_twice_counts_once() {
+        let mut notice = least();
+        let ami = notice["outputResources"]["amis"][0].clone();
+        notice["outputResources"]["amis"] = json!([ami, ami]);
+        assert_eq!(parsed(&notice).amis.len(), 1);
+    }
+
+    #[test]
+    fn a_wrong_field_is_named() {
+        let cases: [(&str, Value, &str); 5] = [
+            ("/arn", json!("arn:aws:s3:::x"), "the field arn is \"arn:aws:s3:::x\""),
+            (
+                "/outputResources/amis/0/image",
+                json!("i-12345678"),
+                "the field outputResources.amis[0].image is \"i-12345678\"",
+            ),
+            (
+                "/outputResources/amis/0/image",
+                json!(null),
+                "the field outputResources.amis[0].image is \"\"",
+            ),
+            ("/outputResources/amis/0/region", json!("moon"), "the field outputResources.amis[0].region is \"moon\""),
+            ("/state", json!({}), "expected a notice of EC2 Image Builder; does the topic carry other messages?"),
+        ];
+        for (pointer, value, expected) in cases {
+            let mut notice = least();
+            *notice.pointer_mut(pointer).unwrap() = value;
+            assert_eq!(Notice::parse(&notice.to_string()).unwrap_err().to_string(), expected);
+        }
+        let mut notice = least();
+        notice["outputResources"]["amis"][0]["accountId"] = "me".into();
+        assert_eq!(
+            Notice::parse(&notice.to_string()).unwrap_err().to_string(),
+            "the field outputResources.amis[0].accountId is \"me\": expected the 12 digits of an account id"
+        );
+        for text in ["", "hello", "[]", "{}", "{\"default\":\"x\"}"] {
+            assert!(matches!(Notice::parse(text), Err(NoticeError::Form(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_come_out_on_one_line() {
+        let mut notice = least();
+        notice["name"] = "web\r\nBcc: all\u{202e}".into();
+        notice["state"]["reason"] = "one\ntwo".into();
+        let notice = parsed(&notice);
+        assert_eq!((notice.name.as_str(), notice.reason.as_deref()), ("web  Bcc: all", Some("one two")));
+    }
+}

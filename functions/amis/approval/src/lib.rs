@@ -1,0 +1,16 @@
+//! What the three functions for AMIs agree on. This crate is no function.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`image`] | an image: Region and AMI id, as in the parameter `images` of the Automation document |
+//! | [`target`] | who receives an image: accounts, organizations, organizational units |
+//! | [`link`] | the signed link in the approvers' mail: token and key |
+//! | [`text`] | names that others chose, fit for a mail or a page |
+//! | `testing` | a stand-in for AWS behind the SDK's HTTP interface (feature `testing`) |
+
+pub mod image;
+pub mod link;
+pub mod target;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod text;

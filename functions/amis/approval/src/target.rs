@@ -1,0 +1,259 @@
+//! Who receives an image.
+
+use std::fmt;
+use std::str::FromStr;
+
+use gatehouse_shared::env::Env;
+
+/// The accounts, organizations and organizational units that receive every approved image.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Targets {
+    /// `TARGET_ACCOUNT_IDS`: account ids, comma-separated.
+    pub accounts: Vec<AccountId>,
+    /// `TARGET_ORGANIZATION_ARNS`: ARNs of organizations, comma-separated.
+    pub organizations: Vec<OrganizationArn>,
+    /// `TARGET_OU_ARNS`: ARNs of organizational units, comma-separated.
+    pub units: Vec<UnitArn>,
+}
+
+impl Targets {
+    /// Reads the three lists. At least one of them must be set.
+    #[must_use]
+    pub fn from_env(env: &Env<'_>) -> Self {
+        let given =
+            ["TARGET_ACCOUNT_IDS", "TARGET_ORGANIZATION_ARNS", "TARGET_OU_ARNS"].map(|name| env.text(name).is_some());
+        if !given.contains(&true) {
+            env.fault(
+                "TARGET_ACCOUNT_IDS",
+                "",
+                "expected at least one of TARGET_ACCOUNT_IDS, TARGET_ORGANIZATION_ARNS and TARGET_OU_ARNS",
+            );
+        }
+        Self {
+            accounts: env.list("TARGET_ACCOUNT_IDS").unwrap_or_default(),
+            organizations: env.list("TARGET_ORGANIZATION_ARNS").unwrap_or_default(),
+            units: env.list("TARGET_OU_ARNS").unwrap_or_default(),
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let Self { accounts, organizations, units } = self;
+        accounts.len() + organizations.len() + units.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+macro_rules! text_type {
+    ($name:ident) => {
+        impl $name {
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+/// The id of an account: 12 digits.
+///
+/// ```
+/// use ami_approval::target::AccountId;
+///
+/// assert!("111122223333".parse::<AccountId>().is_ok());
+/// assert_eq!("1111-2222-3333".parse::<AccountId>().unwrap_err(), "expected the 12 digits of an account id");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId(String);
+text_type!(AccountId);
+
+impl AccountId {
+    /// The account that an ARN names, such as that of this function.
+    ///
+    /// ```
+    /// use ami_approval::target::AccountId;
+    ///
+    /// let arn = "arn:aws:lambda:eu-west-1:111122223333:function:ami-share";
+    /// assert_eq!(AccountId::of_arn(arn).unwrap().as_str(), "111122223333");
+    /// assert_eq!(AccountId::of_arn("arn:aws:s3:::bucket"), None);
+    /// ```
+    #[must_use]
+    pub fn of_arn(arn: &str) -> Option<Self> {
+        let mut parts = arn.split(':');
+        (parts.next() == Some("arn")).then(|| parts.nth(3)?.parse().ok()).flatten()
+    }
+}
+
+impl FromStr for AccountId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_id = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+        if is_id { Ok(Self(text.to_owned())) } else { Err("expected the 12 digits of an account id") }
+    }
+}
+
+/// The ARN of an organization.
+///
+/// ```
+/// use ami_approval::target::OrganizationArn;
+///
+/// let arn: OrganizationArn = "arn:aws:organizations::111122223333:organization/o-abcdefghij".parse().unwrap();
+/// assert_eq!(arn.organization_id(), "o-abcdefghij");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrganizationArn(String);
+text_type!(OrganizationArn);
+
+impl OrganizationArn {
+    /// The id of the organization, for `aws:PrincipalOrgID`.
+    #[must_use]
+    pub fn organization_id(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+impl FromStr for OrganizationArn {
+    type Err = &'static str;
+
+    /// Source: Organizations API Reference, `Organization`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let resource = organizations_resource(text).and_then(|resource| resource.strip_prefix("organization/"));
+        if resource.is_some_and(is_organization_id) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("expected the ARN of an organization, arn:aws:organizations::<12 digits>:organization/o-<id>")
+        }
+    }
+}
+
+/// The ARN of an organizational unit.
+///
+/// ```
+/// use ami_approval::target::UnitArn;
+///
+/// let arn: UnitArn = "arn:aws:organizations::111122223333:ou/o-abcdefghij/ou-ab12-11111111".parse().unwrap();
+/// assert_eq!(arn.ids(), ("o-abcdefghij", "ou-ab12-11111111"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnitArn(String);
+text_type!(UnitArn);
+
+impl UnitArn {
+    /// The ids of the organization and of the unit, for `aws:PrincipalOrgPaths`.
+    #[must_use]
+    pub fn ids(&self) -> (&str, &str) {
+        let (rest, unit) = self.0.rsplit_once('/').unwrap_or_default();
+        (rest.rsplit('/').next().unwrap_or_default(), unit)
+    }
+}
+
+impl FromStr for UnitArn {
+    type Err = &'static str;
+
+    /// Source: Organizations API Reference, `OrganizationalUnit`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let ids = organizations_resource(text)
+            .and_then(|resource| resource.strip_prefix("ou/"))
+            .and_then(|resource| resource.split_once('/'));
+        let is_unit_id = |id: &str| {
+            id.strip_prefix("ou-").and_then(|id| id.split_once('-')).is_some_and(|(root, unit)| {
+                is_id(root, 4) && is_id(unit, 8)
+            })
+        };
+        if ids.is_some_and(|(organization, unit)| is_organization_id(organization) && is_unit_id(unit)) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("expected the ARN of an organizational unit, arn:aws:organizations::<12 digits>:ou/o-<id>/ou-<id>")
+        }
+    }
+}
+
+/// What comes after the account in an ARN of AWS Organizations.
+fn organizations_resource(arn: &str) -> Option<&str> {
+    let mut parts = arn.splitn(6, ':');
+    let is_arn = parts.next() == Some("arn")
+        && parts.next().is_some_and(|partition| partition.starts_with("aws"))
+        && parts.next() == Some("organizations")
+        && parts.next() == Some("")
+        && parts.next().is_some_and(|account| account.parse::<AccountId>().is_ok());
+    parts.next().filter(|_| is_arn)
+}
+
+fn is_organization_id(id: &str) -> bool {
+    id.strip_prefix("o-").is_some_and(|id| is_id(id, 10))
+}
+
+fn is_id(text: &str, least: usize) -> bool {
+    (least..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_three_lists_are_read() {
+        let env = Env::of_table(&[
+            ("TARGET_ACCOUNT_IDS", "111122223333, 444455556666,111122223333"),
+            ("TARGET_ORGANIZATION_ARNS", "arn:aws:organizations::111122223333:organization/o-abcdefghij"),
+            ("TARGET_OU_ARNS", "arn:aws-cn:organizations::111122223333:ou/o-abcdefghij/ou-ab12-11111111"),
+        ]);
+        let targets = env.finish(Targets::from_env(&env)).unwrap();
+        assert_eq!(targets.accounts.iter().map(AccountId::as_str).collect::<Vec<_>>(), ["111122223333", "444455556666"]);
+        assert_eq!((targets.organizations.len(), targets.units.len(), targets.len()), (1, 1, 4));
+        assert!(!targets.is_empty());
+    }
+
+    #[test]
+    fn no_target_at_all_is_a_fault() {
+        let env = Env::of_table(&[("TARGET_ACCOUNT_IDS", " ")]);
+        let targets = Targets::from_env(&env);
+        assert!(targets.is_empty());
+        assert!(env.finish(()).unwrap_err().to_string().contains("expected at least one of TARGET_ACCOUNT_IDS"));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in ["", "11112222333", "1111222233334", "11112222333a", "١١١١٢٢٢٢٣٣٣٣", "*", "all"] {
+            assert!(text.parse::<AccountId>().is_err(), "{text}");
+        }
+        for text in [
+            "o-abcdefghij",
+            "arn:aws:organizations::111122223333:organization/o-abcdefghi",
+            "arn:aws:organizations::111122223333:organization/o-abcdefghij/",
+            "arn:aws:organizations::111122223333:organization/*",
+            "arn:aws:organizations:eu-west-1:111122223333:organization/o-abcdefghij",
+            "arn:aws:organizations::1111:organization/o-abcdefghij",
+            "arn:aws:iam::111122223333:organization/o-abcdefghij",
+            "arn:other:organizations::111122223333:organization/o-abcdefghij",
+            "arn:aws:organizations::111122223333:ou/o-abcdefghij/ou-ab12-11111111",
+        ] {
+            assert!(text.parse::<OrganizationArn>().is_err(), "{text}");
+        }
+        for text in [
+            "arn:aws:organizations::111122223333:organization/o-abcdefghij",
+            "arn:aws:organizations::111122223333:ou/o-abcdefghij",
+            "arn:aws:organizations::111122223333:ou/o-abcdefghij/ou-ab12",
+            "arn:aws:organizations::111122223333:ou/o-abcdefghij/ou-ab1-11111111",
+            "arn:aws:organizations::111122223333:ou/o-abcdefghij/ou-ab12-1111111A",
+            "arn:aws:organizations::111122223333:ou/o-abcdefghij/ou-ab12-11111111/x",
+            "arn:aws:organizations::111122223333:ou/*/ou-ab12-11111111",
+        ] {
+            assert!(text.parse::<UnitArn>().is_err(), "{text}");
+        }
+    }
+}

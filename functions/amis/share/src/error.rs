@@ -1,0 +1,75 @@
+//! Why images were not shared.
+
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use gatehouse_shared::failure::{self, ErrorType};
+
+use crate::input::InputError;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why an invocation failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The input is not understood; nothing was changed.
+    #[error("reading the input")]
+    Input(#[from] InputError),
+    /// Lambda did not say which function this is.
+    #[error("the ARN of the function is {seen:?}: expected one with account and Region")]
+    Function {
+        /// What Lambda said.
+        seen: String,
+    },
+    /// Some images were not shared, or not wholly; the report has all.
+    #[error("{failed} of {total} images failed: see the report in the log. The first one: {first}")]
+    NotShared {
+        /// How many failed.
+        failed: usize,
+        /// How many there were.
+        total: usize,
+        /// The first, and why.
+        first: String,
+    },
+    /// The images were shared, and a topic did not get to know.
+    #[error("publishing to {setting}; the report in the log has what was done")]
+    Notify {
+        /// The setting with the topic.
+        setting: &'static str,
+        /// What SNS answered.
+        source: BoxError,
+    },
+}
+
+impl ErrorType for Error {
+    fn error_type(&self) -> &'static str {
+        match self {
+            Self::Input(_) | Self::Function { .. } => "InvalidEvent",
+            Self::NotShared { .. } => "NotShared",
+            Self::Notify { .. } => "Notify",
+        }
+    }
+}
+
+/// A call that failed, in words.
+pub(crate) fn call<E>(operation: &str, error: &SdkError<E>) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let what = match (error.code(), error.message()) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), None) => code.to_owned(),
+        _ => failure::chain(error),
+    };
+    format!("{operation}: {what}{}", hint(error.code()))
+}
+
+fn hint(code: Option<&str>) -> &'static str {
+    match code {
+        Some("InvalidAMIID.NotFound" | "InvalidAMIID.Unavailable" | "InvalidAMIID.Malformed") => {
+            "; there is no such image in this Region"
+        }
+        Some("UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException") => "; allow this in the function's role",
+        Some("RequestLimitExceeded" | "ThrottlingException" | "Throttling") => "; run it again",
+        _ => "",
+    }
+}

@@ -1,0 +1,230 @@
+//! Shares approved images with other accounts, organizations and organizational units.
+//!
+//! It is the step after the approval: whoever invokes it says that the images were approved, so only the Automation
+//! document may. Every image is looked at before the first one is changed. One that must not be shared is refused with
+//! every reason, and the others go on. Then, for each image:
+//!
+//! 1. the watermark is attached (`APPROVED_WATERMARK`);
+//! 2. the launch permissions that are missing are added, and read back;
+//! 3. the snapshots are shared with the accounts (`SHARE_SNAPSHOTS`);
+//! 4. the parameter names it (`LATEST_PARAMETER`), and the image that it named before is deprecated
+//!    (`DEPRECATE_PREVIOUS_AFTER_DAYS`).
+//!
+//! Doing it twice is the same as doing it once: what is there is not added again, and no second mail says that it was shared.
+//!
+//! # Limitations
+//!
+//! - Nothing is taken back: a target that is removed from the settings keeps what it has.
+//! - The mail to the targets is sent after the images were shared. Where SNS refuses it, the function fails as `Notify`, and
+//!   no later run repeats it, as nothing is new then.
+//! - The tag of Image Builder, which `REQUIRE_IMAGE_BUILDER` asks for, can be set by whoever may tag images in the account.
+//! - Block public access for AMIs concerns public sharing only, so it is not looked at.
+
+mod apply;
+mod clients;
+pub mod config;
+pub mod error;
+pub mod input;
+mod latest;
+pub mod mail;
+pub mod plan;
+mod read;
+pub mod report;
+mod time_left;
+
+use ami_approval::image::ImageRef;
+use ami_approval::target::AccountId;
+use aws_config::SdkConfig;
+use futures::StreamExt as _;
+use futures::stream;
+use gatehouse_shared::notify::Notifier;
+use gatehouse_shared::region::Region;
+use gatehouse_shared::sns::TopicArn;
+use gatehouse_shared::{clock, log};
+use lambda_runtime::LambdaEvent;
+use serde_json::Value;
+
+use crate::clients::Clients;
+use crate::config::Config;
+use crate::error::Error;
+use crate::input::Input;
+use crate::mail::Mail;
+use crate::plan::{Facts, Plan, image_name, plan};
+use crate::report::{ImageReport, LatestOutcome, Outcome, Report};
+use crate::time_left::TimeLeft;
+
+/// How many images are worked on at a time.
+const AT_A_TIME: usize = 8;
+
+/// The function.
+pub struct Share {
+    config: Config,
+    sdk: SdkConfig,
+}
+
+/// An image on its way.
+struct Work {
+    image: ImageRef,
+    clients: Clients,
+    facts: Facts,
+    plan: Option<Plan>,
+    report: ImageReport,
+}
+
+impl Share {
+    /// The function. The clients of each Region are made from `sdk`.
+    #[must_use]
+    pub fn new(config: Config, sdk: SdkConfig) -> Self {
+        Self { config, sdk }
+    }
+
+    /// Shares the images of the input.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotShared`] when anything failed, after everything else was done and reported.
+    pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Report, Error> {
+        let LambdaEvent { payload, context } = invocation;
+        let time = TimeLeft::new(clock::until(context.deadline, clock::now()));
+        let (account, region) = account_and_region(&context.invoked_function_arn)?;
+        let input = Input::parse(payload, &region)?;
+
+        let mut works = self.look_at_all(&input, &account, time).await;
+        if !self.config.dry_run {
+            works = stream::iter(works).map(|work| share(work, time)).buffered(AT_A_TIME).collect().await;
+        }
+        for index in oldest_first(&works) {
+            self.latest(&mut works[index], &input, time).await;
+        }
+
+        let images: Vec<ImageReport> = works.into_iter().map(|work| work.report).collect();
+        let failed = images.iter().filter(|image| image.has_failed()).count();
+        let report = Report { execution_id: input.execution_id, image_name: input.image_name, images, failed };
+        log::report(&report);
+        report.metrics(&context.env_config.function_name, clock::now()).emit();
+        self.notify(&report).await?;
+        self.outcome(report)
+    }
+
+    /// Reads every image and decides for it, before anything is changed.
+    async fn look_at_all(&self, input: &Input, account: &AccountId, time: TimeLeft) -> Vec<Work> {
+        let look = |image: ImageRef| async move {
+            let clients = Clients::new(&self.sdk, image.region.as_str());
+            let facts = match time.check() {
+                Ok(()) => read::facts(&clients, &image.ami_id, account, self.config.share_snapshots).await,
+                Err(reason) => Err(reason),
+            };
+            self.look(image, clients, facts, account)
+        };
+        stream::iter(input.images.clone()).map(look).buffered(AT_A_TIME).collect().await
+    }
+
+    fn look(&self, image: ImageRef, clients: Clients, facts: Result<Facts, String>, account: &AccountId) -> Work {
+        let mut report = ImageReport::new(&image, Outcome::Unchanged);
+        let facts = match facts {
+            Ok(facts) => facts,
+            Err(reason) => {
+                report.fail(reason);
+                return Work { image, clients, facts: Facts::default(), plan: None, report };
+            }
+        };
+        report.name.clone_from(&facts.name);
+        match plan(&facts, account, &self.config, clock::now()) {
+            Err(reasons) => {
+                tracing::warn!(%image, ?reasons, "refused");
+                let report = ImageReport { outcome: Outcome::Refused, reasons, ..report };
+                Work { image, clients, facts, plan: None, report }
+            }
+            Ok(plan) => {
+                report.notes.clone_from(&plan.notes);
+                if self.config.dry_run && !plan.is_empty() {
+                    report.outcome = Outcome::Planned;
+                    report.added = plan.permissions.clone();
+                    report.watermark.clone_from(&plan.watermark);
+                    report.snapshots = plan.snapshots.iter().map(|(id, _)| id.clone()).collect();
+                }
+                Work { image, clients, facts, plan: Some(plan), report }
+            }
+        }
+    }
+
+    /// Writes the parameter for an image that is shared.
+    async fn latest(&self, work: &mut Work, input: &Input, time: TimeLeft) {
+        let Some(template) = &self.config.latest_parameter else { return };
+        if work.report.has_failed() {
+            return;
+        }
+        let name = image_name(&work.facts, input.build.as_ref(), input.image_name.as_deref());
+        let parameter = match name {
+            Some(name) => template.of(&name),
+            None if !template.needs_name() => template.of(""),
+            None => return work.report.fail("LATEST_PARAMETER has {name}, and the image has none: pass image_name".to_owned()),
+        };
+        let request = latest::Request {
+            image: &work.image,
+            facts: &work.facts,
+            parameter,
+            shared: &input.images,
+            deprecate_after_days: self.config.deprecate_previous_after_days,
+            now: clock::now(),
+            time,
+            dry_run: self.config.dry_run,
+        };
+        match latest::write(&work.clients, &request).await {
+            Ok(latest) => {
+                match (work.report.outcome, latest.outcome) {
+                    (Outcome::Unchanged, LatestOutcome::Written) => work.report.outcome = Outcome::Shared,
+                    (Outcome::Unchanged, LatestOutcome::Planned) => work.report.outcome = Outcome::Planned,
+                    _ => {}
+                }
+                work.report.latest = Some(latest);
+            }
+            Err(reason) => work.report.fail(reason),
+        }
+    }
+
+    /// Sends both mails; the second even where the first was refused.
+    async fn notify(&self, report: &Report) -> Result<(), Error> {
+        if self.config.dry_run {
+            return Ok(());
+        }
+        let targets = self.publish("TARGET_TOPIC_ARN", self.config.target_topic_arn.as_ref(), mail::shared(report)).await;
+        let approvers =
+            self.publish("APPROVER_TOPIC_ARN", self.config.approver_topic_arn.as_ref(), mail::failed(report)).await;
+        targets.and(approvers)
+    }
+
+    async fn publish(&self, setting: &'static str, topic: Option<&TopicArn>, mail: Option<Mail>) -> Result<(), Error> {
+        let (Some(topic), Some(Mail { subject, text })) = (topic, mail) else { return Ok(()) };
+        let published = Notifier::new(&self.sdk, topic).publish(&subject, &text).await;
+        published.map_err(|error| Error::Notify { setting, source: Box::new(error) })
+    }
+
+    fn outcome(&self, report: Report) -> Result<Report, Error> {
+        let Some(first) = report.images.iter().find(|image| image.has_failed()) else { return Ok(report) };
+        let reason = first.reasons.first().map_or("no reason", String::as_str);
+        let first = format!("{}:{}: {reason}", first.region, first.ami_id);
+        Err(Error::NotShared { failed: report.failed, total: report.images.len(), first })
+    }
+}
+
+/// Carries out the plan of one image, if it has one.
+async fn share(mut work: Work, time: TimeLeft) -> Work {
+    if let Some(plan) = work.plan.as_ref().filter(|plan| !plan.is_empty()) {
+        work.report.outcome = Outcome::Shared;
+        apply::apply(&work.clients, &work.image, plan, time, &mut work.report).await;
+    }
+    work
+}
+
+/// The newest image of a Region comes last, so that the parameter names it in the end.
+fn oldest_first(works: &[Work]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..works.len()).collect();
+    order.sort_by(|one, other| works[*one].facts.created.cmp(&works[*other].facts.created));
+    order
+}
+
+fn account_and_region(function_arn: &str) -> Result<(AccountId, Region), Error> {
+    let region = function_arn.split(':').nth(3).and_then(|region| region.parse().ok());
+    AccountId::of_arn(function_arn).zip(region).ok_or_else(|| Error::Function { seen: function_arn.to_owned() })
+}

@@ -1,0 +1,159 @@
+//! What people read: the targets what was shared, the approvers what failed.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use ami_approval::text::line;
+
+use crate::report::{ImageReport, Latest, LatestOutcome, Outcome, Report};
+
+/// A mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// One line.
+    pub subject: String,
+    /// Plain text.
+    pub text: String,
+}
+
+/// What was shared now; `None` where nothing was.
+#[must_use]
+pub fn shared(report: &Report) -> Option<Mail> {
+    let images: Vec<&ImageReport> = report.images.iter().filter(|image| image.is_newly_shared()).collect();
+    if images.is_empty() {
+        return None;
+    }
+    let name = name(report, &images);
+    let mut text = format!("The image {name} was approved and is shared with you.\n\n");
+    for image in &images {
+        let _ = writeln!(text, "  {}  {}  {}", image.region, image.ami_id, line(image.name.as_deref().unwrap_or(""), 128));
+    }
+    text.push_str("\nLaunch it by its id, or copy it to your account first where its snapshots are shared as well.\n");
+    append_notes(&mut text, &images);
+    Some(Mail { subject: format!("Gatehouse amis: {name} is shared with you"), text })
+}
+
+/// What failed; `None` where nothing did.
+#[must_use]
+pub fn failed(report: &Report) -> Option<Mail> {
+    let images: Vec<&ImageReport> = report.images.iter().filter(|image| image.has_failed()).collect();
+    if images.is_empty() {
+        return None;
+    }
+    let name = name(report, &images);
+    let mut text = format!(
+        "The image {name} was approved, and {} of its {} AMIs could not be shared as they should.\n",
+        images.len(),
+        report.images.len()
+    );
+    for image in &images {
+        let refused = if image.outcome == Outcome::Refused { "refused, nothing was changed" } else { "failed" };
+        let _ = writeln!(text, "\n{} {}: {refused}", image.region, image.ami_id);
+        for reason in &image.reasons {
+            let _ = writeln!(text, "  - {}", line(reason, 1_000));
+        }
+        if image.is_newly_shared() {
+            let _ = writeln!(text, "  Shared with {} more targets before that.", image.added.len());
+        }
+    }
+    if let Some(execution_id) = &report.execution_id {
+        let _ = writeln!(text, "\nAutomation execution: {}", line(execution_id, 64));
+    }
+    text.push_str(
+        "\nMend the cause, then run the function again with the same images: what is done stays, and the rest is added.\n",
+    );
+    append_notes(&mut text, &images);
+    Some(Mail { subject: format!("Gatehouse amis: {name} is not shared as it should be"), text })
+}
+
+fn name(report: &Report, images: &[&ImageReport]) -> String {
+    let name = report.image_name.as_deref().or_else(|| images.iter().find_map(|image| image.name.as_deref()));
+    line(name.unwrap_or(&images[0].ami_id), 128)
+}
+
+/// Each note once, whatever the number of images it concerns.
+fn append_notes(text: &mut String, images: &[&ImageReport]) {
+    let latest: BTreeSet<String> = images.iter().filter_map(|image| image.latest.as_ref()).filter_map(latest_note).collect();
+    let notes: BTreeSet<&String> = images.iter().flat_map(|image| &image.notes).collect();
+    for note in latest.iter().chain(notes) {
+        let _ = write!(text, "\n{note}\n");
+    }
+}
+
+fn latest_note(latest: &Latest) -> Option<String> {
+    let deprecated = latest.previous.as_ref().zip(latest.previous_deprecated_at.as_ref());
+    let deprecated = deprecated.map(|(ami_id, at)| format!(" The image before, {ami_id}, is deprecated from {at}."));
+    match latest.outcome {
+        LatestOutcome::Written => Some(format!(
+            "The parameter {} in the owner's account names it now.{}",
+            latest.parameter,
+            deprecated.unwrap_or_default()
+        )),
+        LatestOutcome::Newer => Some(format!(
+            "The parameter {} names a newer image and was left as it is.",
+            latest.parameter
+        )),
+        LatestOutcome::Unchanged | LatestOutcome::Planned => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(outcome: Outcome) -> ImageReport {
+        ImageReport { name: Some("Web 2026".to_owned()), ..ImageReport::new(&"eu-west-1:ami-11111111".parse().unwrap(), outcome) }
+    }
+
+    fn report(images: Vec<ImageReport>) -> Report {
+        Report { execution_id: Some("e-1".to_owned()), image_name: Some("Web".to_owned()), images, failed: 0 }
+    }
+
+    #[test]
+    fn targets_hear_only_of_what_is_new() {
+        assert_eq!(shared(&report(vec![image(Outcome::Unchanged), image(Outcome::Refused)])), None);
+        let mut new = image(Outcome::Shared);
+        new.added.accounts.insert("444455556666".to_owned());
+        new.notes = vec!["A note.".to_owned()];
+        new.latest = Some(Latest {
+            parameter: "/golden-ami/web/latest".to_owned(),
+            outcome: LatestOutcome::Written,
+            previous: Some("ami-00000000".to_owned()),
+            previous_deprecated_at: Some("2026-12-25T12:00:00Z".to_owned()),
+        });
+        let mail = shared(&report(vec![image(Outcome::Unchanged), new.clone(), new.clone()])).unwrap();
+        assert_eq!(mail.subject, "Gatehouse amis: Web is shared with you");
+        assert_eq!(
+            mail.text,
+            "The image Web was approved and is shared with you.\n\n\
+             \x20 eu-west-1  ami-11111111  Web 2026\n\
+             \x20 eu-west-1  ami-11111111  Web 2026\n\n\
+             Launch it by its id, or copy it to your account first where its snapshots are shared as well.\n\n\
+             The parameter /golden-ami/web/latest in the owner's account names it now. The image before, ami-00000000, is \
+             deprecated from 2026-12-25T12:00:00Z.\n\n\
+             A note.\n"
+        );
+        new.outcome = Outcome::Planned;
+        assert_eq!(shared(&report(vec![new])), None);
+    }
+
+    #[test]
+    fn approvers_hear_what_failed_and_why() {
+        let mut refused = image(Outcome::Refused);
+        refused.reasons = vec!["its state is pending: expected available".to_owned()];
+        let mut half = image(Outcome::Shared);
+        half.added.accounts.insert("444455556666".to_owned());
+        half.fail("PutParameter: x\ny".to_owned());
+        assert_eq!(failed(&report(vec![image(Outcome::Shared)])), None);
+        let mail = failed(&report(vec![refused, half, image(Outcome::Shared)])).unwrap();
+        assert_eq!(mail.subject, "Gatehouse amis: Web is not shared as it should be");
+        for part in [
+            "2 of its 3 AMIs",
+            "eu-west-1 ami-11111111: refused, nothing was changed\n  - its state is pending: expected available\n",
+            "eu-west-1 ami-11111111: failed\n  - PutParameter: x y\n  Shared with 1 more targets before that.\n",
+            "Automation execution: e-1",
+        ] {
+            assert!(mail.text.contains(part), "{part} is missing in: {}", mail.text);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What was done.
+
+use ami_approval::image::ImageRef;
+use gatehouse_shared::metrics::Metrics;
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use crate::plan::Permissions;
+
+/// The whole report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The Automation execution, where the input names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub execution_id: Option<String>,
+    /// The name of the images, where the input has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_name: Option<String>,
+    /// Each image, in the order of the input.
+    pub images: Vec<ImageReport>,
+    /// How many of them failed or were refused.
+    pub failed: usize,
+}
+
+/// What became of one image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ImageReport {
+    /// Its Region.
+    pub region: String,
+    /// Its id.
+    pub ami_id: String,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Launch permissions that were added, or with `DRY_RUN` would be.
+    #[serde(skip_serializing_if = "Permissions::is_empty")]
+    pub added: Permissions,
+    /// Snapshots that were shared with more accounts, or would be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<String>,
+    /// The watermark that was attached, or would be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<String>,
+    /// What became of the parameter that names the newest image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest: Option<Latest>,
+    /// What failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// What people should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// What became of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It was shared now, or more of it.
+    Shared,
+    /// All was done before.
+    Unchanged,
+    /// `DRY_RUN` is set.
+    Planned,
+    /// It must not be shared. Nothing was changed.
+    Refused,
+    /// Something failed. What was done is listed.
+    Failed,
+}
+
+/// What became of the parameter that names the newest image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Latest {
+    /// Its name.
+    pub parameter: String,
+    /// What became of it.
+    pub outcome: LatestOutcome,
+    /// The image that it named before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
+    /// When the previous image is deprecated, if that was set now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_deprecated_at: Option<String>,
+}
+
+/// What became of a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LatestOutcome {
+    /// It names this image now.
+    Written,
+    /// It named this image before.
+    Unchanged,
+    /// It names a newer image, and keeps it.
+    Newer,
+    /// `DRY_RUN` is set.
+    Planned,
+}
+
+impl ImageReport {
+    /// A report without anything done.
+    #[must_use]
+    pub fn new(image: &ImageRef, outcome: Outcome) -> Self {
+        Self {
+            region: image.region.to_string(),
+            ami_id: image.ami_id.to_string(),
+            name: None,
+            outcome,
+            added: Permissions::default(),
+            snapshots: Vec::new(),
+            watermark: None,
+            latest: None,
+            reasons: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Whether something must be looked at.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        matches!(self.outcome, Outcome::Refused | Outcome::Failed)
+    }
+
+    /// Whether targets got permissions that they did not have.
+    #[must_use]
+    pub fn is_newly_shared(&self) -> bool {
+        self.outcome != Outcome::Planned && !(self.added.is_empty() && self.snapshots.is_empty())
+    }
+
+    pub(crate) fn fail(&mut self, reason: String) {
+        self.outcome = Outcome::Failed;
+        self.reasons.push(reason);
+    }
+}
+
+impl Report {
+    /// The metrics of one invocation: all at each.
+    pub(crate) fn metrics(&self, function_name: &str, now: OffsetDateTime) -> Metrics {
+        let count = |outcome| self.images.iter().filter(|image| image.outcome == outcome).count();
+        Metrics::of(function_name, now)
+            .count("Shared", self.images.iter().filter(|image| image.is_newly_shared()).count())
+            .count("Unchanged", count(Outcome::Unchanged))
+            .count("Refused", count(Outcome::Refused))
+            .count("Failed", count(Outcome::Failed))
+    }
+}
