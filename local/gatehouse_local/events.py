@@ -189,7 +189,7 @@ def environment() -> dict[str, dict[str, str]]:
     """
     return {
         "IpRangesUpdaterFunction": {"SNS_VERIFY": "off", "DRY_RUN": "true", "DEBUG": "true"},
-        "PipelineHealthGateFunction": {"WAIT_MINUTES": "0"},
+        "PipelineHealthGateFunction": {"WAIT_MINUTES": "0", "NOTIFY_TOPIC_ARN": ""},
         "PipelineRetryFunction": {
             "SNS_VERIFY": "off",
             "DRY_RUN": "true",

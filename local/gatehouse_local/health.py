@@ -83,7 +83,8 @@ class Health:
         """The event as EventBridge delivers it now, in its own Region or in `delivered_in`.
 
         AWS also sends each public event to a backup Region: us-west-2, and us-east-1 for those of us-west-2. Global
-        events go to us-east-1 and us-west-2. `region` is where it was delivered, `detail.eventRegion` where it happened.
+        events go to us-east-1 and us-west-2. `region` is where it was delivered, `detail.eventRegion` where it
+        happened.
 
         Source: AWS Health User Guide, "Reference: AWS Health events Amazon EventBridge schema".
         """

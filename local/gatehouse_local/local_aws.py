@@ -370,10 +370,18 @@ class Show:
             rests = time.monotonic() - self._last > self._pause
             # The AWS CLI may look at what a function did: only another function finds the world put back.
             if rests and self._changed and "aws-sdk-rust" in request.headers.get("user-agent", ""):
-                self._world.arrange()
-                self._changed = False
-                say("The next function: everything is as it was at the start.")
+                self._put_back()
             self._last = time.monotonic()
+
+    def start_over(self) -> None:
+        """Puts the world back at once."""
+        with self._lock:
+            self._put_back()
+
+    def _put_back(self) -> None:
+        self._world.arrange()
+        self._changed = False
+        say("Everything is as it was at the start.")
 
     def after(self, call: Call) -> None:
         """A call was answered."""
@@ -470,7 +478,8 @@ def commands(files: Files) -> Iterator[str]:
     yield f"  {sam_local_start_api('amis', files)}"
     yield f"  http://127.0.0.1:3000/approval?token={events.link_token(events.AMIS_EXECUTION, events.LINK_EXPIRES)}"
     yield ""
-    yield "Or without containers, with cargo-lambda: one of the first lines, then one of the others."
+    yield "Or without containers, with cargo-lambda. Run cargo build first: with these settings cargo cannot download."
+    yield "One of the first lines in one terminal, then one of the others in another:"
     for function in files.suite:
         env = _shown(files.env_of_watch(function))
         yield f"  cargo lambda watch --package {function.binary} --invoke-address 127.0.0.1 --env-file {env}"
@@ -524,6 +533,8 @@ def run(bind: str, host: str | None, port: int, pause: float, built: Path) -> No
         say(f"SAM works with {_shown(files.folder)}, made anew at each start; the settings are in {files.env.name}.")
         say(f"{pause:g} s after a function's last call, the next function finds everything as it was at the start.")
         say()
+        # For those who cannot wait, such as the tests.
+        signal.signal(signal.SIGUSR1, lambda *_: show.start_over())
         try:
             _watch(files)
         finally:

@@ -5,6 +5,7 @@ what it cannot resolve becomes an empty text. Of an `--env-vars` file it passes 
 declares.
 """
 
+import functools
 import os
 import warnings
 from pathlib import Path
@@ -64,8 +65,14 @@ def routes(template: Path, **parameters: str) -> list[tuple[str, str, str]]:
 
 
 def _provider(template: Path, parameters: dict[str, str]) -> SamFunctionProvider:
+    return _read(template, template.read_text(), tuple(parameters.items()))
+
+
+@functools.cache
+def _read(template: Path, text: str, parameters: tuple[tuple[str, str], ...]) -> SamFunctionProvider:
+    """Reads a template once, as long as its `text` is the same."""
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-        return SamFunctionProvider(_stacks(template, parameters))
+        return SamFunctionProvider(_stacks(template, dict(parameters)))
 
 
 def _stacks(template: Path, parameters: dict[str, str]) -> list[Stack]:

@@ -156,6 +156,8 @@ def references(value: Any) -> set[str]:
     for key, argument in value.items():
         if key == "Ref":
             found.add(argument)
+        elif key == "Fn::GetAtt":
+            found.add(argument[0] if isinstance(argument, list) else argument.partition(".")[0])
         elif key == "Fn::Sub":
             text, names = (argument, {}) if isinstance(argument, str) else argument
             found |= set(re.findall(r"\$\{([^!}]+)\}", text)) - names.keys()

@@ -69,7 +69,8 @@ def fetch(url, form=None, method=None):
     except urllib.error.HTTPError as error:
         answer = error
     with answer:
-        return answer.status, dict(answer.headers), answer.read().decode()
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return answer.status, headers, answer.read().decode()
 
 
 def answer(stack, decision="approve", url=None, **form):
@@ -109,7 +110,7 @@ def test_an_approved_image_is_shared_and_everyone_hears_of_it(aws, make):
     assert status == 200
     for part in ("golden-al2023", *IMAGES.values(), *IMAGES, ACCOUNT, OTHER_ACCOUNT, *ORGANIZATIONS, OU):
         assert part in text, part
-    assert headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
 
     assert answer(stack, name="Ana Example", comment="Tested in staging.")[0] == 200
     assert execution.status == "Success"

@@ -18,6 +18,7 @@ PARAMETERS = {
     "TargetAccountIds": "111122223333,444455556666",
     "TargetOrganizationArns": "arn:aws:organizations::123456789012:organization/o-abcdefghij",
 }
+APPROVE, REJECT = "Approve and share", "Reject"
 SIZES = {"desktop": browser.DESKTOP, "phone": browser.PHONE, "small phone": {"width": 320, "height": 568}}
 PICTURES = ROOT / "local" / ".work" / "pages"
 
@@ -84,7 +85,7 @@ def test_the_page_shows_what_is_decided(make, chromium, size):
         assert page.title()
         assert page.locator("html").get_attribute("lang") == "en"
         assert width_of_content(page) <= SIZES[size]["width"], "nothing has to be scrolled sideways"
-        for name in ("Approve", "Reject"):
+        for name in (APPROVE, REJECT):
             box = page.get_by_role("button", name=name, exact=True).bounding_box()
             assert box["width"] >= 44 and box["height"] >= 44, "a finger hits the button"
         assert faults(page) == []
@@ -102,7 +103,7 @@ def test_both_colour_schemes_can_be_read(make, chromium, scheme):
 
 
 @pytest.mark.parametrize(
-    ("decision", "status", "heading"), [("Approve", "Success", "Approved"), ("Reject", "Rejected", "Rejected")]
+    ("decision", "status", "heading"), [(APPROVE, "Success", "Approved"), (REJECT, "Rejected", "Rejected")]
 )
 def test_a_person_decides(make, chromium, decision, status, heading):
     stack = make()
@@ -113,7 +114,7 @@ def test_a_person_decides(make, chromium, decision, status, heading):
         page.wait_for_load_state()
         assert heading in page.locator("h1").inner_text()
         assert "token" not in page.url, "the token is not left in the address"
-        picture(page, f"after-{decision.lower()}")
+        picture(page, f"after-{decision.lower().replace(' ', '-')}")
         assert faults(page) == []
     stack.settle()
     assert stack.executions[0].status == status
@@ -158,7 +159,7 @@ def test_a_double_submit_decides_once(make, chromium):
         for page in (first, second):
             page.get_by_label("Your name").fill("Ana")
         for page in (first, second):
-            page.get_by_role("button", name="Approve", exact=True).click()
+            page.get_by_role("button", name=APPROVE, exact=True).click()
             page.wait_for_load_state()
         assert "Approved" in first.locator("h1").inner_text()
         assert "Already approved" in second.locator("h1").inner_text()
@@ -197,7 +198,7 @@ def test_a_hostile_name_is_text_and_stays_in_its_place(make, chromium, kind, siz
         assert width_of_content(page) <= SIZES[size]["width"]
         assert faults(page) == []
         page.get_by_label("Your name").fill("Ana")
-        page.get_by_role("button", name="Reject", exact=True).click()
+        page.get_by_role("button", name=REJECT, exact=True).click()
         page.wait_for_load_state()
         assert "Rejected" in page.locator("h1").inner_text()
         assert page.title() != "hacked"
@@ -261,7 +262,7 @@ def test_the_page_shows_how_many_approvals_are_given(make, chromium):
     with browser.opened(chromium, link(stack)) as page:
         assert "0 of 2" in page.locator("body").inner_text()
         page.get_by_label("Your name").fill("Ana")
-        page.get_by_role("button", name="Approve", exact=True).click()
+        page.get_by_role("button", name=APPROVE, exact=True).click()
         page.wait_for_load_state()
         assert "1 of 2" in page.locator("body").inner_text()
     stack.settle()

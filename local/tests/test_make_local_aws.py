@@ -18,16 +18,18 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from gatehouse_local import ROOT, events, local_aws, runtime_api, sam, sns
+from gatehouse_local.aws import Call
 from gatehouse_local.functions import functions
+from gatehouse_local.wire import Request
 
 SUITE = {function.logical_id: function for function in functions()}
 SAMPLES = [(function.logical_id, sample) for function in SUITE.values() for sample in events.of(function)]
-PAUSE = 0.6
-WAIT = 60  # seconds; the machine may be busy
+WAIT = 120  # seconds; the machine may be busy
 
 # The writes that a sample leads to; () where it leads to none.
 GROUPS = ("AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress")
@@ -118,6 +120,11 @@ class Command:
         self.lines += seen
         return seen
 
+    def start_over(self):
+        """Puts the world back, as a pause between two functions does."""
+        os.kill(self.child.pid, signal.SIGUSR1)
+        self.until("Everything is as it was at the start.")
+
     def interrupt(self):
         """Ctrl-C; the exit code and the lines since."""
         os.killpg(self.child.pid, signal.SIGINT)
@@ -191,7 +198,7 @@ def command(binary, tmp_path_factory):
     """The command, ready, with everything built."""
     built = tmp_path_factory.mktemp("aws-sam")
     build(built, binary)
-    made = Command(built, "--port", str(free_ports()), "--host", "127.0.0.1", "--pause", str(PAUSE))
+    made = Command(built, "--port", str(free_ports()), "--host", "127.0.0.1", "--pause", "3600")
     try:
         made.until("Ready.")
         yield made
@@ -206,8 +213,7 @@ def test_each_printed_command_has_work_and_does_it(command, logical_id, sample):
     assert invocation.logical_id == logical_id
     assert invocation.parameters == {"Architecture": local_aws.architecture()}
 
-    time.sleep(PAUSE * 1.5)
-    command.new()
+    command.start_over()
     outcome = invocation.run()
     assert not outcome.failed, f"{outcome.error_type}: {outcome.error_message}"
 
@@ -216,22 +222,40 @@ def test_each_printed_command_has_work_and_does_it(command, logical_id, sample):
     assert not [call[0] for call in calls if call["result"] != "ok"]
     assert sorted({call["name"] for call in writes}) == sorted(WRITES[sample])
     assert all(call["region"] == local_aws.REGION for call in writes), "the world is in one Region"
-    if sample.startswith("pipelines/retry-") and sample != "pipelines/retry-health-closed.json":
-        assert len(writes) <= 1, "the stage of the sample is retried once, however many records tell of it"
-        assert all('"pipelineName": "web"' in call["what"] for call in writes)
-    elif writes and sample == "pipelines/retry-health-closed.json":
-        assert any('"pipelineName": "api"' in call["what"] for call in writes)
+    if sample.startswith("pipelines/retry-"):
+        assert len(writes) <= 1, "a stage is retried once, however many records tell of it"
+        # The stage of `web` failed at the time of the samples, which is too long ago for the closed issue.
+        pipeline = "api" if sample == "pipelines/retry-health-closed.json" else "web"
+        assert all(f'"pipelineName": "{pipeline}"' in call["what"] for call in writes)
 
 
-def test_a_sample_has_work_each_time(command):
-    invocation = Invocation.of(command.commands()["pipelines/retry-eventbridge-stage-failed.json"])
-    for _ in range(2):
-        time.sleep(PAUSE * 1.5)
-        command.new()
-        invocation.run()
-        lines = command.new()
-        assert any("RetryStageExecution" in line for line in lines), lines
-    assert any("as it was at the start" in line for line in lines)
+def request(agent):
+    return Request("POST", "/", {"user-agent": agent}, b"")
+
+
+def test_the_world_is_put_back_for_the_next_function(monkeypatch):
+    """Not within an invocation, not where nothing was written, and not for the AWS CLI, with which a person looks."""
+    now, arranged = [0.0], []
+    monkeypatch.setattr(local_aws.time, "monotonic", lambda: now[0])
+    show = local_aws.Show(SimpleNamespace(arrange=lambda: arranged.append(now[0])), pause=3)
+
+    def call(operation, at, agent="aws-sdk-rust/1.3.3 os/linux"):
+        now[0] = at
+        show.before(request(agent))
+        show.after(Call("codepipeline", operation, "eu-west-1", {}))
+
+    call("GetPipelineState", 10)
+    call("RetryStageExecution", 14)
+    assert arranged == [], "nothing was written before 14"
+    call("GetPipelineState", 16.9)
+    assert arranged == [], "still the same invocation"
+    call("GetPipelineState", 30, agent="aws-cli/2.31.0")
+    assert arranged == []
+    call("GetPipelineState", 40)
+    assert arranged == [40]
+    call("GetPipelineState", 50)
+    assert arranged == [40]
+    assert show.summary() == "Stopped. Calls of AWS: GetPipelineState 5, RetryStageExecution 1."
 
 
 def test_a_signed_sample_is_verified_and_another_one_is_not(command):
@@ -288,85 +312,75 @@ def test_every_function_has_a_line_for_cargo_lambda(command):
         assert f"cargo lambda invoke {function.binary} --data-file events/" in text
 
 
-def test_ctrl_c_ends_it_and_it_starts_again(tmp_path):
-    port = free_ports()
-    for _ in range(2):
-        command = Command(tmp_path, "--port", str(port))
-        try:
-            command.until("Ready.")
-            files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-            code, lines = command.interrupt()
-        finally:
-            command.end()
-        assert (code, lines) == (0, ["Stopped. Calls of AWS: none."])
-        assert {"local-aws/env.json", "local-aws/env-signed.json", "local-aws/pipelines/template.json"} <= files
-
-
-def test_what_is_not_built_is_named_with_its_command_and_taken_over_later(tmp_path, binary):
+def test_what_is_not_built_is_named_and_taken_over_later_and_it_starts_again(tmp_path, binary):
     if sys.platform != "linux":
         pytest.skip("what is built here is not for Lambda's system")
     processor = local_aws.architecture()
     other = {"arm64": "x86_64", "x86_64": "arm64"}[processor]
-    foreign = tmp_path / "pipelines" / "PipelineRetryFunction" / "bootstrap"
-    foreign.parent.mkdir(parents=True)
+    retry = tmp_path / "pipelines" / "PipelineRetryFunction" / "bootstrap"
+    retry.parent.mkdir(parents=True)
     machine = next(code for code, name in local_aws.MACHINES.items() if name == other)
-    foreign.write_bytes(b"\x7fELF".ljust(18, b"\0") + machine + bytes(44))
+    retry.write_bytes(b"\x7fELF".ljust(18, b"\0") + machine + bytes(44))
+    port = free_ports()
 
-    command = Command(tmp_path, "--port", str(free_ports()))
+    command = Command(tmp_path, "--port", str(port))
     try:
         text = "\n".join(command.until("Ready."))
         for capability in ("ip-ranges", "pipelines"):
             assert f"  sam build --config-env {capability} --parameter-overrides Architecture={processor}\n" in text
         assert "IpRangesUpdaterFunction: not built yet. Run first:" in text
         assert f"PipelineRetryFunction: built for {other}, and this machine is {processor}. Run first:" in text
-        foreign.unlink()
-        foreign.symlink_to(binary("pipeline-retry"))
+        retry.unlink()
+        retry.symlink_to(binary("pipeline-retry"))
         command.until("PipelineRetryFunction is built: its commands work now.")
-        code, _ = command.interrupt()
+        assert command.interrupt() == (0, ["Stopped. Calls of AWS: none."])
     finally:
         command.end()
-    assert code == 0
 
-
-def fails(*arguments, built):
-    command = Command(built, *arguments)
+    command = Command(tmp_path, "--port", str(port))
     try:
-        code = command.child.wait(timeout=WAIT)
-        command._reader.join(timeout=WAIT)
-        return code, "\n".join(command.new())
+        assert "PipelineRetryFunction" not in "\n".join(command.until("Ready.")).partition("Run first:")[2]
+        assert command.interrupt()[0] == 0
     finally:
         command.end()
+    made = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert {"local-aws/env.json", "local-aws/env-signed.json", "local-aws/pipelines/template.json"} <= made
 
 
-@pytest.mark.parametrize("which", [0, 1])
-def test_a_port_that_is_taken_is_named(tmp_path, which):
+def test_a_port_that_is_taken_is_named(tmp_path):
     port = free_ports()
-    with socket.create_server(("127.0.0.1", port + which)):
-        code, text = fails("--port", str(port), built=tmp_path)
-    assert (code, text) == (
+    with socket.create_server(("127.0.0.1", port + 1)):
+        command = Command(tmp_path, "--port", str(port))
+        try:
+            code = command.child.wait(timeout=WAIT)
+        finally:
+            command.end()
+    assert (code, command.new()) == (
         1,
-        f"Port {port + which} of 127.0.0.1 is in use by another program: stop it, or choose two other ports that "
-        "follow each other, such as: make local-aws PORT=4700",
+        [
+            f"Port {port + 1} of 127.0.0.1 is in use by another program: stop it, or choose two other ports that "
+            "follow each other, such as: make local-aws PORT=4700"
+        ],
     )
     assert not list(tmp_path.iterdir()), "the files of the one that runs are not touched"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "text"),
+    ("options", "text"),
     [
-        (["--bind", "localhost"], "BIND is 'localhost': expected an IPv4 address of this machine, such as 172.17.0.1"),
+        ({"bind": "localhost"}, "BIND is 'localhost': expected an IPv4 address of this machine, such as 172.17.0.1"),
         (
-            ["--bind", "0.0.0.0"],
+            {"bind": "0.0.0.0"},
             "BIND=0.0.0.0 needs HOST as well: the address by which containers reach this machine",
         ),
-        (["--bind", "192.0.2.1"], "This machine cannot listen on 192.0.2.1: "),
-        (["--port", "65535"], "PORT is 65535: expected a number from 1 to 65534"),
+        ({"bind": "192.0.2.1"}, "This machine cannot listen on 192.0.2.1: "),
+        ({"port": 65535}, "PORT is 65535: expected a number from 1 to 65534"),
     ],
 )
-def test_an_address_that_cannot_be_is_refused(tmp_path, arguments, text):
-    code, seen = fails(*arguments, built=tmp_path)
-    assert code == 1, seen
-    assert seen.startswith(text)
+def test_an_address_that_cannot_be_is_refused(tmp_path, options, text):
+    defaults = {"bind": "127.0.0.1", "host": None, "port": local_aws.PORT, "pause": 3, "built": tmp_path}
+    with pytest.raises(local_aws.CannotStart, match=re.escape(text)):
+        local_aws.run(**(defaults | options))
 
 
 @pytest.mark.parametrize(

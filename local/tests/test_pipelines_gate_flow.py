@@ -157,7 +157,7 @@ def test_a_region_and_a_service_that_nobody_knows_are_named(deployment):
     message = outcome.payload["message"]
     assert outcome.payload["verdict"] == "pass"
     assert message.endswith("nothing is found for it: Region eu-west-9, service EC22; check the spelling")
-    assert operations(deployment.aws.calls)["DescribeEventTypes"] == 3
+    assert operations(deployment.aws.calls)["DescribeEventTypes"] == 2
 
 
 def test_all_services_but_those_of_large_outages(deployment):
@@ -372,12 +372,12 @@ def test_the_gate_behind_the_emulator_of_aws(deployment):
         assert function.invoke(deployment.aws.codepipeline.next_job()).payload["outcome"] == "answered"
         outcome = function.invoke({})
     assert issue in deployment.run.error["message"]
-    assert (outcome.failed, outcome.error_type) == (True, "NoJob")
+    assert (outcome.failed, outcome.error_type) == (True, "InvalidEvent")
 
 
 def test_an_event_without_a_job_fails_the_invocation(deployment):
     outcome = deployment.invoke({"Records": []})
-    assert (outcome.error_type, deployment.aws.calls) == ("NoJob", [])
+    assert (outcome.error_type, deployment.aws.calls) == ("InvalidEvent", [])
     assert "the keys Records" in outcome.error_message
 
 

@@ -141,9 +141,9 @@ def test_a_tampered_message_fails_alone(account):
     assert failed_records(outcome) == [event["Records"][0]["messageId"]]
     (refused, _), retried = decided(outcome)
     assert (refused, retried[0]) == ("Failed", "Retried")
-    (error,) = [record for record in outcome.records if record.get("error_type")]
-    assert (error["error_type"], error["level"]) == ("Refused", "ERROR")
-    assert "the field Signature does not fit the message" in error["reason"]
+    (error,) = [record for record in outcome.records if "errorType" in record]
+    assert (error["errorType"], error["level"]) == ("Refused", "ERROR")
+    assert "the field Signature does not fit the message" in error["error"]
     assert (status(web), status(api), account.retries) == ("Failed", "InProgress", ["api"])
 
 

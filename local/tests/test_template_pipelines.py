@@ -1,4 +1,4 @@
-"""The pipelines capability and its example: how a failure reaches the retry, what people are notified of, what is deployed."""
+"""The pipelines capability and its example: the way of a failure to the retry, notifications, what is deployed."""
 
 import json
 import os

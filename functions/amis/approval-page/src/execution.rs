@@ -240,7 +240,8 @@ mod tests {
             vec![format!("[{},{},{}]", vote("alice"), vote("alice"), vote(PAGE))],
             vec![vote("alice").to_lowercase(), vote(PAGE)],
         ] {
-            let waiting = step("Waiting").inputs("MinRequiredApprovals", "3").outputs("approverDecisions", values).build();
+            let waiting =
+                step("Waiting").inputs("MinRequiredApprovals", "3").outputs("approverDecisions", values).build();
             let execution = read("Waiting", waiting).unwrap();
             assert_eq!((execution.given(), execution.needed), (2, 3));
             assert!(execution.has_vote_of(Some(&role)) && !execution.has_vote_of(None));

@@ -65,11 +65,14 @@ async fn read(ssm: &Client, name: &str, required: bool) -> Result<Option<Key>, U
     match ssm.get_parameter().name(name).with_decryption(true).send().await {
         Ok(answer) => {
             let value = answer.parameter.and_then(|parameter| parameter.value).unwrap_or_default();
-            Key::from_base64(&value).map(Some).map_err(|error| unavailable("no link works until it is right", error.into()))
+            Key::from_base64(&value)
+                .map(Some)
+                .map_err(|error| unavailable("no link works until it is right", error.into()))
         }
         Err(error) if error.as_service_error().is_some_and(|error| error.is_parameter_not_found()) => {
             if required {
-                let next = "ami-approval-request makes it when it sends the first link; compare LINK_KEY_PARAMETER of both";
+                let next =
+                    "ami-approval-request makes it when it sends the first link; compare LINK_KEY_PARAMETER of both";
                 return Err(unavailable(next, error.into()));
             }
             Ok(None)

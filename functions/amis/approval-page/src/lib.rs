@@ -36,9 +36,9 @@ use ami_approval::text::line;
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::error::ProvideErrorMetadata as _;
 use aws_sdk_ssm::types::SignalType;
+use gatehouse_shared::clock;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::metrics::Metrics;
-use gatehouse_shared::clock;
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
 
@@ -94,12 +94,11 @@ impl ApprovalPage {
         let request = Request::parse(payload)?;
         let time = clock::until(context.deadline, clock::now()).saturating_sub(RESERVE);
         // On the heap: nested futures of this depth are more than the compiler lays out.
-        let answered = match time.is_zero() {
-            true => Err(Unavailable::OutOfTime),
-            false => {
-                let answering = Box::pin(self.answer(request.action));
-                tokio::time::timeout(time, answering).await.unwrap_or(Err(Unavailable::OutOfTime))
-            }
+        let answered = if time.is_zero() {
+            Err(Unavailable::OutOfTime)
+        } else {
+            let answering = Box::pin(self.answer(request.action));
+            tokio::time::timeout(time, answering).await.unwrap_or(Err(Unavailable::OutOfTime))
         };
         let answer = answered.unwrap_or_else(|error| {
             tracing::error!(errorType = error.error_type(), error = chain(&error), "the page is not available");

@@ -137,7 +137,8 @@ impl Page {
     /// The time of the link is over.
     #[must_use]
     pub fn expired() -> Self {
-        let text = "The time of this link is over. As long as the approval waits, it can be decided in Systems Manager.";
+        let text =
+            "The time of this link is over. As long as the approval waits, it can be decided in Systems Manager.";
         Self::message(410, "This link has expired", text, None)
     }
 
@@ -169,7 +170,9 @@ impl Page {
                 "Open the whole link from the mail. Some mail programs cut long links.",
             ),
             Rejection::NoDecision => (400, "No decision", "Go back, then choose Approve or Reject."),
-            Rejection::NoName => (400, "Your name is missing", "Go back, enter your name, then choose Approve or Reject."),
+            Rejection::NoName => {
+                (400, "Your name is missing", "Go back, enter your name, then choose Approve or Reject.")
+            }
             Rejection::TooLong => (400, "Too long", "Go back and shorten your name or comment."),
             Rejection::NoForm => (400, "Not understood", "Go back and send the form again."),
         };
@@ -264,7 +267,10 @@ struct Message<'a> {
     image_name: Option<String>,
 }
 
-#[expect(clippy::expect_used, reason = "writing text to a String fails only where a value refuses to be shown; none does")]
+#[expect(
+    clippy::expect_used,
+    reason = "writing text to a String fails only where a value refuses to be shown; none does"
+)]
 fn rendered(template: &impl Template) -> String {
     template.render().expect("a page of texts and numbers")
 }
@@ -326,8 +332,8 @@ mod tests {
         let html = page(&execution(), false);
         for part in [
             "<h1>Approve <bdi>Web</bdi>?</h1>",
-            "<td>eu-west-1</td><td><code>ami-11111111</code></td><td>highest severity: high</td>",
-            "<td>us-east-1</td><td><code>ami-22222222</code></td><td>not available</td>",
+            "<li>eu-west-1 <code>ami-11111111</code><br><span class=\"soft\">Amazon Inspector: highest severity: high</span></li>",
+            "<li>us-east-1 <code>ami-22222222</code><br><span class=\"soft\">Amazon Inspector: not available</span></li>",
             "2 AMIs to share",
             "Account <code>444455556666</code>",
             "organization/o-abcdefghij",

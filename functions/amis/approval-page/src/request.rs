@@ -241,7 +241,8 @@ mod tests {
 
     #[test]
     fn the_longest_name_and_comment_pass() {
-        let body = format!("token=t&decision=reject&name={}&comment={}", "%C3%84".repeat(64), "%F0%9F%98%80".repeat(400));
+        let body =
+            format!("token=t&decision=reject&name={}&comment={}", "%C3%84".repeat(64), "%F0%9F%98%80".repeat(400));
         assert!(matches!(post(&body), Ok(Action::Decide { decision: Decision::Reject, .. })));
     }
 
@@ -267,7 +268,9 @@ mod tests {
 
     #[test]
     fn what_is_no_request_of_an_http_api_is_an_error() {
-        for event in [json!({}), json!(null), json!({ "Records": [] }), json!({ "httpMethod": "GET", "path": "/approval" })] {
+        for event in
+            [json!({}), json!(null), json!({ "Records": [] }), json!({ "httpMethod": "GET", "path": "/approval" })]
+        {
             assert!(Request::parse(event.clone()).is_err(), "{event}");
         }
     }

@@ -62,7 +62,9 @@ pub(crate) async fn began(ssm: &Client, execution_id: &str) -> Result<Option<Off
             Ok(answer) => break answer.automation_execution,
             Err(error)
                 if attempt < ATTEMPTS
-                    && error.as_service_error().is_some_and(|error| error.is_automation_execution_not_found_exception()) =>
+                    && error
+                        .as_service_error()
+                        .is_some_and(|error| error.is_automation_execution_not_found_exception()) =>
             {
                 tokio::time::sleep(PAUSE * attempt).await;
                 attempt += 1;

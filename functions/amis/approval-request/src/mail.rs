@@ -202,7 +202,9 @@ mod tests {
     fn a_failed_build_is_explained() {
         let mail = not_available(&notice("FAILED", ""));
         assert_eq!(mail.subject, "Gatehouse amis: Web FAILED");
-        for part in ["status FAILED", "Reason: The component update failed.", "web-weekly", "ab0cd12e", "image/web/1.0.0/3"] {
+        for part in
+            ["status FAILED", "Reason: The component update failed.", "web-weekly", "ab0cd12e", "image/web/1.0.0/3"]
+        {
             assert!(mail.text.contains(part), "{part} is missing in: {}", mail.text);
         }
     }
@@ -210,12 +212,17 @@ mod tests {
     #[test]
     fn images_over_the_limit_are_named() {
         let mail = too_many(&notice("AVAILABLE", ""), &["eu-west-1:ami-00000033".parse().unwrap()]);
-        assert!(mail.text.contains("with 51 AMIs") && mail.text.contains("  eu-west-1  ami-00000033\n"), "{}", mail.text);
+        assert!(
+            mail.text.contains("with 51 AMIs") && mail.text.contains("  eu-west-1  ami-00000033\n"),
+            "{}",
+            mail.text
+        );
     }
 
     #[test]
     fn images_that_are_elsewhere_are_listed_with_their_accounts() {
-        let notice = notice("AVAILABLE", r#"{"region": "eu-west-1", "image": "ami-33333333", "accountId": "444455556666"}"#);
+        let notice =
+            notice("AVAILABLE", r#"{"region": "eu-west-1", "image": "ami-33333333", "accountId": "444455556666"}"#);
         assert!(all_elsewhere(&notice).text.contains("  eu-west-1  ami-33333333  account 444455556666\n"));
         assert!(no_ami(&notice).text.contains("has no AMI"));
     }

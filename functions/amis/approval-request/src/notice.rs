@@ -233,9 +233,9 @@ impl WireAmi {
             image.parse().map_err(|source| NoticeError::Image { index, seen: line(&image, 64), source })?;
         let account = match self.account_id {
             None => build.account().clone(),
-            Some(text) => text
-                .parse()
-                .map_err(|reason| NoticeError::Account { index, seen: line(&text, 64), reason })?,
+            Some(text) => {
+                text.parse().map_err(|reason| NoticeError::Account { index, seen: line(&text, 64), reason })?
+            }
         };
         Ok(Ami { image: ImageRef { region, ami_id }, account })
     }
@@ -390,11 +390,7 @@ mod tests {
                 json!("i-12345678"),
                 "the field outputResources.amis[0].image is \"i-12345678\"",
             ),
-            (
-                "/outputResources/amis/0/image",
-                json!(null),
-                "the field outputResources.amis[0].image is \"\"",
-            ),
+            ("/outputResources/amis/0/image", json!(null), "the field outputResources.amis[0].image is \"\""),
             ("/outputResources/amis/0/region", json!("moon"), "the field outputResources.amis[0].region is \"moon\""),
             ("/state", json!({}), "expected a notice of EC2 Image Builder; does the topic carry other messages?"),
         ];

@@ -82,7 +82,8 @@ mod tests {
             r#"{"arn": "arn:aws:imagebuilder:eu-west-1:111122223333:image/web/1.0.0/3", "state": {"status": "FAILED"}}"#,
         )
         .unwrap();
-        let reports = [Outcome::Requested, Outcome::NothingToApprove, Outcome::Planned].map(|outcome| Report::new(&notice, outcome));
+        let reports = [Outcome::Requested, Outcome::NothingToApprove, Outcome::Planned]
+            .map(|outcome| Report::new(&notice, outcome));
         let line = metrics("ami-approval-request", datetime!(2026-08-13 07:47:05 UTC), &reports, 2).line();
         let line: Value = serde_json::from_str(&line).unwrap();
         let values = ["Requested", "NothingToApprove", "NotRequested", "Failed"].map(|name| line[name].as_f64());

@@ -113,11 +113,8 @@ impl World {
 }
 
 fn function(aws: &FakeAws, settings: &[(&str, &str)]) -> ApprovalRequest {
-    let mut table = vec![
-        ("APPROVER_TOPIC_ARN", APPROVERS),
-        ("AUTOMATION_DOCUMENT", "ApproveAndShare"),
-        ("TOPIC_ARNS", TOPIC),
-    ];
+    let mut table =
+        vec![("APPROVER_TOPIC_ARN", APPROVERS), ("AUTOMATION_DOCUMENT", "ApproveAndShare"), ("TOPIC_ARNS", TOPIC)];
     table.extend(settings);
     let env = Env::of_table(&table);
     let (config, sns) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
@@ -321,7 +318,10 @@ async fn what_is_no_available_ami_of_this_account_is_told_and_starts_nothing() {
         (with("/state", json!({ "status": "CANCELLED" })), "Web CANCELLED", "status CANCELLED"),
         (with("/outputResources", json!({})), "Web has no AMI", "container image"),
         (
-            with("/outputResources/amis", json!([{ "region": "eu-west-1", "image": "ami-11111111", "accountId": "444455556666" }])),
+            with(
+                "/outputResources/amis",
+                json!([{ "region": "eu-west-1", "image": "ami-11111111", "accountId": "444455556666" }]),
+            ),
             "Web is already distributed",
             "account 444455556666",
         ),

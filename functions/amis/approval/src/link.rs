@@ -217,10 +217,16 @@ mod tests {
 
     #[test]
     fn signed_claims_of_another_form_are_no_token() {
-        for claims in ["", "v1", "v1.x.9999999999", "v2.333ba70b-2333-48db-b17e-a5e69c6f4d1c.9999999999",
-            "v1.333BA70B-2333-48db-b17e-a5e69c6f4d1c.9999999999", "v1.333ba70b-2333-48db-b17e-a5e69c6f4d1c.-1",
-            "v1.333ba70b-2333-48db-b17e-a5e69c6f4d1c.soon", "v1.333ba70b-2333-48db-b17e-a5e69c6f4d1c.99999999999999999999"]
-        {
+        for claims in [
+            "",
+            "v1",
+            "v1.x.9999999999",
+            "v2.333ba70b-2333-48db-b17e-a5e69c6f4d1c.9999999999",
+            "v1.333BA70B-2333-48db-b17e-a5e69c6f4d1c.9999999999",
+            "v1.333ba70b-2333-48db-b17e-a5e69c6f4d1c.-1",
+            "v1.333ba70b-2333-48db-b17e-a5e69c6f4d1c.soon",
+            "v1.333ba70b-2333-48db-b17e-a5e69c6f4d1c.99999999999999999999",
+        ] {
             let text = format!("{claims}.{}", BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&key(1).0, &signed(claims))));
             assert_eq!(Token::verify(&text, [&key(1)], NOW), Err(TokenError::Forged), "{claims}");
         }
@@ -228,8 +234,14 @@ mod tests {
 
     #[test]
     fn no_token_is_made_for_what_is_no_execution() {
-        for id in ["", "x", "333ba70b-2333-48db-b17e-a5e69c6f4d1", "333ba70b.2333-48db-b17e-a5e69c6f4d1c", "../..",
-            "333BA70B-2333-48DB-B17E-A5E69C6F4D1C"] {
+        for id in [
+            "",
+            "x",
+            "333ba70b-2333-48db-b17e-a5e69c6f4d1",
+            "333ba70b.2333-48db-b17e-a5e69c6f4d1c",
+            "../..",
+            "333BA70B-2333-48DB-B17E-A5E69C6F4D1C",
+        ] {
             assert_eq!(Token::new(id, NOW), None, "{id}");
         }
         assert_eq!(Token::new(EXECUTION, OffsetDateTime::UNIX_EPOCH), None);
@@ -238,7 +250,9 @@ mod tests {
     #[test]
     fn a_key_is_long_enough_and_never_shown() {
         assert_eq!(format!("{:?}", key(1)), "Key(…)");
-        for text in ["", "short", &BASE64_STANDARD.encode([1; 31]), "not base64 at all, though it is long enough for a key"] {
+        for text in
+            ["", "short", &BASE64_STANDARD.encode([1; 31]), "not base64 at all, though it is long enough for a key"]
+        {
             assert_eq!(Key::from_base64(text).err(), Some(KeyError), "{text}");
         }
         let (one, other) = (Key::generate_base64(), Key::generate_base64());

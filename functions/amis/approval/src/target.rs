@@ -170,9 +170,9 @@ impl FromStr for UnitArn {
             .and_then(|resource| resource.strip_prefix("ou/"))
             .and_then(|resource| resource.split_once('/'));
         let is_unit_id = |id: &str| {
-            id.strip_prefix("ou-").and_then(|id| id.split_once('-')).is_some_and(|(root, unit)| {
-                is_id(root, 4) && is_id(unit, 8)
-            })
+            id.strip_prefix("ou-")
+                .and_then(|id| id.split_once('-'))
+                .is_some_and(|(root, unit)| is_id(root, 4) && is_id(unit, 8))
         };
         if ids.is_some_and(|(organization, unit)| is_organization_id(organization) && is_unit_id(unit)) {
             Ok(Self(text.to_owned()))
@@ -213,7 +213,10 @@ mod tests {
             ("TARGET_OU_ARNS", "arn:aws-cn:organizations::111122223333:ou/o-abcdefghij/ou-ab12-11111111"),
         ]);
         let targets = env.finish(Targets::from_env(&env)).unwrap();
-        assert_eq!(targets.accounts.iter().map(AccountId::as_str).collect::<Vec<_>>(), ["111122223333", "444455556666"]);
+        assert_eq!(
+            targets.accounts.iter().map(AccountId::as_str).collect::<Vec<_>>(),
+            ["111122223333", "444455556666"]
+        );
         assert_eq!((targets.organizations.len(), targets.units.len(), targets.len()), (1, 1, 4));
         assert!(!targets.is_empty());
     }

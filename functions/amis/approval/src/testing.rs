@@ -78,7 +78,8 @@ impl FakeAws {
     #[must_use]
     pub fn sdk(&self) -> SdkConfig {
         let credentials = Credentials::new("test", "test", None, None, "test");
-        let retry = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(std::time::Duration::from_millis(1));
+        let retry =
+            RetryConfig::standard().with_max_attempts(3).with_initial_backoff(std::time::Duration::from_millis(1));
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("eu-west-1"))

@@ -112,9 +112,9 @@ impl FromStr for LatestParameter {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let name = text.replace("{name}", "x");
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-/".contains(&byte);
-        let is_reserved = ["aws", "ssm"].iter().any(|start| {
-            name.trim_start_matches('/').get(..3).is_some_and(|given| given.eq_ignore_ascii_case(start))
-        });
+        let is_reserved = ["aws", "ssm"]
+            .iter()
+            .any(|start| name.trim_start_matches('/').get(..3).is_some_and(|given| given.eq_ignore_ascii_case(start)));
         if name.len() <= 512 && name.starts_with('/') && name.bytes().all(is_allowed) && !is_reserved {
             Ok(Self(text.to_owned()))
         } else {

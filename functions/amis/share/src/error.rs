@@ -68,7 +68,9 @@ fn hint(code: Option<&str>) -> &'static str {
         Some("InvalidAMIID.NotFound" | "InvalidAMIID.Unavailable" | "InvalidAMIID.Malformed") => {
             "; there is no such image in this Region"
         }
-        Some("UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException") => "; allow this in the function's role",
+        Some("UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException") => {
+            "; allow this in the function's role"
+        }
         Some("RequestLimitExceeded" | "ThrottlingException" | "Throttling") => "; run it again",
         _ => "",
     }

@@ -146,7 +146,10 @@ mod tests {
         for (event, expected) in [
             (json!({}), "the field images is missing: expected it, or ami_id"),
             (json!({ "images": [] }), "the field images is an array of 0 images: expected 1 to 50"),
-            (json!({ "images": "ami-11111111" }), "the field images is something else: expected an array of <region>:<ami id>"),
+            (
+                json!({ "images": "ami-11111111" }),
+                "the field images is something else: expected an array of <region>:<ami id>",
+            ),
             (
                 json!({ "images": ["eu-west-1:ami-11111111"], "ami_id": "ami-11111111" }),
                 "the field ami_id is there beside images: expected one of the two",
@@ -155,7 +158,10 @@ mod tests {
                 json!({ "images": ["eu-west-1:ami-11111111", "x"] }),
                 "the field images[1] is \"x\": expected <region>:<ami id>, such as eu-west-1:ami-0123456789abcdef0",
             ),
-            (json!({ "ami_id": "i-1" }), "the field ami_id is \"i-1\": expected the id of an AMI, such as ami-0123456789abcdef0"),
+            (
+                json!({ "ami_id": "i-1" }),
+                "the field ami_id is \"i-1\": expected the id of an AMI, such as ami-0123456789abcdef0",
+            ),
             (json!([]), "expected {\"images\": [\"<region>:<ami id>\", …]} or {\"ami_id\": \"ami-…\"}"),
             (json!({ "images": [7] }), "expected {\"images\": [\"<region>:<ami id>\", …]} or {\"ami_id\": \"ami-…\"}"),
         ] {

@@ -109,9 +109,9 @@ async fn before(clients: &Clients, name: &str, stored: Option<&Parameter>) -> Re
         Ok(answer) => Ok(answer.parameter.and_then(|parameter| parameter.value)),
         // Systems Manager keeps the last 100 versions.
         Err(error)
-            if error.as_service_error().is_some_and(|error| {
-                error.is_parameter_version_not_found() || error.is_parameter_not_found()
-            }) =>
+            if error
+                .as_service_error()
+                .is_some_and(|error| error.is_parameter_version_not_found() || error.is_parameter_not_found()) =>
         {
             Ok(None)
         }

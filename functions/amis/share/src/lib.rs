@@ -158,7 +158,11 @@ impl Share {
         let parameter = match name {
             Some(name) => template.of(&name),
             None if !template.needs_name() => template.of(""),
-            None => return work.report.fail("LATEST_PARAMETER has {name}, and the image has none: pass image_name".to_owned()),
+            None => {
+                return work
+                    .report
+                    .fail("LATEST_PARAMETER has {name}, and the image has none: pass image_name".to_owned());
+            }
         };
         let request = latest::Request {
             image: &work.image,
@@ -188,7 +192,8 @@ impl Share {
         if self.config.dry_run {
             return Ok(());
         }
-        let targets = self.publish("TARGET_TOPIC_ARN", self.config.target_topic_arn.as_ref(), mail::shared(report)).await;
+        let targets =
+            self.publish("TARGET_TOPIC_ARN", self.config.target_topic_arn.as_ref(), mail::shared(report)).await;
         let approvers =
             self.publish("APPROVER_TOPIC_ARN", self.config.approver_topic_arn.as_ref(), mail::failed(report)).await;
         targets.and(approvers)

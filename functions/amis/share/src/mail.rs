@@ -26,7 +26,8 @@ pub fn shared(report: &Report) -> Option<Mail> {
     let name = name(report, &images);
     let mut text = format!("The image {name} was approved and is shared with you.\n\n");
     for image in &images {
-        let _ = writeln!(text, "  {}  {}  {}", image.region, image.ami_id, line(image.name.as_deref().unwrap_or(""), 128));
+        let _ =
+            writeln!(text, "  {}  {}  {}", image.region, image.ami_id, line(image.name.as_deref().unwrap_or(""), 128));
     }
     text.push_str("\nLaunch it by its id, or copy it to your account first where its snapshots are shared as well.\n");
     append_notes(&mut text, &images);
@@ -73,7 +74,8 @@ fn name(report: &Report, images: &[&ImageReport]) -> String {
 
 /// Each note once, whatever the number of images it concerns.
 fn append_notes(text: &mut String, images: &[&ImageReport]) {
-    let latest: BTreeSet<String> = images.iter().filter_map(|image| image.latest.as_ref()).filter_map(latest_note).collect();
+    let latest: BTreeSet<String> =
+        images.iter().filter_map(|image| image.latest.as_ref()).filter_map(latest_note).collect();
     let notes: BTreeSet<&String> = images.iter().flat_map(|image| &image.notes).collect();
     for note in latest.iter().chain(notes) {
         let _ = write!(text, "\n{note}\n");
@@ -89,10 +91,9 @@ fn latest_note(latest: &Latest) -> Option<String> {
             latest.parameter,
             deprecated.unwrap_or_default()
         )),
-        LatestOutcome::Newer => Some(format!(
-            "The parameter {} names a newer image and was left as it is.",
-            latest.parameter
-        )),
+        LatestOutcome::Newer => {
+            Some(format!("The parameter {} names a newer image and was left as it is.", latest.parameter))
+        }
         LatestOutcome::Unchanged | LatestOutcome::Planned => None,
     }
 }
@@ -102,7 +103,10 @@ mod tests {
     use super::*;
 
     fn image(outcome: Outcome) -> ImageReport {
-        ImageReport { name: Some("Web 2026".to_owned()), ..ImageReport::new(&"eu-west-1:ami-11111111".parse().unwrap(), outcome) }
+        ImageReport {
+            name: Some("Web 2026".to_owned()),
+            ..ImageReport::new(&"eu-west-1:ami-11111111".parse().unwrap(), outcome)
+        }
     }
 
     fn report(images: Vec<ImageReport>) -> Report {

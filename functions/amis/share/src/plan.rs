@@ -363,7 +363,11 @@ mod tests {
             units: texts([UNIT]),
         };
         assert_eq!(added, expected);
-        let some = Permissions { accounts: texts(["444455556666", "999999999999"]), organizations: texts([ORGANIZATION]), units: texts([]) };
+        let some = Permissions {
+            accounts: texts(["444455556666", "999999999999"]),
+            organizations: texts([ORGANIZATION]),
+            units: texts([]),
+        };
         let rest = plan(&Facts { permissions: some, ..facts() }, &account(), &all(), NOW).unwrap();
         assert_eq!(rest.permissions.len(), 2);
         assert_eq!(rest.permissions.accounts, texts(["777788889999"]));
@@ -380,7 +384,12 @@ mod tests {
         let marks = |count: usize| (0..count).map(|number| format!("111122223333:mark{number}")).collect();
         let cases: [(&str, Facts, &[(&str, &str)], Option<&str>); 14] = [
             ("as it should be", facts(), &plain, None),
-            ("of another account", Facts { owner: "999999999999".to_owned(), ..facts() }, &plain, Some("only the owner")),
+            (
+                "of another account",
+                Facts { owner: "999999999999".to_owned(), ..facts() },
+                &plain,
+                Some("only the owner"),
+            ),
             ("pending", Facts { state: "pending".to_owned(), ..facts() }, &plain, Some("its state is pending")),
             ("disabled", Facts { state: "disabled".to_owned(), ..facts() }, &plain, Some("its state is disabled")),
             ("deprecated", Facts { deprecated_at: Some(NOW), ..facts() }, &plain, Some("it is deprecated since")),
@@ -391,7 +400,12 @@ mod tests {
                 None,
             ),
             ("not by Image Builder", facts(), &required, Some("no tag Ec2ImageBuilderArn")),
-            ("built elsewhere", Facts { build: Some(build), ..facts() }, &required, Some("built in the account 999999999999")),
+            (
+                "built elsewhere",
+                Facts { build: Some(build), ..facts() },
+                &required,
+                Some("built in the account 999999999999"),
+            ),
             (
                 "an AWS-managed key",
                 Facts { snapshots: vec![snapshot(Some(key(KeyManager::Aws, Some(true))))], ..facts() },
@@ -448,9 +462,15 @@ mod tests {
     #[test]
     fn a_watermark_is_attached_once() {
         let config = config(&[("TARGET_ACCOUNT_IDS", "444455556666"), ("APPROVED_WATERMARK", "approved")]);
-        let marked = |key: &str| plan(&Facts { watermarks: vec![key.to_owned()], ..facts() }, &account(), &config, NOW).unwrap().watermark;
+        let marked = |key: &str| {
+            plan(&Facts { watermarks: vec![key.to_owned()], ..facts() }, &account(), &config, NOW).unwrap().watermark
+        };
         assert_eq!(marked("111122223333:approved"), None);
-        assert_eq!(marked("999999999999:approved"), Some("approved".to_owned()), "that of another account does not count");
+        assert_eq!(
+            marked("999999999999:approved"),
+            Some("approved".to_owned()),
+            "that of another account does not count"
+        );
     }
 
     #[test]

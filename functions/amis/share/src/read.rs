@@ -33,7 +33,12 @@ pub(crate) async fn facts(
         created: image.creation_date().unwrap_or_default().to_owned(),
         deprecated_at: deprecated_at(&image)?,
         build: tag(BUILD_TAG).and_then(|arn| arn.parse().ok()),
-        watermarks: image.image_watermarks().iter().filter_map(|mark| mark.watermark_key()).map(str::to_owned).collect(),
+        watermarks: image
+            .image_watermarks()
+            .iter()
+            .filter_map(|mark| mark.watermark_key())
+            .map(str::to_owned)
+            .collect(),
         ..Facts::default()
     };
     if facts.owner != account.as_str() {
@@ -51,7 +56,9 @@ pub(crate) async fn image(clients: &Clients, ami_id: &str) -> Result<Option<Imag
     let request = clients.ec2.describe_images().image_ids(ami_id).include_deprecated(true).include_disabled(true);
     match request.send().await {
         Ok(answer) => Ok(answer.images.unwrap_or_default().into_iter().next()),
-        Err(error) if aws_sdk_ec2::error::ProvideErrorMetadata::code(&error) == Some("InvalidAMIID.NotFound") => Ok(None),
+        Err(error) if aws_sdk_ec2::error::ProvideErrorMetadata::code(&error) == Some("InvalidAMIID.NotFound") => {
+            Ok(None)
+        }
         Err(error) => Err(call("DescribeImages", &error)),
     }
 }
@@ -152,5 +159,10 @@ pub(crate) async fn snapshot_accounts(clients: &Clients, snapshot_id: &str) -> R
         .snapshot_id(snapshot_id)
         .attribute(SnapshotAttributeName::CreateVolumePermission);
     let answer = request.send().await.map_err(|error| call("DescribeSnapshotAttribute", &error))?;
-    Ok(answer.create_volume_permissions().iter().filter_map(|permission| permission.user_id()).map(str::to_owned).collect())
+    Ok(answer
+        .create_volume_permissions()
+        .iter()
+        .filter_map(|permission| permission.user_id())
+        .map(str::to_owned)
+        .collect())
 }

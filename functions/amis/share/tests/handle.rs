@@ -27,11 +27,8 @@ const APPROVERS_TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:Automation-app
 const ONE: &str = "eu-west-1:ami-11111111";
 const TWO: &str = "us-east-1:ami-22222222";
 const BUILD: &str = "arn:aws:imagebuilder:eu-west-1:111122223333:image/web/1.0.0/3";
-const SETTINGS: [(&str, &str); 3] = [
-    ("TARGET_ACCOUNT_IDS", TARGET),
-    ("TARGET_TOPIC_ARN", TARGETS_TOPIC),
-    ("APPROVER_TOPIC_ARN", APPROVERS_TOPIC),
-];
+const SETTINGS: [(&str, &str); 3] =
+    [("TARGET_ACCOUNT_IDS", TARGET), ("TARGET_TOPIC_ARN", TARGETS_TOPIC), ("APPROVER_TOPIC_ARN", APPROVERS_TOPIC)];
 const ALL_SETTINGS: [(&str, &str); 9] = [
     SETTINGS[0],
     SETTINGS[1],
@@ -164,7 +161,9 @@ impl World {
             "DescribeKey" => {
                 let arn = call.text("KeyId");
                 let manager = if arn.ends_with("aws-managed") { "AWS" } else { "CUSTOMER" };
-                Reply::Json(json!({ "KeyMetadata": { "KeyId": "k", "Arn": arn, "KeyManager": manager, "Enabled": true } }))
+                Reply::Json(
+                    json!({ "KeyMetadata": { "KeyId": "k", "Arn": arn, "KeyManager": manager, "Enabled": true } }),
+                )
             }
             "DescribeSnapshotAttribute" => {
                 let mut items = String::new();
@@ -297,7 +296,9 @@ async fn images_are_shared_in_every_region_and_the_targets_hear_of_it() {
     }
     assert_eq!(world.mails.len(), 1);
     assert_eq!(world.mails[0].0, TARGETS_TOPIC);
-    assert!(world.mails[0].2.contains("eu-west-1  ami-11111111") && world.mails[0].2.contains("us-east-1  ami-22222222"));
+    assert!(
+        world.mails[0].2.contains("eu-west-1  ami-11111111") && world.mails[0].2.contains("us-east-1  ami-22222222")
+    );
 }
 
 #[tokio::test]
@@ -311,7 +312,11 @@ async fn the_short_form_is_an_image_of_this_region() {
 #[tokio::test]
 async fn each_write_has_its_exact_form() {
     let (world, aws) = world();
-    world.lock().unwrap().parameters.insert("eu-west-1:/golden-ami/web/latest".to_owned(), vec!["ami-00000000".to_owned()]);
+    world
+        .lock()
+        .unwrap()
+        .parameters
+        .insert("eu-west-1:/golden-ami/web/latest".to_owned(), vec!["ami-00000000".to_owned()]);
     let before = FakeImage { created: "2026-10-01T10:00:00.000Z", ..image() };
     world.lock().unwrap().images.insert("eu-west-1:ami-00000000".to_owned(), before);
     let event = json!({ "images": [ONE], "buildArn": BUILD });
@@ -385,8 +390,16 @@ async fn an_image_that_must_not_be_shared_is_refused_and_the_others_go_on() {
         ("pending", FakeImage { state: "pending", ..image() }, "its state is pending"),
         ("deprecated", FakeImage { deprecated_at: past, ..image() }, "it is deprecated since"),
         ("AWS-managed key", FakeImage { key: aws_managed, ..image() }, "key/aws-managed, a key that AWS manages"),
-        ("not by Image Builder", FakeImage { tags: vec![("CreatedBy", "EC2 Image Builder")], ..image() }, "no tag Ec2ImageBuilderArn"),
-        ("a forged tag", FakeImage { tags: vec![("Ec2ImageBuilderArn", "yes")], ..image() }, "no tag Ec2ImageBuilderArn"),
+        (
+            "not by Image Builder",
+            FakeImage { tags: vec![("CreatedBy", "EC2 Image Builder")], ..image() },
+            "no tag Ec2ImageBuilderArn",
+        ),
+        (
+            "a forged tag",
+            FakeImage { tags: vec![("Ec2ImageBuilderArn", "yes")], ..image() },
+            "no tag Ec2ImageBuilderArn",
+        ),
     ];
     for (case, bad, reason) in cases {
         let (world, aws) = world();
@@ -404,7 +417,11 @@ async fn an_image_that_must_not_be_shared_is_refused_and_the_others_go_on() {
         assert_eq!(world.images[TWO].permissions.len(), 3, "{case}");
         assert_eq!(world.mails.len(), 2, "{case}");
         assert!(world.mails[0].0 == TARGETS_TOPIC && !world.mails[0].2.contains("ami-11111111"), "{case}");
-        assert!(world.mails[1].0 == APPROVERS_TOPIC && world.mails[1].2.contains(reason), "{case}: {}", world.mails[1].2);
+        assert!(
+            world.mails[1].0 == APPROVERS_TOPIC && world.mails[1].2.contains(reason),
+            "{case}: {}",
+            world.mails[1].2
+        );
     }
 }
 
@@ -453,7 +470,10 @@ async fn a_key_that_cannot_be_described_stops_its_image() {
     world.lock().unwrap().images.insert(ONE.to_owned(), FakeImage { key, ..image() });
     world.lock().unwrap().faults = vec![("DescribeKey", "", 9, Reply::Error("AccessDeniedException"))];
     let error = invoke(&function(&aws, &SETTINGS), json!({ "images": [ONE] })).await.unwrap_err();
-    assert!(error.to_string().contains("DescribeKey: AccessDeniedException: as tested; allow this in the function's role"), "{error}");
+    assert!(
+        error.to_string().contains("DescribeKey: AccessDeniedException: as tested; allow this in the function's role"),
+        "{error}"
+    );
     assert_eq!(writes(&aws), ["Publish"]);
 }
 
@@ -476,7 +496,11 @@ async fn lost_replies_and_throttling_change_nothing() {
             assert_eq!(outcomes(&report), [Outcome::Shared, Outcome::Shared], "{case}");
             let world = world.lock().unwrap();
             for image in world.images.values() {
-                assert_eq!((image.permissions.len(), image.watermarks.len(), image.snapshot_accounts.len()), (3, 1, 1), "{case}");
+                assert_eq!(
+                    (image.permissions.len(), image.watermarks.len(), image.snapshot_accounts.len()),
+                    (3, 1, 1),
+                    "{case}"
+                );
             }
             assert_eq!(world.mails.len(), 1, "{case}");
         }
@@ -486,7 +510,8 @@ async fn lost_replies_and_throttling_change_nothing() {
 #[tokio::test]
 async fn a_watermark_that_cannot_be_attached_keeps_the_image_from_being_shared() {
     let (world, aws) = world();
-    world.lock().unwrap().faults = vec![("AttachImageWatermark", "eu-west-1", 9, Reply::Error("UnauthorizedOperation"))];
+    world.lock().unwrap().faults =
+        vec![("AttachImageWatermark", "eu-west-1", 9, Reply::Error("UnauthorizedOperation"))];
     let error = invoke(&function(&aws, &ALL_SETTINGS), both()).await.unwrap_err();
     assert!(error.to_string().contains("AttachImageWatermark: UnauthorizedOperation"), "{error}");
     let world = world.lock().unwrap();
@@ -497,7 +522,8 @@ async fn a_watermark_that_cannot_be_attached_keeps_the_image_from_being_shared()
 #[tokio::test]
 async fn a_failure_of_one_region_does_not_stop_the_other_and_both_topics_hear() {
     let (world, aws) = world();
-    world.lock().unwrap().faults = vec![("ModifyImageAttribute", "us-east-1", 9, Reply::Error("UnauthorizedOperation"))];
+    world.lock().unwrap().faults =
+        vec![("ModifyImageAttribute", "us-east-1", 9, Reply::Error("UnauthorizedOperation"))];
     let error = invoke(&function(&aws, &SETTINGS), both()).await.unwrap_err();
     assert_eq!(error.error_type(), "NotShared");
     let world = world.lock().unwrap();
@@ -512,7 +538,10 @@ async fn what_ec2_does_not_show_afterwards_is_a_failure() {
     let (world, aws) = world();
     world.lock().unwrap().forgetful = true;
     let error = invoke(&function(&aws, &SETTINGS), json!({ "images": [ONE] })).await.unwrap_err();
-    assert!(error.to_string().contains("EC2 took the change and does not show it: 1 launch permissions are missing"), "{error}");
+    assert!(
+        error.to_string().contains("EC2 took the change and does not show it: 1 launch permissions are missing"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -566,7 +595,11 @@ async fn a_deprecation_that_failed_is_made_up_for_by_the_next_run() {
 async fn a_parameter_of_another_type_is_left_and_explained() {
     let (world, aws) = world();
     world.lock().unwrap().data_type = "text";
-    world.lock().unwrap().parameters.insert("eu-west-1:/golden-ami/web/latest".to_owned(), vec!["ami-00000000".to_owned()]);
+    world
+        .lock()
+        .unwrap()
+        .parameters
+        .insert("eu-west-1:/golden-ami/web/latest".to_owned(), vec!["ami-00000000".to_owned()]);
     let error = invoke(&function(&aws, &ALL_SETTINGS), json!({ "images": [ONE] })).await.unwrap_err();
     assert!(error.to_string().contains("has the data type text: expected aws:ec2:image"), "{error}");
     assert_eq!(aws.calls_of("PutParameter"), []);
@@ -604,7 +637,10 @@ async fn a_topic_that_refuses_is_an_error_and_the_other_one_still_hears() {
     ];
     let error = invoke(&function(&aws, &SETTINGS), both()).await.unwrap_err();
     assert_eq!((error.error_type(), error.to_string().contains("TARGET_TOPIC_ARN")), ("Notify", true));
-    assert_eq!(world.lock().unwrap().mails.iter().map(|(topic, _, _)| topic.as_str()).collect::<Vec<_>>(), [APPROVERS_TOPIC]);
+    assert_eq!(
+        world.lock().unwrap().mails.iter().map(|(topic, _, _)| topic.as_str()).collect::<Vec<_>>(),
+        [APPROVERS_TOPIC]
+    );
 }
 
 #[tokio::test]
