@@ -93,15 +93,21 @@ class Crate:
 
 
 def used_modules(root: Path, dependencies: Mapping[str, object], code: str) -> dict[str, str]:
-    """The modules of the libraries of its capability that the code names: `use ami_approval::target::Targets`."""
+    """The modules of the libraries of its capability that the code uses: `use ami_approval::target::Targets`.
+
+    A module that reads settings counts only for code that lets it: `Targets::from_env`.
+    """
     known = tomllib.loads((root / "Cargo.toml").read_text())["workspace"]["dependencies"]
     found = {}
     for name in dependencies:
         spec = known.get(name)
         if isinstance(spec, dict) and spec.get("path", "").startswith("functions/"):
             for path in rust_files(root / spec["path"] / "src"):
-                if re.search(rf"\b{name.replace('-', '_')}::(?:\{{[^}}]*\b)?{path.stem}\b", code):
-                    found[str(path)] = path.read_text()
+                text, crate = path.read_text(), name.replace("-", "_")
+                types = re.findall(r"^impl (\w+)", text, re.MULTILINE)
+                asked = "fn from_env" not in text or any(f"{kind}::from_env" in code for kind in types)
+                if asked and re.search(rf"\b{crate}::(?:\{{[^}}]*\b)?{path.stem}\b", code):
+                    found[str(path)] = text
     return found
 
 
