@@ -16,6 +16,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
@@ -132,8 +133,8 @@ def _listed(images: dict[str, str]) -> str:
 # Who answers --------------------------------------------------------------------------------------
 
 
-def in_browser(chromium: browser.Browser) -> Open:
-    """Somebody who uses a browser."""
+def in_browser(chromium: Any) -> Open:
+    """Somebody who uses a browser, which `browser.started` gave."""
 
     def answer(link: str, decision: str) -> str:
         with browser.opened(chromium, link) as page:

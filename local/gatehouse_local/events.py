@@ -160,7 +160,8 @@ def amis() -> dict[str, Any]:
             "buildArn": available["arn"],
             "executionId": AMIS_EXECUTION,
         },
-        "share-ami-id.json": {"ami_id": AMIS_IMAGES["eu-west-1"]},
+        # Its Region is that of the function; in SAM's container this is always us-east-1.
+        "share-ami-id.json": {"ami_id": AMIS_IMAGES["us-east-1"]},
     }
 
 
