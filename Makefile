@@ -1,5 +1,5 @@
 # Gatehouse: what a person types. `make` alone lists the targets.
-# Needed: Rust, Python 3.11 or newer, make. Everything else goes into .venv/.
+# Needed: Rust, Python 3.11 or newer, make. Everything else goes into .venv/ and target/.
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -16,7 +16,18 @@ VENV_CHECKOV := .venv-checkov
 READY := $(VENV)/.ready
 READY_CHECKOV := $(VENV_CHECKOV)/.ready
 PYTHON := $(VENV)/bin/python
+TOOLS := target/tools
+CARGO_MUTANTS := 27.1.0
 TEMPLATES := $(wildcard template.yaml functions/*/*.yaml)
+FUZZ := $(wildcard shared/fuzz/Cargo.toml functions/*/*/fuzz/Cargo.toml)
+DEMOS := $(subst _,-,$(patsubst local/gatehouse_local/%.py,%,$(wildcard local/gatehouse_local/demo_*.py)))
+
+# The functions, as the templates name them: lists `capabilities`, `binaries` or `bootstraps`.
+FUNCTIONS := $(PYTHON) -m gatehouse_local.functions
+
+# Every debug build takes the features of the whole workspace and, by --examples, of the tests' dependencies.
+# So whatever is built first, the demo or the tests, no crate is compiled a second time for the other.
+DEBUG_BUILD := $(CARGO) build --workspace --examples
 
 export PYTHONPATH := local
 export PYTHONDONTWRITEBYTECODE := 1
@@ -28,8 +39,9 @@ SAY := printf '\n\033[1m%s\033[0m\n'
 .PHONY: help
 help: ## List the targets
 	@printf 'Gatehouse\n\n'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@printf '\nThe demo takes settings: make demo SERVICE=CLOUDFRONT_ORIGIN_FACING PORTS=80,443\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nDemos, without an AWS account: %s\n' "$(DEMOS)"
+	@printf 'make demo takes settings: make demo SERVICE=CLOUDFRONT_ORIGIN_FACING PORTS=80,443\n'
 
 # Tools ---------------------------------------------------------------------------------------
 
@@ -53,29 +65,48 @@ $(READY): local/requirements.txt local/constraints.txt
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r local/requirements.txt -c local/constraints.txt
 	@touch $@
 
-$(READY_CHECKOV): local/requirements-checkov.txt
+$(READY_CHECKOV): local/requirements-checkov.txt local/constraints-checkov.txt
 	@$(SAY) "Installing checkov into $(VENV_CHECKOV)"
 	@$(find_python); $$python -m venv $(VENV_CHECKOV)
-	@$(VENV_CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check -r local/requirements-checkov.txt
+	@$(VENV_CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check -r local/requirements-checkov.txt -c local/constraints-checkov.txt
 	@touch $@
 
-# One debug build serves the demos and the tests. --examples makes it take the features of the tests' dependencies:
-# without it, cargo would compile the AWS SDK once for the demos and once more for the tests.
+.PHONY: packages
+packages: $(READY) $(READY_CHECKOV)
+
+.PHONY: say-first-build
+say-first-build: need-rust
+	@[ -d $(TARGET_DIR)/debug ] || $(SAY) "Building (the first time three to ten minutes: it compiles the AWS SDK; later seconds)"
+
 .PHONY: binaries
-binaries: need-rust
-	@[ -d $(TARGET_DIR)/debug ] || printf '\n\033[1m%s\033[0m\n' "Building (the first time five to ten minutes: it compiles the AWS SDK; later seconds)"
-	@$(CARGO) build --workspace --bins --examples
+binaries: say-first-build
+	@$(DEBUG_BUILD) --bins
 
 # Try it --------------------------------------------------------------------------------------
 
 .PHONY: demo
-demo: $(READY) binaries ## Watch security groups follow AWS's published ranges, without an AWS account
-	@$(PYTHON) -m gatehouse_local.demo_ip_ranges --bin-dir $(TARGET_DIR)/debug \
+demo: demo-ip-ranges ## Watch security groups follow AWS's published ranges
+
+# A demo is local/gatehouse_local/demo_<capability>.py. It runs that capability's functions, and no others are built.
+# Their names come from the template by sed: the packages that gatehouse_local needs are installed meanwhile.
+.PHONY: $(DEMOS)
+$(DEMOS): demo-%: say-first-build
+	@$(MAKE) $(READY) & packages=$$!; built=0; \
+	$(DEBUG_BUILD) $$(sed -n 's/^ *Binary: */--bin /p' functions/$*/template.yaml) || built=$$?; \
+	wait "$$packages"; exit "$$built"
+	@$(PYTHON) -m gatehouse_local.demo_$(subst -,_,$*) --bin-dir $(TARGET_DIR)/debug \
 		$(if $(SERVICE),--service '$(SERVICE)') $(if $(PORTS),--ports '$(PORTS)')
 
-.PHONY: demo-pipelines
-demo-pipelines: $(READY) binaries ## Watch a deployment wait out an issue of AWS, without an AWS account
-	@$(PYTHON) -m gatehouse_local.demo_pipelines --bin-dir $(TARGET_DIR)/debug
+# Deletes $(1), which Cargo made, but only inside this repository: TARGET_DIR may be a folder that other projects share.
+define delete_build
+folder=$$(cd '$(1)' 2>/dev/null && pwd -P) || folder=; \
+repository=$$(pwd -P); \
+case "$$folder" in \
+	'') ;; \
+	"$$repository"/target | "$$repository"/target/*) rm -rf "$$folder" ;; \
+	*) echo "Not deleted: $$folder is outside $$repository/target, so other projects may use it." ;; \
+esac
+endef
 
 # Options count from the command line only: HOST and PORT are common variables of a shell.
 option = $(if $(filter command,$(origin $(1))),--$(2) '$($(1))')
@@ -90,8 +121,9 @@ demo-amis: $(READY) binaries ## Watch an image be approved on a page and shared,
 
 .PHONY: demo-clean
 demo-clean: ## Remove what the demos made: packages, working files, debug builds
-	@rm -rf $(VENV) local/.work $(TARGET_DIR)/debug
-	@echo "Removed $(VENV), local/.work and $(TARGET_DIR)/debug."
+	@$(call delete_build,$(TARGET_DIR)/debug)
+	@rm -rf $(VENV) local/.work
+	@echo "Removed the demos' packages, working files and debug builds."
 
 # Check it ------------------------------------------------------------------------------------
 
@@ -101,6 +133,7 @@ test: lint test-rust test-flows ## Lints, unit and property tests, whole flows w
 
 .PHONY: lint
 lint: lint-rust lint-python lint-templates ## Formatting, clippy, ruff, cfn-lint, sam validate
+	@$(SAY) "make lint passed"
 
 .PHONY: lint-rust
 lint-rust: need-rust
@@ -124,6 +157,7 @@ lint-templates: $(READY)
 checkov: $(READY_CHECKOV) ## Scan the templates for weak settings
 	@$(SAY) "Templates: checkov"
 	@local/template_checks/checkov.sh $(VENV_CHECKOV)/bin/checkov $(TEMPLATES)
+	@echo "checkov passed: $(words $(TEMPLATES)) templates"
 
 .PHONY: test-rust
 test-rust: need-rust
@@ -135,29 +169,74 @@ test-flows: $(READY) binaries
 	@$(SAY) "Whole flows: the real binaries against the local AWS"
 	@$(PYTHON) -m pytest local/tests -q --bin-dir $(TARGET_DIR)/debug
 
-.PHONY: bench
-bench: need-rust $(READY) ## Speed and size: the document, cold start, memory, zip
-	@$(SAY) "The document: parse + MD5 + filter + join + plan"
-	@mkdir -p local/.work
-	@$(PYTHON) -c 'import sys; from gatehouse_local import ranges; sys.stdout.buffer.write(ranges.first().body)' >local/.work/ip-ranges.json
-	@IP_RANGES_DOCUMENT='$(CURDIR)/local/.work/ip-ranges.json' $(CARGO) bench --package ip-ranges-planner
-	@$(SAY) "Building the functions (the first time long: the AWS SDK with link-time optimisation)"
-	@$(CARGO) build --release --package ip-ranges-updater
-	@$(CARGO) build --release --package pipeline-health-gate
-	@$(CARGO) build --release --package bench-empty
-	@$(PYTHON) -m gatehouse_local.bench --bin-dir $(TARGET_DIR)/release --empty $(TARGET_DIR)/release/bench-empty
-	@$(PYTHON) -m gatehouse_local.bench_pipelines --bin-dir $(TARGET_DIR)/release --empty $(TARGET_DIR)/release/bench-empty
+# --examples: as in DEBUG_BUILD, here so that it shares with clippy what is checked.
+.PHONY: doc
+doc: need-rust ## Rust documentation, into target/doc
+	@$(SAY) "Rust: documentation"
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --lib --examples --locked
 
-# Ship it -------------------------------------------------------------------------------------
+# Running them needs a nightly compiler, see the README beside each; a stable one shows that they still compile.
+.PHONY: check-fuzz
+check-fuzz: need-rust ## Compile the fuzz targets, without running them
+	@$(SAY) "Rust: fuzz targets"
+	@for manifest in $(FUZZ); do \
+		$(CARGO) check --quiet --locked --manifest-path "$$manifest" --target-dir $(TARGET_DIR)/fuzz \
+			|| { echo "$$manifest does not compile. If its Cargo.lock is out of date: cargo update --workspace --manifest-path $$manifest" >&2; exit 1; }; \
+		echo "$$manifest: ok"; \
+	done
+
+# Configuration: .cargo/mutants.toml, which says what is examined.
+.PHONY: mutants
+mutants: need-rust ## Change the code that decides, piece by piece: which change does no test notice? (hours)
+	@[ "$$($(TOOLS)/bin/cargo-mutants --version 2>/dev/null)" = "cargo-mutants $(CARGO_MUTANTS)" ] \
+		|| CARGO_PROFILE_RELEASE_LTO=false $(CARGO) install cargo-mutants --version $(CARGO_MUTANTS) --locked --quiet --root $(TOOLS)
+	@$(SAY) "Mutants of $(or $(CRATES),every crate that decides)"
+	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) mutants --output target $(foreach crate,$(CRATES),--package $(crate))
+
+# Measure and ship it -------------------------------------------------------------------------
+
+lambda_option = $(if $(filter arm64,$(1)),--arm64)
+
+# As `sam build` calls it for each function, but for all of them at once, so that two are optimised at the same time.
+# `sam build` then finds every binary ready. $(1) is the option for the processor that the SAM CLI gives.
+define build_binaries
+bins=$$($(FUNCTIONS) binaries | sed 's/^/--bin /'); \
+PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(CARGO) lambda build --release $(1) $$bins
+endef
+
+# The processor of this machine, as SAM's templates and cargo-lambda name it.
+HERE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
+
+.PHONY: lambda-binaries
+lambda-binaries: need-rust $(READY)
+	@$(SAY) "Building the functions for Lambda on $(HERE) (the first time long: the AWS SDK, optimised)"
+	@$(call build_binaries,$(call lambda_option,$(HERE)))
+
+.PHONY: bootstraps
+bootstraps: lambda-binaries ## Build each capability for Lambda, for this machine's processor
+	@for capability in $$($(FUNCTIONS) capabilities); do \
+		PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sam build --config-env "$$capability" --parameter-overrides Architecture=$(HERE); \
+	done
+	@for line in $$($(FUNCTIONS) bootstraps); do \
+		printf '%s: %s bytes, in %s\n' "$${line%=*}" "$$(wc -c <"$${line#*=}" | tr -d ' ')" "$${line#*=}"; \
+	done
+
+.PHONY: bench
+bench: bootstraps ## Speed and size: cold start, warm run, memory, zip
+	@$(SAY) "Building the function that does nothing, to compare with"
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(CARGO) lambda build --release $(call lambda_option,$(HERE)) --bin bench-empty
+	@$(PYTHON) -m gatehouse_local.bench --empty $(TARGET_DIR)/lambda/bench-empty/bootstrap
 
 .PHONY: build
-build: need-rust $(READY) ## Build for Lambda with sam (ARCH=arm64, the default, or x86_64)
+build: need-rust $(READY) ## Build the suite for Lambda with sam (ARCH=arm64, the default, or x86_64)
 	@target=$$([ "$(ARCH)" = arm64 ] && echo aarch64 || echo x86_64)-unknown-linux-gnu; \
 	[ -d "$$(rustc --print sysroot)/lib/rustlib/$$target" ] || { echo "Rust cannot build for $(ARCH) yet: run 'rustup target add $$target', then make again." >&2; exit 1; }
+	@$(call build_binaries,$(call lambda_option,$(ARCH)))
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sam build --parameter-overrides Architecture=$(ARCH)
 
 .PHONY: clean
 clean: demo-clean ## Remove everything that any target made
-	@rm -rf $(TARGET_DIR) $(VENV_CHECKOV) .aws-sam .pytest_cache .ruff_cache local/.pytest_cache local/.ruff_cache
+	@$(call delete_build,$(TARGET_DIR))
+	@rm -rf target $(VENV_CHECKOV) .aws-sam .pytest_cache .ruff_cache local/.pytest_cache local/.ruff_cache
 	@find local -name __pycache__ -type d -prune -exec rm -rf {} +
-	@echo "Removed $(TARGET_DIR), $(VENV_CHECKOV) and .aws-sam."
+	@echo "Removed all builds, packages and .aws-sam of this repository."

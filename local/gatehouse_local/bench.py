@@ -1,213 +1,145 @@
-"""The part of `make bench` about the ip-ranges updater as a whole process: cold start, warm run, memory, size.
+"""`make bench`: cold start, warm run, memory and size of each function, as `sam build` made it.
 
-A cold start runs from the start of the process to its first answer to the runtime API. Each run is one as by schedule
-that changes nothing: it fetches the document and reads the groups. A run by notice takes the document's MD5 too, which
-`cargo bench -p ip-ranges-planner` times. moto would take most of that time, for the updater and for whatever it is
-compared with, so its reply is recorded once and replayed from memory. Document and replies come over plain HTTP on
-loopback.
+A cold start runs from the start of the process to its first answer to the runtime API. The function, a twin of it in
+Python and boto3, and a Rust function that does nothing take turns, so that a machine that is busy for a while slows all
+of them down. Everything is plain HTTP on loopback, except where a function insists on https.
 
-The updater, a boto3 twin (`local/bench/ip_ranges_twin.py`) and an empty Rust function (`local/bench/empty`) take turns,
-so that a machine that is busy for a while slows all of them down.
+What is special about a function is in `local/bench/<binary>.py`, with underscores for hyphens: a `BENCH` with its
+events, its twin and its goals. The twin lies beside it. Of a function without such a file only the zip is weighed.
 """
 
-import socketserver
+import argparse
+import importlib
+import importlib.util
+import os
 import statistics
+import subprocess
 import sys
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 from rich.console import Console
 
-from gatehouse_local import ranges, runtime_api, sns
-from gatehouse_local.aws import LocalAws
-from gatehouse_local.figures import Figures, command_line, goal, ms, roots, show, zipped
-from gatehouse_local.runtime_api import Outcome, RuntimeApi
-from gatehouse_local.web import Web
-
-TWIN = sns.ROOT / "local" / "bench" / "ip_ranges_twin.py"
-DOCUMENT_PATH = "/ip-ranges.json"
-WARM_RUNS = 5
-
-COLD_RATIO = 15  # the twin's cold start over the updater's: at least
-COLD_OVER_EMPTY = 0.014  # seconds above the empty function: at most
-WARM = 0.010  # seconds: at most
-MEMORY = 24 * 1024**2  # bytes: at most
-ZIP = 3_500_000  # bytes: at most
+from gatehouse_local import ROOT, functions
+from gatehouse_local.bench_case import ZIP, Bench, Case
+from gatehouse_local.figures import Figures, goal, ms, show, zipped
+from gatehouse_local.runtime_api import RuntimeApi
 
 
-class Replay:
-    """Answers DescribeSecurityGroups and the document from memory. Use as a context manager."""
-
-    def __init__(self, described: bytes, document: bytes):
-        answers = {
-            b"describe": _http(described, b"text/xml"),
-            b"document": _http(document, b"application/json"),
-        }
-
-        class Handler(socketserver.StreamRequestHandler):
-            disable_nagle_algorithm = True
-
-            def handle(self) -> None:
-                while line := self.rfile.readline():
-                    length = 0
-                    while (header := self.rfile.readline().strip()) != b"":
-                        name, _, value = header.partition(b":")
-                        if name.lower() == b"content-length":
-                            length = int(value)
-                    body = self.rfile.read(length)
-                    if line.startswith(b"GET " + DOCUMENT_PATH.encode()):
-                        self.connection.sendall(answers[b"document"])
-                    elif b"Action=DescribeSecurityGroups&" in body:
-                        self.connection.sendall(answers[b"describe"])
-                    else:
-                        self.connection.sendall(b"HTTP/1.1 400 Not in the replay\r\nContent-Length: 0\r\n\r\n")
-
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join(timeout=5)
-        self._server.server_close()
+def registered(binary: str) -> Bench | None:
+    """The bench of a function; None where it has none."""
+    name = f"bench.{binary.replace('-', '_')}"
+    return importlib.import_module(name).BENCH if importlib.util.find_spec(name) else None
 
 
-def _http(body: bytes, content_type: bytes) -> bytes:
-    return b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s" % (content_type, len(body), body)
+def measure(case: Case, commands: dict[str, list[str]], runs: int) -> list[Figures]:
+    """Runs the programs in turns; the first round only fills the caches of the disk.
 
-
-@dataclass(kw_only=True)
-class Program(Figures):
-    """What is measured, and its figures."""
-
-    command: list[str]
-    check: Callable[[Outcome], bool]
-
-    def run(self, env: dict[str, str]) -> None:
-        """One cold start, and warm runs after it."""
-        with RuntimeApi(self.command, env) as function:
-            outcomes = [function.invoke({})]
-            if sys.platform == "linux":
-                self.cold_cpu.append(function.cpu_seconds())
-            outcomes += [function.invoke({}) for _ in range(WARM_RUNS)]
-            for outcome in outcomes:
-                if outcome.failed or not self.check(outcome):
-                    raise SystemExit(f"{self.name} did not do its work: {outcome.payload}")
-            self.cold.append(outcomes[0].seconds)
-            self.warm.append(statistics.median(outcome.seconds for outcome in outcomes[1:]))
-            if sys.platform == "linux":
-                self.warm_cpu.append((function.cpu_seconds() - self.cold_cpu[-1]) / WARM_RUNS)
-                self.memory.append(function.peak_memory())
-
-
-def programs(updater: Path, empty: Path | None) -> list[Program]:
-    """The updater, its twin and, if there is one, the empty function."""
-    token = ranges.FIRST_EDITION
-
-    def unchanged(outcome: Outcome) -> bool:
-        (region,) = outcome.payload["regions"]
-        return outcome.payload["sync_token"] == token and region["calls"] == {"DescribeSecurityGroups": 1}
-
-    found = [
-        Program(name="updater", command=[str(updater)], check=unchanged),
-        Program(
-            name="boto3 twin",
-            command=[sys.executable, str(TWIN)],
-            check=lambda outcome: outcome.payload["sync_token"] == token,
-        ),
-    ]
-    if empty is not None:
-        found.append(Program(name="empty", command=[str(empty)], check=lambda outcome: True))
-    return found
-
-
-def settled_groups(updater: Path, ports: str) -> tuple[str, bytes]:
-    """Lets the updater fill groups in the local AWS: the VPC's id, and how EC2 describes the groups then."""
-    bodies: list[bytes] = []
-    with LocalAws() as aws, Web() as web:
-        url = f"{web.url}{DOCUMENT_PATH}"
-        web.serve(url, ranges.first().body)
-        env = {"AWS_ENDPOINT_URL": aws.url, "IP_RANGES_URL": url, "PORTS": ports}
-        outcome = runtime_api.invoke_once(updater, runtime_api.environment(env), {})
-        if outcome.failed:
-            raise SystemExit(f"the updater could not fill the groups: {outcome.payload}")
-        client = aws.client("ec2")
-        client.meta.events.register(
-            "before-parse.ec2.DescribeSecurityGroups", lambda response_dict, **_: bodies.append(response_dict["body"])
-        )
-        filters = [{"Name": "tag:gatehouse:prefix-name", "Values": ["AUTOUPDATE"]}]
-        client.describe_security_groups(Filters=filters)
-        return aws.ec2.default_vpc(), bodies[0]
-
-
-def measure(updater: Path, empty: Path | None, rounds: int) -> list[Program]:
-    """Runs all programs in turns; the first round only fills the caches of the disk."""
-    ports = "80,443"
-    vpc, described = settled_groups(updater, ports)
-    measured = programs(updater, empty)
-    with Replay(described, ranges.first().body) as replay:
-        env = runtime_api.environment(
-            {
-                "AWS_ENDPOINT_URL": replay.url,
-                "IP_RANGES_URL": f"{replay.url}{DOCUMENT_PATH}",
-                "PORTS": ports,
-                "VPC_ID": vpc,
-                **roots(),
-            }
-        )
-        for number in range(rounds + 1):
-            for program in measured:
-                program.run(env)
-                if number == 0:
-                    program.forget()
+    The first program is the function. `empty` need not do what the case asks for.
+    """
+    measured = [Figures(name=name) for name in commands]
+    for number in range(runs + 1):
+        for figures in measured:
+            _run(case, commands[figures.name], figures)
+            if number == 0:
+                figures.forget()
     return measured
 
 
-def report(out: Console, measured: list[Program], size: int) -> None:
-    """Prints what was measured beside the goals."""
-    show(out, measured)
+def _run(case: Case, command: list[str], figures: Figures) -> None:
+    """One cold start, and warm runs after it."""
+    with RuntimeApi(command, case.env) as function:
+        warm = []
+        for number in range(1 + case.warm_runs):
+            outcome = function.invoke(case.event())
+            if outcome.failed or (figures.name != "empty" and not case.done(outcome)):
+                raise SystemExit(f"{case.title}: {figures.name} did not do its work: {outcome.payload}")
+            if number == 0:
+                figures.cold.append(outcome.seconds)
+                if sys.platform == "linux":
+                    figures.cold_cpu.append(function.cpu_seconds())
+            else:
+                warm.append(outcome.seconds)
+        figures.warm.append(statistics.median(warm))
+        if sys.platform == "linux":
+            figures.warm_cpu.append((function.cpu_seconds() - figures.cold_cpu[-1]) / case.warm_runs)
+            figures.memory.append(function.peak_memory())
 
-    updater, twin = measured[0], measured[1]
-    cold = statistics.median(updater.cold)
+
+def report(out: Console, case: Case, measured: Sequence[Figures]) -> None:
+    """Prints what was measured, and the goals."""
+    out.print(f"\n{case.title}")
+    show(out, measured)
+    by_name = {figures.name: figures for figures in measured}
+    function, twin, empty = measured[0], by_name["boto3 twin"], by_name.get("empty")
+    goals = case.goals
+    cold, warm = statistics.median(function.cold), statistics.median(function.warm)
     ratio = statistics.median(twin.cold) / cold
-    goal(out, f"cold start: 1/{ratio:.1f} of the twin's", f"at most 1/{COLD_RATIO}", ratio >= COLD_RATIO)
-    if len(measured) > 2:
-        over = cold - statistics.median(measured[2].cold)
-        goal(
-            out,
-            f"cold start: {ms(over)} over the empty function",
-            f"at most {ms(COLD_OVER_EMPTY)}",
-            over <= COLD_OVER_EMPTY,
-        )
-    warm = statistics.median(updater.warm)
-    goal(out, f"warm run: {ms(warm)}", f"at most {ms(WARM)}", warm <= WARM)
-    if updater.memory:
-        memory = statistics.median(updater.memory)
-        goal(out, f"peak memory: {memory / 1024**2:.1f} MiB", f"at most {MEMORY // 1024**2} MiB", memory <= MEMORY)
-    goal(out, f"zip: {size / 1e6:.2f} MB", f"at most {ZIP / 1e6:.1f} MB", size <= ZIP)
+    if goals.ratio is not None:
+        goal(out, f"cold start: 1/{ratio:.1f} of the twin's", f"at most 1/{goals.ratio:.0f}", ratio >= goals.ratio)
+    else:
+        out.print(f"         cold start: 1/{ratio:.1f} of the twin's")
+    if goals.over_empty is not None and empty is not None:
+        over = cold - statistics.median(empty.cold)
+        aim = f"at most {ms(goals.over_empty)}"
+        goal(out, f"cold start: {ms(over)} over the empty function", aim, over <= goals.over_empty)
+    if goals.warm is not None:
+        goal(out, f"warm run: {ms(warm)}", f"at most {ms(goals.warm)}", warm <= goals.warm)
+    if goals.memory is not None and function.memory:
+        used = statistics.median(function.memory)
+        aim = f"at most {goals.memory // 1024**2} MiB"
+        goal(out, f"peak memory: {used / 1024**2:.1f} MiB", aim, used <= goals.memory)
+
+
+def weigh(out: Console, binary: Path, limit: int) -> None:
+    """Prints the size of the zip, and its goal."""
+    size = zipped(binary)
+    goal(out, f"zip: {size / 1e6:.2f} MB", f"at most {limit / 1e6:.1f} MB", size <= limit)
+
+
+def bench(out: Console, function: functions.Function, binary: Path, empty: Path | None, runs: int) -> None:
+    """Measures one function."""
+    out.print()
+    out.rule(f"[bold]{function.binary}", align="left")
+    found = registered(function.binary)
+    if found is None:
+        out.print(f"No local/bench/{function.binary.replace('-', '_')}.py, so only its zip is weighed.")
+        weigh(out, binary, ZIP)
+        return
+    commands = {"function": [str(binary)], "boto3 twin": [sys.executable, str(found.twin)]}
+    if empty is not None:
+        commands["empty"] = [str(empty)]
+    with found.cases(binary) as cases:
+        for case in cases:
+            report(out, case, measure(case, commands, runs))
+    out.print()
+    weigh(out, binary, found.zip)
+    if found.crate:
+        out.print(f"\nThe crate {found.crate} alone:")
+        command = ["cargo", "bench", "--quiet", "--package", found.crate]
+        subprocess.run(command, cwd=ROOT, env={**os.environ, **found.crate_settings()}, check=True)
 
 
 def main() -> int:
     """Measures and prints; the goals are for reading, since a busy machine misses them."""
-    given = command_line(__doc__.splitlines()[0], "ip-ranges-updater")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--empty", type=Path, help="a Rust function that does nothing, to compare with")
+    parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("binaries", nargs="*", help="the functions to measure, by their binaries; all unless given")
+    given = parser.parse_args()
     out = Console(highlight=False)
-    out.rule("[bold]ip-ranges: the updater, whole processes", align="left")
-    out.print(
-        "A scheduled run that changes nothing. EC2's reply is moto's, replayed from memory; plain HTTP on loopback."
-    )
-    report(out, measure(given.binary, given.empty, given.runs), zipped(given.binary))
+    every = functions.functions()
+    unknown = set(given.binaries) - {function.binary for function in every}
+    if unknown:
+        parser.error(f"no function has the binary {', '.join(sorted(unknown))}")
+    chosen = [function for function in every if not given.binaries or function.binary in given.binaries]
+    missing = [function.bootstrap for function in chosen if not (ROOT / function.bootstrap).is_file()]
+    if missing:
+        out.print(f"{missing[0]} does not exist: run `make bootstraps`, which calls sam build.")
+        return 1
+    for function in chosen:
+        bench(out, function, ROOT / function.bootstrap, given.empty and given.empty.absolute(), given.runs)
+    out.print(f"\nMeasured {len(chosen)} functions, {given.runs} runs each.")
     return 0
 
 

@@ -75,6 +75,7 @@ class Story:
         self._closed_event = closed_event
         self._tell = tell
         self._told = 0  # of the pipeline's events
+        self._mailed = 0  # of the notifications
         self._started = time.monotonic()
         settings = {"AWS_ENDPOINT_URL": aws.url} | web.environment
         retry_settings = {
@@ -191,6 +192,10 @@ class Story:
         for record in outcome.records:
             if record.get("message") == "decided":
                 self._say("retry", f"{record['outcome'].lower()}: {record['stage']} {took}\n{record['reason']}")
+        mails = [call.params for call in self.aws.calls if call.operation == "Publish"]
+        for mail in mails[self._mailed :]:
+            self._say("SNS", f"a notification is sent to the topic: {mail['Subject']}")
+        self._mailed = len(mails)
 
 
 def _printer(out: Console) -> Callable[[Moment], None]:

@@ -1,6 +1,5 @@
 """What the benches note, how they print it, and how they weigh a binary."""
 
-import argparse
 import statistics
 import tempfile
 import zipfile
@@ -36,26 +35,6 @@ class Figures:
         """Drops what was measured."""
         for figures in (self.cold, self.warm, self.cold_cpu, self.warm_cpu, self.memory):
             figures.clear()
-
-
-@dataclass
-class CommandLine:
-    """What a bench is to measure, and how often."""
-
-    binary: Path
-    empty: Path | None
-    runs: int
-
-
-def command_line(about: str, binary: str) -> CommandLine:
-    """Reads the arguments, which all benches have in common; `binary` is the name of the function's."""
-    parser = argparse.ArgumentParser(description=about)
-    parser.add_argument("--bin-dir", type=Path, required=True, help="folder of the release binaries")
-    parser.add_argument("--empty", type=Path, help="a Rust function that does nothing, to compare with")
-    parser.add_argument("--runs", type=int, default=15)
-    given = parser.parse_args()
-    empty = given.empty.absolute() if given.empty else None
-    return CommandLine((given.bin_dir / binary).absolute(), empty, given.runs)
 
 
 def show(out: Console, measured: Sequence[Figures]) -> None:

@@ -111,6 +111,8 @@ def tell(folder):
 def test_the_demo_ends_with_a_summary(binary):
     ended = tell(binary("pipeline-health-gate").parent)
     assert (ended.returncode, ended.stderr) == (0, "")
+    said = " ".join(ended.stdout.split())
+    assert "a notification is sent to the topic: Gatehouse pipelines: an AWS issue closed, 1 stage retried" in said
     assert "The gate was asked 3 times: Failed, Failed, Succeeded.\n" in ended.stdout
     assert "The stage was retried 2 times of at most 3; it is Succeeded now.\n" in ended.stdout
     assert "All of it was on this machine, and is stopped now.\n" in ended.stdout

@@ -61,12 +61,16 @@ impl Delivery {
     /// # Errors
     ///
     /// [`DeliveryError`] when it has `Records` that are neither those of SNS nor those of SQS.
-    pub fn of(payload: Value) -> Result<Self, DeliveryError> {
+    pub fn of(mut payload: Value) -> Result<Self, DeliveryError> {
         let Some(records) = payload.get("Records") else { return Ok(Self::Direct(payload)) };
         match records.get(0) {
             None => Err(DeliveryError::NoRecords),
             Some(first) if first.get("Sns").is_some() => Ok(Self::Sns(envelopes_of_lambda_event(&payload)?)),
             Some(_) => {
+                // Nobody needs the attributes, and one that cannot be decoded must not fail the whole batch.
+                for record in payload["Records"].as_array_mut().into_iter().flatten() {
+                    record.as_object_mut().and_then(|record| record.remove("messageAttributes"));
+                }
                 let records = SqsEvent::deserialize(&payload).map_err(DeliveryError::Sqs)?.records;
                 // SQS must be told by its id which record failed.
                 let have_ids = records.iter().all(|record| record.message_id.is_some());

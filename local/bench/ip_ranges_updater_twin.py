@@ -1,13 +1,16 @@
 """The ip-ranges updater in Python and boto3, as one would write it for Lambda with care: what the bench compares with.
 
-It does what the updater does in a scheduled run that changes nothing: fetch the document, parse, filter, join, read the
-groups, compare. Without a notice neither takes an MD5. Where something is to change it says so and stops. The client is
-made while the module loads.
+It does what the updater does in a run that changes nothing: check the notice where there is one, fetch the document,
+compare its MD5 with the notice's, parse, filter, join, read the groups, compare. Where something is to change it says
+so and stops. The client is made while the module loads, and what only notices need is loaded with the first of them.
 """
 
+import base64
+import hashlib
 import ipaddress
 import json
 import os
+import re
 import urllib.request
 
 import boto3
@@ -18,12 +21,19 @@ SERVICE = os.environ.get("SERVICE", "CLOUDFRONT")
 PORTS = [int(port) for port in os.environ.get("PORTS", "80").split(",")]
 VPC_ID = os.environ["VPC_ID"]
 URL = os.environ["IP_RANGES_URL"]
+CERTIFICATE_URL = re.compile(r"https://sns\.[a-z0-9-]+\.amazonaws\.com/SimpleNotificationService-[0-9a-f]{32}\.pem")
+SIGNED_FIELDS = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
 ec2 = boto3.client("ec2", config=Config(retries={"mode": "standard", "total_max_attempts": 5}))
+keys = {}
 
 
 def handler(event, _request_id):
     """One run, to the point where something would be written."""
-    document = json.loads(download())
+    notice = announced(event["Records"][0]["Sns"]) if "Records" in event else None
+    body = fetch(URL)
+    if notice and hashlib.md5(body, usedforsecurity=False).hexdigest() != notice["md5"]:
+        raise ValueError("the document is not the one that the notice announces")
+    document = json.loads(body)
     wanted = joined(document)
     held = groups()
     changed = [port for port in PORTS if held.get(port, set()) != wanted]
@@ -32,9 +42,32 @@ def handler(event, _request_id):
     return {"sync_token": int(document["syncToken"]), "ranges": len(wanted)}
 
 
-def download():
-    """The document's bytes."""
-    with urllib.request.urlopen(URL, timeout=10) as response:
+def announced(message):
+    """The body of a message of SNS whose signature is right."""
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import padding
+
+    text = "".join(f"{name}\n{message[name]}\n" for name in SIGNED_FIELDS if message.get(name) is not None)
+    algorithm = {"1": hashes.SHA1, "2": hashes.SHA256}[message["SignatureVersion"]]()
+    key = public_key(message["SigningCertUrl"])
+    key.verify(base64.b64decode(message["Signature"]), text.encode(), padding.PKCS1v15(), algorithm)
+    return json.loads(message["Message"])
+
+
+def public_key(url):
+    """The key of the certificate at `url`, which is fetched once."""
+    from cryptography import x509
+
+    if not CERTIFICATE_URL.fullmatch(url):
+        raise ValueError(f"{url} is not a certificate of SNS")
+    if url not in keys:
+        keys[url] = x509.load_pem_x509_certificate(fetch(url)).public_key()
+    return keys[url]
+
+
+def fetch(url):
+    """The bytes at `url`."""
+    with urllib.request.urlopen(url, timeout=10) as response:
         return response.read(16 * 1024 * 1024)
 
 
