@@ -115,6 +115,10 @@ option = $(if $(filter command,$(origin $(1))),--$(2) '$($(1))')
 local-aws: $(READY) ## Keep a local AWS up for sam local invoke (BIND=, HOST=, PORT=)
 	@$(PYTHON) -m gatehouse_local.local_aws $(call option,BIND,bind) $(call option,HOST,host) $(call option,PORT,port)
 
+.PHONY: demo-amis
+demo-amis: $(READY) binaries ## Watch an image be approved on a page and shared, without an AWS account
+	@$(PYTHON) -m gatehouse_local.demo_amis --bin-dir $(TARGET_DIR)/debug $(if $(BY_HAND),--by-hand)
+
 .PHONY: demo-clean
 demo-clean: ## Remove what the demos made: packages, working files, debug builds
 	@$(call delete_build,$(TARGET_DIR)/debug)

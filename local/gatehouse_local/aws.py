@@ -3,7 +3,7 @@
 The front answers on one address for every service and Region, as `AWS_ENDPOINT_URL` expects. Each call is
 identified and checked against the service's model (`wire`), recorded, perhaps disturbed by a `Fault`, and
 then answered by a handler registered here or, where there is none, by moto. A handler covers what moto
-lacks or does differently from AWS; see `ec2`, `codepipeline` and `health`.
+lacks or does differently from AWS; see the parts, such as `ec2` and `ssm_automation`.
 """
 
 import collections
@@ -23,7 +23,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 from werkzeug.test import run_wsgi_app
 
-from gatehouse_local import codepipeline, ec2, health, wire
+from gatehouse_local import codepipeline, ec2, health, images, ssm_automation, wire
 from gatehouse_local.parts import Front, Handler, Invocation, Part
 from gatehouse_local.wire import AwsError, Operation, Request, Response
 
@@ -108,6 +108,8 @@ class LocalAws:
         self.ec2 = self._add(ec2.Ec2)
         self.codepipeline = self._add(codepipeline.CodePipeline)
         self.health = self._add(health.Health)
+        self.images = self._add(images.Images)
+        self.ssm_automation = self._add(ssm_automation.SsmAutomation)
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._state = _State()
         # moto's backends expect one caller at a time.
@@ -148,10 +150,11 @@ class LocalAws:
 
     def reset(self) -> None:
         """Forgets resources, calls and faults, as if just started."""
+        # Before the lock: a part may wait for something that calls this local AWS.
+        for part in self._parts:
+            part.reset()
         with self._moto_lock:
             BackendDict.reset()
-            for part in self._parts:
-                part.reset()
         with self._lock:
             self._state = _State()
 

@@ -4,17 +4,31 @@
 compares them with what is made here.
 """
 
+import base64
+import hashlib
+import hmac
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
-from gatehouse_local import ROOT, ranges, sns
+from gatehouse_local import ROOT, image_builder, ranges, sns
 from gatehouse_local.functions import Function
 from gatehouse_local.ranges import Document
 
 EVENTS = ROOT / "events"
 TOPIC_ARN = "arn:aws:sns:us-east-1:806199016981:AmazonIpSpaceChanged"
 PIPELINES_TOPIC_ARN = "arn:aws:sns:eu-west-1:111122223333:pipeline-notifications"
+
+# The samples of the amis capability: topics, images by Region, and an approval that waits.
+AMIS_TOPIC_ARN = "arn:aws:sns:eu-west-1:123456789012:{}"
+AMIS_IMAGES = {"eu-west-1": "ami-0123456789abcdef0", "us-east-1": "ami-0fedcba9876543210"}
+AMIS_EXECUTION = "333ba70b-2333-48db-b17e-a5e69c6f4d1c"
+AMIS_TARGET = "111122223333"
+LINK_KEY_PARAMETER = "/gatehouse/amis/link-key"
+LINK_KEY = base64.b64encode(b"This sample key protects nothing").decode()
+OTHER_KEY = base64.b64encode(b"Nobody signs with this other key").decode()
+LINK_EXPIRES = datetime(2036, 1, 1, tzinfo=UTC)
 
 # Ten years: the samples keep their dates, and a function refuses messages older than 40 days otherwise.
 SAMPLE_AGE = {"SNS_MAX_AGE_SECONDS": "315360000"}
@@ -75,6 +89,98 @@ def ip_ranges() -> dict[str, Any]:
     }
 
 
+def link_token(execution: str, expires: datetime, key: str = LINK_KEY) -> str:
+    """The token of a link to the approval page."""
+    claims = f"v1.{execution}.{int(expires.timestamp())}"
+    signed = b"gatehouse/amis/approval-link\n" + claims.encode()
+    mac = hmac.digest(base64.b64decode(key), signed, hashlib.sha256)
+    return f"{claims}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+
+
+def http_request(method: str, query: dict[str, str], form: dict[str, str] | None = None) -> dict[str, Any]:
+    """The event of an HTTP API, payload format 2.0. The body of a form is base64, as API Gateway sends it."""
+    event: dict[str, Any] = {
+        "version": "2.0",
+        "routeKey": f"{method} /approval",
+        "rawPath": "/approval",
+        "rawQueryString": urlencode(query),
+        "headers": {"accept": "text/html", "host": "example.execute-api.eu-west-1.amazonaws.com"},
+        "requestContext": {
+            "accountId": "123456789012",
+            "apiId": "example",
+            "domainName": "example.execute-api.eu-west-1.amazonaws.com",
+            "domainPrefix": "example",
+            "http": {
+                "method": method,
+                "path": "/approval",
+                "protocol": "HTTP/1.1",
+                "sourceIp": "192.0.2.1",
+                "userAgent": "Mozilla/5.0",
+            },
+            "requestId": "JTHoQgr2oAMEPMg=",
+            "routeKey": f"{method} /approval",
+            "stage": "$default",
+            "time": "17/Jan/2026:06:00:00 +0000",
+            "timeEpoch": 1768629600000,
+        },
+        "isBase64Encoded": form is not None,
+    }
+    if query:
+        event["queryStringParameters"] = query
+    if form is not None:
+        event["headers"]["content-type"] = "application/x-www-form-urlencoded"
+        event["body"] = base64.b64encode(urlencode(form).encode()).decode()
+    return event
+
+
+def amis() -> dict[str, Any]:
+    """The files of `events/amis`, by name.
+
+    The images of the notice have no account, as in older notices: then they count as those of the function's own
+    account, which is another one in SAM's container than in AWS.
+    """
+    available = image_builder.notice(AMIS_IMAGES, region="eu-west-1")
+    for image in available["outputResources"]["amis"]:
+        del image["accountId"]
+    failed = image_builder.failed_notice(region="eu-west-1")
+    token = link_token(AMIS_EXECUTION, LINK_EXPIRES)
+    form = {"token": token, "name": "Ana Example", "comment": "Tested in staging."}
+    images = [f"{region}:{image}" for region, image in AMIS_IMAGES.items()]
+    return {
+        "request-available.json": sns.lambda_event(_unsigned(available)),
+        "request-failed.json": sns.lambda_event(_unsigned(failed)),
+        "page-get.json": http_request("GET", {"token": token}),
+        "page-head.json": http_request("HEAD", {"token": token}),
+        "page-forged.json": http_request("GET", {"token": link_token(AMIS_EXECUTION, LINK_EXPIRES, OTHER_KEY)}),
+        "page-approve.json": http_request("POST", {}, form | {"decision": "approve"}),
+        "page-reject.json": http_request("POST", {}, form | {"decision": "reject"}),
+        "share-images.json": {
+            "images": images,
+            "imageName": available["name"],
+            "buildArn": available["arn"],
+            "executionId": AMIS_EXECUTION,
+        },
+        # Its Region is that of the function; in SAM's container this is always us-east-1.
+        "share-ami-id.json": {"ami_id": AMIS_IMAGES["us-east-1"]},
+    }
+
+
+def _unsigned(notice: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "Type": "Notification",
+        "MessageId": "d20f3241-8071-5003-a5e2-68d8a2d35d66",
+        "TopicArn": AMIS_TOPIC_ARN.format("gatehouse-amis-builds"),
+        "Subject": None,
+        "Message": json.dumps(notice),
+        "Timestamp": "2026-01-17T06:30:00.000Z",
+        "UnsubscribeUrl": "https://sns.eu-west-1.amazonaws.com/?Action=Unsubscribe&SubscriptionArn=EXAMPLE",
+        "MessageAttributes": {},
+        "SignatureVersion": "2",
+        "Signature": "EXAMPLE",
+        "SigningCertUrl": "EXAMPLE",
+    }
+
+
 def environment() -> dict[str, dict[str, str]]:
     """`events/env.json`: settings for `sam local invoke --env-vars`, which uses the caller's own AWS account.
 
@@ -90,6 +196,20 @@ def environment() -> dict[str, dict[str, str]]:
             "DRY_RUN": "true",
             "TOPIC_ARNS": PIPELINES_TOPIC_ARN,
             "NOTIFY_TOPIC_ARN": "",
+        },
+        "AmiApprovalRequestFunction": {
+            "SNS_VERIFY": "off",
+            "DRY_RUN": "true",
+            "TOPIC_ARNS": AMIS_TOPIC_ARN.format("gatehouse-amis-builds"),
+            "APPROVER_TOPIC_ARN": AMIS_TOPIC_ARN.format("Automation-gatehouse-amis-approvers"),
+            "AUTOMATION_DOCUMENT": "gatehouse-amis-approval",
+        },
+        "AmiApprovalPageFunction": {"DRY_RUN": "true", "TARGET_ACCOUNT_IDS": AMIS_TARGET, "PAGE_ROLE_ARN": ""},
+        "AmiShareFunction": {
+            "DRY_RUN": "true",
+            "TARGET_ACCOUNT_IDS": AMIS_TARGET,
+            "TARGET_TOPIC_ARN": AMIS_TOPIC_ARN.format("gatehouse-amis-targets"),
+            "APPROVER_TOPIC_ARN": AMIS_TOPIC_ARN.format("Automation-gatehouse-amis-approvers"),
         },
     }
 
@@ -111,7 +231,9 @@ def load(name: str) -> Any:
 
 def main() -> None:
     """Writes every sample."""
-    files = {f"ip-ranges/{name}": event for name, event in ip_ranges().items()} | {"env.json": environment()}
+    files = {"env.json": environment()}
+    for capability, made in (("ip-ranges", ip_ranges), ("amis", amis)):
+        files |= {f"{capability}/{name}": event for name, event in made().items()}
     for name, value in files.items():
         path = EVENTS / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ from typing import Any
 
 from moto.core.config import default_user_config
 
-from gatehouse_local import ROOT, cloudformation, events, ranges, sns
+from gatehouse_local import ROOT, amis, cloudformation, events, ranges, sns
 from gatehouse_local.aws import Call, LocalAws
 from gatehouse_local.codepipeline import Action, Pipeline, gate
 from gatehouse_local.functions import Function, functions
@@ -43,6 +43,7 @@ PORT = 4600
 REGION = "eu-west-1"  # the samples of the pipelines are from there
 SERVICE, SERVICE_PORT = "CLOUDFRONT_ORIGIN_FACING", 443
 PREFIX = "AUTOUPDATE"
+AMIS_PARAMETERS = ("images", "imageName", "buildArn")
 TASK = "/var/task"  # where Lambda, and SAM's container, has the function's folder
 AUTHORITY = "local-aws.pem"
 PAUSE = 3.0  # seconds without a call after which the next function finds the world as at the start
@@ -67,6 +68,8 @@ class World:
     - CodePipeline: the pipeline `web` whose stage failed at the health gate, with the ids and at the time of the sample
       events; the pipeline `api` that failed the same way just now; a job for each sample of the gate.
     - AWS Health: the open issue that the samples name.
+    - The amis capability: the images of the samples, an approval of them that waits, with the id that the samples name,
+      the key of their links, and its topics.
     - SNS: a topic for summaries.
     """
 
@@ -82,6 +85,7 @@ class World:
         self.topic_arn = self._aws.client("sns", REGION).create_topic(Name="gatehouse-summaries")["TopicArn"]
         self._stale_group()
         self._pipelines()
+        self._approval()
 
     def settings(self) -> dict[str, dict[str, str]]:
         """What the functions need besides `events/env.json` to act on this world, by logical id."""
@@ -90,6 +94,9 @@ class World:
             "IpRangesUpdaterFunction": act | {"SERVICE": SERVICE, "PORTS": str(SERVICE_PORT), "PREFIX_NAME": PREFIX},
             "PipelineHealthGateFunction": {"NOTIFY_TOPIC_ARN": self.topic_arn},
             "PipelineRetryFunction": act | {"PIPELINES": "web,api"},
+            "AmiApprovalRequestFunction": {"DRY_RUN": "false"},
+            "AmiApprovalPageFunction": {"DRY_RUN": "false", "PAGE_ROLE_ARN": amis.role("ApprovalPageRole")},
+            "AmiShareFunction": {"DRY_RUN": "false"},
         }
 
     def _stale_group(self) -> None:
@@ -147,6 +154,28 @@ class World:
             parameters = job["data"]["actionConfiguration"]["configuration"].get("UserParameters")
             made = self._start({"Production": [gate(parameters)]}, name=path.stem)
             self._aws.codepipeline.rename_job(made, job["id"])
+
+    def _approval(self) -> None:
+        for region, image in events.AMIS_IMAGES.items():
+            self._aws.images.create(image, region)
+        topics = {"ApproverTopic": "Automation-gatehouse-amis-approvers", "TargetTopic": "gatehouse-amis-targets"}
+        arns = {
+            key: self._aws.client("sns", REGION).create_topic(Name=name)["TopicArn"] for key, name in topics.items()
+        }
+        ssm, automation = self._aws.client("ssm", REGION), self._aws.ssm_automation
+        ssm.put_parameter(Name=events.LINK_KEY_PARAMETER, Type="SecureString", Value=events.LINK_KEY)
+        automation.assume("test", amis.role("ApprovalPageRole"))
+        document = events.environment()["AmiApprovalRequestFunction"]["AUTOMATION_DOCUMENT"]
+        automation.create(document, amis.runbook(arns, ApprovalLink="true"), REGION)
+        # Automation does not reach the function in its container: the samples share-… are its input.
+        automation.lambda_function("AmiShareFunction", lambda payload: (payload, False))
+        sample = events.load("amis/share-images.json")
+        started = ssm.start_automation_execution(
+            DocumentName=document,
+            Parameters={name: sample[name] if name == "images" else [sample[name]] for name in AMIS_PARAMETERS},
+            Tags=[{"Key": "gatehouse:capability", "Value": "amis"}],
+        )
+        automation.rename(started["AutomationExecutionId"], events.AMIS_EXECUTION)
 
     def _failed_pipeline(self, name: str, stage: str, action: str, message: str) -> Pipeline:
         job = self._start({"Source": [Action("Fetch", "S3")], stage: [gate(name=action), Action("Deploy")]}, name)
@@ -304,6 +333,14 @@ def sam_local_invoke(function: Function, sample: str, files: Files) -> str:
     )
 
 
+def sam_local_start_api(capability: str, files: Files) -> str:
+    """The command that serves the HTTP API of a capability."""
+    return (
+        f"sam local start-api --template-file {_shown(files.template(capability))} "
+        f"--parameter-overrides Architecture={files.architecture} ApprovalLink=true --env-vars {_shown(files.env)}"
+    )
+
+
 def _shown(path: Path) -> str:
     """Relative to the repository, where the commands are run."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
@@ -436,6 +473,10 @@ def commands(files: Files) -> Iterator[str]:
         yield f"{function.logical_id}:"
         for sample in events.of(function):
             yield f"  {sam_local_invoke(function, sample, files)}"
+    yield ""
+    yield "The approval page in your own browser: the first line, then the link."
+    yield f"  {sam_local_start_api('amis', files)}"
+    yield f"  http://127.0.0.1:3000/approval?token={events.link_token(events.AMIS_EXECUTION, events.LINK_EXPIRES)}"
     yield ""
     yield "Or without containers, with cargo-lambda. Run cargo build first: with these settings cargo cannot download."
     yield "One of the first lines in one terminal, then one of the others in another:"

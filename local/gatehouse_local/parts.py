@@ -18,6 +18,7 @@ class Invocation:
         self.name = operation.name
         self.region = operation.region
         self.params = operation.params
+        self.access_key = operation.access_key
         self._operation = operation
         self._forward = forward
 

@@ -13,7 +13,8 @@ from typing import Any
 from unittest import mock
 
 from samcli.commands.local.lib.local_lambda import LocalLambdaRunner
-from samcli.lib.providers.provider import Function
+from samcli.lib.providers.api_provider import ApiProvider
+from samcli.lib.providers.provider import Function, Stack
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 
@@ -53,6 +54,16 @@ def environment(
         return runner.get_invoke_config(runner.get_function(logical_id)).env_vars.resolve()
 
 
+def routes(template: Path, **parameters: str) -> list[tuple[str, str, str]]:
+    """What `sam local start-api` serves: method, path and the function behind them."""
+    with (
+        mock.patch.dict(os.environ, NOBODY, clear=True),
+        warnings.catch_warnings(action="ignore", category=DeprecationWarning),
+    ):
+        found = ApiProvider(_stacks(template, parameters)).api.routes
+    return sorted({(method, route.path, route.function_name) for route in found for method in route.methods})
+
+
 def _provider(template: Path, parameters: dict[str, str]) -> SamFunctionProvider:
     return _read(template, template.read_text(), tuple(parameters.items()))
 
@@ -60,7 +71,11 @@ def _provider(template: Path, parameters: dict[str, str]) -> SamFunctionProvider
 @functools.cache
 def _read(template: Path, text: str, parameters: tuple[tuple[str, str], ...]) -> SamFunctionProvider:
     """Reads a template once, as long as its `text` is the same."""
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        return SamFunctionProvider(_stacks(template, dict(parameters)))
+
+
+def _stacks(template: Path, parameters: dict[str, str]) -> list[Stack]:
     # The SAM CLI calls parts of its own libraries that these have deprecated.
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-        stacks, _ = SamLocalStackProvider.get_stacks(str(template), parameter_overrides=dict(parameters))
-        return SamFunctionProvider(stacks)
+        return SamLocalStackProvider.get_stacks(str(template), parameter_overrides=parameters)[0]

@@ -33,7 +33,7 @@ THROTTLED = {
 FAILED = {protocol: ("InternalError" if protocol == "ec2" else "InternalFailure", 500) for protocol in THROTTLED}
 
 CBOR_PATH = re.compile(r"^/service/[^/]+/operation/(\w+)$")
-CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request")
+CREDENTIAL_SCOPE = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request")
 
 
 class AwsError(Exception):
@@ -74,6 +74,7 @@ class Operation:
     region: str
     protocol: str
     model: OperationModel
+    access_key: str
     params: dict[str, Any] = field(default_factory=dict)
 
 
@@ -93,7 +94,7 @@ def identify(request: Request) -> Operation | None:
     scope = CREDENTIAL_SCOPE.search(request.headers.get("authorization", ""))
     if not scope:
         return None
-    region, signing_name = scope.groups()
+    access_key, region, signing_name = scope.groups()
 
     version = None
     if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
@@ -113,7 +114,7 @@ def identify(request: Request) -> Operation | None:
     model = service_model(service.name)
     if protocol == "query" and model.metadata["protocol"] == "ec2":
         protocol = "ec2"
-    operation = Operation(service.name, name, region, protocol, model.operation_model(name))
+    operation = Operation(service.name, name, region, protocol, model.operation_model(name), access_key)
     operation.params = _parse(operation, request.body)
     return operation
 
@@ -168,10 +169,15 @@ def _beyond_limits(value: Any, shape: Shape, name: str):
             yield from _beyond_limits(member, shape.member, f"{name}[{index}]")
     elif isinstance(value, str):
         pattern, allowed = shape.metadata.get("pattern"), shape.metadata.get("enum")
-        if pattern and not re.fullmatch(pattern, value):
+        if pattern and not re.fullmatch(_for_python(pattern), value):
             yield f"{name}: {value!r} does not match {pattern}"
         if allowed and value not in allowed:
             yield f"{name}: {value!r} is none of {', '.join(allowed)}"
+
+
+def _for_python(pattern: str) -> str:
+    r"""A pattern of a model for Python, which has no `\p{L}`, `\p{N}`, `\p{Z}`: by the nearest class, a wider one."""
+    return pattern.replace(r"\p{L}", r"\w").replace(r"\p{N}", r"\d").replace(r"\p{Z}", r"\s")
 
 
 def answer(operation: Operation, result: dict[str, Any]) -> Response:

@@ -42,7 +42,7 @@ class Crate:
             features = tomllib.loads((root / "shared/Cargo.toml").read_text())["features"]
             brought = [needed for feature in shared.get("features", []) for needed in features[feature]]
             dependencies |= {needed.removeprefix("dep:"): {} for needed in brought}
-        return cls(folder, files, dependencies)
+        return cls(folder, files | used_modules(root, dependencies, own), dependencies)
 
     def calls(self) -> set[str]:
         """The operations of AWS that the code calls, as IAM actions.
@@ -90,6 +90,25 @@ class Crate:
         """The bodies of the methods of that name."""
         form = rf"^( *)(?:pub(?:\(crate\))? )?(?:const )?fn {method}\((?:&?self)?\)[^\n]*\{{\n(.*?)^\1\}}"
         return [body for _, body in re.findall(form, self.code, re.MULTILINE | re.DOTALL)]
+
+
+def used_modules(root: Path, dependencies: Mapping[str, object], code: str) -> dict[str, str]:
+    """The modules of the libraries of its capability that the code uses: `use ami_approval::target::Targets`.
+
+    A module that reads settings counts only for code that lets it: `Targets::from_env`.
+    """
+    known = tomllib.loads((root / "Cargo.toml").read_text())["workspace"]["dependencies"]
+    found = {}
+    for name in dependencies:
+        spec = known.get(name)
+        if isinstance(spec, dict) and spec.get("path", "").startswith("functions/"):
+            for path in rust_files(root / spec["path"] / "src"):
+                text, crate = path.read_text(), name.replace("-", "_")
+                types = re.findall(r"^impl (\w+)", text, re.MULTILINE)
+                asked = "fn from_env" not in text or any(f"{kind}::from_env" in code for kind in types)
+                if asked and re.search(rf"\b{crate}::(?:\{{[^}}]*\b)?{path.stem}\b", code):
+                    found[str(path)] = text
+    return found
 
 
 @cache

@@ -43,6 +43,7 @@ class Deployed:
             **parameters,
         }
         self._conditions = document.get("Conditions", {})
+        self._rules = document.get("Rules", {})
         self.resources: dict[str, Any] = {
             name: self.resolve(resource) for name, resource in document["Resources"].items() if self._exists(resource)
         }
@@ -57,6 +58,16 @@ class Deployed:
     def of_type(self, kind: str) -> dict[str, Any]:
         """The resources of a type, by logical name."""
         return {name: it for name, it in self.resources.items() if it["Type"] == kind}
+
+    def refusals(self) -> list[str]:
+        """What the Rules of the template say against the parameters; empty where CloudFormation deploys it."""
+        return [
+            assertion["AssertDescription"]
+            for rule in self._rules.values()
+            if "RuleCondition" not in rule or self.resolve(rule["RuleCondition"])
+            for assertion in rule["Assertions"]
+            if not self.resolve(assertion["Assert"])
+        ]
 
     def _exists(self, part: dict[str, Any]) -> bool:
         return "Condition" not in part or self.condition(part["Condition"])
@@ -145,6 +156,8 @@ def references(value: Any) -> set[str]:
     for key, argument in value.items():
         if key == "Ref":
             found.add(argument)
+        elif key == "Fn::GetAtt":
+            found.add(argument[0] if isinstance(argument, list) else argument.partition(".")[0])
         elif key == "Fn::Sub":
             text, names = (argument, {}) if isinstance(argument, str) else argument
             found |= set(re.findall(r"\$\{([^!}]+)\}", text)) - names.keys()

@@ -1,6 +1,7 @@
 """The sample events and the generated document are what they say."""
 
 import base64
+import datetime
 import gzip
 import itertools
 import json
@@ -12,15 +13,18 @@ from cryptography.hazmat.primitives.asymmetric import padding
 
 from gatehouse_local import events, ranges, sns
 
+GENERATED = {"ip-ranges": events.ip_ranges(), "amis": events.amis()}
 
-@pytest.mark.parametrize("name", events.ip_ranges())
-def test_the_samples_in_the_repository_are_the_generated_ones(name):
-    written = (events.EVENTS / "ip-ranges" / name).read_text()
-    assert written == events.written(events.ip_ranges()[name]), "run `python -m gatehouse_local.events`"
+
+@pytest.mark.parametrize(("capability", "name"), [(key, name) for key, files in GENERATED.items() for name in files])
+def test_the_samples_in_the_repository_are_the_generated_ones(capability, name):
+    written = (events.EVENTS / capability / name).read_text()
+    assert written == events.written(GENERATED[capability][name]), "run `python -m gatehouse_local.events`"
 
 
 def test_no_sample_is_forgotten():
-    assert {path.name for path in (events.EVENTS / "ip-ranges").iterdir()} == set(events.ip_ranges())
+    for capability, files in GENERATED.items():
+        assert {path.name for path in (events.EVENTS / capability).iterdir()} == set(files)
     settings = json.loads((events.EVENTS / "env.json").read_text())
     assert settings["IpRangesUpdaterFunction"] == events.environment()["IpRangesUpdaterFunction"]
 
@@ -49,6 +53,28 @@ def test_a_signed_notice_fits_the_test_certificate_and_nothing_else(name):
     key.verify(signature, text, padding.PKCS1v15(), algorithm)
     with pytest.raises(InvalidSignature):
         key.verify(signature, text[:-2] + b"\n\n", padding.PKCS1v15(), algorithm)
+
+
+def test_a_notice_of_a_build_has_the_form_of_a_real_one(real):
+    """Names of fields and types as in the messages that Image Builder sent; values are ours."""
+    for sample, name in (("request-available.json", "available"), ("request-failed.json", "failed")):
+        ours = json.loads(events.load(f"amis/{sample}")["Records"][0]["Sns"]["Message"])
+        theirs = json.loads((real / "imagebuilder" / f"{name}.json").read_text())
+        assert ours.keys() - {"osVersion", "testExecutionId", "buildExecutionId"} <= theirs.keys() | {
+            "accountId",
+            "buildType",
+        }
+        assert ours["imageRecipe"].keys() <= theirs["imageRecipe"].keys()
+        assert ours["semver"] > 2**64
+
+
+def test_the_token_of_a_sample_is_the_same_in_both_languages():
+    """The Rust test `the_text_of_a_token_stays_the_same_from_release_to_release` has the same text."""
+    key = base64.b64encode(bytes([7]) * 32).decode()
+    expires = datetime.datetime(2026, 11, 28, 12, tzinfo=datetime.UTC)
+    assert events.link_token("333ba70b-2333-48db-b17e-a5e69c6f4d1c", expires, key) == (
+        "v1.333ba70b-2333-48db-b17e-a5e69c6f4d1c.1795867200.eMz2i8OuG90kIYBmY5yYpTexg1LnnNsP6CG_I51OgSo"
+    )
 
 
 def test_the_document_has_the_size_of_the_real_one():

@@ -109,9 +109,11 @@ def test_publishing_and_tracing_are_granted_when_asked_for():
 WITHOUT_RESOURCE = {
     "codepipeline:PutJobFailureResult",
     "codepipeline:PutJobSuccessResult",
+    "ec2:DescribeImages",
     "ec2:DescribeManagedPrefixLists",
     "ec2:DescribeNetworkInterfaces",
     "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSnapshots",
     "ec2:DescribeVpcs",
     "elasticloadbalancing:DescribeLoadBalancers",
     "health:DescribeEventTypes",

@@ -13,6 +13,7 @@ from template_checks.template import Deployed, load, refuse
 SUITE = "template.yaml"
 IP_RANGES = "functions/ip-ranges/template.yaml"
 PIPELINES = "functions/pipelines/template.yaml"
+AMIS = "functions/amis/template.yaml"
 
 each_function = pytest.mark.parametrize("function", functions(), ids=str)
 each_capability = pytest.mark.parametrize("capability", capabilities())
@@ -122,8 +123,8 @@ def test_a_failed_job_is_not_kept_since_its_event_holds_credentials():
     assert config == {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 20 * 60}
 
 
-# Functions whose failed events are kept nowhere, since they hold secrets.
-NOT_KEPT = {"pipeline-health-gate"}
+# Functions whose failed events are kept nowhere: they hold secrets.
+NOT_KEPT = {"pipeline-health-gate", "ami-approval-page"}
 
 
 @pytest.mark.parametrize("function", [it for it in functions() if it.binary not in NOT_KEPT], ids=str)
@@ -195,6 +196,27 @@ def outputs_passed_through(suite) -> dict[str, tuple[str, str]]:
     return found
 
 
+def everything(**given: str) -> Deployed:
+    """The suite with every capability."""
+    suite = load(SUITE)
+    deployed = Deployed(
+        suite, **{f"Deploy{stack}": "Yes" for stack in nested(suite)}, AmisTargetAccountIds="111122223333", **given
+    )
+    assert deployed.refusals() == []
+    return deployed
+
+
+# Capabilities that need a setting without a useful default.
+ON_REQUEST = {"Amis"}
+
+
+def test_the_suite_deploys_with_no_setting_at_all():
+    assert Deployed(load(SUITE)).refusals() == []
+    assert Deployed(load(SUITE), DeployAmis="Yes").refusals() == [
+        "DeployAmis needs AmisTargetAccountIds, the accounts that receive an approved image."
+    ]
+
+
 def test_the_suite_has_few_parameters():
     assert len(load(SUITE)["Parameters"]) <= 20
 
@@ -204,7 +226,8 @@ def test_the_suite_nests_every_capability_with_a_switch_of_its_own():
     assert sorted(nested(suite).values()) == sorted(CAPABILITIES.values())
     for stack in nested(suite):
         assert suite["Parameters"][f"Deploy{stack}"]["AllowedValues"] == ["Yes", "No"]
-        assert stack in Deployed(suite).resources
+        assert stack in everything().resources
+        assert (stack in Deployed(suite).resources) is (stack not in ON_REQUEST)
         assert stack not in Deployed(suite, **{f"Deploy{stack}": "No"}).resources
     no_capability = {f"Deploy{stack}": "No" for stack in nested(suite)}
     assert not Deployed(suite, **no_capability).resources
@@ -230,11 +253,17 @@ ALARMS = {"AlarmTopicArn": "arn:aws:sns:eu-west-1:111122223333:alarms"}
 
 @pytest.mark.parametrize("given", [{}, EMAIL, ALARMS, EMAIL | ALARMS])
 def test_a_capability_gets_values_that_it_accepts(given):
-    deployed = Deployed(load(SUITE), **given)
+    deployed = everything(**given)
     for stack, template in nested(load(SUITE)).items():
-        for name, value in deployed.properties(stack)["Parameters"].items():
-            value = str(value).replace("<NotificationTopic>", "arn:aws:sns:eu-west-1:111122223333:notifications")
+        for name, value in passed_values(deployed, stack).items():
             refuse(load(template)["Parameters"][name], name, value)
+        assert Deployed(load(template), **passed_values(deployed, stack)).refusals() == [], stack
+
+
+def passed_values(deployed: Deployed, stack: str) -> dict[str, str]:
+    topic = "arn:aws:sns:eu-west-1:111122223333:notifications"
+    parameters = deployed.properties(stack)["Parameters"]
+    return {name: str(value).replace("<NotificationTopic>", topic) for name, value in parameters.items()}
 
 
 @pytest.mark.parametrize(
@@ -247,14 +276,14 @@ def test_a_capability_gets_values_that_it_accepts(given):
     ],
 )
 def test_alarms_go_to_their_topic_or_else_to_the_address(given, alarms):
-    deployed = Deployed(load(SUITE), **given)
+    deployed = everything(**given)
     for stack in nested(load(SUITE)):
         assert deployed.properties(stack)["Parameters"]["AlarmTopicArn"] == alarms, stack
 
 
 def test_the_address_gets_the_notifications_of_every_capability():
     suite = load(SUITE)
-    deployed = Deployed(suite, **EMAIL)
+    deployed = everything(**EMAIL)
     topic = deployed.properties("NotificationTopic")
     mail = deployed.properties("NotificationMail")
     assert topic["SignatureVersion"] == "2"
@@ -263,9 +292,9 @@ def test_the_address_gets_the_notifications_of_every_capability():
     assert mail == {"TopicArn": "<NotificationTopic>", "Protocol": "email", "Endpoint": EMAIL["NotifyEmail"]}
     for stack in nested(suite):
         passed = deployed.properties(stack)["Parameters"]
-        to = {passed.get("NotifyEmail"), passed.get("NotifyTopicArn")}
+        to = {passed.get(name) for name in ("NotifyEmail", "NotifyTopicArn", "ApproverEmail")}
         assert to & {EMAIL["NotifyEmail"], "<NotificationTopic>"}, stack
-    assert Deployed(suite).resources.keys() == nested(suite).keys()
+    assert everything().resources.keys() == nested(suite).keys()
 
 
 def test_the_topic_of_the_suite_accepts_the_alarms_of_this_account_and_nothing_without_tls():
@@ -355,6 +384,37 @@ VALUES = [
         ["", "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
         ["alias/aws/sns", "arn:aws:kms:eu-west-1:111122223333:alias/mine"],
     ),
+    (
+        AMIS,
+        "TargetAccountIds",
+        ["", "111122223333", "111122223333,444455556666"],
+        ["1111", "111122223333, 444455556666"],
+    ),
+    (
+        AMIS,
+        "TargetOrganizationArns",
+        ["", "arn:aws:organizations::111122223333:organization/o-abcdefghij"],
+        ["o-abcdefghij", "arn:aws:organizations::111122223333:ou/o-abcdefghij/ou-ab12-cdefghij"],
+    ),
+    (
+        AMIS,
+        "TargetOuArns",
+        ["", "arn:aws:organizations::111122223333:ou/o-abcdefghij/ou-ab12-cdefghij"],
+        ["ou-ab12-cdefghij", "arn:aws:organizations::111122223333:organization/o-abcdefghij"],
+    ),
+    (AMIS, "ApprovalTimeout", ["300", "2592000"], ["0", "2592001"]),
+    (AMIS, "LinkTtlHours", ["1", "720"], ["0", "721"]),
+    (AMIS, "LinkKeyParameter", ["/gatehouse/amis/link-key"], ["", "link-key", "/a/"]),
+    (AMIS, "MinimumApprovals", ["1", "3"], ["0", "4"]),
+    (AMIS, "LatestParameter", ["", "/golden-ami/{name}/latest", "/golden"], ["golden", "/golden/{region}", "/a b"]),
+    (AMIS, "ApprovedWatermark", ["", "approved", "golden (2026)"], ["ab", "approved!", "x" * 129]),
+    (AMIS, "DeprecatePreviousAfterDays", ["", "0", "30"], ["-1", "30 days"]),
+    (
+        AMIS,
+        "ApproverPrincipalArn",
+        ["", "arn:aws:iam::111122223333:role/team/approvers", "arn:aws:iam::111122223333:root"],
+        ["approvers", "*", "arn:aws:sts::111122223333:assumed-role/a/b"],
+    ),
 ]
 
 
@@ -388,6 +448,12 @@ ARNS = {
     "kms": "111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     "sns": "111122223333:changes",
 }
+# Likewise for services without a Region in their ARNs.
+GLOBAL_ARNS = {
+    "iam": "iam::111122223333:role/approvers",
+    "organization": "organizations::111122223333:organization/o-abcdefghij",
+    "ou": "organizations::111122223333:ou/o-abcdefghij/ou-ab12-cdefghij",
+}
 PLACES = [
     (str(path.relative_to(ROOT)), name)
     for path in [ROOT / SUITE, *sorted(ROOT.glob("functions/*/*.yaml"))]
@@ -402,9 +468,10 @@ def test_a_region_or_arn_of_every_partition_is_taken(template, name, partition, 
     spec = load(template)["Parameters"][name]
     value = region
     if name.rstrip("s").endswith("Arn"):
-        # Reading the service from the pattern: a parameter for another service needs a line in ARNS.
+        # Reading the service from the pattern: a parameter for another service needs a line in one of the tables.
         service = re.search(r"arn:\S*?:\(?([a-z]+)", spec["AllowedPattern"])[1]
-        value = f"arn:{partition}:{service}:{region}:{ARNS[service]}"
+        service = {"TargetOrganizationArns": "organization", "TargetOuArns": "ou"}.get(name, service)
+        value = f"arn:{partition}:" + (GLOBAL_ARNS.get(service) or f"{service}:{region}:{ARNS[service]}")
     refuse(spec, name, value)
     if name.endswith("s"):
         refuse(spec, name, f"{value},{value}")

@@ -1,0 +1,330 @@
+"""The stack of the amis capability, as its template deploys it, with the real binaries.
+
+The runbook, the settings of the functions, the routes of the API and the EventBridge rule are read from the template.
+AWS is the local AWS. Topics deliver to queues here, so that what people would get by email can be read, and SNS's
+signature is moto's, so the checks meet a signer that is not Gatehouse's.
+"""
+
+import base64
+import contextlib
+import http.server
+import json
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
+from moto.events.models import EventPattern
+from moto.sns.models import sns_backends
+
+from gatehouse_local import runtime_api, sns
+from gatehouse_local.aws import LocalAws
+from gatehouse_local.runtime_api import Outcome, RuntimeApi
+from gatehouse_local.ssm_automation import Execution
+from gatehouse_local.web import Page, Web
+from template_checks.template import Deployed, load
+
+TEMPLATE = "functions/amis/template.yaml"
+REGION = "us-east-1"
+REQUEST, PAGE, SHARE = "ami-approval-request", "ami-approval-page", "ami-share"
+LOGICAL_IDS = {REQUEST: "AmiApprovalRequestFunction", PAGE: "AmiApprovalPageFunction", SHARE: "AmiShareFunction"}
+PERSON = "person"  # access key of who assumed the approver role
+LONGEST_BODY = 1 << 20
+
+
+@dataclass
+class Mail:
+    """What a subscriber of a topic gets: `to` is `approvers` or `target accounts`."""
+
+    to: str
+    subject: str | None
+    text: str
+
+    @property
+    def link(self) -> str | None:
+        """The link to the approval page, which has a line of its own."""
+        found = re.search(r"^(https?://\S+\?token=\S+)$", self.text, re.MULTILINE)
+        return found and found[1]
+
+
+class Stack:
+    """The deployed stack. Use as a context manager. `parameters` are those of the template."""
+
+    def __init__(self, aws: LocalAws, web: Web, binary: Callable[[str], Path], **parameters: str):
+        self.aws, self.outcomes, self.mails = aws, [], []
+        self._web, self._told = web, 0
+        self._deployed = Deployed(load(TEMPLATE), region=REGION, **parameters)
+        self._sns, self._sqs = aws.client("sns", REGION), aws.client("sqs", REGION)
+        self.ssm = aws.client("ssm", REGION)
+        self._queues: dict[str, str] = {}
+        self._topics = {
+            "BuildTopic": self._topic("builds", "gatehouse-builds"),
+            "ApproverTopic": self._topic("approvers", "Automation-gatehouse-approvers"),
+            "TargetTopic": self._topic("target accounts", "gatehouse-targets"),
+        }
+        self._stop = contextlib.ExitStack()
+        self._invoking = threading.Lock()
+        self.gateway = Gateway(self._deployed, lambda event: self.invoke(PAGE, event))
+        self.functions = {name: self._function(binary(name), name) for name in LOGICAL_IDS}
+        for key, name in ((PAGE, "ApprovalPageRole"), (PERSON, "ApproverRole")):
+            aws.ssm_automation.assume(key, role(name))
+        content = self.resolved(self._deployed.properties("ApprovalDocument")["Content"])
+        aws.ssm_automation.create("ApprovalDocument", content, REGION)
+        aws.ssm_automation.lambda_function("AmiShareFunction", self._share)
+
+    def __enter__(self) -> Self:
+        for resource in (self.gateway, *self.functions.values()):
+            self._stop.enter_context(resource)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.close()
+
+    def resolved(self, value: Any) -> Any:
+        """The value with the local names of the resources it refers to."""
+        return resolved(value, self._topics)
+
+    def _topic(self, reader: str, name: str) -> str:
+        arn = self._sns.create_topic(Name=name)["TopicArn"]
+        queue = self._sqs.create_queue(QueueName=name)["QueueUrl"]
+        self._sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{name}")
+        self._queues[reader] = queue
+        return arn
+
+    def settings(self, name: str) -> dict[str, str]:
+        """The environment of a function, as the template gives it."""
+        variables = self.resolved(self._deployed.properties(LOGICAL_IDS[name])["Environment"]["Variables"])
+        if "APPROVAL_PAGE_URL" in variables:
+            variables["APPROVAL_PAGE_URL"] = self.gateway.url
+        return {key: str(value) for key, value in variables.items()}
+
+    def _function(self, path: Path, name: str) -> RuntimeApi:
+        here = {"AWS_ENDPOINT_URL": self.aws.url, "AWS_ACCESS_KEY_ID": name} | self._web.environment
+        return RuntimeApi([str(path)], runtime_api.environment(self.settings(name) | here, REGION))
+
+    # What happens ------------------------------------------------------------------------------
+
+    def invoke(self, name: str, event: Any) -> Outcome:
+        """Invokes a function."""
+        with self._invoking if name == PAGE else contextlib.nullcontext():
+            outcome = self.functions[name].invoke(event)
+        self.outcomes.append((name, outcome))
+        return outcome
+
+    def _share(self, payload: dict[str, Any]) -> tuple[Any, bool]:
+        outcome = self.invoke(SHARE, payload)
+        return outcome.payload, outcome.failed
+
+    def publish(self, notice: dict[str, Any], deliveries: int = 1) -> Outcome:
+        """Image Builder publishes a notice, and SNS invokes the function with it, perhaps more than once."""
+        self._sns.publish(TopicArn=self._topics["BuildTopic"], Message=json.dumps(notice))
+        [body] = self._received("builds")
+        self._serve_certificate(body["SigningCertURL"])
+        body |= {"SigningCertUrl": body.pop("SigningCertURL"), "UnsubscribeUrl": body.pop("UnsubscribeURL")}
+        body.setdefault("MessageAttributes", {})
+        for _ in range(deliveries):
+            outcome = self.invoke(REQUEST, sns.lambda_event(body))
+        self.settle()
+        return outcome
+
+    def settle(self) -> None:
+        """Waits for what Automation does, lets EventBridge see its events, and reads the mail."""
+        self.aws.ssm_automation.wait()
+        events = self.aws.ssm_automation.events[self._told :]
+        self._told += len(events)
+        for event in events:
+            self._rule(event)
+        for reader in ("approvers", "target accounts"):
+            for body in self._received(reader):
+                self.mails.append(Mail(reader, body.get("Subject"), body["Message"]))
+
+    def pass_time(self, seconds: float) -> None:
+        """Time passes for Automation, not for the functions."""
+        self.aws.ssm_automation.pass_time(seconds)
+        self.settle()
+
+    def signal(self, execution: str, signal: str = "Approve", who: str = PERSON, comment: str = "") -> None:
+        """An approver answers in the console."""
+        client = self.aws.client("ssm", REGION)
+        client._request_signer._credentials.access_key = who
+        payload = {"Comment": [comment]} if comment else {}
+        client.send_automation_signal(AutomationExecutionId=execution, SignalType=signal, Payload=payload)
+        self.settle()
+
+    @property
+    def executions(self) -> list[Execution]:
+        """Every execution, oldest first."""
+        return list(self.aws.ssm_automation.executions.values())
+
+    def _received(self, reader: str) -> list[dict[str, Any]]:
+        """What waits in a queue."""
+        bodies, queue = [], self._queues[reader]
+        while found := self._sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+            for message in found:
+                self._sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+                bodies.append(json.loads(message["Body"]))
+        return bodies
+
+    def _serve_certificate(self, url: str) -> None:
+        certificate = sns_backends[ACCOUNT_ID][REGION]._message_public_keys[urlsplit(url).path.strip("/")]
+        self._web.serve(url, Page(certificate, content_type="application/x-pem-file"))
+
+    def _rule(self, event: dict[str, Any]) -> None:
+        """What the rule of the template makes of an event. The quotes of its input template stay in the email."""
+        rule = self.resolved(self._deployed.properties("ApprovalEndedRule")["EventPattern"])
+        if not EventPattern.load(json.dumps(rule)).matches_event(event):
+            return
+        [target] = self._deployed.properties("ApprovalEndedRule")["Targets"]
+        text = target["InputTransformer"]["InputTemplate"]
+        for name, path in target["InputTransformer"]["InputPathsMap"].items():
+            value: Any = event
+            for key in path.removeprefix("$.").split("."):
+                value = value[key]
+            text = text.replace(f"<{name}>", str(value))
+        self._sns.publish(TopicArn=self.resolved(target["Arn"]), Message=text)
+
+
+class Gateway:
+    """The HTTP API of the template in front of the page, on loopback. Use as a context manager.
+
+    It answers on the routes of the template, and makes of each request the event of payload format 2.0. `log` has the
+    lines of the access log.
+    """
+
+    def __init__(self, deployed: Deployed, invoke: Callable[[dict[str, Any]], Outcome]):
+        apis = [it["Properties"] for it in deployed.of_type("AWS::Serverless::HttpApi").values()]
+        self.routes = [
+            f"{method.upper()} {path}"
+            for api in apis
+            for path, methods in api["DefinitionBody"]["paths"].items()
+            for method in methods
+        ]
+        self.log: list[str] = []
+        self._format = apis[0]["AccessLogSettings"]["Format"] if apis else ""
+        self._invoke = invoke
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="gateway", daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join(timeout=5)
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        """The page."""
+        return f"http://127.0.0.1:{self._server.server_port}/approval"
+
+    def event(self, method: str, target: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
+        """Source: API Gateway Developer Guide, "Create AWS Lambda proxy integrations for HTTP APIs", format 2.0."""
+        url = urlsplit(target)
+        event = {
+            "version": "2.0",
+            "routeKey": f"{method} {url.path}",
+            "rawPath": url.path,
+            "rawQueryString": url.query,
+            "headers": {name.lower(): value for name, value in headers.items()},
+            "requestContext": {
+                "accountId": ACCOUNT_ID,
+                "apiId": "gateway",
+                "domainName": "127.0.0.1",
+                "domainPrefix": "127",
+                "http": {
+                    "method": method,
+                    "path": url.path,
+                    "protocol": "HTTP/1.1",
+                    "sourceIp": "127.0.0.1",
+                    "userAgent": headers.get("User-Agent", ""),
+                },
+                "requestId": "JTHoQgr2oAMEPMg=",
+                "routeKey": f"{method} {url.path}",
+                "stage": "$default",
+                "time": "17/Jan/2026:06:00:00 +0000",
+                "timeEpoch": 1768629600000,
+            },
+            "isBase64Encoded": bool(body),
+        }
+        if query := parse_qs(url.query, keep_blank_values=True):
+            event["queryStringParameters"] = {name: ",".join(values) for name, values in query.items()}
+        if body:
+            event["body"] = base64.b64encode(body).decode()
+        return event
+
+    def _note(self, route: str, status: int, length: int) -> None:
+        known = {"routeKey": route, "status": status, "responseLength": length, "identity.sourceIp": "127.0.0.1"}
+        line = re.sub(r"\$context\.([\w.]+\w)", lambda found: str(known.get(found[1], "-")), self._format)
+        self.log.append(line)
+
+    def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
+        gateway = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            wbufsize = -1
+
+            def answer(self) -> None:
+                body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), LONGEST_BODY))
+                route = f"{self.command} {urlsplit(self.path).path}"
+                if route not in gateway.routes:
+                    return self.send("$default", 404, {"content-type": "application/json"}, b'{"message":"Not Found"}')
+                outcome = gateway._invoke(gateway.event(self.command, self.path, dict(self.headers), body))
+                if outcome.failed:
+                    text = b'{"message":"Internal Server Error"}'
+                    return self.send(route, 500, {"content-type": "application/json"}, text)
+                answer = outcome.payload
+                text = answer.get("body") or ""
+                sent = base64.b64decode(text) if answer.get("isBase64Encoded") else text.encode()
+                return self.send(route, answer["statusCode"], answer.get("headers") or {}, sent)
+
+            do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = answer
+
+            def send(self, route: str, status: int, headers: dict[str, str], body: bytes) -> None:
+                gateway._note(route, status, len(body))
+                self.send_response_only(status)
+                for name, value in headers.items():
+                    if name.lower() != "content-length":
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(body)
+                self.wfile.flush()
+
+            def log_message(self, *_: object) -> None:
+                """Nothing: `log` has the access log."""
+
+        return Handler
+
+
+def role(name: str) -> str:
+    """The ARN of a role of the stack."""
+    return f"arn:aws:iam::{ACCOUNT_ID}:role/{name}"
+
+
+def resolved(value: Any, topics: dict[str, str]) -> Any:
+    """The value with the names of the resources that it refers to; `topics` maps the name of a topic to its ARN."""
+    if isinstance(value, list):
+        return [resolved(item, topics) for item in value]
+    if isinstance(value, dict):
+        return {key: resolved(item, topics) for key, item in value.items()}
+    if not isinstance(value, str):
+        return value
+    value = re.sub(r"<(\w+Role)\.Arn>", lambda found: role(found[1]), value)
+    return re.sub(r"<(\w+)>", lambda found: topics.get(found[1], found[1]), value)
+
+
+def runbook(topics: dict[str, str], **parameters: str) -> dict[str, Any]:
+    """The content of the template's runbook."""
+    deployed = Deployed(load(TEMPLATE), **parameters)
+    return resolved(deployed.properties("ApprovalDocument")["Content"], topics)

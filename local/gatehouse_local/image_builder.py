@@ -1,0 +1,58 @@
+"""What EC2 Image Builder publishes to the SNS topic of an infrastructure configuration."""
+
+from typing import Any
+
+from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
+
+
+def notice(
+    images: dict[str, str], name: str = "golden-al2023", build: int = 3, region: str = "us-east-1", **changes: Any
+) -> dict[str, Any]:
+    """What Image Builder publishes when a build ended; `images` maps a Region to an AMI id of this account.
+
+    Source: Image Builder User Guide, "Amazon SNS integration", message format.
+    """
+    arn = f"arn:aws:imagebuilder:{region}:{ACCOUNT_ID}"
+    return {
+        "versionlessArn": f"{arn}:image/{name}",
+        "semver": 1237940039285380274899124224 + build,
+        "arn": f"{arn}:image/{name}/1.0.0/{build}",
+        "name": name,
+        "version": "1.0.0",
+        "type": "AMI",
+        "buildVersion": build,
+        "state": {"status": "AVAILABLE"},
+        "platform": "Linux",
+        "osVersion": "Amazon Linux 2023",
+        "imageRecipe": {
+            "arn": f"{arn}:image-recipe/{name}/1.0.0",
+            "name": name,
+            "version": "1.0.0",
+            "platform": "Linux",
+            "parentImage": f"arn:aws:imagebuilder:{region}:aws:image/amazon-linux-2023-x86/x.x.x",
+        },
+        "sourcePipelineArn": f"{arn}:image-pipeline/{name}",
+        "infrastructureConfiguration": {
+            "arn": f"{arn}:infrastructure-configuration/{name}",
+            "name": name,
+            "instanceProfileName": "gatehouse-example",
+        },
+        "dateCreated": "Jan 17, 2026 6:00:00 AM",
+        "outputResources": {
+            "amis": [
+                {"region": at, "image": image, "name": f"{name} 2026-01-17T06-20-11.042Z", "accountId": ACCOUNT_ID}
+                for at, image in images.items()
+            ]
+        },
+        "buildExecutionId": "ab0cd12e-34fa-5678-b901-2c3456d789e0",
+        "testExecutionId": "6a7b8901-cdef-234a-56b7-8cd89ef01234",
+        "accountId": ACCOUNT_ID,
+        "buildType": "SCHEDULED",
+        **changes,
+    }
+
+
+def failed_notice(build: int = 4, region: str = "us-east-1") -> dict[str, Any]:
+    """What Image Builder publishes when a build failed."""
+    state = {"status": "FAILED", "reason": "Workflow Execution ID 'wf-1' failed: SSM execution 'ab0c' failed."}
+    return notice({}, build=build, region=region, state=state)

@@ -1,0 +1,324 @@
+"""The local Systems Manager Automation and the local images themselves: what they admit and what they refuse."""
+
+import json
+import uuid
+from datetime import UTC, datetime
+
+import botocore.exceptions
+import pytest
+
+from gatehouse_local.ssm_automation import SsmAutomation
+
+ROLE = "arn:aws:iam::123456789012:role/{}"
+NOBODY = "00000000-0000-4000-8000-000000000000"
+AMI, OTHER = "ami-0123456789abcdef0", "ami-0fedcba9876543210"
+ORGANIZATIONS = [f"arn:aws:organizations::123456789012:organization/o-abcdefghi{n}" for n in range(3)]
+OU = "arn:aws:organizations::123456789012:ou/o-abcdefghi0/ou-ab12-cdefghij"
+
+
+def refused(call, *args, **kwargs):
+    """The code and the message with which a call is refused."""
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        call(*args, **kwargs)
+    error = caught.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+# Automation ---------------------------------------------------------------------------------------
+
+
+class Automation:
+    """A runbook with two approvers, a client for each of them, and one for a stranger."""
+
+    def __init__(self, aws, needed):
+        self.aws, self.ssm, self.invoked = aws, aws.client("ssm"), []
+        self.answer = ({"images": []}, False)
+        self.people = {name: aws.client("ssm") for name in ("page", "person", "stranger")}
+        for name, client in self.people.items():
+            # Each has an access key of its own, by which the local AWS knows who calls.
+            client._request_signer._credentials.access_key = name
+            aws.ssm_automation.assume(name, ROLE.format(name))
+        aws.ssm_automation.create(
+            "approve",
+            {
+                "parameters": {
+                    "images": {"type": "StringList"},
+                    "imageName": {"type": "String"},
+                    "summary": {"type": "String", "default": "none"},
+                },
+                "mainSteps": [
+                    {
+                        "name": "Approve",
+                        "action": "aws:approve",
+                        "timeoutSeconds": "3600",
+                        "inputs": {
+                            "Message": "{{ imageName }}: {{ images }}",
+                            "MinRequiredApprovals": str(needed),
+                            "Approvers": [ROLE.format("page"), ROLE.format("person")],
+                        },
+                    },
+                    {
+                        "name": "Share",
+                        "action": "aws:invokeLambdaFunction",
+                        "inputs": {
+                            "FunctionName": "share",
+                            "InputPayload": {"images": "{{ images }}", "id": "{{ automation:EXECUTION_ID }}"},
+                        },
+                    },
+                ],
+            },
+        )
+        aws.ssm_automation.lambda_function("share", self.share)
+
+    def share(self, payload):
+        self.invoked.append(payload)
+        return self.answer
+
+    def start(self, **changes):
+        parameters = {"images": [f"us-east-1:{AMI}", f"eu-west-1:{OTHER}"], "imageName": ["golden"]}
+        call = {"DocumentName": "approve", "Parameters": parameters} | changes
+        return self.ssm.start_automation_execution(**call)["AutomationExecutionId"]
+
+    def signal(self, who, execution, signal="Approve", comment="fine"):
+        self.people[who].send_automation_signal(
+            AutomationExecutionId=execution, SignalType=signal, Payload={"Comment": [comment]}
+        )
+
+    def statuses(self, execution):
+        """Of the execution and of its steps."""
+        found = self.ssm.get_automation_execution(AutomationExecutionId=execution)["AutomationExecution"]
+        return [found["AutomationExecutionStatus"], *(step["StepStatus"] for step in found["StepExecutions"])]
+
+    def ended(self):
+        """The statuses that EventBridge was told of."""
+        return [event["detail"]["Status"] for event in self.aws.ssm_automation.events]
+
+
+@pytest.fixture
+def automation(aws):
+    return Automation(aws, needed=1)
+
+
+def test_an_approval_invokes_the_function_with_the_parameters(aws, automation):
+    execution = automation.start()
+    assert automation.statuses(execution) == ["Waiting", "Waiting", "Pending"]
+    assert automation.invoked == []
+    automation.signal("person", execution)
+    aws.ssm_automation.wait()
+    assert automation.statuses(execution) == ["Success", "Success", "Success"]
+    assert automation.invoked == [{"images": [f"us-east-1:{AMI}", f"eu-west-1:{OTHER}"], "id": execution}]
+    assert automation.ended() == ["Success"]
+    assert refused(automation.signal, "page", execution)[0] == "InvalidAutomationSignalException"
+
+
+def test_a_second_start_with_the_same_token_starts_nothing(automation):
+    token = str(uuid.uuid4())
+    first = automation.start(ClientToken=token)
+    assert automation.start(ClientToken=token.upper()) == first
+    other = {"images": [f"us-east-1:{AMI}"], "imageName": ["golden"]}
+    code, _ = refused(automation.start, ClientToken=token, Parameters=other)
+    assert code == "IdempotentParameterMismatch"
+    assert automation.start() != first
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"DocumentName": "unknown"}, "AutomationDefinitionNotFoundException"),
+        ({"Parameters": {"images": ["x"]}}, "InvalidAutomationExecutionParametersException"),
+        ({"Parameters": {"images": ["x"] * 51, "imageName": ["a"]}}, "ValidationException"),
+        ({"Parameters": {"images": ["x" * 513], "imageName": ["a"]}}, "ValidationException"),
+        ({"Parameters": {"images": ["x"], "imageName": ["a", "b"]}}, "InvalidAutomationExecutionParametersException"),
+        (
+            {"Parameters": {"images": ["x"], "imageName": ["a"], "colour": ["red"]}},
+            "InvalidAutomationExecutionParametersException",
+        ),
+        ({"Tags": [{"Key": f"tag{n}", "Value": "x"} for n in range(6)]}, "ValidationException"),
+    ],
+)
+def test_refused_starts(automation, changes, code):
+    assert refused(automation.start, **changes)[0] == code
+
+
+def test_a_client_token_has_the_form_of_a_uuid(automation):
+    assert refused(automation.start, ClientToken="x" * 36)[0] == "ValidationException"
+
+
+def test_fifty_values_of_512_characters_are_taken(automation):
+    automation.start(Parameters={"images": ["x" * 512] * 50, "imageName": ["golden"]})
+
+
+def test_who_is_no_approver_is_refused(automation):
+    execution = automation.start()
+    code, message = refused(automation.signal, "stranger", execution)
+    assert (code, "role/stranger is not an approver" in message) == ("AccessDeniedException", True)
+    assert automation.statuses(execution) == ["Waiting", "Waiting", "Pending"]
+
+
+def test_each_approver_has_one_vote(aws):
+    automation = Automation(aws, needed=2)
+    execution = automation.start()
+    automation.signal("page", execution)
+    assert automation.statuses(execution)[0] == "Waiting"
+    assert refused(automation.signal, "page", execution)[0] == "InvalidAutomationSignalException"
+    found = automation.ssm.get_automation_execution(AutomationExecutionId=execution)["AutomationExecution"]
+    [decision] = map(json.loads, found["StepExecutions"][0]["Outputs"]["ApproverDecisions"])
+    assert decision == {
+        "approver": "arn:aws:sts::123456789012:assumed-role/page/gatehouse-local",
+        "decision": "Approved",
+        "comment": "fine",
+    }
+    automation.signal("person", execution)
+    aws.ssm_automation.wait()
+    assert automation.statuses(execution)[0] == "Success"
+
+
+def test_one_rejection_ends_it(aws):
+    automation = Automation(aws, needed=2)
+    execution = automation.start()
+    automation.signal("page", execution)
+    automation.signal("person", execution, "Reject")
+    assert automation.statuses(execution) == ["Rejected", "Rejected", "Cancelled"]
+    assert (automation.invoked, automation.ended()) == ([], ["Rejected"])
+
+
+def test_an_approval_times_out(aws, automation):
+    execution = automation.start()
+    aws.ssm_automation.pass_time(3599)
+    assert automation.statuses(execution)[0] == "Waiting"
+    aws.ssm_automation.pass_time(2)
+    assert automation.statuses(execution) == ["TimedOut", "TimedOut", "Cancelled"]
+    assert refused(automation.signal, "person", execution)[0] == "InvalidAutomationSignalException"
+    assert (automation.invoked, automation.ended()) == ([], ["TimedOut"])
+
+
+def test_a_function_that_fails_fails_the_execution(aws, automation):
+    automation.answer = ({"errorType": "NotShared"}, True)
+    execution = automation.start()
+    automation.signal("person", execution)
+    aws.ssm_automation.wait()
+    assert automation.statuses(execution) == ["Failed", "Success", "Failed"]
+    assert automation.ended() == ["Failed"]
+
+
+def test_signals_of_other_kinds_and_to_nowhere(automation):
+    execution = automation.start()
+    assert refused(automation.signal, "person", execution, "Resume")[0] == "InvalidAutomationSignalException"
+    assert refused(automation.signal, "person", NOBODY)[0] == "AutomationExecutionNotFoundException"
+    assert refused(automation.signal, "person", execution, "Agree")[0] == "ValidationException"
+
+
+def test_more_approvals_than_approvers_are_refused(aws):
+    with pytest.raises(ValueError, match="3 approvals of 2 approvers"):
+        Automation(aws, needed=3)
+
+
+def test_the_event_has_the_form_of_a_real_one(aws, automation, real):
+    sample = json.loads((real / "lambda-events/eventbridge-ssm-automation-execution.json").read_text())
+    execution = automation.start()
+    automation.signal("person", execution, "Reject")
+    [event] = aws.ssm_automation.events
+    assert event.keys() == sample.keys()
+    assert event["detail"].keys() == sample["detail"].keys()
+    assert event["detail-type"] == sample["detail-type"]
+
+
+def test_reset_forgets_everything(aws, automation):
+    automation.start()
+    aws.reset()
+    assert not aws.ssm_automation.executions
+    assert isinstance(aws.ssm_automation, SsmAutomation)
+    assert refused(automation.start)[0] == "AutomationDefinitionNotFoundException"
+
+
+# Images -------------------------------------------------------------------------------------------
+
+
+def share(ec2, image, *permissions, remove=False):
+    ec2.modify_image_attribute(ImageId=image, LaunchPermission={"Remove" if remove else "Add": list(permissions)})
+
+
+def permissions(ec2, image):
+    return ec2.describe_image_attribute(ImageId=image, Attribute="launchPermission")["LaunchPermissions"]
+
+
+@pytest.fixture
+def ec2(aws):
+    aws.images.create(AMI)
+    return aws.client("ec2")
+
+
+def test_several_targets_of_each_kind_are_added_and_removed(ec2):
+    added = [{"UserId": "111122223333"}, *({"OrganizationArn": arn} for arn in ORGANIZATIONS)]
+    added.append({"OrganizationalUnitArn": OU})
+    share(ec2, AMI, *added)
+    assert permissions(ec2, AMI) == added
+    share(ec2, AMI, added[0], {"UserId": "444455556666"})
+    assert len(permissions(ec2, AMI)) == 6
+    share(ec2, AMI, *added, remove=True)
+    assert permissions(ec2, AMI) == [{"UserId": "444455556666"}]
+
+
+def test_what_is_no_target_is_refused_and_nothing_is_added(ec2):
+    for wrong in ({"UserId": "1111"}, {"OrganizationArn": OU}, {"OrganizationalUnitArn": ORGANIZATIONS[0]}):
+        assert refused(share, ec2, AMI, {"UserId": "111122223333"}, wrong)[0] == "InvalidAMIAttributeItemValue"
+    assert refused(share, ec2, AMI, {"UserId": "111122223333", "OrganizationArn": OU})[0] == (
+        "InvalidParameterCombination"
+    )
+    assert permissions(ec2, AMI) == []
+
+
+def test_images_that_cannot_be_shared(aws, ec2):
+    target = {"UserId": "111122223333"}
+    aws.images.create(OTHER, owner="444455556666")
+    assert refused(share, ec2, OTHER, target)[0] == "AuthFailure"
+    assert refused(share, ec2, "ami-00000000000000000", target)[0] == "InvalidAMIID.NotFound"
+    assert refused(share, ec2, "nonsense", target)[0] == "InvalidAMIID.Malformed"
+    encrypted = "ami-0aaaaaaaaaaaaaaaa"
+    aws.images.create(encrypted, key="arn:aws:kms:us-east-1:123456789012:key/aws", aws_managed=True)
+    assert refused(share, ec2, encrypted, target)[0] == "InvalidParameter"
+    aws.images.permissions_per_image = 1
+    share(ec2, AMI, target)
+    assert refused(share, ec2, AMI, {"UserId": "444455556666"})[0] == "AMILaunchPermissionLimitExceeded"
+
+
+def test_an_image_is_found_in_its_region_alone(aws, ec2):
+    assert ec2.describe_images(ImageIds=[AMI])["Images"][0]["Tags"] == [
+        {"Key": "CreatedBy", "Value": "EC2 Image Builder"}
+    ]
+    code, _ = refused(aws.client("ec2", "eu-west-1").describe_images, ImageIds=[AMI])
+    assert code == "InvalidAMIID.NotFound"
+
+
+def test_watermarks(ec2):
+    for number in range(5):
+        ec2.attach_image_watermark(ImageId=AMI, WatermarkName=f"approved-{number}")
+    assert ec2.attach_image_watermark(ImageId=AMI, WatermarkName="approved-0")["WatermarkKey"] == (
+        "123456789012:approved-0"
+    )
+    code, _ = refused(ec2.attach_image_watermark, ImageId=AMI, WatermarkName="approved-5")
+    assert code == "ImageWatermarkLimitExceeded"
+    [image] = ec2.describe_images(ImageIds=[AMI])["Images"]
+    assert len(image["ImageWatermarks"]) == 5
+
+
+def test_a_public_image_takes_no_watermark(ec2):
+    share(ec2, AMI, {"Group": "all"})
+    assert refused(ec2.attach_image_watermark, ImageId=AMI, WatermarkName="approved")[0] == "InvalidParameterValue"
+
+
+def test_deprecation(ec2):
+    ec2.enable_image_deprecation(ImageId=AMI, DeprecateAt=datetime(2027, 1, 2, 3, 4, tzinfo=UTC))
+    assert ec2.describe_images(ImageIds=[AMI])["Images"][0]["DeprecationTime"] == "2027-01-02T03:04:00.000Z"
+
+
+def test_snapshots_take_accounts_alone(aws, ec2):
+    [snapshot] = aws.images.images["us-east-1", AMI].snapshots
+    for _ in range(2):
+        ec2.modify_snapshot_attribute(
+            SnapshotId=snapshot.id,
+            Attribute="createVolumePermission",
+            CreateVolumePermission={"Add": [{"UserId": "111122223333"}, {"UserId": "444455556666"}]},
+        )
+    found = ec2.describe_snapshot_attribute(SnapshotId=snapshot.id, Attribute="createVolumePermission")
+    assert found["CreateVolumePermissions"] == [{"UserId": "111122223333"}, {"UserId": "444455556666"}]

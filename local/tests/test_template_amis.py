@@ -1,0 +1,367 @@
+"""The amis capability and its example: who may ask, approve and publish, and what is deployed when."""
+
+import json
+from fnmatch import fnmatchcase
+
+import pytest
+
+from gatehouse_local import ROOT, sam
+from template_checks.policy import actions, as_list, rights, statements
+from template_checks.template import ACCOUNT, Deployed, load
+
+AMIS = "functions/amis/template.yaml"
+EXAMPLE = "functions/amis/example-image-pipeline.yaml"
+TARGET = {"TargetAccountIds": "111122223333"}
+LINK = {"ApprovalLink": "true"}
+SECOND = {"SecondApproverArn": "arn:aws:iam::111122223333:role/second"}
+TAGGED = {"StringEquals": {"aws:ResourceTag/gatehouse:capability": "amis"}}
+EXECUTIONS = f"arn:aws:ssm:eu-west-1:{ACCOUNT}:automation-execution/*"
+
+
+def deployed(**parameters):
+    return Deployed(load(AMIS), **(TARGET | parameters))
+
+
+def document(**parameters):
+    return deployed(**parameters).properties("ApprovalDocument")["Content"]
+
+
+# Approvals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "approvers"),
+    [
+        ({}, ["<ApproverRole.Arn>"]),
+        (LINK, ["<ApproverRole.Arn>", "<ApprovalPageRole.Arn>"]),
+        (SECOND, ["<ApproverRole.Arn>", SECOND["SecondApproverArn"]]),
+        (LINK | SECOND, ["<ApproverRole.Arn>", "<ApprovalPageRole.Arn>", SECOND["SecondApproverArn"]]),
+    ],
+)
+def test_the_runbook_asks_the_approvers_and_then_shares(given, approvers):
+    approve, share = document(**given, ApprovalTimeout="3600")["mainSteps"]
+    assert (approve["action"], approve["inputs"]["Approvers"]) == ("aws:approve", approvers)
+    assert (approve["timeoutSeconds"], approve["onFailure"]) == ("3600", "Abort")
+    assert (share["action"], share["inputs"]["FunctionName"]) == ("aws:invokeLambdaFunction", "<AmiShareFunction>")
+    assert share["timeoutSeconds"] == 300 > deployed(**given).properties("AmiShareFunction")["Timeout"]
+    assert share["inputs"]["InputPayload"]["images"] == "{{ images }}"
+    assert share["isEnd"] is True
+
+
+def test_every_parameter_that_the_runbook_uses_is_declared():
+    content = document()
+    used = {name for name in json.dumps(content["mainSteps"]).split("{{ ")[1:] if not name.startswith("automation:")}
+    assert {name.partition(" ")[0] for name in used} == content["parameters"].keys()
+    assert content["parameters"]["images"]["type"] == "StringList"
+
+
+@pytest.mark.parametrize("needed", [1, 2, 3])
+@pytest.mark.parametrize("given", [{}, LINK, SECOND, LINK | SECOND])
+def test_more_approvals_than_approvers_are_refused(needed, given):
+    approvers = document(**given)["mainSteps"][0]["inputs"]["Approvers"]
+    refusals = deployed(**given, MinimumApprovals=str(needed)).refusals()
+    assert (refusals == []) is (needed <= len(approvers))
+    assert all(f"MinimumApprovals is {needed}" in refusal for refusal in refusals)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        TARGET,
+        {"TargetOrganizationArns": "arn:aws:organizations::111122223333:organization/o-abcdefghij"},
+        {"TargetOuArns": "arn:aws:organizations::111122223333:ou/o-abcdefghij/ou-ab12-cdefghij"},
+    ],
+)
+def test_somebody_must_receive_the_images(target):
+    assert Deployed(load(AMIS), **target).refusals() == []
+    [refusal] = Deployed(load(AMIS)).refusals()
+    assert refusal.startswith("Nobody would receive an approved image")
+
+
+def test_a_deprecation_needs_the_parameter_that_names_the_image_before():
+    assert len(deployed(DeprecatePreviousAfterDays="30").refusals()) == 1
+    assert deployed(DeprecatePreviousAfterDays="30", LatestParameter="/golden").refusals() == []
+
+
+def test_an_approver_sees_and_answers_our_executions_and_nothing_else():
+    [statement] = statements(deployed().properties("ApproverRole")["Policies"])
+    assert set(statement["Action"]) == {
+        "ssm:DescribeAutomationStepExecutions", "ssm:GetAutomationExecution", "ssm:SendAutomationSignal"
+    }  # fmt: skip
+    assert (statement["Resource"], statement["Condition"]) == (EXECUTIONS, TAGGED)
+
+
+@pytest.mark.parametrize(
+    ("principal", "trusted"),
+    [
+        ("", f"arn:aws:iam::{ACCOUNT}:root"),
+        ("arn:aws:iam::444455556666:role/approvers", "arn:aws:iam::444455556666:role/approvers"),
+    ],
+)
+def test_only_the_principal_given_may_become_the_approver(principal, trusted):
+    [statement] = deployed(ApproverPrincipalArn=principal).properties("ApproverRole")["AssumeRolePolicyDocument"][
+        "Statement"
+    ]
+    assert statement["Principal"] == {"AWS": trusted}
+
+
+# Rights ---------------------------------------------------------------------------------------
+
+
+def only(found, action):
+    return [it for it in found if action in as_list(it["Action"])]
+
+
+def test_an_execution_starts_with_our_tag_and_from_our_runbook():
+    found = rights(load(AMIS)["Resources"], "AmiApprovalRequestFunction")
+    runbook, execution = only(found, "ssm:StartAutomationExecution")
+    assert "document/${ApprovalDocument}" in runbook["Resource"]["Fn::Sub"]
+    assert execution["Condition"] == {"StringEquals": {"aws:RequestTag/gatehouse:capability": "amis"}}
+    [passed] = only(found, "iam:PassRole")
+    assert passed["Condition"] == {"StringEquals": {"iam:PassedToService": "ssm.amazonaws.com"}}
+
+
+@pytest.mark.parametrize("action", ["ssm:SendAutomationSignal", "ssm:GetAutomationExecution"])
+def test_the_page_reaches_executions_with_our_tag_alone(action):
+    [statement] = only(rights(load(AMIS)["Resources"], "AmiApprovalPageFunction"), action)
+    assert statement["Condition"] == TAGGED
+
+
+@pytest.mark.parametrize(
+    "action", ["ec2:ModifyImageAttribute", "ec2:AttachImageWatermark", "ec2:EnableImageDeprecation"]
+)
+def test_only_images_of_image_builder_can_be_changed(action):
+    [statement] = only(rights(load(AMIS)["Resources"], "AmiShareFunction"), action)
+    assert statement["Condition"] == {"StringEquals": {"aws:ResourceTag/CreatedBy": "EC2 Image Builder"}}
+
+
+def granted(function, **parameters):
+    """The actions that the role of a function has with these parameters."""
+    stack = deployed(**parameters)
+    role = stack.properties(function)["Role"].strip("<>").split(".")[0]
+    found = list(statements(stack.properties(role)["Policies"]))
+    for policy in stack.of_type("AWS::IAM::Policy").values():
+        if f"<{role}>" in policy["Properties"]["Roles"]:
+            found += statements(policy["Properties"]["PolicyDocument"])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "added"),
+    [
+        (
+            "AmiShareFunction",
+            {"ShareSnapshots": "true"},
+            {"ec2:DescribeSnapshotAttribute", "ec2:ModifySnapshotAttribute"},
+        ),
+        ("AmiShareFunction", {"ApprovedWatermark": "approved"}, {"ec2:AttachImageWatermark"}),
+        ("AmiShareFunction", {"LatestParameter": "/golden/{name}"}, {"ssm:GetParameter", "ssm:PutParameter"}),
+        ("AmiShareFunction", {"DeprecatePreviousAfterDays": "30"}, {"ec2:EnableImageDeprecation"}),
+        (
+            "AmiApprovalRequestFunction",
+            LINK,
+            {"ssm:GetAutomationExecution", "ssm:GetParameter", "ssm:PutParameter"},
+        ),
+        (
+            "AmiApprovalPageFunction",
+            LINK,
+            {"ssm:GetAutomationExecution", "ssm:GetParameter", "ssm:SendAutomationSignal", "ec2:DescribeImages"},
+        ),
+    ],
+)
+def test_a_right_is_granted_where_its_setting_asks_for_it(function, given, added):
+    before, after = actions(granted(function)), actions(granted(function, **given))
+    assert after - before == added
+
+
+@pytest.mark.parametrize(
+    ("latest", "name", "allowed"),
+    [
+        ("/golden-ami/{name}/latest", "/golden-ami/web/latest", True),
+        ("/golden-ami/{name}/latest", "/golden-ami/web/oldest", False),
+        ("/golden-ami/{name}/latest", "/other", False),
+        ("/golden", "/golden", True),
+        ("/golden", "/golden/web", False),
+    ],
+)
+def test_only_the_parameter_given_can_be_written(latest, name, allowed):
+    [statement] = only(granted("AmiShareFunction", LatestParameter=latest), "ssm:PutParameter")
+    assert fnmatchcase(f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter{name}", statement["Resource"]) is allowed
+
+
+# Topics ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("topic", "publishers"),
+    [
+        (
+            "ApproverTopic",
+            ["ApprovalRequestRole", "ShareRole", "AutomationRole", "ApprovalEndedRole"],
+        ),
+        ("TargetTopic", ["ShareRole"]),
+    ],
+)
+def test_only_the_right_roles_publish(topic, publishers):
+    stack = deployed()
+    policy = stack.properties(f"{topic}Policy")["PolicyDocument"]["Statement"]
+    [refusal] = [it for it in policy if it["Sid"] == "RefuseOthers"]
+    assert (refusal["Effect"], refusal["Principal"], refusal["Resource"]) == ("Deny", "*", f"<{topic}>")
+    assert as_list(refusal["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]) == [f"<{name}.Arn>" for name in publishers]
+    allowed = {
+        name
+        for name, role in stack.of_type("AWS::IAM::Role").items()
+        for statement in statements(role["Properties"]["Policies"])
+        if "sns:Publish" in as_list(statement["Action"]) and f"<{topic}>" in as_list(statement["Resource"])
+    }
+    assert allowed == set(publishers)
+
+
+def test_image_builder_alone_publishes_builds():
+    allowed, refused, tls = deployed().properties("BuildTopicPolicy")["PolicyDocument"]["Statement"]
+    role = f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/imagebuilder.amazonaws.com/AWSServiceRoleForImageBuilder"
+    assert allowed["Condition"] == {"ArnEquals": {"aws:PrincipalArn": role}}
+    assert (refused["Effect"], refused["Condition"]) == ("Deny", {"ArnNotEquals": {"aws:PrincipalArn": role}})
+    assert tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_the_topics_are_signed_as_today_and_named_as_automation_asks():
+    key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    for topic in deployed().of_type("AWS::SNS::Topic").values():
+        assert topic["Properties"]["SignatureVersion"] == "2"
+        assert "KmsMasterKeyId" not in topic["Properties"]
+    for topic in deployed(NotificationKeyArn=key).of_type("AWS::SNS::Topic").values():
+        assert topic["Properties"]["KmsMasterKeyId"] == key
+    assert deployed().properties("ApproverTopic")["TopicName"].startswith("Automation")
+
+
+def test_whoever_publishes_may_use_the_key():
+    key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    policy = deployed(NotificationKeyArn=key).properties("KeyPolicy")
+    assert set(policy["Roles"]) == {
+        "<ApprovalRequestRole>", "<ShareRole>", "<AutomationRole>", "<ApprovalEndedRole>"
+    }  # fmt: skip
+
+
+def test_the_function_accepts_the_builds_of_the_stack_and_of_topics_given():
+    def accepted(**given):
+        return deployed(**given).properties("AmiApprovalRequestFunction")["Environment"]["Variables"]["TOPIC_ARNS"]
+
+    other = "arn:aws:sns:eu-west-1:111122223333:other"
+    assert accepted() == "<BuildTopic>"
+    assert accepted(TopicArns=other) == f"<BuildTopic>,{other}"
+
+
+# How an approval ended ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ("Rejected", True),
+        ("TimedOut", True),
+        ("Failed", True),
+        ("Cancelled", True),
+        ("Success", False),
+        ("Waiting", False),
+        ("InProgress", False),
+    ],
+)
+def test_the_approvers_hear_how_an_approval_ended(status, told):
+    pattern = deployed().properties("ApprovalEndedRule")["EventPattern"]
+    assert (status in pattern["detail"]["Status"]) is told
+    assert pattern["detail"]["Definition"] == ["<ApprovalDocument>"]
+    assert pattern["detail-type"] == ["EC2 Automation Execution Status-change Notification"]
+
+
+def test_the_rule_reads_fields_that_the_real_event_has(real):
+    event = json.loads((real / "lambda-events/eventbridge-ssm-automation-execution.json").read_text())
+    [target] = deployed().properties("ApprovalEndedRule")["Targets"]
+    for path in target["InputTransformer"]["InputPathsMap"].values():
+        value = event
+        for key in path.removeprefix("$.").split("."):
+            value = value[key]
+        assert value
+    for name in target["InputTransformer"]["InputPathsMap"]:
+        assert f"<{name}>" in target["InputTransformer"]["InputTemplate"]
+
+
+# The page -------------------------------------------------------------------------------------
+
+
+def test_without_a_link_there_is_no_api_and_the_page_has_no_rights():
+    stack = deployed()
+    assert not stack.of_type("AWS::Serverless::HttpApi")
+    assert actions(granted("AmiApprovalPageFunction")) == {"logs:CreateLogStream", "logs:PutLogEvents"}
+    variables = stack.properties("AmiApprovalRequestFunction")["Environment"]["Variables"]
+    assert variables["APPROVAL_LINK"] == "false"
+    assert "APPROVAL_PAGE_URL" not in variables
+    assert "ApprovalPageUrl" not in stack.outputs
+
+
+def test_the_api_has_three_routes_is_throttled_and_never_logs_the_token():
+    stack = deployed(**LINK)
+    api = stack.properties("ApprovalApi")
+    [(path, methods)] = api["DefinitionBody"]["paths"].items()
+    assert (path, sorted(methods)) == ("/approval", ["get", "head", "post"])
+    for method in methods.values():
+        integration = method["x-amazon-apigateway-integration"]
+        assert (integration["type"], integration["payloadFormatVersion"]) == ("aws_proxy", "2.0")
+        assert "functions/<AmiApprovalPageFunction.Arn>/invocations" in integration["uri"]
+    assert api["DefaultRouteSettings"]["ThrottlingRateLimit"] <= 10
+    logged = json.loads(api["AccessLogSettings"]["Format"])
+    assert set(logged.values()) == {
+        "$context.requestId", "$context.requestTime", "$context.identity.sourceIp", "$context.routeKey",
+        "$context.status", "$context.responseLength", "$context.integrationErrorMessage"
+    }  # fmt: skip
+    [permission] = [
+        it for name, it in stack.of_type("AWS::Lambda::Permission").items() if name == "ApprovalApiPermission"
+    ]
+    assert permission["Properties"]["SourceArn"].endswith("<ApprovalApi>/$default/*/approval")
+
+
+def test_the_link_leads_to_the_page():
+    variables = deployed(**LINK).properties("AmiApprovalRequestFunction")["Environment"]["Variables"]
+    assert variables["APPROVAL_PAGE_URL"] == "https://<ApprovalApi>.execute-api.eu-west-1.amazonaws.com/approval"
+
+
+def test_no_resource_holds_the_key_of_the_links():
+    text = json.dumps(load(AMIS))
+    assert "AWS::SSM::Parameter" not in text
+    assert "Custom::" not in text
+
+
+def test_sam_local_start_api_finds_the_page():
+    assert sam.routes(ROOT / AMIS, ApprovalLink="true", Architecture="x86_64") == [
+        (method, "/approval", "AmiApprovalPageFunction") for method in ("GET", "HEAD", "POST")
+    ]
+
+
+# The example ----------------------------------------------------------------------------------
+
+TOPIC = {"BuildTopicArn": "arn:aws:sns:eu-west-1:111122223333:builds"}
+
+
+def test_the_example_publishes_its_builds_and_shares_with_nobody():
+    example = Deployed(load(EXAMPLE), **TOPIC)
+    assert example.properties("Infrastructure")["SnsTopicArn"] == TOPIC["BuildTopicArn"]
+    for distribution in example.properties("Distribution")["Distributions"]:
+        assert "LaunchPermissionConfiguration" not in distribution["AmiDistributionConfiguration"]
+        assert "TargetAccountIds" not in distribution["AmiDistributionConfiguration"]
+    components = [it["ComponentArn"] for it in example.properties("Recipe")["Components"]]
+    assert any("amazon-cloudwatch-agent-linux" in component for component in components)
+    assert "amazon-linux-2023" in example.properties("Recipe")["ParentImage"]
+
+
+def test_the_example_builds_in_a_network_of_its_own_or_in_the_subnet_given():
+    own = Deployed(load(EXAMPLE), **TOPIC)
+    assert own.properties("Infrastructure")["SubnetId"] == "<Subnet>"
+    assert own.properties("Infrastructure")["SecurityGroupIds"] == ["<SecurityGroup.GroupId>"]
+    assert "SecurityGroupIngress" not in own.properties("SecurityGroup")
+    given = Deployed(load(EXAMPLE), **TOPIC, SubnetId="subnet-1a2b3c4d", SecurityGroupId="sg-1a2b3c4d")
+    assert given.properties("Infrastructure")["SubnetId"] == "subnet-1a2b3c4d"
+    assert given.properties("Infrastructure")["SecurityGroupIds"] == ["sg-1a2b3c4d"]
+    assert not [name for name, it in given.resources.items() if it["Type"].startswith("AWS::EC2")]
+    assert given.refusals() == []
+    assert len(Deployed(load(EXAMPLE), **TOPIC, SubnetId="subnet-1a2b3c4d").refusals()) == 1
+    assert len(Deployed(load(EXAMPLE), **TOPIC, SecurityGroupId="sg-1a2b3c4d").refusals()) == 1
