@@ -3,7 +3,8 @@
 - AuthorizeSecurityGroupIngress and RevokeSecurityGroupIngress do all of a call or nothing of it.
 - RevokeSecurityGroupEgress likewise; in the default VPC it passes over rules that do not exist, and names them.
 - A group's quota counts IPv4 and IPv6 rules separately.
-- DescribeSecurityGroups and DescribeNetworkInterfaces answer in pages.
+- DescribeSecurityGroups and DescribeNetworkInterfaces answer in pages; a filter by groups finds the interfaces that
+  carry any of them.
 - An interface carries a limited number of groups; one that a service manages cannot be changed by its owner.
 - The interfaces of a load balancer carry the balancer's groups.
 - Managed prefix lists have versions, states, a maximum of entries and at most 100 changes a call.
@@ -15,8 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
-from moto.ec2.models import ec2_backends
+from moto.ec2.models import ec2_backends, elastic_network_interfaces
 from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupBackend
+from moto.ec2.utils import generic_filter
 from moto.moto_api._internal import mock_random
 
 from gatehouse_local.parts import Front, Invocation
@@ -40,6 +42,7 @@ class Ec2:
         self._prefix_lists: dict[str, dict[str, PrefixList]] = {}
         # moto adds IPv4 and IPv6 together; the check here takes its place.
         SecurityGroupBackend._verify_group_will_respect_rule_count_limit = lambda *_, **__: None
+        elastic_network_interfaces.generic_filter = _matching_interfaces
         aws.handlers |= {
             ("ec2", "AuthorizeSecurityGroupIngress"): self._authorize_ingress,
             ("ec2", "RevokeSecurityGroupIngress"): self._revoke_ingress,
@@ -48,6 +51,8 @@ class Ec2:
             ("ec2", "DescribeNetworkInterfaces"): lambda call: self._page(call, "NetworkInterfaces"),
             ("ec2", "ModifyNetworkInterfaceAttribute"): self._modify_interface,
             ("elbv2", "SetSecurityGroups"): self._set_balancer_groups,
+            ("ec2", "CreateTags"): self._tag_prefix_lists,
+            ("ec2", "DeleteTags"): self._tag_prefix_lists,
             ("ec2", "CreateManagedPrefixList"): self._create_prefix_list,
             ("ec2", "DescribeManagedPrefixLists"): self._describe_prefix_lists,
             ("ec2", "GetManagedPrefixListEntries"): self._prefix_list_entries,
@@ -248,6 +253,18 @@ class Ec2:
             page["NextToken"] = _token(start + size)
         return page
 
+    def _tag_prefix_lists(self, call: "Invocation") -> dict[str, Any]:
+        """CreateTags and DeleteTags; moto has its own answer for everything but these lists."""
+        ids = call.params["Resources"]
+        if not all(resource.startswith("pl-") for resource in ids):
+            return call.forward()
+        keys = {tag["Key"] for tag in call.params["Tags"]}
+        for resource in ids:
+            prefix_list = self._prefix_lists[call.region][resource]
+            others = [tag for tag in prefix_list.tags if tag["Key"] not in keys]
+            prefix_list.tags = others + (call.params["Tags"] if call.name == "CreateTags" else [])
+        return {}
+
     def _modify_prefix_list(self, call: "Invocation") -> dict[str, Any]:
         prefix_list = self._prefix_list(call)
         added, removed = call.params.get("AddEntries", []), call.params.get("RemoveEntries", [])
@@ -342,6 +359,16 @@ class PrefixList:
             "OwnerId": ACCOUNT_ID,
             "Tags": self.tags,
         }
+
+
+def _matching_interfaces(filters: dict[str, Any] | None, interfaces: list[Any]) -> list[Any]:
+    """An interface matches when it carries any of the groups of a filter; moto asks for all of them."""
+    filters = dict(filters or {})
+    groups = filters.pop("group-id", None)
+    found = generic_filter(filters, interfaces)
+    if groups is None:
+        return found
+    return [interface for interface in found if {group.id for group in interface._group_set} & set(groups)]
 
 
 def _has_ipv6(permissions: list[dict[str, Any]]) -> bool:

@@ -19,7 +19,6 @@ OF_THE_PLATFORM = {
 
 # What AWS asks for beside the action that the code calls.
 IMPLIED = {
-    "ec2:CreateTags": {"ec2:CreateSecurityGroup", "ec2:CreateManagedPrefixList"},  # made with tags
     "iam:PassRole": {"ssm:StartAutomationExecution"},  # the document names the role that it runs with
     "ssm:AddTagsToResource": {"ssm:StartAutomationExecution"},  # started with tags
     "kms:Decrypt": {"sns:Publish"},  # to a topic that a key of one's own encrypts

@@ -101,7 +101,7 @@ def report_of(outcome):
         return outcome.payload
     logged = [record for record in outcome.records if record.get("message") == "report"]
     assert len(logged) == 1, outcome.log
-    return json.loads(logged[0]["report"])
+    return logged[0]["report"]
 
 
 @pytest.fixture
@@ -130,6 +130,7 @@ def test_first_run_creates_as_many_groups_as_needed_and_fills_them(estate):
                 "gatehouse:prefix-name": "AUTOUPDATE",
                 "gatehouse:service": "CLOUDFRONT",
                 "gatehouse:port": str(port),
+                f"gatehouse:sync-token/{ranges.FIRST_EDITION}": "followed",
             }
             (permission,) = group["IpPermissions"]
             assert (permission["IpProtocol"], permission["FromPort"], permission["ToPort"]) == ("tcp", port, port)
@@ -138,7 +139,8 @@ def test_first_run_creates_as_many_groups_as_needed_and_fills_them(estate):
 
     assert estate.counts == {
         "DescribeVpcs": 1,
-        "DescribeSecurityGroups": 1,
+        # To plan, and to see that everything is there.
+        "DescribeSecurityGroups": 2,
         "CreateSecurityGroup": 6,
         "AuthorizeSecurityGroupIngress": 6,
     }
@@ -172,7 +174,8 @@ def test_changed_document_changes_only_the_difference(estate):
     names = [call.operation for call in written]
     assert names == sorted(names), "something was revoked before everything was authorized"
     untouched = before.keys() - {group["name"] for group in report["regions"][0]["groups"] if _changes(group)}
-    assert untouched and all(estate.groups()[name] == before[name] for name in untouched)
+    rules = "IpPermissions"
+    assert untouched and all(estate.groups()[name][rules] == before[name][rules] for name in untouched)
 
 
 def _sent(permission):
@@ -187,9 +190,14 @@ def _changes(group):
 def test_a_run_that_changes_nothing_is_one_call_and_no_write(estate):
     estate.publish(ranges.first())
     estate.run()
-    report = estate.run(events.load("ip-ranges/schedule.json"), VPC_ID=estate.aws.ec2.default_vpc())
+    vpc = estate.aws.ec2.default_vpc()
+    report = estate.run(events.load("ip-ranges/sns-notice-signed.json"), VPC_ID=vpc)
     assert estate.counts == {"DescribeSecurityGroups": 1}
     assert report["regions"][0]["ec2_calls"] == 1
+    assert report["trigger"] == "notice"
+    # A scheduled run also looks whether the groups are attached.
+    report = estate.run(events.load("ip-ranges/schedule.json"), VPC_ID=vpc)
+    assert estate.counts == {"DescribeSecurityGroups": 1, "DescribeNetworkInterfaces": 1}
     assert report["trigger"] == "schedule"
 
 
@@ -199,7 +207,7 @@ def test_the_default_vpc_is_looked_up_once(estate):
         assert not function.invoke({}).failed
         with estate.aws.recording() as calls:
             assert not function.invoke({}).failed
-    assert operations(calls) == {"DescribeSecurityGroups": 1}
+    assert operations(calls) == {"DescribeSecurityGroups": 1, "DescribeNetworkInterfaces": 1}
 
 
 def test_all_pages_are_read(estate):
@@ -207,7 +215,7 @@ def test_all_pages_are_read(estate):
     estate.run(PORTS="80,443")
     estate.aws.ec2.page_size = 2
     estate.run(PORTS="80,443", VPC_ID=estate.aws.ec2.default_vpc())
-    assert estate.counts == {"DescribeSecurityGroups": 3}
+    assert estate.counts == {"DescribeSecurityGroups": 3, "DescribeNetworkInterfaces": 1}
 
 
 def test_the_same_answer_through_the_runtime_interface_emulator(estate):
@@ -217,7 +225,7 @@ def test_the_same_answer_through_the_runtime_interface_emulator(estate):
         assert not outcome.failed, outcome.payload
         assert estate.held() == ranges.first().rules("CLOUDFRONT")
         # The emulator answers HTTP 200 for a failure too.
-        assert function.invoke({"nonsense": 1}).error_type == "BadEvent"
+        assert function.invoke({"nonsense": 1}).error_type == "InvalidEvent"
 
 
 def test_several_services_and_port_ranges(estate):
@@ -433,10 +441,14 @@ def test_an_unknown_service_is_an_error_that_lists_near_names(estate):
 def test_a_service_without_ranges_never_empties_a_group(estate):
     estate.publish(edition(networks(3)))
     estate.run()
-    elsewhere = Document(NOON + 60, [Range("240.0.0.0/24", "CLOUDFRONT", "eu-west-1")])
+    elsewhere = Document(
+        NOON + 60, [Range("240.0.0.0/24", "CLOUDFRONT", "eu-west-1"), Range("250.0.2.0/24", "EC2", "us-east-1")]
+    )
     estate.publish(elsewhere)
     outcome = estate.invoke(RANGE_REGIONS="us-east-1")
     assert outcome.error_type == "NoRanges"
+    outcome = estate.invoke(RANGE_REGIONS="us-esat-1")
+    assert outcome.error_type == "UnknownRegion" and "us-east-1" in outcome.error_message
     assert estate.held() == set(networks(3))
 
 
@@ -471,7 +483,7 @@ def test_settings_are_all_checked_and_their_faults_reported_together(estate):
 )
 def test_an_event_that_is_not_understood_is_an_error_that_names_what_was_seen(estate, event, named):
     outcome = estate.invoke(event)
-    assert outcome.error_type == "BadEvent"
+    assert outcome.error_type == "InvalidEvent"
     assert named in outcome.error_message
     assert estate.calls == [] and estate.web.requests == []
 
@@ -582,7 +594,7 @@ def test_a_new_group_is_attached_wherever_the_earlier_ones_are(estate):
     assert estate.held() == set(networks(61))
 
     estate.run(VPC_ID=ec2.default_vpc())
-    assert estate.counts == {"DescribeSecurityGroups": 1}
+    assert estate.counts == {"DescribeSecurityGroups": 1, "DescribeNetworkInterfaces": 1}
 
 
 def _outbound(estate):
@@ -698,6 +710,50 @@ def test_an_interface_at_its_limit_is_reported_and_healed_when_it_has_room(estat
     assert estate.held() == set(networks(61, start=1))
 
 
+@pytest.mark.parametrize("attach", ["follow", "report"])
+def test_an_interface_that_starts_with_some_groups_gets_the_others_or_is_reported(estate, attach):
+    estate.publish(edition(networks(61)))
+    estate.run()
+    first, second = [group["GroupId"] for group in estate.groups().values()]
+    interface = estate.aws.ec2.create_interface([first])
+    outcome = estate.invoke(events.load("ip-ranges/schedule.json"), ATTACH=attach)
+    if attach == "follow":
+        assert not outcome.failed
+        assert set(estate.aws.ec2.groups_of(interface)) == {first, second}
+    else:
+        assert outcome.error_type == "PartlyAttached"
+        assert interface in outcome.error_message and second in outcome.error_message
+        assert estate.aws.ec2.groups_of(interface) == [first]
+
+
+def test_an_older_document_than_the_groups_followed_is_stale(estate):
+    estate.publish(edition(networks(4), token=NOON + 60))
+    estate.run()
+    # A cold start, and an edge that still serves the document before.
+    estate.publish(edition(networks(3)))
+    outcome = estate.invoke()
+    assert outcome.error_type == "StaleDocument" and str(NOON + 60) in outcome.error_message
+    assert estate.writes == []
+    assert estate.held() == set(networks(4))
+
+
+def test_a_run_that_meets_lambdas_deadline_reports_what_it_did_and_the_next_one_goes_on(estate, monkeypatch):
+    monkeypatch.setattr(runtime_api, "FUNCTION_TIMEOUT", 13)
+    estate.publish(edition(networks(7)))
+    estate.aws.disturb("hang", operation="AuthorizeSecurityGroupIngress")
+    outcome = estate.invoke(MAX_RULES_PER_GROUP="5")
+    assert outcome.error_type == "OutOfTime", outcome.payload
+    assert outcome.seconds < 10
+    (region,) = report_of(outcome)["regions"]
+    assert {cidr for group in region["groups"] for cidr in group["added"]} == estate.held()
+    assert {cidr for entry in region["not_added"] for cidr in entry["ranges"]} == set(networks(7)) - estate.held()
+    written = [record for record in outcome.records if record.get("message") == "group created"]
+    assert len(written) == 2, "each completed write is in the log"
+
+    estate.run(MAX_RULES_PER_GROUP="5")
+    assert estate.held() == set(networks(7))
+
+
 def test_an_interface_of_another_service_is_reported(estate):
     estate.publish(edition(networks(60)))
     estate.run()
@@ -707,7 +763,7 @@ def test_an_interface_of_another_service_is_reported(estate):
     ec2.give_to_service(managed, "amazon-vpce")
     estate.publish(edition(networks(61), token=NOON + 60))
     outcome = estate.invoke()
-    assert outcome.failed and managed in outcome.error_message
+    assert outcome.error_type == "PartlyAttached" and managed in outcome.error_message
     assert set(networks(61)) <= estate.held()
 
 
@@ -755,7 +811,7 @@ def test_a_passing_fault_loses_nothing(estate, operation, kind):
         estate.run(**settings)
     assert estate.held() == new.rules("CLOUDFRONT")
     estate.run(**settings, VPC_ID=estate.aws.ec2.default_vpc())
-    assert estate.counts == {"DescribeSecurityGroups": 1}
+    assert estate.counts == {"DescribeSecurityGroups": 1, "DescribeNetworkInterfaces": 1}
 
 
 @pytest.mark.parametrize("operation", ["AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"])
@@ -944,7 +1000,7 @@ def test_debug_lines_are_the_functions_own(estate, settings, shown):
 
 
 def test_prefix_lists_follow_the_ranges_in_batches(estate):
-    settings = {"TARGET": "prefix-lists"}
+    settings = {"TARGET": "prefix-lists", "MAX_ENTRIES_PER_LIST": "1000"}
     estate.publish(edition(networks(150) + networks6(5)))
     estate.run(**settings)
     lists = prefix_lists(estate)
@@ -958,11 +1014,20 @@ def test_prefix_lists_follow_the_ranges_in_batches(estate):
     changed = prefix_lists(estate)
     assert changed["IPv4"]["entries"] == set(networks(400, start=20))
     assert changed["IPv4"]["PrefixListId"] == lists["IPv4"]["PrefixListId"]
-    assert changed["IPv4"]["MaxEntries"] >= 400
+    # A list counts with its size against the rules of a group: the size follows the entries.
+    assert changed["IPv4"]["MaxEntries"] == 400
     assert changed["IPv6"] == lists["IPv6"]
 
     estate.run(**settings)
     assert estate.writes == []
+
+
+def test_more_ranges_than_fit_one_list_make_more_lists(estate):
+    estate.publish(edition(networks(130)))
+    estate.run(TARGET="prefix-lists")
+    found = estate.aws.client("ec2").describe_managed_prefix_lists()["PrefixLists"]
+    sizes = sorted((prefix_list["PrefixListName"], prefix_list["MaxEntries"]) for prefix_list in found)
+    assert sizes == [(f"AUTOUPDATE_CLOUDFRONT_ipv4_{number}", size) for number, size in ((1, 60), (2, 60), (3, 10))]
 
 
 def test_a_lost_reply_of_a_prefix_list_change_heals(estate):

@@ -73,6 +73,16 @@ def granted(**parameters: str) -> list[dict]:
     return found
 
 
+def while_creating(found: list[dict]) -> dict:
+    """The statement that lets something be tagged while it is made."""
+    [statement] = [
+        it
+        for it in found
+        if "ec2:CreateTags" in as_list(it["Action"]) and "ec2:CreateAction" in it["Condition"]["StringEquals"]
+    ]
+    return statement
+
+
 def only(found: list[dict], action: str) -> dict:
     [statement] = [it for it in found if action in as_list(it["Action"])]
     return statement
@@ -83,7 +93,7 @@ def test_only_the_half_that_the_target_needs_is_granted():
     lists = actions(granted(Target="prefix-lists"))
     assert "ec2:RevokeSecurityGroupIngress" in groups and "elasticloadbalancing:SetSecurityGroups" in groups
     assert "ec2:ModifyManagedPrefixList" in lists
-    assert groups & lists == {"ec2:CreateTags", *list(OF_THE_PLATFORM)[:3]}
+    assert groups & lists == {"ec2:CreateTags", "ec2:DeleteTags", *list(OF_THE_PLATFORM)[:3]}
 
 
 def test_publishing_and_tracing_are_granted_when_asked_for():
@@ -138,7 +148,6 @@ def test_every_write_is_bound_to_our_tag_or_to_a_region(target):
         ("ec2:RevokeSecurityGroupEgress", "aws:ResourceTag"),
         ("ec2:RevokeSecurityGroupIngress", "aws:ResourceTag"),
         ("ec2:DeleteTags", "aws:ResourceTag"),
-        ("ec2:CreateTags", "aws:RequestTag"),
         ("ec2:ModifyManagedPrefixList", "aws:ResourceTag"),
         ("ec2:GetManagedPrefixListEntries", "aws:ResourceTag"),
         ("ec2:CreateManagedPrefixList", "aws:RequestTag"),
@@ -163,15 +172,33 @@ def test_a_group_is_made_with_our_tag_and_tagged_at_no_other_time():
     assert of_group["Resource"] == f"arn:aws:ec2:*:{ACCOUNT}:security-group/*"
     assert of_group["Condition"]["StringEquals"]["aws:RequestTag/gatehouse:prefix-name"] == "OURS"
     assert of_vpc["Resource"] == "arn:aws:ec2:*:*:vpc/*"
-    assert only(found, "ec2:CreateTags")["Condition"]["StringEquals"]["ec2:CreateAction"] == "CreateSecurityGroup"
-    lists = only(granted(Target="prefix-lists"), "ec2:CreateTags")
-    assert lists["Condition"]["StringEquals"]["ec2:CreateAction"] == "CreateManagedPrefixList"
+    for target, action in (
+        ("security-groups", "CreateSecurityGroup"),
+        ("prefix-lists", "CreateManagedPrefixList"),
+    ):
+        conditions = while_creating(granted(Target=target, PrefixName="OURS"))["Condition"]["StringEquals"]
+        assert conditions["ec2:CreateAction"] == action
+        assert conditions["aws:RequestTag/gatehouse:prefix-name"] == "OURS"
 
 
-def test_only_the_mark_of_an_unattached_group_can_be_removed():
-    conditions = only(granted(), "ec2:DeleteTags")["Condition"]
-    assert conditions["ForAllValues:StringEquals"] == {"aws:TagKeys": ["gatehouse:attach"]}
-    assert conditions["Null"] == {"aws:TagKeys": "false"}
+@pytest.mark.parametrize("target", ["security-groups", "prefix-lists"])
+def test_of_what_exists_only_marks_and_sync_tokens_can_be_tagged(target):
+    found = granted(Target=target, PrefixName="OURS")
+    creating = while_creating(found)
+    checked = set()
+    for statement in found:
+        tagging = {"ec2:CreateTags", "ec2:DeleteTags"} & set(as_list(statement["Action"]))
+        if not tagging or statement is creating:
+            continue
+        checked |= tagging
+        conditions = statement["Condition"]
+        assert conditions["StringEquals"]["aws:ResourceTag/gatehouse:prefix-name"] == "OURS"
+        keys = set(conditions["ForAllValues:StringLike"]["aws:TagKeys"])
+        assert "gatehouse:sync-token/*" in keys
+        mark = {"gatehouse:attach"} if tagging == {"ec2:DeleteTags"} else set()
+        assert keys == {"gatehouse:sync-token/*"} | mark
+        assert conditions["Null"] == {"aws:TagKeys": "false"}
+    assert checked == {"ec2:CreateTags", "ec2:DeleteTags"}
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,8 @@ def test_the_settings_of_the_updater_have_the_documented_defaults():
         "AGGREGATE": "true",
         "TARGET": "security-groups",
         "EGRESS": "all",
+        "ATTACH": "follow",
+        "MAX_ENTRIES_PER_LIST": "60",
         "MAX_RULES_PER_GROUP": "60",
         "MAX_GROUPS_PER_INTERFACE": "5",
         "MAX_SHRINK_PERCENT": "50",

@@ -177,12 +177,9 @@ impl ApprovalPage {
             .payload("Comment", vec![signal_comment(&name, comment)])
             .send()
             .await;
-        let error = match sent {
-            Ok(_) => {
-                let given = execution.given() + usize::from(decision == Decision::Approve);
-                return Ok((Page::decided(decision, execution, given), Some((decision, name))));
-            }
-            Err(error) => error,
+        let Err(error) = sent else {
+            let given = execution.given() + usize::from(decision == Decision::Approve);
+            return Ok((Page::decided(decision, execution, given), Some((decision, name))));
         };
         match error.code() {
             Some("AutomationExecutionNotFoundException") => return Ok((Page::unknown(), None)),

@@ -147,7 +147,7 @@ impl Notice {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
     /// The approval is requested.
-    Request(Request),
+    Request(Box<Request>),
     /// The build ended without an image: the approvers get to know, and nothing is done.
     NotAvailable,
     /// The build made no AMI, such as that of a container image: the approvers get to know, and nothing is done.
@@ -178,7 +178,7 @@ pub fn decide(notice: &Notice, account: &AccountId) -> Decision {
     if images.len() > MOST_IMAGES {
         return Decision::TooMany { over: images[MOST_IMAGES..].to_vec() };
     }
-    Decision::Request(Request::new(notice, images, elsewhere.into_iter().cloned().collect()))
+    Decision::Request(Box::new(Request::new(notice, images, elsewhere.into_iter().cloned().collect())))
 }
 
 #[derive(Deserialize)]
@@ -256,7 +256,7 @@ mod tests {
 
     fn request(notice: &Notice, id: &str) -> Request {
         match decide(notice, &account(id)) {
-            Decision::Request(request) => request,
+            Decision::Request(request) => *request,
             other => panic!("{other:?}"),
         }
     }

@@ -377,12 +377,13 @@ mod tests {
 
     #[test]
     fn an_image_that_must_not_be_shared_is_refused_and_the_reason_named() {
+        type Case<'a> = (&'a str, Facts, &'a [(&'a str, &'a str)], Option<&'a str>);
         let build: BuildArn = "arn:aws:imagebuilder:eu-west-1:999999999999:image/web/1.0.0/3".parse().unwrap();
         let required = [("TARGET_ACCOUNT_IDS", "444455556666"), ("REQUIRE_IMAGE_BUILDER", "true")];
         let marked = [("TARGET_ACCOUNT_IDS", "444455556666"), ("APPROVED_WATERMARK", "approved")];
         let plain = [("TARGET_ACCOUNT_IDS", "444455556666")];
         let marks = |count: usize| (0..count).map(|number| format!("111122223333:mark{number}")).collect();
-        let cases: [(&str, Facts, &[(&str, &str)], Option<&str>); 14] = [
+        let cases: [Case<'_>; 14] = [
             ("as it should be", facts(), &plain, None),
             (
                 "of another account",

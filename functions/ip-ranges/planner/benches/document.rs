@@ -10,7 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use gatehouse_shared::env::Env;
 use ip_ranges_planner::document::{self, Selection};
 use ip_ranges_planner::family::Family;
-use ip_ranges_planner::plan::{self, Bounds, Limits, Pool, Slot};
+use ip_ranges_planner::plan::{self, Bounds, GroupState, Limits, Pool};
 use md5::{Digest, Md5};
 
 fn whole_document(criterion: &mut Criterion) {
@@ -20,12 +20,13 @@ fn whole_document(criterion: &mut Criterion) {
     let services = ["CLOUDFRONT".to_owned()];
     let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
     let limits = Limits { rules_per_group: 60, groups_per_interface: 5 };
-    let bounds = Bounds { limits, max_shrink_percent: 50, force: false };
+    let bounds = Bounds { limits, max_shrink_percent: 50, families: &Family::BOTH, force: false };
     let wanted = document::read(&bytes, selection).expect("the document is whole").services.remove(0).1;
     // Groups as a run finds them when the document has changed a little.
     let held: Vec<_> = wanted.iter().skip(5).copied().collect();
-    let slots = held.chunks(60).map(|ranges| Slot { ranges: ranges.iter().copied().collect(), ..Slot::default() });
-    let pool = Pool { slots: slots.collect() };
+    let groups = held.chunks(60);
+    let groups = groups.map(|ranges| GroupState { ranges: ranges.iter().copied().collect(), ..GroupState::default() });
+    let pool = Pool { groups: groups.collect() };
 
     let mut group = criterion.benchmark_group("document");
     group.sample_size(50);

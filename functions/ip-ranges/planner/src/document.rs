@@ -4,17 +4,15 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::str::Utf8Error;
 
 use ipnet::IpNet;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 
 use crate::family::Family;
 
 /// A published range that covers more than this is refused: AWS's own largest are smaller by far,
-/// and a rule made from it would open the origin to strangers.
+/// and a rule made from it would open the origin to untrusted addresses.
 const SHORTEST_IPV4: u8 = 8;
 const SHORTEST_IPV6: u8 = 16;
 
@@ -38,6 +36,8 @@ pub struct Published {
     pub sync_token: u64,
     /// The ranges of each service that was asked for, in the order asked. A service may have none.
     pub services: Vec<(String, BTreeSet<IpNet>)>,
+    /// Those of the `region` values asked for that no range has which was looked at.
+    pub regions_not_seen: Vec<String>,
 }
 
 /// Why a document is not used.
@@ -55,7 +55,7 @@ pub enum DocumentError {
     SyncToken(String),
 }
 
-/// Reads the document and keeps what is asked for; all else is passed over without being stored.
+/// Reads the document and keeps what is asked for.
 ///
 /// # Errors
 ///
@@ -63,27 +63,39 @@ pub enum DocumentError {
 /// document: the rest of it is not to be trusted either.
 pub fn read(document: &[u8], selection: Selection<'_>) -> Result<Published, DocumentError> {
     // As text, whose strings need not be checked for UTF-8 one by one.
-    let mut json = serde_json::Deserializer::from_str(str::from_utf8(document)?);
-    let chosen = Choose { selection }
-        .deserialize(&mut json)
-        .and_then(|chosen| json.end().map(|()| chosen))
-        .map_err(DocumentError::Malformed)?;
-    let sync_token = chosen.sync_token.parse().map_err(|_| DocumentError::SyncToken(chosen.sync_token.into_owned()))?;
-    let services = selection.services.iter().cloned().zip(
-        chosen
-            .ranges
-            .into_iter()
-            .map(|ranges| if selection.aggregate { IpNet::aggregate(&ranges) } else { ranges }.into_iter().collect()),
-    );
-    Ok(Published { sync_token, services: services.collect() })
+    let document: Document<'_> = serde_json::from_str(str::from_utf8(document)?).map_err(DocumentError::Malformed)?;
+    let Document { sync_token, prefixes, ipv6_prefixes } = document;
+    let sync_token = sync_token.parse().map_err(|_| DocumentError::SyncToken(sync_token.into_owned()))?;
+    let Selection { services, families, range_regions, aggregate } = selection;
+    let mut ranges = vec![Vec::new(); services.len()];
+    let mut regions_seen = vec![false; range_regions.len()];
+    let lists = [(Family::Ipv4, prefixes), (Family::Ipv6, ipv6_prefixes)];
+    for (family, prefixes) in lists.into_iter().filter(|(family, _)| families.contains(family)) {
+        for prefix in prefixes {
+            let region = range_regions.iter().position(|region| *region == prefix.region);
+            if let Some(region) = region {
+                regions_seen[region] = true;
+            }
+            let Some(service) = services.iter().position(|service| *service == prefix.service) else { continue };
+            if range_regions.is_empty() || region.is_some() {
+                let range =
+                    range(&prefix, family).map_err(|fault| DocumentError::Malformed(de::Error::custom(fault)))?;
+                ranges[service].push(range);
+            }
+        }
+    }
+    let joined = |ranges: Vec<IpNet>| if aggregate { IpNet::aggregate(&ranges) } else { ranges };
+    let ranges = ranges.into_iter().map(|ranges| joined(ranges).into_iter().collect());
+    let not_seen = range_regions.iter().zip(regions_seen).filter(|(_, seen)| !seen);
+    Ok(Published {
+        sync_token,
+        services: services.iter().cloned().zip(ranges).collect(),
+        regions_not_seen: not_seen.map(|(region, _)| region.clone()).collect(),
+    })
 }
 
-/// The names of all services in the document. Read only to tell a person which names there are.
-///
-/// # Errors
-///
-/// [`DocumentError::Malformed`].
-pub fn service_names(document: &[u8]) -> Result<BTreeSet<String>, DocumentError> {
+/// All names of services, and all values of `region`, in the document. Read only to tell a person which there are.
+fn names(document: &[u8]) -> Result<(BTreeSet<&str>, BTreeSet<&str>), DocumentError> {
     #[derive(Deserialize)]
     struct Names<'a> {
         #[serde(borrow)]
@@ -93,84 +105,27 @@ pub fn service_names(document: &[u8]) -> Result<BTreeSet<String>, DocumentError>
     }
     #[derive(Deserialize)]
     struct Name<'a> {
-        #[serde(borrow)]
-        service: Cow<'a, str>,
+        service: &'a str,
+        region: &'a str,
     }
     let names: Names<'_> = serde_json::from_slice(document).map_err(DocumentError::Malformed)?;
-    Ok(names.prefixes.into_iter().chain(names.ipv6_prefixes).map(|name| name.service.into_owned()).collect())
+    Ok(names.prefixes.iter().chain(&names.ipv6_prefixes).map(|name| (name.service, name.region)).unzip())
 }
 
-struct Chosen<'de> {
-    sync_token: Cow<'de, str>,
-    ranges: Vec<Vec<IpNet>>,
-}
-
-/// Reads the outer object.
-struct Choose<'a> {
-    selection: Selection<'a>,
-}
-
-impl<'de> DeserializeSeed<'de> for Choose<'_> {
-    type Value = Chosen<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Choose<'_> {
-    type Value = Chosen<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object with syncToken, prefixes and ipv6_prefixes")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut ranges = vec![Vec::new(); self.selection.services.len()];
-        let (mut sync_token, mut ipv4, mut ipv6) = (None, false, false);
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            match key.as_ref() {
-                "syncToken" => sync_token = Some(map.next_value::<Text<'de>>()?.0),
-                "prefixes" => {
-                    ipv4 = true;
-                    map.next_value_seed(Prefixes {
-                        selection: self.selection,
-                        family: Family::Ipv4,
-                        ranges: &mut ranges,
-                    })?;
-                }
-                "ipv6_prefixes" => {
-                    ipv6 = true;
-                    map.next_value_seed(Prefixes {
-                        selection: self.selection,
-                        family: Family::Ipv6,
-                        ranges: &mut ranges,
-                    })?;
-                }
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        // A document cut short on its way has no `ipv6_prefixes`: taken as "none", it would close doors.
-        if !ipv4 {
-            return Err(de::Error::missing_field("prefixes"));
-        }
-        if !ipv6 {
-            return Err(de::Error::missing_field("ipv6_prefixes"));
-        }
-        Ok(Chosen { sync_token: sync_token.ok_or_else(|| de::Error::missing_field("syncToken"))?, ranges })
-    }
-}
-
-/// Reads one list of prefixes and keeps those asked for.
-struct Prefixes<'a, 'b> {
-    selection: Selection<'a>,
-    family: Family,
-    ranges: &'b mut [Vec<IpNet>],
-}
-
-/// Text that borrows from the document unless it holds an escape.
+/// The document. Its texts borrow from it unless they hold an escape. A document cut short on its way lacks
+/// `ipv6_prefixes`, which is an error: taken as "none", it would remove ranges.
+///
+/// Hand-written visitors that store only what is asked for took 1.66 ms for 2.6 MB, this takes 1.70 ms.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+#[serde(expecting = "an object with syncToken, prefixes and ipv6_prefixes")]
+struct Document<'a> {
+    #[serde(borrow, rename = "syncToken")]
+    sync_token: Cow<'a, str>,
+    #[serde(borrow)]
+    prefixes: Vec<Prefix<'a>>,
+    #[serde(borrow)]
+    ipv6_prefixes: Vec<Prefix<'a>>,
+}
 
 #[derive(Deserialize)]
 struct Prefix<'a> {
@@ -180,39 +135,6 @@ struct Prefix<'a> {
     region: Cow<'a, str>,
     #[serde(borrow)]
     service: Cow<'a, str>,
-}
-
-impl<'de> DeserializeSeed<'de> for Prefixes<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Prefixes<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a list of {} prefixes", self.family)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        if !self.selection.families.contains(&self.family) {
-            while list.next_element::<IgnoredAny>()?.is_some() {}
-            return Ok(());
-        }
-        let regions = self.selection.range_regions;
-        while let Some(prefix) = list.next_element::<Prefix<'de>>()? {
-            let Some(service) = self.selection.services.iter().position(|service| *service == prefix.service) else {
-                continue;
-            };
-            if regions.is_empty() || regions.iter().any(|region| *region == prefix.region) {
-                self.ranges[service].push(range(&prefix, self.family).map_err(de::Error::custom)?);
-            }
-        }
-        Ok(())
-    }
 }
 
 fn range(prefix: &Prefix<'_>, family: Family) -> Result<IpNet, String> {
@@ -232,9 +154,9 @@ fn range(prefix: &Prefix<'_>, family: Family) -> Result<IpNet, String> {
     Ok(range)
 }
 
-/// What is wrong with one of the services asked for.
+/// What is wrong with the selection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ServiceError {
+pub enum SelectionError {
     /// No such service in the document.
     #[error("SERVICE names {service:?}, which AWS does not publish; {hint}")]
     UnknownService {
@@ -243,9 +165,17 @@ pub enum ServiceError {
         /// Names that are near, or all.
         hint: String,
     },
-    /// The service is there, but not one of its ranges is left after the filters.
+    /// No range of the document has this `region`.
+    #[error("RANGE_REGIONS names {region:?}, which no range in the document has; nothing was changed; {hint}")]
+    UnknownRegion {
+        /// The value as it was set.
+        region: String,
+        /// Values that are near, or all.
+        hint: String,
+    },
+    /// The service exists, but ADDRESS_FAMILIES and RANGE_REGIONS leave none of its ranges.
     #[error(
-        "{service} has no range in the document that ADDRESS_FAMILIES and RANGE_REGIONS let through; nothing was changed for it"
+        "{service} has no range in the document with the families and regions of ADDRESS_FAMILIES and RANGE_REGIONS; nothing was changed for it"
     )]
     NoRanges {
         /// The service's name.
@@ -253,49 +183,63 @@ pub enum ServiceError {
     },
 }
 
-/// Takes the services that have no range out of `published` and says why they have none.
+/// Takes from `published` what is not to be acted on, and says why: services without a range, and all services where a
+/// `region` is asked for that does not exist.
 ///
-/// An empty answer for a service is far likelier to be a fault than a service with no addresses, so its rules are left alone.
+/// An empty answer for a service is far likelier to be a fault than a service with no addresses, so its rules are left
+/// alone. A mistyped `region` would remove the ranges of the one that is meant.
 ///
 /// # Errors
 ///
 /// [`DocumentError::Malformed`].
-pub fn without_ranges(published: &mut Published, document: &[u8]) -> Result<Vec<ServiceError>, DocumentError> {
-    if published.services.iter().all(|(_, ranges)| !ranges.is_empty()) {
+pub fn faults(published: &mut Published, document: &[u8]) -> Result<Vec<SelectionError>, DocumentError> {
+    let is_complete = published.regions_not_seen.is_empty();
+    if is_complete && published.services.iter().all(|(_, ranges)| !ranges.is_empty()) {
         return Ok(Vec::new());
     }
-    let names = service_names(document)?;
+    let (services, regions) = names(document)?;
+    let unknown = published.regions_not_seen.iter().filter(|region| !regions.contains(region.as_str()));
+    let unknown: Vec<_> = unknown
+        .map(|region| SelectionError::UnknownRegion {
+            region: region.clone(),
+            hint: hint("regions", region, &region.to_ascii_lowercase(), &regions),
+        })
+        .collect();
+    if !unknown.is_empty() {
+        published.services.clear();
+        return Ok(unknown);
+    }
     let (some, none): (Vec<_>, Vec<_>) =
         std::mem::take(&mut published.services).into_iter().partition(|(_, ranges)| !ranges.is_empty());
     published.services = some;
     let faults = none.into_iter().map(|(service, _)| {
-        if names.contains(&service) {
-            ServiceError::NoRanges { service }
+        if services.contains(service.as_str()) {
+            SelectionError::NoRanges { service }
         } else {
-            let hint = hint(&service, &names);
-            ServiceError::UnknownService { service, hint }
+            let hint = hint("services", &service, &service.to_ascii_uppercase(), &services);
+            SelectionError::UnknownService { service, hint }
         }
     });
     Ok(faults.collect())
 }
 
-/// Names like the one that was mistyped, nearest first, and all that there are.
-fn hint(service: &str, names: &BTreeSet<String>) -> String {
-    let service = service.to_ascii_uppercase();
+/// Names like the one that was mistyped, nearest first, and all that there are. `spelled` is the name in the letters
+/// that AWS uses.
+fn hint(kind: &str, name: &str, spelled: &str, names: &BTreeSet<&str>) -> String {
     let mut near: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
-    for name in names {
-        let likeness = strsim::jaro_winkler(&service, name);
+    for known in names {
+        let likeness = strsim::jaro_winkler(spelled, known).max(strsim::jaro_winkler(name, known));
         if likeness > 0.8 {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 200")]
-            near.entry(((1.0 - likeness) * 1_000.0) as usize).or_default().push(name);
+            near.entry(((1.0 - likeness) * 1_000.0) as usize).or_default().push(known);
         }
     }
     let near: Vec<&str> = near.into_values().flatten().take(3).collect();
-    let known = names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let known = names.iter().copied().collect::<Vec<_>>().join(", ");
     if near.is_empty() {
-        format!("the known services are {known}")
+        format!("the known {kind} are {known}")
     } else {
-        format!("did you mean {}? The known services are {known}", near.join(", "))
+        format!("did you mean {}? The known {kind} are {known}", near.join(", "))
     }
 }
 
@@ -408,13 +352,31 @@ mod tests {
         let selection =
             Selection { services: &services, families: &[Family::Ipv6], range_regions: &[], aggregate: true };
         let mut published = read(DOCUMENT.as_bytes(), selection).unwrap();
-        let faults = without_ranges(&mut published, DOCUMENT.as_bytes()).unwrap();
+        let faults = self::faults(&mut published, DOCUMENT.as_bytes()).unwrap();
         assert_eq!(published.services.len(), 1);
         assert_eq!(
             faults[0].to_string(),
             "SERVICE names \"CLOUDFRNT\", which AWS does not publish; did you mean CLOUDFRONT? The known services are CLOUDFRONT, S3"
         );
-        assert_eq!(faults[1], ServiceError::NoRanges { service: "S3".into() });
+        assert_eq!(faults[1], SelectionError::NoRanges { service: "S3".into() });
+    }
+
+    #[test]
+    fn a_region_that_no_range_has_stops_everything() {
+        let services = ["CLOUDFRONT".to_owned()];
+        let faults = |families: &[Family], regions: &[&str]| {
+            let range_regions: Vec<String> = regions.iter().map(ToString::to_string).collect();
+            let selection = Selection { services: &services, families, range_regions: &range_regions, aggregate: true };
+            let mut published = read(DOCUMENT.as_bytes(), selection).unwrap();
+            let faults = self::faults(&mut published, DOCUMENT.as_bytes()).unwrap();
+            (published.services.len(), faults.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(faults(&Family::BOTH, &["GLOBAL", "eu-west-1"]), (1, vec![]));
+        // IPv4 ranges have it, and are not looked at.
+        assert_eq!(faults(&[Family::Ipv6], &["GLOBAL", "eu-west-1"]), (1, vec![]));
+        let expected = "RANGE_REGIONS names \"eu-wset-1\", which no range in the document has; nothing was changed; \
+                        did you mean eu-west-1? The known regions are GLOBAL, eu-west-1";
+        assert_eq!(faults(&Family::BOTH, &["GLOBAL", "eu-wset-1"]), (0, vec![expected.to_owned()]));
     }
 
     #[test]

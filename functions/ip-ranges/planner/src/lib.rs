@@ -1,8 +1,8 @@
-//! What AWS publishes, what is wanted of it, and what to change for that. Pure: nothing here knows a client, a clock or
-//! the environment, so it is tested and timed without any.
+//! No Lambda function: the part of `ip-ranges-updater` that reads ip-ranges.json and plans what to change.
 //!
-//! A crate of its own also because it is optimised for speed while the rest of the function is optimised for size
-//! (`Cargo.toml` of the workspace).
+//! It is a crate of its own because Cargo sets the optimisation level by crate: this one is compiled for speed, the rest
+//! of the function for a small zip (`[profile.release.package.ip-ranges-planner]` in the workspace's `Cargo.toml`).
+//! Nothing here knows a client, a clock or the environment, so it is tested without any, and without compiling the SDK.
 
 pub mod document;
 pub mod family;

@@ -33,7 +33,7 @@ fn a_mistyped_service_is_answered_with_the_nearest_names_first() {
     let services = ["route53_healthcheck".to_owned()];
     let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
     let mut published = document::read(document, selection).unwrap();
-    let faults = document::without_ranges(&mut published, document).unwrap();
+    let faults = document::faults(&mut published, document).unwrap();
     let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
     assert_eq!(
         faults,
@@ -50,8 +50,8 @@ fn a_document_of_another_shape_is_told_what_is_expected() {
     let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
     for (document, expected) in [
         ("[]", "expected an object with syncToken, prefixes and ipv6_prefixes"),
-        (r#"{"prefixes": 1}"#, "expected a list of ipv4 prefixes"),
-        (r#"{"ipv6_prefixes": 1}"#, "expected a list of ipv6 prefixes"),
+        (r#"{"prefixes": 1}"#, "expected a sequence"),
+        (r#"{"ipv6_prefixes": 1}"#, "expected a sequence"),
     ] {
         let error = chain(&document::read(document.as_bytes(), selection).unwrap_err());
         assert!(error.contains(expected), "{document}: {error}");

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use gatehouse_shared::env::{Env, EnvError};
+use gatehouse_shared::env::Env;
+use gatehouse_shared::fetch::PlainHttp;
+use gatehouse_shared::region::Region;
+use gatehouse_shared::sns::TopicArn;
 use ip_ranges_planner::document::Selection;
 use ip_ranges_planner::family::Family;
 use ip_ranges_planner::plan::Limits;
-use url::{Host, Url};
 
 /// Settings, read once at cold start. Each field is the environment variable of the same name in
 /// capitals, but where its comment names another.
@@ -31,14 +33,21 @@ pub struct Config {
     pub target: Target,
     /// What the first group of a pool lets out. Later groups take the posture of the earlier ones.
     pub egress: EgressPolicy,
+    /// What happens to an interface that carries some groups of a pool, and not all.
+    pub attach: AttachPolicy,
     /// Quotas of EC2, as they are in these accounts.
     pub limits: Limits,
+    /// How large a prefix list may be. It counts with its size against the rules of every group that refers to it.
+    pub max_entries_per_list: usize,
     /// The share, in percent, of the present ranges of a family that one run may remove.
     pub max_shrink_percent: usize,
     /// The only URL that is fetched.
-    pub ip_ranges_url: Url,
+    pub ip_ranges_url: String,
+    /// Where that may be over plain HTTP: on loopback, and with `AWS_SAM_LOCAL=true`, as `sam local invoke` sets it,
+    /// anywhere, since a container reaches its host under another name.
+    pub plain_http: PlainHttp,
     /// Where a summary of each change or failure goes.
-    pub notify_topic_arn: Option<String>,
+    pub notify_topic_arn: Option<TopicArn>,
     /// Log and answer the plan, change nothing.
     pub dry_run: bool,
 }
@@ -47,7 +56,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegionConfig {
     /// Such as `eu-west-1`.
-    pub name: String,
+    pub name: Region,
     /// Empty: the default VPC.
     pub vpc_ids: Vec<String>,
 }
@@ -70,35 +79,42 @@ pub enum EgressPolicy {
     None,
 }
 
+/// What happens to an interface that carries some groups of a pool, and not all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttachPolicy {
+    /// It gets the others.
+    Follow,
+    /// It is reported.
+    Report,
+}
+
 impl Config {
-    /// Reads the settings.
-    ///
-    /// # Errors
-    ///
-    /// Everything that is wrong with them, in one error.
-    pub fn from_env(env: &Env<'_>) -> Result<Self, EnvError> {
-        env.finish(Self {
-            services: or_default(env.list("SERVICE"), "CLOUDFRONT"),
+    /// Reads the settings. `env` remembers everything that is wrong with them.
+    #[must_use]
+    pub fn from_env(env: &Env<'_>) -> Self {
+        let plain_http = plain_http(env);
+        Self {
+            services: env.list("SERVICE").unwrap_or_else(|| vec!["CLOUDFRONT".to_owned()]),
             regions: regions(env),
-            ports: or_default(env.list("PORTS"), PortRange { from: 80, to: 80 }),
+            ports: env.list("PORTS").unwrap_or_else(|| vec![PortRange { from: 80, to: 80 }]),
             prefix_name: prefix_name(env),
-            families: match env.list("ADDRESS_FAMILIES") {
-                families if families.is_empty() => vec![Family::Ipv4, Family::Ipv6],
-                families => families,
-            },
-            range_regions: env.list("RANGE_REGIONS"),
+            families: env.list("ADDRESS_FAMILIES").unwrap_or_else(|| Family::BOTH.to_vec()),
+            range_regions: env.list("RANGE_REGIONS").unwrap_or_default(),
             aggregate: env.flag("AGGREGATE", true),
             target: env.parsed("TARGET").unwrap_or(Target::SecurityGroups),
             egress: env.parsed("EGRESS").unwrap_or(EgressPolicy::All),
+            attach: env.parsed("ATTACH").unwrap_or(AttachPolicy::Follow),
             limits: Limits {
-                rules_per_group: within(env, "MAX_RULES_PER_GROUP", 60, 1, 1_000),
-                groups_per_interface: within(env, "MAX_GROUPS_PER_INTERFACE", 5, 1, 16),
+                rules_per_group: env.within("MAX_RULES_PER_GROUP", 1..=1_000).unwrap_or(60),
+                groups_per_interface: env.within("MAX_GROUPS_PER_INTERFACE", 1..=16).unwrap_or(5),
             },
-            max_shrink_percent: within(env, "MAX_SHRINK_PERCENT", 50, 0, 100),
-            ip_ranges_url: ip_ranges_url(env),
-            notify_topic_arn: notify_topic_arn(env),
+            max_entries_per_list: env.within("MAX_ENTRIES_PER_LIST", 1..=1_000).unwrap_or(60),
+            max_shrink_percent: env.within("MAX_SHRINK_PERCENT", 0..=100).unwrap_or(50),
+            ip_ranges_url: ip_ranges_url(env, plain_http),
+            plain_http,
+            notify_topic_arn: env.parsed("NOTIFY_TOPIC_ARN"),
             dry_run: env.flag("DRY_RUN", false),
-        })
+        }
     }
 }
 
@@ -113,43 +129,19 @@ impl<'a> From<&'a Config> for Selection<'a> {
     }
 }
 
-fn or_default<T>(items: Vec<T>, default: impl Into<T>) -> Vec<T> {
-    if items.is_empty() { vec![default.into()] } else { items }
-}
-
-/// A whole number within bounds, both included.
-fn within(env: &Env<'_>, name: &str, default: usize, least: usize, most: usize) -> usize {
-    match env.parsed(name) {
-        Some(number) if (least..=most).contains(&number) => number,
-        Some(number) => {
-            env.fault(name, &number.to_string(), &format!("expected a whole number from {least} to {most}"));
-            default
-        }
-        None => default,
-    }
-}
-
 /// Joins `REGION` and `VPC_ID`. With one Region the items of `VPC_ID` are VPC ids; with several each
 /// names its Region, `eu-west-1/vpc-0a1b2c3d`, since a VPC exists in one of them only.
 fn regions(env: &Env<'_>) -> Vec<RegionConfig> {
-    let mut names: Vec<String> = env.list("REGION");
-    if names.is_empty() {
-        names.extend(env.text("AWS_REGION"));
-    }
-    if names.is_empty() {
+    let names = env.list("REGION").or_else(|| env.parsed("AWS_REGION").map(|name| vec![name]));
+    let names: Vec<Region> = names.unwrap_or_else(|| {
         env.fault("REGION", "", "expected a Region such as eu-west-1, since AWS_REGION is unset too");
-    }
-    let mut regions: Vec<RegionConfig> = Vec::new();
-    for name in names {
-        if !is_region(&name) {
-            env.fault("REGION", &name, "expected the name of a Region such as eu-west-1");
-        } else if !regions.iter().any(|region| region.name == name) {
-            regions.push(RegionConfig { name, vpc_ids: Vec::new() });
-        }
-    }
-    for item in env.list::<String>("VPC_ID") {
+        Vec::new()
+    });
+    let mut regions: Vec<RegionConfig> =
+        names.into_iter().map(|name| RegionConfig { name, vpc_ids: Vec::new() }).collect();
+    for item in env.list::<String>("VPC_ID").unwrap_or_default() {
         let (region, vpc_id) = match item.split_once('/') {
-            Some((region, vpc_id)) => (regions.iter_mut().find(|known| known.name == region), vpc_id),
+            Some((region, vpc_id)) => (regions.iter_mut().find(|known| known.name.as_str() == region), vpc_id),
             None if regions.len() == 1 => (regions.first_mut(), item.as_str()),
             None => (None, item.as_str()),
         };
@@ -172,15 +164,6 @@ fn regions(env: &Env<'_>) -> Vec<RegionConfig> {
     regions
 }
 
-/// The form of a Region's name: `eu-west-1`, `us-gov-west-1`.
-fn is_region(name: &str) -> bool {
-    let parts: Vec<&str> = name.split('-').collect();
-    parts.len() >= 3
-        && parts.iter().all(|part| !part.is_empty())
-        && parts[..parts.len() - 1].iter().all(|part| part.bytes().all(|byte| byte.is_ascii_lowercase()))
-        && parts[parts.len() - 1].bytes().all(|byte| byte.is_ascii_digit())
-}
-
 /// EC2 takes more characters in a name; these need no escaping anywhere and leave room for the rest.
 fn prefix_name(env: &Env<'_>) -> String {
     let name = env.text("PREFIX_NAME").unwrap_or_else(|| "AUTOUPDATE".to_owned());
@@ -195,39 +178,18 @@ fn prefix_name(env: &Env<'_>) -> String {
     name
 }
 
-fn ip_ranges_url(env: &Env<'_>) -> Url {
+fn plain_http(env: &Env<'_>) -> PlainHttp {
+    if env.flag("AWS_SAM_LOCAL", false) { PlainHttp::Anywhere } else { PlainHttp::OnLoopback }
+}
+
+fn ip_ranges_url(env: &Env<'_>, plain_http: PlainHttp) -> String {
     const PUBLISHED: &str = "https://ip-ranges.amazonaws.com/ip-ranges.json";
-    let text = env.text("IP_RANGES_URL").unwrap_or_else(|| PUBLISHED.to_owned());
-    let fault = |reason: &str| env.fault("IP_RANGES_URL", &text, reason);
-    match Url::parse(&text) {
-        Ok(url) if url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)) => return url,
-        Ok(_) => fault("expected https, or http on a loopback address"),
-        Err(reason) => fault(&format!("expected a URL such as {PUBLISHED}: {reason}")),
+    let url = env.text("IP_RANGES_URL").unwrap_or_else(|| PUBLISHED.to_owned());
+    if !plain_http.admits(&url) {
+        let reason = format!("expected an https URL such as {PUBLISHED}, or http on a loopback address");
+        env.fault("IP_RANGES_URL", &url, &reason);
     }
-    // Never used: the fault above makes `finish` refuse the settings.
-    Url::parse("https://invalid.invalid").expect("a constant URL parses")
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
-fn notify_topic_arn(env: &Env<'_>) -> Option<String> {
-    let arn = env.text("NOTIFY_TOPIC_ARN")?;
-    let parts: Vec<&str> = arn.split(':').collect();
-    if parts.len() != 6 || parts[0] != "arn" || parts[2] != "sns" || parts[3..].iter().any(|part| part.is_empty()) {
-        env.fault(
-            "NOTIFY_TOPIC_ARN",
-            &arn,
-            "expected the ARN of a topic such as arn:aws:sns:eu-west-1:123456789012:changes",
-        );
-    }
-    Some(arn)
+    url
 }
 
 /// Ports from `from` to `to`, both included.
@@ -282,29 +244,44 @@ impl FromStr for EgressPolicy {
     }
 }
 
+impl FromStr for AttachPolicy {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "follow" => Ok(Self::Follow),
+            "report" => Ok(Self::Report),
+            _ => Err("expected follow or report"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gatehouse_shared::env::EnvError;
 
     fn config(table: &[(&str, &str)]) -> Result<Config, EnvError> {
         let mut table = table.to_vec();
         table.push(("AWS_REGION", "eu-west-1"));
-        Config::from_env(&Env::of_table(&table))
+        let env = Env::of_table(&table);
+        env.finish(Config::from_env(&env))
     }
 
     #[test]
     fn defaults_are_those_of_the_reference() {
         let config = config(&[]).unwrap();
         assert_eq!(config.services, ["CLOUDFRONT"]);
-        assert_eq!(config.regions, [RegionConfig { name: "eu-west-1".into(), vpc_ids: vec![] }]);
+        assert_eq!(config.regions, [RegionConfig { name: "eu-west-1".parse().unwrap(), vpc_ids: vec![] }]);
         assert_eq!(config.ports, [PortRange { from: 80, to: 80 }]);
         assert_eq!(config.prefix_name, "AUTOUPDATE");
         assert_eq!(config.families, Family::BOTH);
         assert!(config.range_regions.is_empty() && config.aggregate && !config.dry_run);
         assert_eq!((config.target, config.egress), (Target::SecurityGroups, EgressPolicy::All));
+        assert_eq!((config.attach, config.max_entries_per_list), (AttachPolicy::Follow, 60));
         assert_eq!(config.limits, Limits { rules_per_group: 60, groups_per_interface: 5 });
         assert_eq!(config.max_shrink_percent, 50);
-        assert_eq!(config.ip_ranges_url.as_str(), "https://ip-ranges.amazonaws.com/ip-ranges.json");
+        assert_eq!(config.ip_ranges_url, "https://ip-ranges.amazonaws.com/ip-ranges.json");
         assert_eq!(config.notify_topic_arn, None);
     }
 
@@ -327,18 +304,21 @@ mod tests {
             ("ADDRESS_FAMILIES", "ipv5", "expected ipv4 or ipv6"),
             ("TARGET", "acl", "expected security-groups or prefix-lists"),
             ("EGRESS", "some", "expected all or none"),
+            ("ATTACH", "maybe", "expected follow or report"),
+            ("MAX_ENTRIES_PER_LIST", "1001", "expected a whole number from 1 to 1000"),
+            ("PORTS", ",", "expected one or more values"),
             ("AGGREGATE", "yes", "expected true or false"),
             ("MAX_RULES_PER_GROUP", "0", "from 1 to 1000"),
             ("MAX_GROUPS_PER_INTERFACE", "17", "from 1 to 16"),
             ("MAX_SHRINK_PERCENT", "101", "from 0 to 100"),
             ("PREFIX_NAME", "sg-mine", "expected at most 64"),
             ("PREFIX_NAME", "a b", "expected at most 64"),
-            ("IP_RANGES_URL", "http://example.com/x", "expected https"),
-            ("IP_RANGES_URL", "ip-ranges.json", "expected a URL"),
+            ("IP_RANGES_URL", "http://example.com/x", "expected an https URL"),
+            ("IP_RANGES_URL", "ip-ranges.json", "expected an https URL"),
             ("REGION", "Europe", "expected the name of a Region"),
             ("VPC_ID", "subnet-1", "expected a VPC id"),
             ("VPC_ID", "us-east-1/vpc-1", "expected a VPC id"),
-            ("NOTIFY_TOPIC_ARN", "changes", "expected the ARN"),
+            ("NOTIFY_TOPIC_ARN", "changes", "expected"),
         ];
         for (name, value, expected) in cases {
             let error = config(&[(name, value)]).unwrap_err().to_string();
@@ -362,9 +342,26 @@ mod tests {
     }
 
     #[test]
-    fn loopback_may_do_without_tls() {
+    fn what_is_given_twice_counts_once() {
+        let config = config(&[
+            ("SERVICE", "S3,S3"),
+            ("PORTS", "80,80,443"),
+            ("ADDRESS_FAMILIES", "ipv4,ipv4"),
+            ("REGION", "eu-west-1,eu-west-1"),
+        ])
+        .unwrap();
+        assert_eq!((config.services.len(), config.ports.len()), (1, 2));
+        assert_eq!((config.families.len(), config.regions.len()), (1, 1));
+    }
+
+    #[test]
+    fn the_document_may_come_over_plain_http_from_loopback_and_under_sam_from_anywhere() {
         for url in ["http://127.0.0.1:8080/ip-ranges.json", "http://localhost/x", "http://[::1]/x"] {
             assert!(config(&[("IP_RANGES_URL", url)]).is_ok(), "{url}");
         }
+        let host = ("IP_RANGES_URL", "http://host.docker.internal:8080/ip-ranges.json");
+        assert!(config(&[host]).is_err());
+        assert!(config(&[host, ("AWS_SAM_LOCAL", "false")]).is_err());
+        assert_eq!(config(&[host, ("AWS_SAM_LOCAL", "true")]).unwrap().plain_http, PlainHttp::Anywhere);
     }
 }

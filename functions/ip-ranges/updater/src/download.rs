@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use ip_ranges_planner::document::{self, DocumentError, Published, Selection, ServiceError};
+use gatehouse_shared::failure::chain;
+use gatehouse_shared::fetch::{FetchError, Fetcher};
+use ip_ranges_planner::document::{self, DocumentError, Published, Selection, SelectionError};
 use md5::{Digest, Md5};
-use reqwest::{Client, Response, redirect};
 use tracing::{debug, warn};
-use url::Url;
 
 use crate::trigger::Notice;
 
 /// The document has 2.6 MB in 2026; anything far larger is not it.
 const LARGEST: usize = 16 * 1024 * 1024;
 /// How long one attempt may take, connection included.
-const TIME_OUT: Duration = Duration::from_secs(15);
+pub const TIME_OUT: Duration = Duration::from_secs(15);
 /// How long to wait before each further attempt. An edge may serve the last document for some seconds more.
 const PAUSES: [Duration; 4] =
     [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
@@ -21,45 +21,28 @@ const PAUSES: [Duration; 4] =
 /// Fetches one URL, and none but that.
 #[derive(Debug)]
 pub struct Download {
-    url: Url,
+    url: String,
     pauses: Vec<Duration>,
-    client: Client,
+    fetcher: Fetcher,
 }
 
 /// Why there is no document to work with. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DownloadError {
-    /// There is no client to fetch with.
-    #[error("setting up the HTTPS client; SSL_CERT_FILE or the system has to have root certificates")]
-    Client(#[source] reqwest::Error),
-    /// Not to be had.
+    /// The document did not arrive.
     #[error("fetching {url}")]
     Fetch {
         /// The URL.
-        url: Url,
+        url: String,
         /// What went wrong.
-        source: reqwest::Error,
-    },
-    /// Another answer than 200.
-    #[error("fetching {url}: it answered {status}, expected 200; redirects are not followed")]
-    Status {
-        /// The URL.
-        url: Url,
-        /// The HTTP status.
-        status: reqwest::StatusCode,
-    },
-    /// Too large to be the document.
-    #[error("fetching {url}: it has more than {LARGEST} bytes")]
-    TooLarge {
-        /// The URL.
-        url: Url,
+        source: FetchError,
     },
     /// It arrived whole and is not usable.
     #[error("reading {url}")]
     Document {
         /// The URL.
-        url: Url,
+        url: String,
         /// What is wrong with it.
         source: DocumentError,
     },
@@ -88,17 +71,17 @@ pub enum DownloadError {
 pub struct Fetched {
     /// What was asked for.
     pub published: Published,
-    /// Services that were asked for and have nothing.
-    pub faults: Vec<ServiceError>,
+    /// What was asked for and is not there.
+    pub faults: Vec<SelectionError>,
     /// Whether it is newer than the notice.
     pub superseded: bool,
 }
 
 impl Download {
-    /// Will fetch `url` with a [`client`].
+    /// Will fetch `url`.
     #[must_use]
-    pub fn new(url: Url, client: Client) -> Self {
-        Self { url, pauses: PAUSES.to_vec(), client }
+    pub fn new(url: String, fetcher: Fetcher) -> Self {
+        Self { url, pauses: PAUSES.to_vec(), fetcher }
     }
 
     /// Fetches the document and reads it. With a notice, its MD5 decides whether it is the right one.
@@ -121,11 +104,7 @@ impl Download {
             };
             match pauses.next() {
                 Some(pause) if error.may_pass() => {
-                    warn!(
-                        error = gatehouse_shared::failure::chain(&error),
-                        pause_ms = pause.as_millis(),
-                        "fetching again"
-                    );
+                    warn!(error = chain(&error), pause_ms = pause.as_millis(), "fetching again");
                     tokio::time::sleep(*pause).await;
                 }
                 _ => return Err(error),
@@ -141,8 +120,13 @@ impl Download {
     ) -> Result<Fetched, DownloadError> {
         // Without a notice there is nothing to hold an MD5 against, and taking it costs more than reading the document.
         let mut announced = notice.map(|notice| (notice, Md5::new()));
-        let bytes = self.body(announced.as_mut().map(|(_, md5)| md5)).await?;
-        debug!(url = %self.url, bytes = bytes.len(), "document arrived");
+        let fetched = self.fetcher.get(&self.url, LARGEST, |chunk| {
+            if let Some((_, md5)) = &mut announced {
+                md5.update(chunk);
+            }
+        });
+        let bytes = fetched.await.map_err(|source| DownloadError::Fetch { url: self.url.clone(), source })?;
+        debug!(url = self.url, bytes = bytes.len(), "document arrived");
         let unusable = |source| DownloadError::Document { url: self.url.clone(), source };
         let mut published = document::read(&bytes, selection).map_err(unusable)?;
         let superseded = match announced {
@@ -152,48 +136,13 @@ impl Download {
         if published.sync_token < newest {
             return Err(DownloadError::StaleDocument { found: published.sync_token, expected: newest });
         }
-        let faults = document::without_ranges(&mut published, &bytes).map_err(unusable)?;
+        let faults = document::faults(&mut published, &bytes).map_err(unusable)?;
         Ok(Fetched { published, faults, superseded })
     }
-
-    /// The document's bytes; `md5` takes them in while they arrive.
-    async fn body(&self, mut md5: Option<&mut Md5>) -> Result<Vec<u8>, DownloadError> {
-        let fetch = |source| DownloadError::Fetch { url: self.url.clone(), source };
-        let response = self.client.get(self.url.clone()).send().await.map_err(fetch)?;
-        if response.status() != reqwest::StatusCode::OK {
-            return Err(DownloadError::Status { url: self.url.clone(), status: response.status() });
-        }
-        let mut response = response;
-        let mut bytes = Vec::with_capacity(length(&response));
-        while let Some(chunk) = response.chunk().await.map_err(fetch)? {
-            if bytes.len() + chunk.len() > LARGEST {
-                return Err(DownloadError::TooLarge { url: self.url.clone() });
-            }
-            if let Some(md5) = &mut md5 {
-                md5.update(&chunk);
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes)
-    }
-}
-
-/// A client that follows no redirect and does not wait for ever. Building it reads the root certificates.
-///
-/// # Errors
-///
-/// [`DownloadError::Client`], for instance where there is no root certificate.
-pub fn client() -> Result<Client, DownloadError> {
-    Client::builder().redirect(redirect::Policy::none()).timeout(TIME_OUT).build().map_err(DownloadError::Client)
 }
 
 fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// How much room the body needs by its own account; the limit is kept while it is read.
-fn length(response: &Response) -> usize {
-    response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0).min(LARGEST)
 }
 
 /// Holds the document against the notice: `false` where it is the announced one, `true` where it is newer.
@@ -213,15 +162,12 @@ fn superseded(notice: &Notice, md5: &str, sync_token: u64) -> Result<bool, Downl
 }
 
 impl DownloadError {
-    /// Whether the next attempt may fare better.
+    /// Whether the next attempt may succeed.
     fn may_pass(&self) -> bool {
         match self {
-            Self::Fetch { .. } | Self::StaleDocument { .. } => true,
-            Self::Status { status, .. } => {
-                status.is_server_error() || *status == reqwest::StatusCode::TOO_MANY_REQUESTS
-            }
-            // A body cut short is a `Fetch`; these arrived as they were meant.
-            Self::Client(_) | Self::Document { .. } | Self::TooLarge { .. } | Self::Md5Mismatch { .. } => false,
+            Self::Fetch { source, .. } => source.may_pass(),
+            Self::StaleDocument { .. } => true,
+            Self::Document { .. } | Self::Md5Mismatch { .. } => false,
         }
     }
 }
@@ -229,7 +175,7 @@ impl DownloadError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gatehouse_shared::failure::chain;
+    use gatehouse_shared::fetch::PlainHttp;
     use ip_ranges_planner::family::Family;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -250,10 +196,10 @@ mod tests {
         format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
     }
 
-    /// Serves the replies one after the other, the last one for ever; counts the requests.
+    /// Serves the replies one after the other, the last one from then on; counts the requests.
     async fn serve(replies: Vec<String>) -> (Download, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = Url::parse(&format!("http://{}/ip-ranges.json", listener.local_addr().unwrap())).unwrap();
+        let url = format!("http://{}/ip-ranges.json", listener.local_addr().unwrap());
         let requests = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&requests);
         tokio::spawn(async move {
@@ -267,7 +213,8 @@ mod tests {
             }
         });
         let pauses = vec![Duration::from_millis(1); 3];
-        let download = Download { pauses, ..Download::new(url, client().unwrap()) };
+        let fetcher = Fetcher::new(TIME_OUT, PlainHttp::OnLoopback).unwrap();
+        let download = Download { pauses, ..Download::new(url, fetcher) };
         (download, requests)
     }
 
@@ -337,7 +284,7 @@ mod tests {
         let elsewhere =
             "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
         for (reply, expected) in [
-            (elsewhere.to_owned(), "answered 302 Found, expected 200; redirects are not followed"),
+            (elsewhere.to_owned(), "answered 302, expected 200; redirects are not followed"),
             (ok("<html>"), "not ip-ranges.json as AWS publishes it"),
             (ok(&" ".repeat(LARGEST + 1)), "more than 16777216 bytes"),
         ] {

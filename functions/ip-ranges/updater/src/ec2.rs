@@ -1,16 +1,35 @@
-//! The calls to EC2 that read and write groups. Each write leaves the group as asked even when its
-//! reply was lost, or when somebody else was there first.
+//! The calls to EC2. Each write leaves the group as asked even when its reply was lost, or when another run was quicker.
+//!
+//! All calls of a Region go through [`Ec2::call`], which bounds how many are under way, stops before Lambda's deadline,
+//! and waits until EC2 knows what was just created.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aws_sdk_ec2::Client;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::types::{Filter, ResourceType, SecurityGroup, Tag};
+use aws_sdk_elasticloadbalancingv2 as elb;
+use gatehouse_shared::failure::chain;
 use ip_ranges_planner::family::Family;
 use ipnet::IpNet;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::{debug, info, warn};
 
 use crate::group::{self, ATTACH_TAG, Egress, Group, PREFIX_NAME_TAG, PoolKey};
+use crate::report::Kind;
+
+/// How many calls are under way at a time in one Region: enough to be quick, too few to be throttled.
+pub const AT_A_TIME: usize = 4;
+/// How often a rule change is repeated without the rules that another run changed meanwhile.
+const ATTEMPTS: usize = 3;
+/// The first pause before something is looked at, or tried, again. Each further one is twice as long.
+pub const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause, and the last: a minute in all.
+///
+/// Source: EC2 Developer Guide, "Eventual consistency in the Amazon EC2 API": "starting with a couple of seconds of wait
+/// time, and increasing gradually up to a few minutes".
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(32);
 
 /// A call that failed, as EC2 put it.
 #[derive(Debug, thiserror::Error)]
@@ -31,14 +50,20 @@ pub enum CallError {
     /// The answer lacks what every such answer has.
     #[error("the answer has no {0}")]
     Incomplete(&'static str),
-    /// The name is taken by a group that is not ours.
-    #[error(
-        "a group named {0} is there and lacks the tag {PREFIX_NAME_TAG}: rename or delete it, or choose another PREFIX_NAME"
-    )]
-    NameTaken(String),
     /// The rules that were to go are still there.
     #[error("the group still has its outbound rule for all {0} traffic")]
     StillOpen(Family),
+    /// Lambda's deadline is near.
+    #[error("Lambda's deadline is near{}; the next run continues", if *.under_way { ", and a call that was under way may have taken effect" } else { "" })]
+    OutOfTime {
+        /// Whether the call was made.
+        under_way: bool,
+    },
+    /// Every name that was tried belongs to a group that is not ours.
+    #[error(
+        "the names up to {0} belong to groups without the tag {PREFIX_NAME_TAG} of this function: choose another PREFIX_NAME"
+    )]
+    NamesTaken(String),
     /// There is no default VPC.
     #[error("there is no default VPC: set VPC_ID")]
     NoDefaultVpc,
@@ -55,18 +80,42 @@ where
                 message: message.unwrap_or("no message").to_owned(),
                 hint: hint(code),
             },
-            _ => Self::Unanswered(gatehouse_shared::failure::chain(&error)),
+            _ => Self::Unanswered(chain(&error)),
         }
     }
 }
 
 impl CallError {
     /// EC2's error code.
-    fn code(&self) -> Option<&str> {
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
         match self {
             Self::Refused { code, .. } => Some(code),
             _ => None,
         }
+    }
+
+    /// What kind of failure this is in the report.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        if matches!(self, Self::OutOfTime { .. }) { Kind::OutOfTime } else { Kind::Partial }
+    }
+
+    /// Whether this is what EC2 or ELB may answer about something that was just created, or just tagged: rights are
+    /// bound to a tag, and the tag is as eventually consistent as the rest.
+    fn is_not_known_yet(&self) -> bool {
+        matches!(
+            self.code(),
+            Some(
+                "InvalidGroup.NotFound"
+                    | "InvalidSecurityGroupID.NotFound"
+                    | "InvalidSecurityGroup"
+                    | "InvalidID"
+                    | "InvalidPrefixListId.NotFound"
+                    | "InvalidPrefixListID.NotFound"
+                    | "UnauthorizedOperation"
+            )
+        )
     }
 }
 
@@ -87,236 +136,355 @@ fn hint(code: &str) -> &'static str {
     }
 }
 
-/// How often a rule change is brought in line with what somebody else changed meanwhile.
-const ATTEMPTS: usize = 3;
-/// How often the outbound rules of a new group are revoked: half a minute in all.
-const EGRESS_ATTEMPTS: usize = 7;
-/// EC2 may not know a new group everywhere at once.
-const NEW_GROUP_PAUSE: Duration = Duration::from_millis(500);
+/// The calls of one run in one Region.
+#[derive(Debug)]
+pub struct Ec2 {
+    /// EC2.
+    pub client: aws_sdk_ec2::Client,
+    /// Its load balancers.
+    pub elb: elb::Client,
+    places: Semaphore,
+    stop: Instant,
+}
 
 fn filter(name: impl Into<String>, values: impl IntoIterator<Item = String>) -> Filter {
     Filter::builder().name(name).set_values(Some(values.into_iter().collect())).build()
 }
 
-/// All groups in the VPCs that carry our tag.
-///
-/// # Errors
-///
-/// [`CallError`].
-pub async fn tagged_groups(
-    ec2: &Client,
-    prefix_name: &str,
-    vpc_ids: &[String],
-) -> Result<Vec<SecurityGroup>, CallError> {
-    let mut pages = ec2
-        .describe_security_groups()
-        .filters(filter(format!("tag:{PREFIX_NAME_TAG}"), [prefix_name.to_owned()]))
-        .filters(filter("vpc-id", vpc_ids.iter().cloned()))
-        .into_paginator()
-        .page_size(1_000)
-        .items()
-        .send();
-    let mut groups = Vec::new();
-    while let Some(group) = pages.next().await {
-        groups.push(group?);
+impl Ec2 {
+    /// Makes no call after `stop`.
+    #[must_use]
+    pub fn new(client: &aws_sdk_ec2::Client, elb: &elb::Client, stop: Instant) -> Self {
+        Self { client: client.clone(), elb: elb.clone(), places: Semaphore::new(AT_A_TIME), stop }
     }
-    Ok(groups)
-}
 
-/// The id of the Region's default VPC.
-///
-/// # Errors
-///
-/// [`CallError::NoDefaultVpc`] where there is none.
-pub async fn default_vpc(ec2: &Client) -> Result<String, CallError> {
-    let vpcs = ec2.describe_vpcs().filters(filter("is-default", ["true".to_owned()])).send().await?;
-    vpcs.vpcs().iter().find_map(|vpc| vpc.vpc_id()).map(str::to_owned).ok_or(CallError::NoDefaultVpc)
-}
-
-/// Creates a group of the pool; `pending` marks it as still to be attached.
-///
-/// # Errors
-///
-/// [`CallError`]. A group that is there already is taken when it carries our tag: its creation's reply was lost.
-pub async fn create_group(
-    ec2: &Client,
-    prefix_name: &str,
-    key: &PoolKey,
-    number: usize,
-    pending: bool,
-) -> Result<Group, CallError> {
-    let name = group::name(prefix_name, key, number);
-    let port = key.port.to_string();
-    let created = ec2
-        .create_security_group()
-        .group_name(&name)
-        .description(format!("{} ranges on port {port}, kept by Gatehouse", key.service))
-        .vpc_id(&key.vpc_id)
-        .tag_specifications(group::tags(ResourceType::SecurityGroup, &name, prefix_name, &key.service, &port, pending))
-        .send()
-        .await
-        .map_err(CallError::from);
-    let id = match created {
-        Ok(created) => created.group_id.ok_or(CallError::Incomplete("GroupId"))?,
-        Err(error) if error.code() == Some("InvalidGroup.Duplicate") => {
-            let taken = ec2
-                .describe_security_groups()
-                .filters(filter("group-name", [name.clone()]))
-                .filters(filter("vpc-id", [key.vpc_id.clone()]))
-                .send()
-                .await?;
-            let group = taken.security_groups().first().map(Group::of);
-            return match group {
-                Some(Ok(group)) if group.key == *key => Ok(group),
-                _ => Err(CallError::NameTaken(name)),
-            };
-        }
-        Err(error) => return Err(error),
-    };
-    Ok(Group::new(id, name, number, key.clone(), pending))
-}
-
-/// Adds the ranges to the group in one call.
-///
-/// EC2 refuses the whole call when one of the rules is there: the reply of an earlier attempt was lost, or another run
-/// was quicker. Then what is still missing is added.
-///
-/// # Errors
-///
-/// [`CallError`]; none of the ranges was added then, unless somebody else did.
-pub async fn authorize(ec2: &Client, group: &Group, ranges: &BTreeSet<IpNet>) -> Result<(), CallError> {
-    let mut missing = ranges.clone();
-    for attempt in 1.. {
-        let error = match ec2
-            .authorize_security_group_ingress()
-            .group_id(&group.id)
-            .ip_permissions(group::permission(&group.key, &missing))
-            .send()
-            .await
-        {
-            Ok(_) => return Ok(()),
-            Err(error) => CallError::from(error),
-        };
-        match error.code() {
-            _ if attempt == ATTEMPTS => return Err(error),
-            Some("InvalidPermission.Duplicate") => {
-                let present = rules(ec2, group).await?;
-                missing.retain(|range| !present.contains(range));
-                if missing.is_empty() {
-                    return Ok(());
+    /// Makes a call. With `just_created`, it is repeated for up to a minute while EC2 does not know the thing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn call<T, E: Into<CallError>>(
+        &self,
+        just_created: bool,
+        call: impl AsyncFn() -> Result<T, E>,
+    ) -> Result<T, CallError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.call_once(&call).await {
+                Err(error) if just_created && error.is_not_known_yet() && pause <= LONGEST_PAUSE => {
+                    debug!(error = error.to_string(), ?pause, "waiting until EC2 knows it");
+                    self.pause(pause).await;
+                    pause *= 2;
                 }
+                outcome => return outcome,
             }
-            Some("InvalidGroup.NotFound") if group.slot.ranges.is_empty() => {
-                tokio::time::sleep(NEW_GROUP_PAUSE).await;
-            }
-            _ => return Err(error),
         }
     }
-    Ok(())
-}
 
-/// Takes the ranges out of the group in one call. One that is not there any more is what was wanted.
-///
-/// # Errors
-///
-/// [`CallError`].
-pub async fn revoke(ec2: &Client, group: &Group, ranges: &BTreeSet<IpNet>) -> Result<(), CallError> {
-    let mut present = ranges.clone();
-    for attempt in 1.. {
-        let error = match ec2
-            .revoke_security_group_ingress()
-            .group_id(&group.id)
-            .ip_permissions(group::permission(&group.key, &present))
-            .send()
-            .await
-        {
-            // EC2 passes over rules it does not know (`UnknownIpPermissionSet`): they are gone, as wanted.
-            Ok(_) => return Ok(()),
-            Err(error) => CallError::from(error),
-        };
-        if error.code() != Some("InvalidPermission.NotFound") || attempt == ATTEMPTS {
-            return Err(error);
+    async fn call_once<T, E: Into<CallError>>(&self, call: &impl AsyncFn() -> Result<T, E>) -> Result<T, CallError> {
+        let place = timeout_at(self.stop, self.places.acquire()).await;
+        let _place = place.map_err(|_| CallError::OutOfTime { under_way: false })?;
+        if Instant::now() >= self.stop {
+            return Err(CallError::OutOfTime { under_way: false });
         }
-        let now = rules(ec2, group).await?;
-        present.retain(|range| now.contains(range));
-        if present.is_empty() {
+        match timeout_at(self.stop, call()).await {
+            Ok(outcome) => outcome.map_err(Into::into),
+            Err(_) => Err(CallError::OutOfTime { under_way: true }),
+        }
+    }
+
+    /// Waits, but not beyond the end of the run.
+    pub async fn pause(&self, pause: Duration) {
+        sleep_until((Instant::now() + pause).min(self.stop)).await;
+    }
+
+    /// All groups that carry our tag, in every VPC.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn tagged_groups(&self, prefix_name: &str) -> Result<Vec<SecurityGroup>, CallError> {
+        self.call(false, async || {
+            let ours = filter(format!("tag:{PREFIX_NAME_TAG}"), [prefix_name.to_owned()]);
+            let pages = self.client.describe_security_groups().filters(ours).into_paginator().page_size(1_000);
+            pages.items().send().try_collect().await
+        })
+        .await
+    }
+
+    /// The id of the Region's default VPC.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::NoDefaultVpc`] where there is none.
+    pub async fn default_vpc(&self) -> Result<String, CallError> {
+        let vpcs = self
+            .call(false, async || {
+                self.client.describe_vpcs().filters(filter("is-default", ["true".to_owned()])).send().await
+            })
+            .await?;
+        vpcs.vpcs().iter().find_map(|vpc| vpc.vpc_id()).map(str::to_owned).ok_or(CallError::NoDefaultVpc)
+    }
+
+    /// Creates a group of the pool with the next number whose name is free; `pending` marks it as still to be attached
+    /// or closed. `next_number` is asked for each number.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]. A group of that name is taken over where it carries our tags: the reply of its creation was lost, or
+    /// another run created it.
+    pub async fn create_group(
+        &self,
+        prefix_name: &str,
+        key: &PoolKey,
+        next_number: impl Fn() -> usize,
+        pending: bool,
+        sync_token: u64,
+    ) -> Result<Group, CallError> {
+        let mut name = String::new();
+        for _ in 0..MOST_NAMES {
+            let number = next_number();
+            name = group::name(prefix_name, key, number);
+            match self.create_named(prefix_name, &name, key, pending, sync_token).await {
+                Ok(id) => {
+                    info!(group_id = id, name, vpc_id = key.vpc_id, "group created");
+                    return Ok(Group::new(id, name, number, key.clone(), pending));
+                }
+                Err(error) if error.code() == Some("InvalidGroup.Duplicate") => {
+                    let found = self.group_named(&name, &key.vpc_id).await?;
+                    match found.map(|found| Group::of(&found, prefix_name)) {
+                        Some(Ok(group)) if group.key == *key => {
+                            info!(group_id = group.id, name, vpc_id = key.vpc_id, "group of that name taken over");
+                            return Ok(group);
+                        }
+                        _ => info!(name, vpc_id = key.vpc_id, "the name belongs to another group"),
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(CallError::NamesTaken(name))
+    }
+
+    async fn create_named(
+        &self,
+        prefix_name: &str,
+        name: &str,
+        key: &PoolKey,
+        pending: bool,
+        sync_token: u64,
+    ) -> Result<String, CallError> {
+        let port = key.port.to_string();
+        let created = self
+            .call(false, async || {
+                self.client
+                    .create_security_group()
+                    .group_name(name)
+                    .description(format!("{} ranges on port {port}, kept by Gatehouse", key.service))
+                    .vpc_id(&key.vpc_id)
+                    .tag_specifications(group::tags(
+                        ResourceType::SecurityGroup,
+                        name,
+                        prefix_name,
+                        sync_token,
+                        [(group::SERVICE_TAG, key.service.as_str()), (group::PORT_TAG, &port)]
+                            .into_iter()
+                            .chain(pending.then_some((ATTACH_TAG, "pending"))),
+                    ))
+                    .send()
+                    .await
+            })
+            .await?;
+        created.group_id.ok_or(CallError::Incomplete("GroupId"))
+    }
+
+    async fn group_named(&self, name: &str, vpc_id: &str) -> Result<Option<SecurityGroup>, CallError> {
+        let found = self
+            .call(false, async || {
+                let name = filter("group-name", [name.to_owned()]);
+                let vpc_id = filter("vpc-id", [vpc_id.to_owned()]);
+                self.client.describe_security_groups().filters(name).filters(vpc_id).send().await
+            })
+            .await?;
+        Ok(found.security_groups.unwrap_or_default().into_iter().next())
+    }
+
+    async fn group(&self, group_id: &str, just_created: bool) -> Result<SecurityGroup, CallError> {
+        let found =
+            self.call(just_created, async || self.client.describe_security_groups().group_ids(group_id).send().await);
+        found.await?.security_groups.unwrap_or_default().into_iter().next().ok_or(CallError::Incomplete("group"))
+    }
+
+    /// Adds the ranges to the group in one call.
+    ///
+    /// EC2 refuses the whole call when one of the rules is there: the reply of an earlier attempt was lost, or another
+    /// run was quicker. Then what is still missing is added.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]; none of the ranges was added then, unless another run did.
+    pub async fn authorize(&self, group: &Group, ranges: &BTreeSet<IpNet>) -> Result<(), CallError> {
+        let mut missing = ranges.clone();
+        let mut attempt = 1;
+        while !missing.is_empty() {
+            let added = self
+                .call(group.just_created, async || {
+                    let permission = group::permission(&group.key, &missing);
+                    let call = self.client.authorize_security_group_ingress().group_id(&group.id);
+                    call.ip_permissions(permission).send().await
+                })
+                .await;
+            match added {
+                Ok(_) => break,
+                Err(error) if error.code() == Some("InvalidPermission.Duplicate") && attempt < ATTEMPTS => {
+                    let present = self.rules(group).await?;
+                    missing.retain(|range| !present.contains(range));
+                }
+                Err(error) => return Err(error),
+            }
+            attempt += 1;
+        }
+        info!(group_id = group.id, name = group.name, ranges = ranges.len(), "ranges added");
+        Ok(())
+    }
+
+    /// Takes the ranges out of the group in one call. One that is not there any more is what was wanted.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn revoke(&self, group: &Group, ranges: &BTreeSet<IpNet>) -> Result<(), CallError> {
+        let mut present = ranges.clone();
+        let mut attempt = 1;
+        while !present.is_empty() {
+            let removed = self
+                .call(group.just_created, async || {
+                    let permission = group::permission(&group.key, &present);
+                    let call = self.client.revoke_security_group_ingress().group_id(&group.id);
+                    call.ip_permissions(permission).send().await
+                })
+                .await;
+            match removed {
+                // EC2 passes over rules it does not know (`UnknownIpPermissionSet`): they are gone, as wanted.
+                Ok(_) => break,
+                Err(error) if error.code() == Some("InvalidPermission.NotFound") && attempt < ATTEMPTS => {
+                    let now = self.rules(group).await?;
+                    present.retain(|range| now.contains(range));
+                }
+                Err(error) => return Err(error),
+            }
+            attempt += 1;
+        }
+        info!(group_id = group.id, name = group.name, ranges = ranges.len(), "ranges removed");
+        Ok(())
+    }
+
+    /// What the group holds now.
+    async fn rules(&self, group: &Group) -> Result<BTreeSet<IpNet>, CallError> {
+        let described = self.group(&group.id, group.just_created).await?;
+        Ok(group::state(described.ip_permissions(), group.key.port).ranges)
+    }
+
+    /// Takes the outbound rule that EC2 gives a new group from it, for each of the families, and returns what is left once
+    /// it has been seen that the rule is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]; the group may still let everything out then.
+    pub async fn close_egress(&self, group: &Group, families: &[Family]) -> Result<Egress, CallError> {
+        // Every new group has the rule for IPv4, whatever EC2 shows at first. The one for IPv6 it has where the VPC has an
+        // IPv6 block: revoked once it is seen.
+        let mut open: Vec<Family> = families.iter().copied().filter(|family| *family == Family::Ipv4).collect();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            for family in &open {
+                self.revoke_egress(group, *family).await?;
+            }
+            let egress = Egress::of(self.group(&group.id, true).await?.ip_permissions_egress());
+            open = families.iter().copied().filter(|family| egress.lets_all_out(*family)).collect();
+            // An answer that does not show the rule for IPv4 as it must be by now is from before: it may lack the rule for
+            // IPv6 as well.
+            let is_current = egress.lets_all_out(Family::Ipv4) != families.contains(&Family::Ipv4);
+            let is_last = pause > LONGEST_PAUSE;
+            match open.first() {
+                None if is_current || is_last => {
+                    info!(group_id = group.id, name = group.name, "outbound rules removed");
+                    return Ok(egress);
+                }
+                Some(family) if is_last => return Err(CallError::StillOpen(*family)),
+                _ => self.pause(pause).await,
+            }
+            pause *= 2;
+        }
+    }
+
+    /// A rule that is not there is passed over by the default VPC, and answered with `InvalidPermission.NotFound` by
+    /// others.
+    ///
+    /// Source: EC2 API reference, RevokeSecurityGroupEgress.
+    async fn revoke_egress(&self, group: &Group, family: Family) -> Result<(), CallError> {
+        let revoked = self
+            .call(true, async || {
+                let call = self.client.revoke_security_group_egress().group_id(&group.id);
+                call.ip_permissions(Egress::default_rule(family)).send().await
+            })
+            .await;
+        match revoked {
+            Err(error) if error.code() != Some("InvalidPermission.NotFound") => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the token of the document onto groups or prefix lists that are about to follow it.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn tag_with_token(&self, ids: Vec<String>, sync_token: u64) -> Result<(), CallError> {
+        if ids.is_empty() {
             return Ok(());
         }
+        let tag = group::sync_token_tag(sync_token);
+        self.call(false, async || {
+            self.client.create_tags().set_resources(Some(ids.clone())).tags(tag.clone()).send().await
+        })
+        .await?;
+        info!(?ids, sync_token, "sync token noted");
+        Ok(())
     }
-    Ok(())
-}
 
-/// Takes the outbound rule that EC2 gives a new group from it, for each of the families, and returns what is left once it
-/// has been seen that the rule is gone.
-///
-/// # Errors
-///
-/// [`CallError`]; the group may still let everything out then.
-pub async fn close_egress(ec2: &Client, group_id: &str, families: &[Family]) -> Result<Egress, CallError> {
-    // Every new group has the rule for IPv4, whatever EC2 shows at first. The one for IPv6 it has where the VPC has an
-    // IPv6 block: revoked once it is seen.
-    let mut open: Vec<Family> = families.iter().copied().filter(|family| *family == Family::Ipv4).collect();
-    let mut pause = NEW_GROUP_PAUSE;
-    let mut attempt = 1;
-    loop {
-        let error = match revoke_egress(ec2, group_id, &open).await {
-            Ok(egress) => {
-                open = families.iter().copied().filter(|family| egress.lets_all_out(*family)).collect();
-                // An answer that does not show the rule for IPv4 as it must be by now is from before: it may lack the rule
-                // for IPv6 as well.
-                let is_current = egress.lets_all_out(Family::Ipv4) != families.contains(&Family::Ipv4);
-                match open.first() {
-                    None if is_current || attempt == EGRESS_ATTEMPTS => return Ok(egress),
-                    None => CallError::Incomplete("outbound rule of a new group"),
-                    Some(family) => CallError::StillOpen(*family),
-                }
-            }
-            Err(error) => error,
-        };
-        let may_pass = matches!(error, CallError::StillOpen(_) | CallError::Incomplete(_))
-            || matches!(error.code(), Some("InvalidGroup.NotFound" | "UnauthorizedOperation"));
-        if !may_pass || attempt == EGRESS_ATTEMPTS {
-            return Err(error);
+    /// Removes the tokens of older documents. A failure does no harm: the next run that changes something tries again.
+    pub async fn forget_tokens(&self, ids: Vec<String>, older: BTreeSet<u64>) {
+        if ids.is_empty() || older.is_empty() {
+            return;
         }
-        tokio::time::sleep(pause).await;
-        (pause, attempt) = (pause * 2, attempt + 1);
-    }
-}
-
-/// Revokes the rules and reads what is left. A rule that is not there is passed over by the default VPC, and answered
-/// with `InvalidPermission.NotFound` by others.
-async fn revoke_egress(ec2: &Client, group_id: &str, families: &[Family]) -> Result<Egress, CallError> {
-    for family in families {
-        let revoked = ec2
-            .revoke_security_group_egress()
-            .group_id(group_id)
-            .ip_permissions(Egress::default_rule(*family))
-            .send()
-            .await
-            .map_err(CallError::from);
-        match revoked {
-            Err(error) if error.code() != Some("InvalidPermission.NotFound") => return Err(error),
-            _ => {}
+        let tags: Vec<Tag> = older.iter().map(|token| group::sync_token_tag(*token)).collect();
+        let removed = self
+            .call(false, async || {
+                self.client.delete_tags().set_resources(Some(ids.clone())).set_tags(Some(tags.clone())).send().await
+            })
+            .await;
+        match removed {
+            Ok(_) => info!(?ids, ?older, "tokens of older documents removed"),
+            Err(error) => warn!(?ids, ?older, error = error.to_string(), "tokens of older documents stay"),
         }
     }
-    let described = ec2.describe_security_groups().group_ids(group_id).send().await?;
-    let described = described.security_groups().first().ok_or(CallError::Incomplete("group"))?;
-    Ok(Egress::of(described.ip_permissions_egress()))
+
+    /// Takes off the mark of groups that are attached now.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn unmark(&self, group_ids: Vec<String>) -> Result<(), CallError> {
+        let tag = Tag::builder().key(ATTACH_TAG).build();
+        self.call(true, async || {
+            self.client.delete_tags().set_resources(Some(group_ids.clone())).tags(tag.clone()).send().await
+        })
+        .await?;
+        info!(?group_ids, "marks removed");
+        Ok(())
+    }
 }
 
-/// What the group holds now.
-async fn rules(ec2: &Client, group: &Group) -> Result<BTreeSet<IpNet>, CallError> {
-    let described = ec2.describe_security_groups().group_ids(&group.id).send().await?;
-    let described = described.security_groups().first().ok_or(CallError::Incomplete("group"))?;
-    Ok(group::slot(described.ip_permissions(), group.key.port).ranges)
-}
-
-/// Takes off the mark of groups that are attached now.
-///
-/// # Errors
-///
-/// [`CallError`].
-pub async fn unmark(ec2: &Client, group_ids: Vec<String>) -> Result<(), CallError> {
-    ec2.delete_tags().set_resources(Some(group_ids)).tags(Tag::builder().key(ATTACH_TAG).build()).send().await?;
-    Ok(())
-}
+/// How many names are tried for one new group.
+const MOST_NAMES: usize = 20;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig};
 use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
@@ -72,6 +73,10 @@ pub(crate) struct FakeList {
     pub(crate) busy: usize,
     /// What it says instead, once, when it is ready.
     pub(crate) failed: Option<String>,
+    /// A change of its entries is accepted and then not made.
+    pub(crate) refuses: bool,
+    /// Version and size before the last change.
+    pub(crate) before: (i64, usize),
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +94,12 @@ pub(crate) struct State {
     pub(crate) ipv6: bool,
     /// Whether the VPC is the default one: there EC2 passes over outbound rules it does not know.
     pub(crate) default_vpc: bool,
+    /// How long the calls to come take, in milliseconds, in their order: two runs at once then meet at any point.
+    pub(crate) latencies: VecDeque<u64>,
+    /// What the next calls that name a group or list just created are answered: EC2 does not know it everywhere yet.
+    pub(crate) not_known: VecDeque<&'static str>,
+    /// How many times a list that is asked for by its id still shows the version before, as if it were calm.
+    pub(crate) stale_lists: usize,
     /// For the calls to come, in their order.
     pub(crate) faults: VecDeque<Fault>,
     /// For every call of that name.
@@ -124,7 +135,7 @@ impl FakeEc2 {
         self.0.lock().unwrap()
     }
 
-    /// What `Region::new` makes its clients from.
+    /// What `Region::connect` makes its clients from.
     pub(crate) fn sdk(&self) -> SdkConfig {
         let credentials = Credentials::new("test", "test", None, None, "test");
         SdkConfig::builder()
@@ -147,7 +158,14 @@ impl HttpConnector for FakeEc2 {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let body = request.body().bytes().unwrap_or_default();
         let parameters: Parameters = url::form_urlencoded::parse(body).into_owned().collect();
-        HttpConnectorFuture::ready(self.state().answer(&parameters))
+        let latency = self.state().latencies.pop_front();
+        let fake = self.clone();
+        HttpConnectorFuture::new(async move {
+            if let Some(latency) = latency {
+                tokio::time::sleep(Duration::from_millis(latency)).await;
+            }
+            fake.state().answer(&parameters)
+        })
     }
 }
 
@@ -162,7 +180,10 @@ impl State {
             Fault::Throttled => Err((503, "RequestLimitExceeded", "Request limit exceeded.".to_owned())),
             Fault::ServerError => Err((500, "InternalError", "An internal error has occurred.".to_owned())),
             Fault::Denied => Err((403, "UnauthorizedOperation", "You are not authorized.".to_owned())),
-            Fault::None | Fault::LostReply => self.act(&action, parameters),
+            Fault::None | Fault::LostReply => match self.not_known_yet(parameters) {
+                Some(code) => Err((400, code, "EC2 does not know it yet.".to_owned())),
+                None => self.act(&action, parameters),
+            },
         };
         self.look();
         if fault == Fault::LostReply {
@@ -180,16 +201,22 @@ impl State {
         Ok(HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body)))
     }
 
+    fn not_known_yet(&mut self, parameters: &Parameters) -> Option<&'static str> {
+        let names_new = parameters.values().any(|value| value.starts_with("sg-new") || value.starts_with("pl-new"));
+        names_new.then(|| self.not_known.pop_front()).flatten()
+    }
+
     fn act(&mut self, action: &str, parameters: &Parameters) -> Answer {
         match action {
             "DescribeSecurityGroups" => Ok(self.describe_groups(parameters)),
-            "DescribeNetworkInterfaces" => Ok(self.describe_interfaces(parameters)),
+            "DescribeNetworkInterfaces" => self.describe_interfaces(parameters),
             "DescribeVpcs" => Ok("<vpcSet><item><vpcId>vpc-1</vpcId></item></vpcSet>".to_owned()),
             "CreateSecurityGroup" => self.create_group(parameters),
             "AuthorizeSecurityGroupIngress" => self.authorize(parameters),
             "RevokeSecurityGroupIngress" => self.revoke(parameters),
             "RevokeSecurityGroupEgress" => self.revoke_egress(parameters),
             "ModifyNetworkInterfaceAttribute" => self.modify_interface(parameters),
+            "CreateTags" => self.create_tags(parameters),
             "DeleteTags" => self.delete_tags(parameters),
             "DescribeLoadBalancers" => Ok(self.describe_load_balancer(parameters)),
             "SetSecurityGroups" => Ok(self.set_security_groups(parameters)),
@@ -281,13 +308,20 @@ impl State {
         text
     }
 
-    fn describe_interfaces(&self, parameters: &Parameters) -> String {
+    fn describe_interfaces(&self, parameters: &Parameters) -> Answer {
+        let ids = values(parameters, "NetworkInterfaceId");
+        if let Some(unknown) = ids.iter().find(|id| !self.interfaces.contains_key(*id)) {
+            let message = format!("The networkInterface ID '{unknown}' does not exist");
+            return Err((400, "InvalidNetworkInterfaceID.NotFound", message));
+        }
         let filters = filters(parameters);
-        let wanted = &filters["group-id"];
         let found: Vec<_> = self
             .interfaces
             .iter()
-            .filter(|(_, interface)| interface.groups.iter().any(|group| wanted.contains(group)))
+            .filter(|(id, interface)| match filters.get("group-id") {
+                Some(wanted) => interface.groups.iter().any(|group| wanted.contains(group)),
+                None => ids.contains(id),
+            })
             .collect();
         let start: usize = parameters.get("NextToken").map_or(0, |token| token.parse().unwrap());
         let mut text = "<networkInterfaceSet>".to_owned();
@@ -306,7 +340,7 @@ impl State {
         if start + self.page < found.len() {
             write!(text, "<nextToken>{}</nextToken>", start + self.page).unwrap();
         }
-        text
+        Ok(text)
     }
 
     fn create_group(&mut self, parameters: &Parameters) -> Answer {
@@ -395,7 +429,7 @@ impl State {
         if interface.load_balancer.is_some() {
             return Err((
                 400,
-                "OperationNotPermitted",
+                "AuthFailure",
                 "You do not have permission to access the specified resource.".to_owned(),
             ));
         }
@@ -403,10 +437,27 @@ impl State {
         Ok("<return>true</return>".to_owned())
     }
 
+    fn create_tags(&mut self, parameters: &Parameters) -> Answer {
+        let (key, value) = (&parameters["Tag.1.Key"], &parameters["Tag.1.Value"]);
+        for id in values(parameters, "ResourceId") {
+            let tags = match self.lists.get_mut(&id) {
+                Some(list) => &mut list.tags,
+                None => &mut group_mut(&mut self.groups, &id)?.tags,
+            };
+            tags.insert(key.clone(), value.clone());
+        }
+        Ok("<return>true</return>".to_owned())
+    }
+
     fn delete_tags(&mut self, parameters: &Parameters) -> Answer {
         for id in values(parameters, "ResourceId") {
-            let group = group_mut(&mut self.groups, &id)?;
-            group.tags.remove(&parameters["Tag.1.Key"]);
+            let tags = match self.lists.get_mut(&id) {
+                Some(list) => &mut list.tags,
+                None => &mut group_mut(&mut self.groups, &id)?.tags,
+            };
+            for key in (1..).map_while(|n| parameters.get(&format!("Tag.{n}.Key"))) {
+                tags.remove(key);
+            }
         }
         Ok("<return>true</return>".to_owned())
     }
@@ -428,8 +479,16 @@ impl State {
                 _ => "modify-in-progress",
             };
             list.busy = list.busy.saturating_sub(1);
+            let is_stale = !ids.is_empty() && self.stale_lists > 0;
+            let (mut version, mut max_entries) = (list.version, list.max_entries);
+            let mut state = state;
+            if is_stale {
+                self.stale_lists -= 1;
+                (version, max_entries) = list.before;
+                state = "modify-complete";
+            }
             let message = list.failed.as_deref().unwrap_or_default();
-            write!(text, "<item><prefixListId>{id}</prefixListId><prefixListName>{}</prefixListName><state>{state}</state><stateMessage>{message}</stateMessage><version>{}</version><maxEntries>{}</maxEntries><tagSet>", list.name, list.version, list.max_entries).unwrap();
+            write!(text, "<item><prefixListId>{id}</prefixListId><prefixListName>{}</prefixListName><state>{state}</state><stateMessage>{message}</stateMessage><version>{}</version><maxEntries>{}</maxEntries><tagSet>", list.name, version, max_entries).unwrap();
             for (key, value) in &list.tags {
                 write!(text, "<item><key>{key}</key><value>{value}</value></item>").unwrap();
             }
@@ -457,6 +516,7 @@ impl State {
             tags: tags(parameters),
             version: 1,
             max_entries: parameters["MaxEntries"].parse().unwrap(),
+            before: (1, parameters["MaxEntries"].parse().unwrap()),
             busy: 2,
             ..FakeList::default()
         };
@@ -465,7 +525,7 @@ impl State {
     }
 
     /// The rules of "Work with customer-managed prefix lists": one change at a time, against the current version, 100
-    /// entries at most, the size in a call of its own.
+    /// additions and 100 removals at most, the size in a call of its own.
     fn modify_list(&mut self, parameters: &Parameters) -> Answer {
         let list = self.lists.get_mut(&parameters["PrefixListId"]).unwrap();
         let refuse = |code, message: &str| Err((400, code, message.to_owned()));
@@ -479,17 +539,25 @@ impl State {
         let (add, remove) = (cidrs("AddEntry"), cidrs("RemoveEntry"));
         if let Some(most) = parameters.get("MaxEntries") {
             if !(add.is_empty() && remove.is_empty()) {
-                return refuse("InvalidRequest", "You cannot modify the entries and the size in one call.");
+                return refuse(
+                    "InvalidParameterCombination",
+                    "You cannot modify the entries and the size in one call.",
+                );
             }
-            list.max_entries = most.parse().unwrap();
+            let most: usize = most.parse().unwrap();
+            if most < list.entries.len() {
+                return refuse("InvalidParameterValue", "MaxEntries is less than the number of entries.");
+            }
+            list.before = (list.version, list.max_entries);
+            list.max_entries = most;
             list.busy = 1;
             return Ok(String::new());
         }
         if parameters["CurrentVersion"] != list.version.to_string() {
             return refuse("PrefixListVersionMismatch", "The prefix list has the incorrect version number.");
         }
-        if add.len() + remove.len() > 100 {
-            return refuse("InvalidParameterValue", "You can modify at most 100 entries.");
+        if add.len() > 100 || remove.len() > 100 {
+            return refuse("InvalidParameterValue", "You can add and remove at most 100 entries each.");
         }
         let mut entries = list.entries.clone();
         entries.retain(|entry| !remove.contains(entry));
@@ -499,6 +567,12 @@ impl State {
                 "PrefixListMaxEntriesExceeded",
                 "You've reached the maximum number of entries for the prefix list.",
             );
+        }
+        list.before = (list.version, list.max_entries);
+        if list.refuses {
+            list.failed = Some("internal error".to_owned());
+            list.busy = 1;
+            return Ok(String::new());
         }
         list.entries = entries;
         list.version += 1;

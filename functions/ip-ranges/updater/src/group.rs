@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, ResourceType, SecurityGroup, Tag, TagSpecification};
 use ip_ranges_planner::family::Family;
-use ip_ranges_planner::plan::Slot;
+use ip_ranges_planner::plan::GroupState;
 use ipnet::IpNet;
 
 use crate::config::PortRange;
@@ -14,10 +14,17 @@ use crate::config::PortRange;
 pub const PREFIX_NAME_TAG: &str = "gatehouse:prefix-name";
 /// The tag that names the service.
 pub const SERVICE_TAG: &str = "gatehouse:service";
-/// The tag that names the port, or the address family of a prefix list.
+/// The tag that names the port of a group.
 pub const PORT_TAG: &str = "gatehouse:port";
-/// The tag of a group that is still to be attached wherever the earlier groups of its pool are. It is there from the
-/// group's first moment and is taken off when that is done, so a run that breaks in between is finished by the next one.
+/// The tag that names the address family of a prefix list.
+pub const FAMILY_TAG: &str = "gatehouse:family";
+/// How the keys of the tags begin that name the `syncToken` of a document that a group or list followed. The key holds the
+/// token, so a run with an older document never overwrites what a newer one wrote. It is written before the first rule of
+/// that document, and those of older documents are removed afterwards.
+pub const SYNC_TOKEN_TAG: &str = "gatehouse:sync-token/";
+/// The tag of a group that is not ready: its outbound rules are still to be removed, or it is still to be attached wherever
+/// the earlier groups of its pool are. It is there from the group's creation and is removed when both are done, so the next
+/// run finishes what a run that broke began.
 pub const ATTACH_TAG: &str = "gatehouse:attach";
 
 /// What the groups of one service and port in one VPC have in common.
@@ -43,9 +50,13 @@ pub struct Group {
     /// Where it belongs.
     pub key: PoolKey,
     /// What is in it.
-    pub slot: Slot,
+    pub state: GroupState,
     /// What it lets out.
     pub egress: Egress,
+    /// The `syncToken` of each document that it is tagged with.
+    pub sync_tokens: BTreeSet<u64>,
+    /// Created by this run: EC2 may not know it everywhere yet.
+    pub just_created: bool,
 }
 
 /// The outbound rules of a group. Groups on an interface add up: what one of them lets out, the interface lets out.
@@ -82,7 +93,40 @@ impl Egress {
         self.0.iter().any(|(protocol, _, _, to)| protocol == ALL_TRAFFIC && to == everywhere(family))
     }
 
-    /// The rule that EC2 gives a new group, for these families; to revoke it.
+    /// What EC2 lets out of a new group, at most.
+    #[must_use]
+    pub fn of_new_group() -> Self {
+        Self(Family::BOTH.map(|family| (ALL_TRAFFIC.to_owned(), None, None, everywhere(family).to_owned())).into())
+    }
+
+    /// Without the rules that let everything of these families out.
+    #[must_use]
+    pub fn without(self, families: &[Family]) -> Self {
+        let all: Vec<&str> = families.iter().map(|family| everywhere(*family)).collect();
+        Self(
+            self.0
+                .into_iter()
+                .filter(|(protocol, _, _, to)| protocol != ALL_TRAFFIC || !all.contains(&to.as_str()))
+                .collect(),
+        )
+    }
+
+    /// Whether every rule lets out only what `others`, taken together, let out as well.
+    #[must_use]
+    pub fn is_within<'a>(&self, others: impl Iterator<Item = &'a Self> + Clone) -> bool {
+        let all_out = |family| others.clone().any(|other| other.lets_all_out(family));
+        self.0.iter().all(|rule| {
+            let is_covered = match (rule.3.contains('/'), rule.3.contains(':')) {
+                (true, false) => all_out(Family::Ipv4),
+                (true, true) => all_out(Family::Ipv6),
+                // A group or a prefix list as the destination may stand for either family.
+                (false, _) => all_out(Family::Ipv4) && all_out(Family::Ipv6),
+            };
+            is_covered || others.clone().any(|other| other.0.contains(rule))
+        })
+    }
+
+    /// The rule that EC2 gives a new group, for this family; to revoke it.
     #[must_use]
     pub fn default_rule(family: Family) -> IpPermission {
         let permission = IpPermission::builder().ip_protocol(ALL_TRAFFIC);
@@ -109,37 +153,69 @@ pub fn name(prefix_name: &str, key: &PoolKey, number: usize) -> String {
 }
 
 impl Group {
-    /// An empty group, just created; `pending` where it is still to be attached.
+    /// An empty group, just created; `pending` where it is not ready.
     #[must_use]
     pub fn new(id: String, name: String, number: usize, key: PoolKey, pending: bool) -> Self {
-        Self { id, name, number, key, slot: Slot { pending, ..Slot::default() }, egress: Egress::default() }
+        let state = GroupState { pending, ..GroupState::default() };
+        Self {
+            id,
+            name,
+            number,
+            key,
+            state,
+            egress: Egress::of_new_group(),
+            sync_tokens: BTreeSet::new(),
+            just_created: true,
+        }
     }
 
     /// Reads a group that EC2 described.
     ///
     /// # Errors
     ///
-    /// In words, why a group with our first tag cannot be kept: its other tags are missing or not understood.
-    pub fn of(described: &SecurityGroup) -> Result<Self, String> {
+    /// In words, why the group cannot be kept: a tag is missing or not understood.
+    pub fn of(described: &SecurityGroup, prefix_name: &str) -> Result<Self, String> {
         let id = described.group_id().unwrap_or_default().to_owned();
-        let tag = |key| {
-            tag(described.tags(), key)
-                .ok_or_else(|| format!("{id} has the tag {PREFIX_NAME_TAG} and no tag {key}; it is left as it is"))
+        let tag = |key| tag(described.tags(), key);
+        if tag(PREFIX_NAME_TAG) != Some(prefix_name) {
+            return Err(format!("{id} does not have the tag {PREFIX_NAME_TAG}={prefix_name}; it was left as it is"));
+        }
+        let required = |key| {
+            tag(key).ok_or_else(|| format!("{id} has the tag {PREFIX_NAME_TAG} and no tag {key}; it was left as it is"))
         };
-        let service = tag(SERVICE_TAG)?.to_owned();
-        let port: PortRange = tag(PORT_TAG)?.parse().map_err(|expected| {
-            format!("{id} has a tag {PORT_TAG} that is not understood, {expected}; it is left as it is")
+        let service = required(SERVICE_TAG)?.to_owned();
+        let port: PortRange = required(PORT_TAG)?.parse().map_err(|expected| {
+            format!("{id} has a tag {PORT_TAG} that is not understood, {expected}; it was left as it is")
         })?;
         let name = described.group_name().unwrap_or_default().to_owned();
-        let number = name.rsplit('_').next().and_then(|number| number.parse().ok()).unwrap_or(0);
-        let key = PoolKey { vpc_id: described.vpc_id().unwrap_or_default().to_owned(), service, port };
-        let slot = Slot {
-            pending: self::tag(described.tags(), ATTACH_TAG).is_some(),
-            ..slot(described.ip_permissions(), port)
-        };
-        let egress = Egress::of(described.ip_permissions_egress());
-        Ok(Self { id, name, number, key, slot, egress })
+        let state = GroupState { pending: tag(ATTACH_TAG).is_some(), ..state(described.ip_permissions(), port) };
+        Ok(Self {
+            id,
+            number: number(&name),
+            name,
+            key: PoolKey { vpc_id: described.vpc_id().unwrap_or_default().to_owned(), service, port },
+            state,
+            egress: Egress::of(described.ip_permissions_egress()),
+            sync_tokens: sync_tokens(described.tags()),
+            just_created: false,
+        })
     }
+}
+
+/// The number at the end of a name; 0 where there is none.
+pub(crate) fn number(name: &str) -> usize {
+    name.rsplit('_').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// The tokens of the documents that something is tagged with.
+pub(crate) fn sync_tokens(tags: &[Tag]) -> BTreeSet<u64> {
+    tags.iter().filter_map(|tag| tag.key()?.strip_prefix(SYNC_TOKEN_TAG)?.parse().ok()).collect()
+}
+
+/// The tag that says that something follows the document.
+#[must_use]
+pub fn sync_token_tag(sync_token: u64) -> Tag {
+    Tag::builder().key(format!("{SYNC_TOKEN_TAG}{sync_token}")).value("followed").build()
 }
 
 /// The value of a tag.
@@ -151,8 +227,8 @@ pub(crate) fn tag<'a>(tags: &'a [Tag], key: &str) -> Option<&'a str> {
 ///
 /// Source of the counts: VPC User Guide, "Amazon VPC quotas": IPv4 and IPv6 rules are counted apart, and a rule that names
 /// a group or prefix list counts in both. How much a prefix list weighs is not said here; EC2 says so when it is too much.
-pub(crate) fn slot(permissions: &[IpPermission], port: PortRange) -> Slot {
-    let mut slot = Slot::default();
+pub(crate) fn state(permissions: &[IpPermission], port: PortRange) -> GroupState {
+    let mut state = GroupState::default();
     for permission in permissions {
         let ours = permission.ip_protocol() == Some("tcp")
             && permission.from_port() == Some(port.from.into())
@@ -161,16 +237,16 @@ pub(crate) fn slot(permissions: &[IpPermission], port: PortRange) -> Slot {
         let cidrs = cidrs.chain(permission.ipv6_ranges().iter().map(Ipv6Range::cidr_ipv6));
         for (index, cidr) in cidrs.enumerate() {
             match cidr.and_then(|cidr| cidr.parse().ok()) {
-                Some(range) if ours => drop(slot.ranges.insert(range)),
-                _ if index < permission.ip_ranges().len() => slot.foreign.ipv4 += 1,
-                _ => slot.foreign.ipv6 += 1,
+                Some(range) if ours => drop(state.ranges.insert(range)),
+                _ if index < permission.ip_ranges().len() => state.foreign.ipv4 += 1,
+                _ => state.foreign.ipv6 += 1,
             }
         }
         let both = permission.user_id_group_pairs().len() + permission.prefix_list_ids().len();
-        slot.foreign.ipv4 += both;
-        slot.foreign.ipv6 += both;
+        state.foreign.ipv4 += both;
+        state.foreign.ipv6 += both;
     }
-    slot
+    state
 }
 
 /// One permission that holds all the ranges, so that one call does.
@@ -191,20 +267,22 @@ pub fn permission(key: &PoolKey, ranges: &BTreeSet<IpNet>) -> IpPermission {
         .build()
 }
 
-/// The tags of something this function creates. `pending` marks a group that is still to be attached.
+/// The tags of something this function creates; `more` are those of its kind.
 #[must_use]
-pub fn tags(
+pub fn tags<'a>(
     kind: ResourceType,
-    name: &str,
-    prefix_name: &str,
-    service: &str,
-    port: &str,
-    pending: bool,
+    name: &'a str,
+    prefix_name: &'a str,
+    sync_token: u64,
+    more: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> TagSpecification {
-    let attach = pending.then_some((ATTACH_TAG, "pending"));
-    let pairs = [("Name", name), (PREFIX_NAME_TAG, prefix_name), (SERVICE_TAG, service), (PORT_TAG, port)];
-    let tags = pairs.into_iter().chain(attach).map(|(key, value)| Tag::builder().key(key).value(value).build());
-    TagSpecification::builder().resource_type(kind).set_tags(Some(tags.collect())).build()
+    let tag = |(key, value): (&str, &str)| Tag::builder().key(key).value(value).build();
+    let pairs = [("Name", name), (PREFIX_NAME_TAG, prefix_name)].into_iter().chain(more);
+    TagSpecification::builder()
+        .resource_type(kind)
+        .set_tags(Some(pairs.map(tag).collect()))
+        .tags(sync_token_tag(sync_token))
+        .build()
 }
 
 #[cfg(test)]
@@ -243,21 +321,22 @@ mod tests {
                 .prefix_list_ids(PrefixListId::builder().prefix_list_id("pl-1").build())
                 .build(),
         ];
-        let slot = slot(&permissions, WEB);
-        assert_eq!(slot.ranges.iter().map(ToString::to_string).collect::<Vec<_>>(), ["192.0.2.0/24", "2001:db8::/32"]);
-        assert_eq!(slot.foreign, Foreign { ipv4: 4, ipv6: 3 });
+        let state = state(&permissions, WEB);
+        assert_eq!(state.ranges.iter().map(ToString::to_string).collect::<Vec<_>>(), ["192.0.2.0/24", "2001:db8::/32"]);
+        assert_eq!(state.foreign, Foreign { ipv4: 4, ipv6: 3 });
     }
 
     #[test]
     fn a_group_is_read_from_its_tags() {
+        let more = [(SERVICE_TAG, "S3"), (PORT_TAG, "8000-8010"), (ATTACH_TAG, "pending")];
         let group = SecurityGroup::builder()
             .group_id("sg-1")
             .group_name("AUTOUPDATE_S3_8000-8010_2")
             .vpc_id("vpc-1")
-            .set_tags(tags(ResourceType::SecurityGroup, "n", "AUTOUPDATE", "S3", "8000-8010", true).tags)
+            .set_tags(tags(ResourceType::SecurityGroup, "n", "AUTOUPDATE", 7, more).tags)
             .build();
-        let group = Group::of(&group).unwrap();
-        assert_eq!((group.number, group.slot.pending), (2, true));
+        let group = Group::of(&group, "AUTOUPDATE").unwrap();
+        assert_eq!((group.number, group.state.pending, group.sync_tokens), (2, true, BTreeSet::from([7])));
         let port = PortRange { from: 8000, to: 8010 };
         assert_eq!(group.key, PoolKey { vpc_id: "vpc-1".into(), service: "S3".into(), port });
     }
@@ -266,9 +345,36 @@ mod tests {
     fn a_group_without_our_tags_is_left_alone_with_a_reason() {
         let tagged = |tags: &[(&str, &str)]| {
             let tags = tags.iter().map(|(key, value)| Tag::builder().key(*key).value(*value).build()).collect();
-            Group::of(&SecurityGroup::builder().group_id("sg-1").set_tags(Some(tags)).build()).unwrap_err()
+            Group::of(&SecurityGroup::builder().group_id("sg-1").set_tags(Some(tags)).build(), "A").unwrap_err()
         };
+        assert!(tagged(&[]).contains("does not have the tag gatehouse:prefix-name=A"));
+        assert!(tagged(&[(PREFIX_NAME_TAG, "B")]).contains("does not have the tag gatehouse:prefix-name=A"));
         assert!(tagged(&[(PREFIX_NAME_TAG, "A")]).contains("no tag gatehouse:service"));
-        assert!(tagged(&[(SERVICE_TAG, "S3"), (PORT_TAG, "web")]).contains("expected a port"));
+        assert!(tagged(&[(PREFIX_NAME_TAG, "A"), (SERVICE_TAG, "S3"), (PORT_TAG, "web")]).contains("expected a port"));
+    }
+
+    #[test]
+    fn what_one_group_lets_out_is_compared_with_what_others_do() {
+        let egress = |rules: &[(&str, &str)]| {
+            Egress(rules.iter().map(|(protocol, to)| ((*protocol).to_owned(), None, None, (*to).to_owned())).collect())
+        };
+        let (ipv4, ipv6) = (("-1", "0.0.0.0/0"), ("-1", "::/0"));
+        let cases: [(&[_], &[_], bool); 10] = [
+            (&[], &[], true),
+            (&[ipv4], &[], false),
+            (&[ipv4], &[ipv4], true),
+            (&[ipv4, ipv6], &[ipv4], false),
+            (&[("tcp", "10.0.0.0/8")], &[ipv4], true),
+            (&[("tcp", "10.0.0.0/8")], &[ipv6], false),
+            (&[("tcp", "10.0.0.0/8")], &[("tcp", "10.0.0.0/8")], true),
+            (&[("tcp", "2001:db8::/32")], &[ipv6], true),
+            (&[("tcp", "pl-1")], &[ipv4], false),
+            (&[("tcp", "pl-1")], &[ipv4, ipv6], true),
+        ];
+        for (one, others, expected) in cases {
+            let others = [egress(others)];
+            assert_eq!(egress(one).is_within(others.iter()), expected, "{one:?} {others:?}");
+        }
+        assert!(Egress::of_new_group().without(&Family::BOTH).is_within([].iter()));
     }
 }

@@ -2,87 +2,49 @@
 //!
 //! A run reads as [`Updater::handle`] does: accept what started it, fetch the document while the groups are read, bring
 //! each Region in line, report. What is wanted and what is to change the crate [`ip_ranges_planner`] decides, which knows
-//! no client, clock or environment; [`region`], [`interfaces`] and [`prefix_list`] act; [`ec2`] has the calls.
+//! no client, clock or environment; [`region`], [`pool`], [`interfaces`] and [`prefix_list`] act; [`ec2`] has the calls.
 
 pub mod calls;
 pub mod config;
 pub mod download;
 pub mod ec2;
+mod error;
 #[cfg(test)]
 mod fake;
 pub mod group;
 pub mod interfaces;
+mod notifications;
+pub mod pool;
 pub mod prefix_list;
 pub mod region;
 pub mod report;
+pub mod run;
 pub mod trigger;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aws_config::SdkConfig;
 use futures::future::{join, join_all};
-use gatehouse_shared::clock;
-use gatehouse_shared::failure::{self, ErrorType, chain};
+use gatehouse_shared::failure::chain;
+use gatehouse_shared::fetch::Fetcher;
 use gatehouse_shared::metrics::{Metrics, Unit};
 use gatehouse_shared::notify::Notifier;
-use gatehouse_shared::sns::{Channel, MessageType, Verifier, VerifyError};
-use ip_ranges_planner::document::{Selection, ServiceError};
-use lambda_runtime::{Diagnostic, LambdaEvent};
+use gatehouse_shared::sns::{Channel, MessageType, Verifier};
+use gatehouse_shared::{clock, log};
+use ip_ranges_planner::document::{Selection, SelectionError};
+use lambda_runtime::LambdaEvent;
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 use tracing::{error, info};
 
+pub use crate::error::Error;
+
 use crate::config::Config;
-use crate::download::{Download, DownloadError, Fetched};
-use crate::region::{Region, Run};
+use crate::download::{Download, Fetched};
+use crate::notifications::Notifications;
+use crate::region::Region;
 use crate::report::{Failure, Kind, Report};
-use crate::trigger::{Direct, Notice, NoticeError, Trigger, TriggerError};
-
-/// Why an invocation failed. What was done all the same is in the report, which is logged.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The event starts nothing.
-    #[error("the event is not understood")]
-    Event(#[from] TriggerError),
-    /// The notice cannot be trusted; nothing was fetched or changed.
-    #[error("refusing the notice")]
-    Refused(#[from] VerifyError),
-    /// The notice is AWS's and does not say what a notice says.
-    #[error(transparent)]
-    Notice(#[from] NoticeError),
-    /// There is no document to work with; nothing was changed.
-    #[error(transparent)]
-    Download(#[from] DownloadError),
-    /// Something was not done. Everything else was.
-    #[error("{summary}")]
-    Incomplete {
-        /// What kind of thing, where there is only one.
-        kind: Kind,
-        /// Each failure in a few words.
-        summary: String,
-    },
-}
-
-impl ErrorType for Error {
-    fn error_type(&self) -> &'static str {
-        match self {
-            Self::Event(_) => "BadEvent",
-            Self::Refused(_) => "Refused",
-            Self::Notice(_) => "BadNotice",
-            Self::Download(DownloadError::StaleDocument { .. }) => "StaleDocument",
-            Self::Download(DownloadError::Md5Mismatch { .. }) => "Md5Mismatch",
-            Self::Download(DownloadError::Document { .. }) => "BadDocument",
-            Self::Download(_) => "Download",
-            Self::Incomplete { kind, .. } => kind.name(),
-        }
-    }
-}
-
-impl From<Error> for Diagnostic {
-    fn from(error: Error) -> Self {
-        failure::diagnostic(&error)
-    }
-}
+use crate::run::Run;
+use crate::trigger::{Direct, Notice, NoticeError, Trigger};
 
 /// The function: its settings, its clients, and the newest document it has seen.
 pub struct Updater {
@@ -90,20 +52,25 @@ pub struct Updater {
     verifier: Verifier,
     download: Download,
     regions: Vec<Region>,
-    notifier: Option<Notifier>,
+    notifications: Notifications,
     newest: AtomicU64,
 }
 
 impl Updater {
-    /// AWS's clients are made from `sdk`, so endpoints and credentials are those of the SDK's own configuration;
-    /// `client` fetches the document ([`download::client`]).
+    /// `regions` are those of the settings, with their clients; `notifier` publishes summaries.
     #[must_use]
-    pub fn new(config: Config, verifier: Verifier, sdk: &SdkConfig, client: reqwest::Client) -> Self {
+    pub fn new(
+        config: Config,
+        verifier: Verifier,
+        fetcher: Fetcher,
+        regions: Vec<Region>,
+        notifier: Option<Notifier>,
+    ) -> Self {
         Self {
             verifier,
-            download: Download::new(config.ip_ranges_url.clone(), client),
-            regions: config.regions.iter().map(|region| Region::new(region, sdk)).collect(),
-            notifier: config.notify_topic_arn.clone().map(|topic_arn| Notifier::new(sdk, topic_arn)),
+            download: Download::new(config.ip_ranges_url.clone(), fetcher),
+            regions,
+            notifications: Notifications::new(notifier),
             newest: AtomicU64::new(0),
             config,
         }
@@ -113,37 +80,48 @@ impl Updater {
     ///
     /// # Errors
     ///
-    /// [`Error`], so that Lambda tries again and alarms see it. What was done all the same is in the log.
+    /// [`Error`], so that Lambda tries again and alarms see it. What was done before that is in the log.
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Report, Error> {
-        match self.run(&event.payload).await {
+        let stop = run::stop(event.context.deadline);
+        let request_id = &event.context.request_id;
+        match self.run(&event.payload, stop).await {
             Ok(mut report) => {
-                self.tell(&mut report).await;
+                // Before anything is published: a deadline or a fault there does not take the record.
+                log::report(&report);
+                measure(&report, &event.context.env_config.function_name);
+                let unpublished = self.notifications.of_report(&report, request_id, stop).await;
+                report.failures.extend(unpublished);
                 for (region, failure) in report.all_failures() {
                     let Failure { kind, what, reason } = failure;
                     error!(region, kind = kind.name(), what, reason, "not done");
                 }
-                info!(report = serde_json::to_string(&report).unwrap_or_default(), "report");
-                measure(&report, &event.context.env_config.function_name);
                 verdict(&report).map(|()| report)
             }
             Err(error) => {
-                self.publish("FAILED, nothing was changed", &chain(&error)).await.unwrap_or_else(|unpublished| {
-                    error!(what = unpublished.what, reason = unpublished.reason, "not done");
-                });
+                if let Some(Failure { what, reason, .. }) =
+                    self.notifications.of_error(&chain(&error), request_id, stop).await
+                {
+                    error!(what, reason, "not done");
+                }
                 Err(error)
             }
         }
     }
 
-    async fn run(&self, event: &Value) -> Result<Report, Error> {
+    async fn run(&self, event: &Value, stop: Instant) -> Result<Report, Error> {
         let (trigger, notice, asked) = self.accept(event).await?;
-        let run = Run { dry_run: self.config.dry_run || asked.dry_run, force: asked.force };
-        // The groups are read while the document is on its way.
+        let run = Run {
+            dry_run: self.config.dry_run || asked.dry_run,
+            force: asked.force,
+            looks_at_interfaces: notice.is_none(),
+            stop,
+        };
+        // The groups are read while the document is downloaded.
         let newest = self.newest.load(Ordering::Relaxed);
-        let document = self.download.fetch(notice.as_ref(), newest, Selection::from(&self.config));
-        let held = join_all(self.regions.iter().map(|region| region.read(&self.config)));
+        let document = timeout_at(stop, self.download.fetch(notice.as_ref(), newest, Selection::from(&self.config)));
+        let held = join_all(self.regions.iter().map(|region| region.read(&self.config, run)));
         let (document, held) = join(document, held).await;
-        let Fetched { published, faults, superseded } = document?;
+        let Fetched { published, faults, superseded } = document.map_err(|_| Error::OutOfTime)??;
         self.newest.fetch_max(published.sync_token, Ordering::Relaxed);
         info!(trigger, sync_token = published.sync_token, superseded, run.dry_run, run.force, "document read");
         let regions = self.regions.iter().zip(held);
@@ -169,7 +147,7 @@ impl Updater {
                 if verified.message_type() != MessageType::Notification {
                     return Err(NoticeError::Type(verified.message_type().as_str()).into());
                 }
-                let notice = Notice::parse(verified.message(), self.config.ip_ranges_url.as_str())?;
+                let notice = Notice::parse(verified.message(), &self.config.ip_ranges_url)?;
                 info!(
                     message_id = verified.message_id(),
                     md5 = notice.md5,
@@ -182,56 +160,34 @@ impl Updater {
             Trigger::Direct(asked) => Ok((name, None, asked)),
         }
     }
-
-    /// Tells the people who asked to be told of a change or a failure. That they could not be told is a failure too.
-    async fn tell(&self, report: &mut Report) {
-        let failed = report.all_failures().count();
-        if report.dry_run || (failed == 0 && !report.has_changes()) {
-            return;
-        }
-        let totals = report.totals();
-        let mut subject = format!("{} added, {} removed", totals.added, totals.removed);
-        if failed > 0 {
-            subject = format!("FAILED in part: {subject}, {failed} not done");
-        }
-        if let Err(failure) = self.publish(&subject, &report.to_string()).await {
-            report.failures.push(failure);
-        }
-    }
-
-    async fn publish(&self, subject: &str, message: &str) -> Result<(), Failure> {
-        let Some(notifier) = &self.notifier else { return Ok(()) };
-        notifier
-            .publish(&format!("Gatehouse ip-ranges: {subject}"), message)
-            .await
-            .map_err(|error| Failure::of("publishing to NOTIFY_TOPIC_ARN", chain(&error)))
-    }
 }
 
-impl From<ServiceError> for Failure {
-    fn from(error: ServiceError) -> Self {
-        let (kind, service) = match &error {
-            ServiceError::UnknownService { service, .. } => (Kind::UnknownService, service),
-            ServiceError::NoRanges { service } => (Kind::NoRanges, service),
+impl From<SelectionError> for Failure {
+    fn from(error: SelectionError) -> Self {
+        let (kind, what) = match &error {
+            SelectionError::UnknownService { service, .. } => (Kind::UnknownService, service),
+            SelectionError::UnknownRegion { region, .. } => (Kind::UnknownRegion, region),
+            SelectionError::NoRanges { service } => (Kind::NoRanges, service),
         };
-        Self { kind, what: service.clone(), reason: error.to_string() }
+        Self { kind, what: what.clone(), reason: error.to_string() }
     }
 }
 
-/// Writes the run's metrics.
+/// Writes the run's metrics. `RangesLeftOut` is written only where it is known for every Region: a run that could not
+/// read a Region must not end the alarm about it.
 fn measure(report: &Report, function_name: &str) {
     let totals = report.totals();
     let now = clock::now();
     let age = now.unix_timestamp().saturating_sub_unsigned(report.sync_token);
     #[expect(clippy::cast_precision_loss, reason = "an age in seconds stays far below 2^52")]
-    Metrics::of(function_name, now)
+    let metrics = Metrics::of(function_name, now)
         .property("trigger", report.trigger)
         .count("RulesAdded", if report.dry_run { 0 } else { totals.added })
         .count("RulesRemoved", if report.dry_run { 0 } else { totals.removed })
-        .count("RangesLeftOut", totals.left_out)
         .metric("DocumentAgeSeconds", Unit::Seconds, age.max(0) as f64)
-        .count("EC2Calls", totals.calls)
-        .emit();
+        .count("EC2Calls", totals.calls);
+    let is_known = report.is_planned() && report.failures.is_empty();
+    if is_known { metrics.count("RangesLeftOut", totals.left_out) } else { metrics }.emit();
 }
 
 /// How many failures an error's text spells out; the log has all.

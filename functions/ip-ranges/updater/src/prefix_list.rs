@@ -1,300 +1,562 @@
-//! The other target: customer-managed prefix lists, one for each service and address family.
+//! The other target: customer-managed prefix lists, for each service and address family as many as needed.
+//!
+//! A list counts with its `MaxEntries`, not with its entries, against the rules of every group that refers to it. So a
+//! list is no larger than `MAX_ENTRIES_PER_LIST`, and its size follows its entries, up and down.
 
-use std::collections::BTreeSet;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{
     AddPrefixListEntry, Filter, ManagedPrefixList, PrefixListState, RemovePrefixListEntry, ResourceType,
 };
 use futures::future::join_all;
 use ip_ranges_planner::document::Published;
 use ip_ranges_planner::family::Family;
-use ip_ranges_planner::plan::{self, Bounds, Limits, Plan, Pool, Slot};
+use ip_ranges_planner::plan::{self, Bounds, Changes, GroupState, Limits, Plan, Pool};
 use ipnet::IpNet;
 use tracing::{debug, info};
 
 use crate::config::Config;
-use crate::ec2::CallError;
-use crate::group::{self, PORT_TAG, PREFIX_NAME_TAG, SERVICE_TAG};
-use crate::region::Run;
-use crate::report::{Failure, GroupReport, Kind, LeftOut, RegionReport};
+use crate::ec2::{CallError, Ec2, FIRST_PAUSE, LONGEST_PAUSE};
+use crate::group::{self, FAMILY_TAG, PREFIX_NAME_TAG, SERVICE_TAG};
+use crate::report::{Failure, GroupReport, RangesWithoutRule, RegionReport};
+use crate::run::Run;
 
-/// EC2 takes at most this many entries in one call.
+/// The most additions, and the most removals, of one call.
+///
+/// Source: EC2 API reference, ModifyManagedPrefixList: AddEntry.N and RemoveEntry.N, "Maximum number of 100 items" each.
 const BATCH: usize = 100;
-/// VPC quota "Entries per prefix list".
-const MOST_ENTRIES: usize = 1_000;
-/// How often, and after what pauses, a list is asked whether it is ready.
-const POLLS: u32 = 12;
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// VPC quota "Prefix lists per Region": 100. More lists for one service and family are never planned.
+const MOST_LISTS: usize = 100;
+/// The first pause before a list is asked whether it is ready.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
 
-/// A prefix list as it was read.
+/// What the lists of one service and family have in common.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListKey {
+    service: String,
+    family: Family,
+}
+
+/// A prefix list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrefixList {
     id: String,
     name: String,
-    service: String,
-    family: String,
+    key: ListKey,
     version: i64,
     max_entries: usize,
     entries: BTreeSet<IpNet>,
+    sync_tokens: BTreeSet<u64>,
+    just_created: bool,
 }
 
-/// All prefix lists with our tag, and what is in them.
+impl PrefixList {
+    /// The `syncToken` of the newest document that it is tagged with.
+    #[must_use]
+    pub fn sync_token(&self) -> Option<u64> {
+        self.sync_tokens.last().copied()
+    }
+
+    /// Reads a list that EC2 described, without its entries.
+    fn of(described: &ManagedPrefixList) -> Result<Self, String> {
+        let id = described.prefix_list_id().unwrap_or_default().to_owned();
+        let tag = |key| {
+            group::tag(described.tags(), key)
+                .ok_or_else(|| format!("{id} has the tag {PREFIX_NAME_TAG} and no tag {key}; it was left as it is"))
+        };
+        let key = ListKey {
+            service: tag(SERVICE_TAG)?.to_owned(),
+            family: tag(FAMILY_TAG)?.parse().map_err(|expected| {
+                format!("{id} has a tag {FAMILY_TAG} that is not understood, {expected}; it was left as it is")
+            })?,
+        };
+        Ok(Self {
+            name: described.prefix_list_name().unwrap_or_default().to_owned(),
+            key,
+            version: described.version().unwrap_or_default(),
+            max_entries: max_entries(described),
+            entries: BTreeSet::new(),
+            sync_tokens: group::sync_tokens(described.tags()),
+            just_created: false,
+            id,
+        })
+    }
+}
+
+fn max_entries(described: &ManagedPrefixList) -> usize {
+    described.max_entries().and_then(|most| usize::try_from(most).ok()).unwrap_or_default()
+}
+
+/// All prefix lists with our tag that can be kept, with what is in them, and why others cannot be kept.
 ///
 /// # Errors
 ///
 /// [`CallError`].
-pub async fn read(ec2: &Client, prefix_name: &str) -> Result<Vec<PrefixList>, CallError> {
-    let filter = Filter::builder().name(format!("tag:{PREFIX_NAME_TAG}")).values(prefix_name).build();
-    let mut pages = ec2.describe_managed_prefix_lists().filters(filter).into_paginator().items().send();
-    let mut described = Vec::new();
-    while let Some(list) = pages.next().await {
-        described.push(list?);
+pub async fn read(ec2: &Ec2, prefix_name: &str) -> Result<(Vec<PrefixList>, Vec<String>), CallError> {
+    let described: Vec<ManagedPrefixList> = ec2
+        .call(false, async || {
+            let ours = Filter::builder().name(format!("tag:{PREFIX_NAME_TAG}")).values(prefix_name).build();
+            ec2.client.describe_managed_prefix_lists().filters(ours).into_paginator().items().send().try_collect().await
+        })
+        .await?;
+    let (mut lists, mut notes) = (Vec::new(), Vec::new());
+    for list in &described {
+        match PrefixList::of(list) {
+            Ok(list) => lists.push(list),
+            Err(note) => notes.push(note),
+        }
     }
-    join_all(described.iter().map(|list| read_entries(ec2, list))).await.into_iter().collect()
+    let entries = join_all(lists.iter().map(|list| entries(ec2, &list.id, false))).await;
+    for (list, entries) in lists.iter_mut().zip(entries) {
+        list.entries = entries?;
+    }
+    Ok((lists, notes))
 }
 
-async fn read_entries(ec2: &Client, list: &ManagedPrefixList) -> Result<PrefixList, CallError> {
-    let id = list.prefix_list_id().ok_or(CallError::Incomplete("PrefixListId"))?.to_owned();
-    let tag = |key| group::tag(list.tags(), key).unwrap_or_default().to_owned();
-    let mut pages = ec2.get_managed_prefix_list_entries().prefix_list_id(&id).into_paginator().items().send();
-    let mut entries = BTreeSet::new();
-    while let Some(entry) = pages.next().await {
-        entries.extend(entry?.cidr().and_then(|cidr| cidr.parse::<IpNet>().ok()));
-    }
-    Ok(PrefixList {
-        id,
-        name: list.prefix_list_name().unwrap_or_default().to_owned(),
-        service: tag(SERVICE_TAG),
-        family: tag(PORT_TAG),
-        version: list.version().unwrap_or_default(),
-        max_entries: list.max_entries().and_then(|most| usize::try_from(most).ok()).unwrap_or_default(),
-        entries,
-    })
+async fn entries(ec2: &Ec2, id: &str, just_created: bool) -> Result<BTreeSet<IpNet>, CallError> {
+    let entries: Vec<_> = ec2
+        .call(just_created, async || {
+            let pages = ec2.client.get_managed_prefix_list_entries().prefix_list_id(id).into_paginator();
+            pages.items().send().try_collect().await
+        })
+        .await?;
+    Ok(entries.iter().filter_map(|entry| entry.cidr()?.parse().ok()).collect())
 }
 
 /// Brings the lists in line with what is published.
 pub async fn reconcile(
-    ec2: &Client,
+    ec2: &Ec2,
     mut lists: Vec<PrefixList>,
     published: &Published,
     config: &Config,
     run: Run,
     report: &mut RegionReport,
 ) {
-    lists.sort_by(|a, b| a.id.cmp(&b.id));
-    let mut work = Vec::new();
+    lists.sort_by(|a, b| (group::number(&a.name), &a.id).cmp(&(group::number(&b.name), &b.id)));
+    let mut by_key: BTreeMap<ListKey, Vec<PrefixList>> = BTreeMap::new();
+    for list in lists {
+        by_key.entry(list.key.clone()).or_default().push(list);
+    }
+    let mut runs = Vec::new();
     for (service, ranges) in &published.services {
         for family in &config.families {
             let wanted: BTreeSet<IpNet> = ranges.iter().filter(|range| Family::of(range) == *family).copied().collect();
-            let found = lists.iter().position(|list| list.service == *service && list.family == family.to_string());
-            let list = found.map(|index| lists.remove(index));
-            if list.is_some() || !wanted.is_empty() {
-                work.push((service, *family, list, wanted));
+            let key = ListKey { service: service.clone(), family: *family };
+            let lists = by_key.remove(&key).unwrap_or_default();
+            if !(lists.is_empty() && wanted.is_empty()) {
+                runs.push(ListsRun::new(key, lists, wanted, config, run));
             }
         }
     }
-    report.notes.extend(lists.iter().map(|list| {
+    let is_configured = |key: &ListKey| config.services.contains(&key.service) && config.families.contains(&key.family);
+    let left_over = by_key.into_iter().filter(|(key, _)| !is_configured(key)).flat_map(|(_, lists)| lists);
+    report.notes.extend(left_over.map(|list| {
         format!(
-            "{} ({}) is not one of the lists that SERVICE and ADDRESS_FAMILIES name, or a second one for the same; its entries stay: delete it when nothing uses it",
-            list.id, list.name
+            "{} ({}) holds {} ranges for {}, which SERVICE and ADDRESS_FAMILIES no longer name; its entries stay: delete it when nothing uses it",
+            list.id, list.name, list.key.service, list.key.family
         )
     }));
-    let done = work.into_iter().map(|(service, family, list, wanted)| {
+    if run.dry_run {
+        runs.iter_mut().for_each(|run| run.pretend(&config.prefix_name));
+    } else {
+        join_all(runs.iter_mut().map(|run| run.apply(ec2, &config.prefix_name, published.sync_token))).await;
+    }
+    for run in runs {
+        run.finish(report);
+    }
+}
+
+/// The lists of one service and family in one run.
+struct ListsRun {
+    key: ListKey,
+    wanted: BTreeSet<IpNet>,
+    plan: Plan,
+    /// By the plan's indices. `None`: it was to be created and could not be.
+    members: Vec<Option<Member>>,
+    had_lists: bool,
+    failures: Vec<Failure>,
+}
+
+/// A list, and what happened to it.
+struct Member {
+    list: PrefixList,
+    report: GroupReport,
+    /// What it held when the run began.
+    before: BTreeSet<IpNet>,
+    /// It was written to, so it is read again for the report.
+    is_written: bool,
+    /// A call failed: no further one is made.
+    has_failed: bool,
+}
+
+impl Member {
+    fn of(list: PrefixList, created: bool) -> Self {
+        let report = GroupReport {
+            group_id: list.id.clone(),
+            name: list.name.clone(),
+            service: list.key.service.clone(),
+            family: Some(list.key.family.to_string()),
+            created,
+            ..GroupReport::default()
+        };
+        let before = list.entries.clone();
+        Self { list, report, before, is_written: created, has_failed: false }
+    }
+}
+
+impl ListsRun {
+    fn new(key: ListKey, lists: Vec<PrefixList>, wanted: BTreeSet<IpNet>, config: &Config, run: Run) -> Self {
         let bounds = Bounds {
-            limits: Limits { rules_per_group: MOST_ENTRIES, groups_per_interface: 1 },
+            limits: Limits { rules_per_group: config.max_entries_per_list, groups_per_interface: MOST_LISTS },
             max_shrink_percent: config.max_shrink_percent,
+            families: &config.families,
             force: run.force,
         };
-        reconcile_one(ec2, &config.prefix_name, service, family, list, wanted, bounds, run.dry_run)
-    });
-    for (done, left_out, failures) in join_all(done).await {
-        report.groups.push(done);
-        report.left_out.extend(left_out);
-        report.failures.extend(failures);
-    }
-}
-
-/// One change of a list: at most [`BATCH`] entries. EC2 makes it in one go.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Batch {
-    add: Vec<IpNet>,
-    remove: Vec<IpNet>,
-}
-
-/// The calls for a plan, and the most entries that the list has on the way. Pure.
-fn batches(plan: &Plan, present: usize) -> (Vec<Batch>, usize) {
-    let mut batches = Vec::new();
-    let (mut entries, mut peak) = (present, present);
-    for round in &plan.rounds {
-        let add: Vec<IpNet> = round.add.values().flatten().copied().collect();
-        let remove: Vec<IpNet> = round.remove.values().flatten().copied().collect();
-        if add.len() + remove.len() <= BATCH {
-            // One call swaps them: at no time is one there without the other gone, nor the other way round.
-            entries = entries + add.len() - remove.len();
-            peak = peak.max(entries);
-            batches.push(Batch { add, remove });
-        } else {
-            peak = peak.max(entries + add.len());
-            entries = entries + add.len() - remove.len();
-            batches.extend(add.chunks(BATCH).map(|add| Batch { add: add.to_vec(), remove: Vec::new() }));
-            batches.extend(remove.chunks(BATCH).map(|remove| Batch { add: Vec::new(), remove: remove.to_vec() }));
+        let state = |list: &PrefixList| GroupState { ranges: list.entries.clone(), ..GroupState::default() };
+        let plan = plan::plan(&Pool { groups: lists.iter().map(state).collect() }, &wanted, bounds);
+        debug!(service = key.service, family = %key.family, wanted = wanted.len(), ?plan, "planned");
+        Self {
+            had_lists: !lists.is_empty(),
+            members: lists.into_iter().map(|list| Some(Member::of(list, false))).collect(),
+            key,
+            wanted,
+            plan,
+            failures: Vec::new(),
         }
     }
-    (batches, peak)
-}
 
-#[expect(clippy::too_many_arguments, reason = "one list, and what a run knows of it")]
-async fn reconcile_one(
-    ec2: &Client,
-    prefix_name: &str,
-    service: &str,
-    family: Family,
-    list: Option<PrefixList>,
-    wanted: BTreeSet<IpNet>,
-    bounds: Bounds,
-    dry_run: bool,
-) -> (GroupReport, Option<LeftOut>, Vec<Failure>) {
-    let name = list.as_ref().map_or_else(|| format!("{prefix_name}_{service}_{family}"), |list| list.name.clone());
-    let created = list.is_none();
-    let present = list.as_ref().map(|list| list.entries.clone()).unwrap_or_default();
-    let pool = Pool { slots: vec![Slot { ranges: present.clone(), ..Slot::default() }] };
-    let plan = plan::plan(&pool, &wanted, bounds);
-    debug!(name, service, %family, wanted = wanted.len(), ?plan, "planned");
-    let mut report = GroupReport {
-        group_id: list.as_ref().map_or_else(|| "(new)".to_owned(), |list| list.id.clone()),
-        name: name.clone(),
-        service: service.to_owned(),
-        port: family.to_string(),
-        ..GroupReport::default()
-    };
-    let mut failures = Vec::new();
-    if let Some(shrink) = plan.shrink {
-        failures.push(Failure { kind: Kind::ShrinkRefused, what: name.clone(), reason: shrink.to_string() });
+    fn name(&self) -> String {
+        format!("{} {}", self.key.service, self.key.family)
     }
-    if !plan.left_out.is_empty() {
-        let reason = format!("{} ranges are more than the {MOST_ENTRIES} entries a list takes", plan.left_out.len());
-        failures.push(Failure { kind: Kind::NoCapacity, what: name.clone(), reason });
-    }
-    let (batches, peak) = batches(&plan, present.len());
-    if dry_run {
-        report.created = created;
-        for batch in &batches {
-            report.added.extend(&batch.add);
-            report.removed.extend(&batch.remove);
+
+    /// The numbers that new lists get: the lowest that are free, one each time it is asked.
+    fn numbers(&self) -> impl Fn() -> usize + use<> {
+        let taken: BTreeSet<usize> =
+            self.members.iter().flatten().map(|member| group::number(&member.list.name)).collect();
+        let last = Cell::new(0);
+        move || {
+            let next = (last.get() + 1..).find(|number| !taken.contains(number)).unwrap_or_default();
+            last.replace(next);
+            next
         }
-    } else if let Err(error) = apply(ec2, prefix_name, list, &batches, peak, &mut report).await {
-        failures.push(Failure::of(format!("changing {name}"), error.to_string()));
     }
-    report.kept = present.difference(&wanted).filter(|range| !report.removed.contains(range)).copied().collect();
-    let missing = wanted.iter().filter(|range| !present.contains(range) && !report.added.contains(range));
-    let ranges: BTreeSet<IpNet> = missing.copied().collect();
-    let left_out = (!ranges.is_empty()).then(|| LeftOut {
-        vpc_id: None,
-        service: service.to_owned(),
-        port: family.to_string(),
-        ranges,
-    });
-    (report, left_out, failures)
-}
 
-/// Creates the list where there is none, makes room, then changes it batch by batch. `report` says how far it came.
-async fn apply(
-    ec2: &Client,
-    prefix_name: &str,
-    list: Option<PrefixList>,
-    batches: &[Batch],
-    peak: usize,
-    report: &mut GroupReport,
-) -> Result<(), CallError> {
-    if batches.is_empty() {
-        return Ok(());
+    fn new_list(&self, prefix_name: &str, number: usize) -> PrefixList {
+        PrefixList {
+            id: "(new)".to_owned(),
+            name: format!("{prefix_name}_{}_{}_{number}", self.key.service, self.key.family),
+            key: self.key.clone(),
+            version: 0,
+            max_entries: 0,
+            entries: BTreeSet::new(),
+            sync_tokens: BTreeSet::new(),
+            just_created: true,
+        }
     }
-    let mut list = match list {
-        Some(list) => list,
-        None => create(ec2, prefix_name, peak, report).await?,
-    };
-    if peak > list.max_entries {
-        let most = i32::try_from(peak).unwrap_or(i32::MAX);
-        // EC2 refuses to change the size and the entries in one call, and keeps the version for the size alone.
-        ec2.modify_managed_prefix_list().prefix_list_id(&list.id).max_entries(most).send().await?;
-        list.version = ready(ec2, &list.id).await?;
+
+    /// For a dry run: everything the plan would do, as if it had been done.
+    fn pretend(&mut self, prefix_name: &str) {
+        let number = self.numbers();
+        for _ in 0..self.plan.create {
+            let list = self.new_list(prefix_name, number());
+            self.members.push(Some(Member::of(list, true)));
+        }
+        for round in &self.plan.rounds {
+            for (changes, is_addition) in [(&round.add, true), (&round.remove, false)] {
+                for (index, ranges) in changes {
+                    let Some(member) = &mut self.members[*index] else { continue };
+                    if is_addition { &mut member.report.added } else { &mut member.report.removed }.extend(ranges);
+                }
+            }
+        }
     }
-    for batch in batches {
-        let add = batch.add.iter().map(|range| {
-            let description = format!("{} range published by AWS, kept by Gatehouse", report.service);
-            AddPrefixListEntry::builder().cidr(range.to_string()).description(description).build()
+
+    async fn apply(&mut self, ec2: &Ec2, prefix_name: &str, sync_token: u64) {
+        let lists = self.members.iter().flatten().map(|member| &member.list).filter(|_| !self.plan.is_empty());
+        let untagged: Vec<&PrefixList> = lists.filter(|list| !list.sync_tokens.contains(&sync_token)).collect();
+        let tokens = untagged.iter().flat_map(|list| &list.sync_tokens).copied();
+        let older: BTreeSet<u64> = tokens.filter(|token| *token < sync_token).collect();
+        let tagged: Vec<String> = untagged.iter().map(|list| list.id.clone()).collect();
+        if let Err(error) = ec2.tag_with_token(tagged.clone(), sync_token).await {
+            self.failures
+                .push(Failure::of("noting the sync token on the lists; nothing is changed before that", &error));
+            return;
+        }
+        self.create(ec2, prefix_name, sync_token).await;
+        for round in std::mem::take(&mut self.plan.rounds) {
+            let mut lists: BTreeSet<usize> = round.add.keys().copied().collect();
+            lists.extend(round.remove.keys());
+            if lists.len() == 1 {
+                // One call swaps them: at no time is one there without the other gone, nor the other way round.
+                self.change(ec2, &round.add, &round.remove).await;
+            } else {
+                self.change(ec2, &round.add, &Changes::new()).await;
+                self.change(ec2, &Changes::new(), &round.remove).await;
+            }
+        }
+        self.fit(ec2).await;
+        self.read_again(ec2).await;
+        ec2.forget_tokens(tagged, older).await;
+    }
+
+    /// Creates the missing lists, each as large as what is added to it first.
+    async fn create(&mut self, ec2: &Ec2, prefix_name: &str, sync_token: u64) {
+        let number = self.numbers();
+        let first = self.members.len();
+        let sizes = (first..first + self.plan.create).map(|index| {
+            let add = self.plan.rounds.iter().filter_map(|round| round.add.get(&index));
+            add.map(BTreeSet::len).sum::<usize>()
         });
-        let remove = batch.remove.iter().map(|range| RemovePrefixListEntry::builder().cidr(range.to_string()).build());
-        ec2.modify_managed_prefix_list()
-            .prefix_list_id(&list.id)
-            .current_version(list.version)
-            .set_add_entries(Some(add.collect()).filter(|add: &Vec<_>| !add.is_empty()))
-            .set_remove_entries(Some(remove.collect()).filter(|remove: &Vec<_>| !remove.is_empty()))
-            .send()
-            .await?;
-        report.added.extend(&batch.add);
-        report.removed.extend(&batch.remove);
-        list.version = ready(ec2, &list.id).await?;
+        let lists: Vec<_> = sizes.map(|size| (self.new_list(prefix_name, number()), size.max(1))).collect();
+        let created = lists.into_iter().map(|(list, size)| create(ec2, prefix_name, list, size, sync_token));
+        for created in join_all(created).await {
+            match created {
+                Ok(list) => self.members.push(Some(Member::of(list, true))),
+                Err(error) => {
+                    self.failures.push(Failure::of(format!("creating a list for {}", self.name()), &error));
+                    self.members.push(None);
+                }
+            }
+        }
+    }
+
+    /// Wanted ranges of which it is not known that every group lets them in: not added, or in a new list, which no group
+    /// refers to yet. Nothing that shares an address with them may be removed.
+    fn missing(&self) -> BTreeSet<IpNet> {
+        let held = self.members.iter().flatten().filter(|member| !(self.had_lists && member.list.just_created));
+        let held: BTreeSet<IpNet> = held.flat_map(|member| &member.list.entries).copied().collect();
+        self.wanted.difference(&held).copied().collect()
+    }
+
+    /// Changes the lists, at most [`BATCH`] additions and removals a call.
+    async fn change(&mut self, ec2: &Ec2, add: &Changes, remove: &Changes) {
+        let none = BTreeSet::new();
+        // What is added by the same call counts as being there.
+        let added: BTreeSet<IpNet> = add.values().flatten().copied().collect();
+        let missing: BTreeSet<IpNet> = self.missing().difference(&added).copied().collect();
+        let works = self.members.iter_mut().enumerate().filter_map(|(index, member)| {
+            let (add, remove) = (add.get(&index).unwrap_or(&none), remove.get(&index).unwrap_or(&none));
+            let remove: Vec<IpNet> = remove.iter().filter(|range| !plan::overlaps(range, &missing)).copied().collect();
+            let add: Vec<IpNet> = add.iter().copied().collect();
+            let is_work = !(add.is_empty() && remove.is_empty());
+            member.as_mut().filter(|member| is_work && !member.has_failed).map(|member| (member, add, remove))
+        });
+        let failures = works.map(async |(member, add, remove)| {
+            let what = format!("changing {}", member.list.name);
+            let outcome = change_list(ec2, member, &add, &remove).await;
+            outcome.err().map(|error| {
+                member.has_failed = true;
+                Failure::of(what, &error)
+            })
+        });
+        let failures = join_all(failures).await;
+        self.failures.extend(failures.into_iter().flatten());
+    }
+
+    /// Makes each list as large as its entries: after a peak it must not keep taking rules of the groups.
+    async fn fit(&mut self, ec2: &Ec2) {
+        let members = self.members.iter_mut().flatten().filter(|member| !member.has_failed);
+        let larger = members.filter(|member| member.list.max_entries > member.list.entries.len().max(1));
+        let failures = larger.map(async |member| {
+            let what = format!("lowering the size of {}", member.list.name);
+            let size = member.list.entries.len().max(1);
+            resize(ec2, &mut member.list, size).await.err().map(|error| Failure::of(what, &error))
+        });
+        let failures = join_all(failures).await;
+        self.failures.extend(failures.into_iter().flatten());
+    }
+
+    /// Reads the lists that were written to: what is reported is what they hold.
+    async fn read_again(&mut self, ec2: &Ec2) {
+        let written = self.members.iter_mut().flatten().filter(|member| member.is_written);
+        let failures = written.map(async |member| {
+            let list = &mut member.list;
+            match entries(ec2, &list.id, list.just_created).await {
+                Ok(entries) => {
+                    list.entries = entries;
+                    member.report.added = list.entries.difference(&member.before).copied().collect();
+                    member.report.removed = member.before.difference(&list.entries).copied().collect();
+                    None
+                }
+                Err(error) => Some(Failure::of(format!("reading {} after the change", list.name), &error)),
+            }
+        });
+        let failures = join_all(failures).await;
+        self.failures.extend(failures.into_iter().flatten());
+    }
+
+    fn finish(mut self, report: &mut RegionReport) {
+        let name = self.name();
+        report.failures.append(&mut self.failures);
+        report.failures.extend(self.plan.brake.map(|brake| Failure::braked(&name, &brake)));
+        let without_rule = |ranges| RangesWithoutRule {
+            vpc_id: None,
+            service: self.key.service.clone(),
+            port: None,
+            family: Some(self.key.family.to_string()),
+            ranges,
+        };
+        let held: BTreeSet<IpNet> = self
+            .members
+            .iter()
+            .flatten()
+            .flat_map(|member| member.list.entries.iter().chain(&member.report.added))
+            .copied()
+            .collect();
+        let not_added: BTreeSet<IpNet> = self
+            .wanted
+            .iter()
+            .filter(|range| !held.contains(range) && !self.plan.left_out.contains(range))
+            .copied()
+            .collect();
+        if !not_added.is_empty() {
+            report.not_added.push(without_rule(not_added));
+        }
+        if !self.plan.left_out.is_empty() {
+            let advice = "raise MAX_ENTRIES_PER_LIST, where the quota of rules in your groups has room for it, or narrow SERVICE or RANGE_REGIONS";
+            report.failures.push(Failure::no_capacity(name, self.plan.left_out.len(), advice));
+            report.left_out.push(without_rule(std::mem::take(&mut self.plan.left_out)));
+        }
+        for mut member in self.members.into_iter().flatten() {
+            let PrefixList { id, name, entries, .. } = &member.list;
+            if member.report.created && self.had_lists {
+                report.notes.push(format!(
+                    "{name} ({id}) is new: no group refers to it yet. Add a rule for it to every group that refers to the other lists of {} {}",
+                    self.key.service, self.key.family
+                ));
+            } else if entries.is_empty() && !member.report.created {
+                report.notes.push(format!("{name} ({id}) is empty: the ranges fit in the other lists"));
+            }
+            let stale = member.before.difference(&self.wanted).filter(|range| !member.report.removed.contains(range));
+            member.report.kept = stale.copied().collect();
+            report.groups.push(member.report);
+        }
+    }
+}
+
+/// Makes room, then changes the list batch by batch.
+async fn change_list(ec2: &Ec2, member: &mut Member, add: &[IpNet], remove: &[IpNet]) -> Result<(), CallError> {
+    let is_one_call = add.len() <= BATCH && remove.len() <= BATCH;
+    let most = member.list.entries.len() + add.len() - if is_one_call { remove.len() } else { 0 };
+    if most > member.list.max_entries {
+        resize(ec2, &mut member.list, most).await?;
+    }
+    if is_one_call {
+        return modify(ec2, member, add, remove).await;
+    }
+    for add in add.chunks(BATCH) {
+        modify(ec2, member, add, &[]).await?;
+    }
+    for remove in remove.chunks(BATCH) {
+        modify(ec2, member, &[], remove).await?;
     }
     Ok(())
 }
 
-async fn create(
-    ec2: &Client,
-    prefix_name: &str,
-    max_entries: usize,
-    report: &mut GroupReport,
-) -> Result<PrefixList, CallError> {
-    let family = if report.port == Family::Ipv4.to_string() { "IPv4" } else { "IPv6" };
-    let tags = group::tags(ResourceType::PrefixList, &report.name, prefix_name, &report.service, &report.port, false);
-    let created = ec2
-        .create_managed_prefix_list()
-        .prefix_list_name(&report.name)
-        .address_family(family)
-        .max_entries(i32::try_from(max_entries).unwrap_or(i32::MAX))
-        .tag_specifications(tags)
-        .send()
-        .await?;
-    let id =
-        created.prefix_list().and_then(|list| list.prefix_list_id()).ok_or(CallError::Incomplete("PrefixListId"))?;
-    info!(group_id = id, name = report.name, "prefix list created");
-    report.group_id = id.to_owned();
-    report.created = true;
-    let version = ready(ec2, id).await?;
-    Ok(PrefixList {
-        id: id.to_owned(),
-        name: report.name.clone(),
-        service: report.service.clone(),
-        family: report.port.clone(),
-        version,
-        max_entries,
-        entries: BTreeSet::new(),
+/// One change, which EC2 makes as a whole, and the wait for the next version.
+async fn modify(ec2: &Ec2, member: &mut Member, add: &[IpNet], remove: &[IpNet]) -> Result<(), CallError> {
+    let list = &mut member.list;
+    let description = format!("{} range published by AWS, kept by Gatehouse", list.key.service);
+    let entry = |range: &IpNet| AddPrefixListEntry::builder().cidr(range.to_string()).description(&description).build();
+    let gone = |range: &IpNet| RemovePrefixListEntry::builder().cidr(range.to_string()).build();
+    let add_entries = (!add.is_empty()).then(|| add.iter().map(entry).collect::<Vec<_>>());
+    let remove_entries = (!remove.is_empty()).then(|| remove.iter().map(gone).collect::<Vec<_>>());
+    member.is_written = true;
+    ec2.call(list.just_created, async || {
+        let call = ec2.client.modify_managed_prefix_list().prefix_list_id(&list.id).current_version(list.version);
+        call.set_add_entries(add_entries.clone()).set_remove_entries(remove_entries.clone()).send().await
     })
+    .await?;
+    list.version = ready(ec2, list, |described| described.version().filter(|version| *version > list.version)).await?;
+    list.entries.retain(|entry| !remove.contains(entry));
+    list.entries.extend(add);
+    info!(group_id = list.id, name = list.name, added = add.len(), removed = remove.len(), "list changed");
+    Ok(())
 }
 
-/// Waits until EC2 is done with the last change; the version that the next one has to name.
-async fn ready(ec2: &Client, id: &str) -> Result<i64, CallError> {
-    let mut pause = FIRST_PAUSE;
-    for _ in 0..POLLS {
-        let described = ec2.describe_managed_prefix_lists().prefix_list_ids(id).send().await?;
-        let list = described.prefix_lists().first().ok_or(CallError::Incomplete("prefix list"))?;
-        match list.state() {
+/// Changes how many entries the list may have. EC2 refuses to change size and entries in one call, and a new size is no
+/// new version.
+async fn resize(ec2: &Ec2, list: &mut PrefixList, size: usize) -> Result<(), CallError> {
+    let most = i32::try_from(size).unwrap_or(i32::MAX);
+    ec2.call(list.just_created, async || {
+        ec2.client.modify_managed_prefix_list().prefix_list_id(&list.id).max_entries(most).send().await
+    })
+    .await?;
+    list.version = ready(ec2, list, |described| described.version().filter(|_| max_entries(described) == size)).await?;
+    list.max_entries = size;
+    info!(group_id = list.id, name = list.name, max_entries = size, "size of the list changed");
+    Ok(())
+}
+
+async fn create(
+    ec2: &Ec2,
+    prefix_name: &str,
+    list: PrefixList,
+    max_entries: usize,
+    sync_token: u64,
+) -> Result<PrefixList, CallError> {
+    let family = list.key.family.to_string();
+    let created = ec2
+        .call(false, async || {
+            let more = [(SERVICE_TAG, list.key.service.as_str()), (FAMILY_TAG, &family)];
+            let tags = group::tags(ResourceType::PrefixList, &list.name, prefix_name, sync_token, more);
+            ec2.client
+                .create_managed_prefix_list()
+                .prefix_list_name(&list.name)
+                .address_family(match list.key.family {
+                    Family::Ipv4 => "IPv4",
+                    Family::Ipv6 => "IPv6",
+                })
+                .max_entries(i32::try_from(max_entries).unwrap_or(i32::MAX))
+                .tag_specifications(tags)
+                .send()
+                .await
+        })
+        .await?;
+    let id = created.prefix_list().and_then(|list| list.prefix_list_id());
+    let id = id.ok_or(CallError::Incomplete("PrefixListId"))?.to_owned();
+    info!(group_id = id, name = list.name, "prefix list created");
+    let mut list = PrefixList { id, max_entries, ..list };
+    list.version = ready(ec2, &list, ManagedPrefixList::version).await?;
+    Ok(list)
+}
+
+/// Waits until EC2 has finished the last change, as `is_done` sees it; the version that the next change has to name.
+async fn ready(
+    ec2: &Ec2,
+    list: &PrefixList,
+    is_done: impl Fn(&ManagedPrefixList) -> Option<i64>,
+) -> Result<i64, CallError> {
+    let id = &list.id;
+    let mut pause = FIRST_LOOK;
+    while pause <= 2 * LONGEST_PAUSE {
+        let described = ec2
+            .call(list.just_created, async || {
+                ec2.client.describe_managed_prefix_lists().prefix_list_ids(id).send().await
+            })
+            .await?;
+        let described = described.prefix_lists().first().ok_or(CallError::Incomplete("prefix list"))?;
+        match described.state() {
             Some(
                 PrefixListState::CreateInProgress
                 | PrefixListState::ModifyInProgress
                 | PrefixListState::RestoreInProgress,
             ) => {}
             Some(PrefixListState::CreateFailed | PrefixListState::ModifyFailed | PrefixListState::RestoreFailed) => {
-                let message = list.state_message().unwrap_or("EC2 gives no reason");
+                let message = described.state_message().unwrap_or("EC2 gives no reason");
                 return Err(CallError::Unanswered(format!("{id} could not be changed: {message}")));
             }
-            _ => return list.version().ok_or(CallError::Incomplete("Version")),
+            // Calm, but perhaps an answer from before the change.
+            _ => {
+                if let Some(version) = is_done(described) {
+                    return Ok(version);
+                }
+            }
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        ec2.pause(pause).await;
+        pause = if pause < FIRST_PAUSE { FIRST_PAUSE } else { pause * 2 };
     }
-    Err(CallError::Unanswered(format!("{id} is still being changed; the next run goes on from here")))
+    Err(CallError::Unanswered(format!("{id} is still being changed; the next run continues")))
 }

@@ -4,8 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fmt::Write as _;
 
+use ip_ranges_planner::plan::Brake;
 use ipnet::IpNet;
 use serde::Serialize;
+
+use crate::ec2::CallError;
+use crate::group::{Group, SYNC_TOKEN_TAG};
 
 /// The answer of a run.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -37,8 +41,12 @@ pub struct RegionReport {
     pub calls: BTreeMap<String, usize>,
     /// The groups or prefix lists, changed or not.
     pub groups: Vec<GroupReport>,
-    /// Wanted ranges that have no rule.
-    pub left_out: Vec<LeftOut>,
+    /// Wanted ranges for which there is no room.
+    pub left_out: Vec<RangesWithoutRule>,
+    /// Wanted ranges whose call failed, or was not made.
+    pub not_added: Vec<RangesWithoutRule>,
+    /// Whether what is there could be read and planned. Without that, `left_out` says nothing.
+    pub is_planned: bool,
     /// What a person should look at, though nothing failed.
     pub notes: Vec<String>,
     /// What could not be done.
@@ -57,8 +65,12 @@ pub struct GroupReport {
     pub name: String,
     /// Whose ranges it holds.
     pub service: String,
-    /// The port of a group, the address family of a prefix list.
-    pub port: String,
+    /// The port of a group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
+    /// The address family of a prefix list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
     /// Made by this run.
     pub created: bool,
     /// Its outbound rules that allow all traffic were removed.
@@ -73,16 +85,20 @@ pub struct GroupReport {
     pub attached: Vec<String>,
 }
 
-/// Ranges of one service and port without a rule.
+/// Ranges of one service and port, or family, without a rule.
 #[derive(Debug, Clone, Serialize)]
-pub struct LeftOut {
-    /// The VPC; absent for a prefix list.
+pub struct RangesWithoutRule {
+    /// The VPC; absent for prefix lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vpc_id: Option<String>,
     /// The service.
     pub service: String,
-    /// The port, or the address family of a prefix list.
-    pub port: String,
+    /// The port of groups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
+    /// The address family of prefix lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
     /// The ranges.
     pub ranges: BTreeSet<IpNet>,
 }
@@ -103,16 +119,24 @@ pub struct Failure {
 pub enum Kind {
     /// An API call failed.
     Partial,
-    /// Ranges have no slot.
+    /// Lambda's deadline was near.
+    OutOfTime,
+    /// Ranges have no room.
     NoCapacity,
     /// Too much would have been removed.
     ShrinkRefused,
     /// An interface has no room for another group.
     InterfaceGroupLimit,
-    /// A service without a range.
+    /// An interface carries some groups of a pool, and not all.
+    PartlyAttached,
+    /// The groups follow a newer document.
+    StaleDocument,
+    /// A service, or a family of it, without a range.
     NoRanges,
     /// A service that does not exist.
     UnknownService,
+    /// A `region` that no range has.
+    UnknownRegion,
 }
 
 impl Kind {
@@ -121,19 +145,71 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Partial => "Partial",
+            Self::OutOfTime => "OutOfTime",
             Self::NoCapacity => "NoCapacity",
             Self::ShrinkRefused => "ShrinkRefused",
             Self::InterfaceGroupLimit => "InterfaceGroupLimit",
+            Self::PartlyAttached => "PartlyAttached",
+            Self::StaleDocument => "StaleDocument",
             Self::NoRanges => "NoRanges",
             Self::UnknownService => "UnknownService",
+            Self::UnknownRegion => "UnknownRegion",
         }
     }
 }
 
 impl Failure {
-    /// A failure of an API call, or of what builds on it.
-    pub fn of(what: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { kind: Kind::Partial, what: what.into(), reason: reason.into() }
+    /// A call that failed.
+    #[must_use]
+    pub fn of(what: impl Into<String>, error: &CallError) -> Self {
+        Self { kind: error.kind(), what: what.into(), reason: error.to_string() }
+    }
+
+    /// Nothing was removed from the pool.
+    #[must_use]
+    pub fn braked(pool: &str, brake: &Brake) -> Self {
+        let kind = match brake {
+            Brake::FamilyGone { .. } => Kind::NoRanges,
+            Brake::Shrink { .. } => Kind::ShrinkRefused,
+        };
+        Self { kind, what: pool.to_owned(), reason: brake.to_string() }
+    }
+
+    /// Ranges of the pool have no room.
+    #[must_use]
+    pub fn no_capacity(pool: String, ranges: usize, advice: &str) -> Self {
+        Self { kind: Kind::NoCapacity, what: pool, reason: format!("{ranges} ranges have no room: {advice}") }
+    }
+
+    /// An interface lacks a group.
+    #[must_use]
+    pub fn partly_attached(what: String, reason: &str) -> Self {
+        Self { kind: Kind::PartlyAttached, what, reason: reason.to_owned() }
+    }
+
+    /// Another run, or a person, removed ranges that are wanted.
+    #[must_use]
+    pub fn changed_meanwhile(pool: String, ranges: &str) -> Self {
+        let reason = format!("something else removed {ranges} during this run; Lambda runs it again");
+        Self { kind: Kind::Partial, what: pool, reason }
+    }
+}
+
+impl RegionReport {
+    /// Whether the groups or lists follow a newer document, `newest`, than this one; then that is a failure.
+    pub fn refuses_older(&mut self, newest: Option<u64>, sync_token: u64) -> bool {
+        let Some(newest) = newest.filter(|newest| *newest > sync_token) else { return false };
+        let failure = Failure {
+            kind: Kind::StaleDocument,
+            what: format!("following the document {sync_token}"),
+            reason: format!(
+                "the newer document {newest} was used here before, as the tag {SYNC_TOKEN_TAG}{newest} says; an edge still serves the old one, and Lambda tries again. To go back on purpose, delete the tag"
+            ),
+        };
+        if !self.failures.iter().any(|known| known.kind == Kind::StaleDocument) {
+            self.failures.push(failure);
+        }
+        true
     }
 }
 
@@ -165,6 +241,18 @@ impl Report {
         self.failures.iter().map(|failure| (None, failure)).chain(in_regions)
     }
 
+    /// The failures in few words: to see whether a later attempt met the same.
+    #[must_use]
+    pub fn failure_texts(&self) -> Vec<String> {
+        self.all_failures().map(|(region, failure)| format!("{} {failure}", region.unwrap_or_default())).collect()
+    }
+
+    /// Whether it is known that `left_out` is complete.
+    #[must_use]
+    pub fn is_planned(&self) -> bool {
+        self.regions.iter().all(|region| region.is_planned)
+    }
+
     /// Whether anything was changed, or would be in a dry run.
     #[must_use]
     pub fn has_changes(&self) -> bool {
@@ -173,6 +261,20 @@ impl Report {
 }
 
 impl GroupReport {
+    /// Nothing happened to the group yet, but that it was perhaps created.
+    #[must_use]
+    pub fn of_group(group: &Group, created: bool) -> Self {
+        Self {
+            vpc_id: Some(group.key.vpc_id.clone()),
+            group_id: group.id.clone(),
+            name: group.name.clone(),
+            service: group.key.service.clone(),
+            port: Some(group.key.port.to_string()),
+            created,
+            ..Self::default()
+        }
+    }
+
     /// Whether anything happened to it.
     #[must_use]
     pub fn is_changed(&self) -> bool {
@@ -182,6 +284,7 @@ impl GroupReport {
             name: _,
             service: _,
             port: _,
+            family: _,
             created,
             egress_closed,
             added,
@@ -200,7 +303,7 @@ pub struct Totals {
     pub added: usize,
     /// Rules removed.
     pub removed: usize,
-    /// Wanted ranges without a rule.
+    /// Wanted ranges for which there is no room.
     pub left_out: usize,
     /// API calls.
     pub calls: usize,
@@ -227,9 +330,15 @@ impl fmt::Display for Report {
                 group.removed.iter().try_for_each(|range| writeln!(text, "  - {range}"))?;
                 group.attached.iter().try_for_each(|interface| writeln!(text, "  attached to {interface}"))?;
             }
-            for left in &region.left_out {
-                writeln!(text, "\n{} {} port {}: no room for", region.region, left.service, left.port)?;
-                left.ranges.iter().try_for_each(|range| writeln!(text, "  ! {range}"))?;
+            for (ranges, why) in [(&region.left_out, "no room for"), (&region.not_added, "not added")] {
+                for without in ranges {
+                    let RangesWithoutRule { service, port, family, .. } = without;
+                    let port = port.as_ref().map(|port| format!(" port {port}"));
+                    let family = family.as_ref().map(|family| format!(" {family}"));
+                    let which = port.or(family).unwrap_or_default();
+                    writeln!(text, "\n{} {service}{which}: {why}", region.region)?;
+                    without.ranges.iter().try_for_each(|range| writeln!(text, "  ! {range}"))?;
+                }
             }
             region.notes.iter().try_for_each(|note| writeln!(text, "\n{}: {note}", region.region))?;
         }

@@ -1,6 +1,7 @@
 //! Whole runs: an event comes in, a document is served on loopback, EC2 and SNS are [`FakeEc2`].
 
 use gatehouse_shared::env::Env;
+use gatehouse_shared::failure::ErrorType as _;
 use gatehouse_shared::sns::Settings;
 use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification};
 use lambda_runtime::Context;
@@ -12,6 +13,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::fake::{FakeEc2, Fault};
+use crate::region::Region;
 
 const TOPIC: &str = "arn:aws:sns:us-east-1:806199016981:AmazonIpSpaceChanged";
 const DOCUMENT: &str = r#"{"syncToken": "1786607225", "createDate": "2026-08-13-07-47-05",
@@ -47,14 +49,25 @@ async fn world(settings: &[(&str, &str)]) -> World {
     let certificates = StaticCertificates::new();
     let verifier = Verifier::with_source(Settings::from_env(&env), certificates.clone());
     let ec2 = FakeEc2::new();
-    let updater =
-        Updater::new(Config::from_env(&env).unwrap(), verifier, &ec2.sdk(), crate::download::client().unwrap());
+    let config = env.finish(Config::from_env(&env)).unwrap();
+    let fetcher = Fetcher::new(crate::download::TIME_OUT, config.plain_http).unwrap();
+    let regions = config.regions.iter().map(|region| Region::connect(region, &ec2.sdk())).collect();
+    let notifier = config.notify_topic_arn.as_ref().map(|topic_arn| Notifier::new(&ec2.sdk(), topic_arn));
+    let updater = Updater::new(config, verifier, fetcher, regions, notifier);
     World { updater, ec2, certificates, url: url.clone() }
 }
 
 impl World {
     async fn handle(&self, event: Value) -> Result<Report, (&'static str, String)> {
-        let event = LambdaEvent::new(event, Context::default());
+        self.handle_as("1", 300, event).await
+    }
+
+    /// An invocation with this request id, and so many seconds until Lambda's deadline.
+    async fn handle_as(&self, request_id: &str, seconds: i64, event: Value) -> Result<Report, (&'static str, String)> {
+        let mut context = Context::default();
+        context.request_id = request_id.to_owned();
+        context.deadline = u64::try_from((clock::now().unix_timestamp() + seconds) * 1_000).unwrap();
+        let event = LambdaEvent::new(event, context);
         self.updater.handle(event).await.map_err(|error| (error.error_type(), chain(&error)))
     }
 
@@ -100,11 +113,15 @@ async fn nothing_is_asked_of_anybody_for_a_notice_that_cannot_be_trusted() {
         ),
         (
             Signer::new().sign(elsewhere),
-            "BadNotice",
+            "InvalidEvent",
             "url is \"https://example.com/ip-ranges.json\", expected http://127",
         ),
-        (Signer::new().sign(message(TOPIC, "hello")), "BadNotice", "not the JSON of AmazonIpSpaceChanged"),
-        (Signer::new().sign(message(TOPIC, r#"{"synctoken": "1", "url": "x"}"#)), "BadNotice", "missing field `md5`"),
+        (Signer::new().sign(message(TOPIC, "hello")), "InvalidEvent", "not the JSON of AmazonIpSpaceChanged"),
+        (
+            Signer::new().sign(message(TOPIC, r#"{"synctoken": "1", "url": "x"}"#)),
+            "InvalidEvent",
+            "missing field `md5`",
+        ),
     ];
     for (message, error_type, text) in cases {
         let error = world.handle(lambda_event([message])).await.unwrap_err();
@@ -121,7 +138,10 @@ async fn a_signed_confirmation_is_no_notice() {
     confirmation["Token"] = json!("0123");
     confirmation["SubscribeURL"] = json!("https://sns.us-east-1.amazonaws.com/?Action=ConfirmSubscription");
     let error = world.handle(lambda_event([Signer::new().sign(confirmation)])).await.unwrap_err();
-    assert_eq!(error, ("BadNotice", "the message is a SubscriptionConfirmation, expected a Notification".to_owned()));
+    assert_eq!(
+        error,
+        ("InvalidEvent", "the message is a SubscriptionConfirmation, expected a Notification".to_owned())
+    );
 }
 
 #[tokio::test]
@@ -133,37 +153,96 @@ async fn a_service_that_is_not_there_does_not_hold_up_the_others() {
     assert_eq!(world.ec2.state().groups.len(), 1);
 }
 
-#[tokio::test]
-async fn people_are_told_of_changes_and_failures_and_of_nothing_else() {
-    let world = world(&[("NOTIFY_TOPIC_ARN", "arn:aws:sns:eu-west-1:123456789012:changes")]).await;
-    let told = || {
-        let mut state = world.ec2.state();
-        let requests = std::mem::take(&mut state.requests);
-        let told = requests.into_iter().filter(|request| request["Action"] == "Publish");
-        told.map(|request| (request["Subject"].clone(), request["Message"].clone())).collect::<Vec<_>>()
-    };
-    world.handle(json!({"dry_run": true})).await.unwrap();
-    assert_eq!(told(), [], "a dry run changes nothing");
-    world.handle(json!({})).await.unwrap();
-    let [(subject, text)] = &told()[..] else { panic!("told other than once") };
-    assert_eq!(subject, "Gatehouse ip-ranges: 1 added, 0 removed");
-    assert!(text.contains("AUTOUPDATE_CLOUDFRONT_80_1 (sg-new1), created\n  + 192.0.2.0/24\n"), "{text}");
-    world.handle(json!({})).await.unwrap();
-    assert_eq!(told(), [], "nothing changed");
-    world.ec2.state().broken.insert("DescribeSecurityGroups", Fault::Denied);
-    world.handle(json!({})).await.unwrap_err();
-    assert_eq!(told()[0].0, "Gatehouse ip-ranges: FAILED in part: 0 added, 0 removed, 1 not done");
-    world.handle(json!({"Records": []})).await.unwrap_err();
-    assert_eq!(told()[0].0, "Gatehouse ip-ranges: FAILED, nothing was changed");
+const CHANGES: (&str, &str) = ("NOTIFY_TOPIC_ARN", "arn:aws:sns:eu-west-1:123456789012:changes");
+
+impl World {
+    /// What was published since the last time this was asked: subject and text.
+    fn published(&self) -> Vec<(String, String)> {
+        let requests = std::mem::take(&mut self.ec2.state().requests);
+        let published = requests.into_iter().filter(|request| request["Action"] == "Publish");
+        published.map(|request| (request["Subject"].clone(), request["Message"].clone())).collect()
+    }
+
+    fn subjects(&self) -> Vec<String> {
+        self.published().into_iter().map(|(subject, _)| subject).collect()
+    }
 }
 
 #[tokio::test]
-async fn people_who_cannot_be_told_are_a_failure_of_the_run() {
-    let world = world(&[("NOTIFY_TOPIC_ARN", "arn:aws:sns:eu-west-1:123456789012:changes")]).await;
+async fn changes_and_failures_are_published_and_nothing_else() {
+    let world = world(&[CHANGES]).await;
+    world.handle(json!({"dry_run": true})).await.unwrap();
+    assert_eq!(world.published(), [], "a dry run changes nothing");
+    world.handle(json!({})).await.unwrap();
+    let [(subject, text)] = &world.published()[..] else { panic!("published other than once") };
+    assert_eq!(subject, "Gatehouse ip-ranges: 1 added, 0 removed");
+    assert!(text.contains("AUTOUPDATE_CLOUDFRONT_80_1 (sg-new1), created\n  + 192.0.2.0/24\n"), "{text}");
+    world.handle(json!({})).await.unwrap();
+    assert_eq!(world.published(), [], "nothing changed");
+    world.ec2.state().broken.insert("DescribeSecurityGroups", Fault::Denied);
+    world.handle(json!({})).await.unwrap_err();
+    assert_eq!(world.subjects(), ["Gatehouse ip-ranges: FAILED in part: 0 added, 0 removed, 1 not done"]);
+    world.handle(json!({"Records": []})).await.unwrap_err();
+    assert_eq!(world.subjects(), ["Gatehouse ip-ranges: FAILED, nothing was changed"]);
+}
+
+#[tokio::test]
+async fn a_failure_that_lasts_is_published_once_for_an_event() {
+    let world = world(&[CHANGES]).await;
+    world.ec2.state().broken.insert("DescribeSecurityGroups", Fault::Denied);
+    for event in [json!({}), json!({"Records": []})] {
+        // Lambda gives an event that failed to the function twice more.
+        for _ in 0..3 {
+            world.handle_as("first", 300, event.clone()).await.unwrap_err();
+        }
+        assert_eq!(world.subjects().len(), 1);
+        world.handle_as("second", 300, event).await.unwrap_err();
+        assert_eq!(world.subjects().len(), 1, "another event is told of again");
+    }
+    // Another failure of the same event is news.
+    world.ec2.state().broken.insert("CreateSecurityGroup", Fault::Denied);
+    world.handle_as("third", 300, json!({})).await.unwrap_err();
+    world.ec2.state().broken.remove("DescribeSecurityGroups");
+    world.handle_as("third", 300, json!({})).await.unwrap_err();
+    assert_eq!(world.subjects().len(), 2);
+}
+
+#[tokio::test]
+async fn a_summary_that_cannot_be_published_fails_the_run_and_is_published_by_a_later_one() {
+    let world = world(&[CHANGES]).await;
     world.ec2.state().broken.insert("Publish", Fault::Denied);
     let (error_type, text) = world.handle(json!({})).await.unwrap_err();
     assert!(error_type == "Partial" && text.starts_with("publishing to NOTIFY_TOPIC_ARN"), "{error_type}: {text}");
     assert_eq!(world.ec2.state().groups.len(), 1, "the ranges are let in all the same");
+    world.ec2.state().broken.clear();
+    world.published();
+    // The retry finds nothing to change, and the summary is published all the same.
+    world.handle(json!({})).await.unwrap();
+    assert_eq!(world.subjects(), ["Gatehouse ip-ranges: 1 added, 0 removed"]);
+    world.handle(json!({})).await.unwrap();
+    assert_eq!(world.subjects(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_run_stops_ten_seconds_before_lambdas_deadline() {
+    let world = world(&[]).await;
+    let (error_type, text) = world.handle_as("1", 10, json!({})).await.unwrap_err();
+    assert_eq!(error_type, "OutOfTime", "{text}");
+    assert_eq!(world.calls(), Vec::<String>::new());
+    // The document arrives, the calls to EC2 take too long.
+    world.ec2.state().latencies = [0, 0, 60_000].into();
+    let (error_type, text) = world.handle_as("1", 12, json!({})).await.unwrap_err();
+    assert!(error_type == "OutOfTime" && text.contains("a call that was under way may have taken effect"), "{text}");
+    world.handle_as("1", 300, json!({})).await.unwrap();
+    assert_eq!(world.ec2.state().groups.len(), 1);
+}
+
+#[tokio::test]
+async fn a_region_of_the_ranges_that_does_not_exist_changes_nothing() {
+    let world = world(&[("RANGE_REGIONS", "GLOBAL,eu-wset-1")]).await;
+    let (error_type, text) = world.handle(json!({})).await.unwrap_err();
+    assert!(error_type == "UnknownRegion" && text.contains("eu-wset-1"), "{error_type}: {text}");
+    assert_eq!(world.ec2.state().groups.len(), 0);
 }
 
 #[test]

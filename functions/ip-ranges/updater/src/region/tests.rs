@@ -1,16 +1,31 @@
 //! Whole reconciliations against [`FakeEc2`], fault by fault, and all faults mixed.
 
 use super::*;
+use crate::config::{AttachPolicy, EgressPolicy};
 use crate::fake::{FakeEc2, FakeGroup, FakeInterface, Fault, default_egress};
-use crate::group::{ATTACH_TAG, PORT_TAG, PREFIX_NAME_TAG, SERVICE_TAG};
+use crate::group::{ATTACH_TAG, FAMILY_TAG, PORT_TAG, PREFIX_NAME_TAG, SERVICE_TAG, SYNC_TOKEN_TAG};
+use crate::report::Kind;
 use gatehouse_shared::env::Env;
 use ip_ranges_planner::plan::Limits;
+use ipnet::IpNet;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 
 fn config(limits: Limits) -> Config {
     let table = [("AWS_REGION", "eu-west-1"), ("VPC_ID", "vpc-1")];
-    Config { limits, ..Config::from_env(&Env::of_table(&table)).unwrap() }
+    let env = Env::of_table(&table);
+    Config { limits, ..env.finish(Config::from_env(&env)).unwrap() }
+}
+
+/// A run of a notice, with plenty of time.
+fn go() -> Run {
+    let stop = tokio::time::Instant::now() + std::time::Duration::from_secs(3_600);
+    Run { dry_run: false, force: false, looks_at_interfaces: false, stop }
+}
+
+/// A scheduled run.
+fn scheduled() -> Run {
+    Run { looks_at_interfaces: true, ..go() }
 }
 
 fn limits(rules_per_group: usize, groups_per_interface: usize) -> Limits {
@@ -22,7 +37,12 @@ fn ranges(text: &str) -> BTreeSet<IpNet> {
 }
 
 fn publish(wanted: &str) -> Published {
-    Published { sync_token: 1, services: vec![("CLOUDFRONT".to_owned(), ranges(wanted))] }
+    publish_as(1, wanted)
+}
+
+fn publish_as(sync_token: u64, wanted: &str) -> Published {
+    let services = vec![("CLOUDFRONT".to_owned(), ranges(wanted))];
+    Published { sync_token, services, regions_not_seen: Vec::new() }
 }
 
 /// A group of the pool that every test keeps: CLOUDFRONT on port 80 in vpc-1.
@@ -51,13 +71,13 @@ fn ec2(groups: &[&str]) -> FakeEc2 {
 }
 
 async fn run_with(ec2: &FakeEc2, wanted: &str, config: &Config, run: Run) -> RegionReport {
-    let region = Region::new(&config.regions[0], &ec2.sdk());
-    let held = region.read(config).await;
+    let region = Region::connect(&config.regions[0], &ec2.sdk());
+    let held = region.read(config, run).await;
     region.reconcile(held, &publish(wanted), config, run).await
 }
 
 async fn run(ec2: &FakeEc2, wanted: &str, limits: Limits) -> RegionReport {
-    run_with(ec2, wanted, &config(limits), Run { dry_run: false, force: false }).await
+    run_with(ec2, wanted, &config(limits), go()).await
 }
 
 /// What is in the groups of the pool, and which are on `eni-1`.
@@ -84,7 +104,7 @@ fn failures(report: &RegionReport) -> Vec<String> {
 
 #[track_caller]
 fn assert_whole(report: &RegionReport) {
-    assert!(report.failures.is_empty() && report.left_out.is_empty(), "{report:?}");
+    assert!(report.failures.is_empty() && report.left_out.is_empty() && report.not_added.is_empty(), "{report:?}");
 }
 
 const A: &str = "10.0.0.0/24";
@@ -122,7 +142,17 @@ async fn a_change_to_one_group_is_one_authorize_and_one_revoke() {
     assert_whole(&report);
     assert_eq!(
         ec2.state().calls,
-        ["DescribeSecurityGroups", "AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"]
+        [
+            "DescribeSecurityGroups",
+            "CreateTags",
+            "AuthorizeSecurityGroupIngress",
+            "DescribeNetworkInterfaces",
+            // Has a newer run begun?
+            "DescribeSecurityGroups",
+            "RevokeSecurityGroupIngress",
+            // Is everything there?
+            "DescribeSecurityGroups",
+        ]
     );
     assert_eq!((&report.groups[0].added, &report.groups[0].removed), (&ranges(C), &ranges(A)));
 }
@@ -136,14 +166,19 @@ async fn a_new_group_is_attached_before_anything_is_removed() {
         ec2.state().calls,
         [
             "DescribeSecurityGroups",
+            "CreateTags",
             "CreateSecurityGroup",
             // Its outbound rules: the pool has none for IPv6.
             "DescribeSecurityGroups",
             "AuthorizeSecurityGroupIngress",
             "DescribeNetworkInterfaces",
+            // The interface again, just before it is written.
+            "DescribeNetworkInterfaces",
             "ModifyNetworkInterfaceAttribute",
             "DeleteTags",
+            "DescribeSecurityGroups",
             "RevokeSecurityGroupIngress",
+            "DescribeSecurityGroups",
         ]
     );
     assert_eq!(held(&ec2), rows(&[("1", "", true), ("2", A, true)]));
@@ -179,9 +214,7 @@ async fn an_interface_of_another_service_is_reported() {
     let report = run(&ec2, &format!("{A} {B}"), limits(1, 5)).await;
     assert_eq!(
         failures(&report),
-        [
-            "Partial attaching sg-new1 to eni-2: its groups can be changed through amazon-elb only: attach the group there"
-        ]
+        ["PartlyAttached attaching sg-new1 to eni-2: only amazon-elb can change its groups: attach them there"]
     );
     assert_eq!(held(&ec2), rows(&[("1", A, true), ("2", B, true)]), "the others are attached");
 }
@@ -194,7 +227,7 @@ async fn throttling_and_server_errors_are_waited_out() {
         let report = run(&ec2, B, limits(60, 5)).await;
         assert_whole(&report);
         assert_eq!(held(&ec2), rows(&[("1", B, true)]), "{fault:?}");
-        assert_eq!(report.ec2_calls, 7, "attempts are counted");
+        assert_eq!(report.ec2_calls, 11, "attempts are counted");
     }
 }
 
@@ -204,7 +237,7 @@ async fn throttled_to_the_end_is_a_failure_that_the_next_run_heals() {
     ec2.state().broken.insert("AuthorizeSecurityGroupIngress", Fault::Throttled);
     let report = run(&ec2, A, limits(60, 5)).await;
     assert_eq!(failures(&report), ["Partial adding 1 ranges to sg-1: RequestLimitExceeded: Request limit exceeded."]);
-    assert_eq!(report.left_out[0].ranges, ranges(A));
+    assert_eq!(report.not_added[0].ranges, ranges(A));
     assert_eq!(report.groups[0].kept, ranges("10.0.0.0/23"), "what was not replaced is not removed");
     assert_eq!(held(&ec2), rows(&[("1", "10.0.0.0/23", true)]));
     ec2.state().broken.clear();
@@ -234,12 +267,11 @@ async fn a_lost_reply_does_no_harm() {
 async fn a_rule_that_is_there_already_does_not_keep_the_others_out() {
     let ec2 = ec2(&[A]);
     let config = config(limits(60, 5));
-    let region = Region::new(&config.regions[0], &ec2.sdk());
-    let before = region.read(&config).await;
+    let region = Region::connect(&config.regions[0], &ec2.sdk());
+    let before = region.read(&config, go()).await;
     // Another run was quicker with one of them.
     ec2.state().groups.get_mut("sg-1").unwrap().rules.insert((80, B.parse().unwrap()));
-    let report =
-        region.reconcile(before, &publish(&format!("{B} {C}")), &config, Run { dry_run: false, force: false }).await;
+    let report = region.reconcile(before, &publish(&format!("{B} {C}")), &config, go()).await;
     assert_whole(&report);
     assert_eq!(held(&ec2), rows(&[("1", "10.0.2.0/24 10.0.4.0/24", true)]));
 }
@@ -249,11 +281,11 @@ async fn two_runs_at_once_end_where_one_does() {
     let ec2 = ec2(&[&format!("{A} 10.0.8.0/24")]);
     let wanted = format!("{A} {B} {C} 10.0.6.0/24 2001:db8::/32");
     let config = config(limits(2, 5));
-    let region = || Region::new(&config.regions[0], &ec2.sdk());
+    let region = || Region::connect(&config.regions[0], &ec2.sdk());
     let (first, second) = (region(), region());
-    let (one, two) = (first.read(&config).await, second.read(&config).await);
+    let (one, two) = (first.read(&config, go()).await, second.read(&config, go()).await);
     let published = publish(&wanted);
-    let go = Run { dry_run: false, force: false };
+    let go = go();
     futures::future::join(
         first.reconcile(one, &published, &config, go),
         second.reconcile(two, &published, &config, go),
@@ -270,12 +302,11 @@ async fn two_runs_at_once_end_where_one_does() {
 async fn a_group_deleted_meanwhile_is_reported_and_made_again() {
     let ec2 = ec2(&[A, B]);
     let config = config(limits(1, 5));
-    let region = Region::new(&config.regions[0], &ec2.sdk());
-    let before = region.read(&config).await;
+    let region = Region::connect(&config.regions[0], &ec2.sdk());
+    let before = region.read(&config, go()).await;
     ec2.state().groups.remove("sg-2");
     ec2.state().interfaces.get_mut("eni-1").unwrap().groups.remove("sg-2");
-    let report =
-        region.reconcile(before, &publish(&format!("{A} {C}")), &config, Run { dry_run: false, force: false }).await;
+    let report = region.reconcile(before, &publish(&format!("{A} {C}")), &config, go()).await;
     assert!(failures(&report)[0].contains("InvalidGroup.NotFound"), "{report:?}");
     let report = run(&ec2, &format!("{A} {C}"), limits(1, 5)).await;
     assert_whole(&report);
@@ -359,26 +390,305 @@ async fn foreign_rules_and_foreign_groups_are_not_touched() {
 
 #[tokio::test(start_paused = true)]
 async fn a_name_that_is_taken_is_not_taken_over() {
-    let ec2 = ec2(&[]);
-    let stranger = FakeGroup { tags: BTreeMap::new(), ..group(1, "") };
-    ec2.state().groups.insert("sg-x".to_owned(), stranger.clone());
+    // Neither without our tag nor with that of another stack.
+    for tags in [BTreeMap::new(), BTreeMap::from([(PREFIX_NAME_TAG.to_owned(), "OTHER".to_owned())])] {
+        let ec2 = ec2(&[]);
+        let stranger = FakeGroup { tags, ..group(1, "") };
+        ec2.state().groups.insert("sg-x".to_owned(), stranger.clone());
+        assert_whole(&run(&ec2, A, limits(60, 5)).await);
+        assert_eq!(ec2.state().groups["sg-x"], stranger);
+        assert_eq!(ec2.state().groups["sg-new1"].name, "AUTOUPDATE_CLOUDFRONT_80_2", "the next number is free");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ec2_does_not_know_yet_is_waited_for() {
+    let ec2 = ec2(&[A]);
+    // The group itself, the tag that its rights are bound to, then the group again when it is attached.
+    ec2.state().not_known = VecDeque::from([
+        "InvalidGroup.NotFound",
+        "UnauthorizedOperation",
+        "InvalidGroup.NotFound",
+        "InvalidGroup.NotFound",
+        "InvalidID",
+    ]);
+    assert_whole(&run(&ec2, &format!("{A} {B}"), limits(1, 5)).await);
+    assert_eq!(held(&ec2), rows(&[("1", A, true), ("2", B, true)]));
+    assert!(ec2.state().not_known.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_right_that_is_missing_is_not_waited_for_in_groups_that_are_known() {
+    let ec2 = ec2(&[A]);
+    ec2.state().broken.insert("AuthorizeSecurityGroupIngress", Fault::Denied);
+    let before = tokio::time::Instant::now();
+    assert_eq!(failures(&run(&ec2, &format!("{A} {B}"), limits(60, 5)).await).len(), 1);
+    assert_eq!(before.elapsed(), std::time::Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn groups_of_a_vpc_that_is_not_named_are_reported() {
+    let ec2 = ec2(&[A]);
+    let elsewhere = FakeGroup { vpc_id: "vpc-2".to_owned(), ..group(1, B) };
+    ec2.state().groups.insert("sg-9".to_owned(), elsewhere.clone());
     let report = run(&ec2, A, limits(60, 5)).await;
+    assert_whole(&report);
+    assert_eq!(ec2.state().groups["sg-9"], elsewhere);
     assert!(
-        failures(&report)[0].contains("a group named AUTOUPDATE_CLOUDFRONT_80_1 is there and lacks the tag"),
-        "{report:?}"
+        report.notes[0].contains("sg-9") && report.notes[0].contains("belongs to vpc-2, which VPC_ID does not name")
     );
-    assert_eq!(report.left_out[0].ranges, ranges(A));
-    assert_eq!(ec2.state().groups["sg-x"], stranger);
+    assert_eq!(ec2.state().calls, ["DescribeSecurityGroups"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_group_is_named_and_not_attached() {
+    let ec2 = ec2(&[A, ""]);
+    ec2.state().interfaces.get_mut("eni-1").unwrap().groups.remove("sg-2");
+    let report = run_with(&ec2, A, &config(limits(60, 5)), scheduled()).await;
+    assert_whole(&report);
+    assert!(report.notes[0].contains("sg-2 (AUTOUPDATE_CLOUDFRONT_80_2) is empty"), "{:?}", report.notes);
+    assert_eq!(held(&ec2), rows(&[("1", A, true), ("2", "", false)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_creation_does_not_move_the_attachments_of_others() {
+    let ec2 = ec2(&[A]);
+    // The first of the two new groups cannot be created.
+    ec2.state().faults = VecDeque::from([Fault::None, Fault::None, Fault::Denied]);
+    let report = run(&ec2, &format!("{A} {B} {C}"), limits(1, 5)).await;
+    assert_eq!(report.failures.len(), 1, "{report:?}");
+    let attached: Vec<_> =
+        report.groups.iter().map(|group| (group.group_id.as_str(), group.attached.join(" "))).collect();
+    assert_eq!(attached, [("sg-1", String::new()), ("sg-new1", "eni-1".to_owned())]);
+    assert_eq!((report.left_out.len(), report.not_added.len()), (0, 1), "a failed call is not a lack of room");
+}
+
+/// Interfaces that carry some groups of a pool, and not all.
+mod attachment {
+    use super::*;
+
+    /// Two groups, of which a new interface carries only the first.
+    fn partly() -> FakeEc2 {
+        let ec2 = ec2(&[A, B]);
+        let interface = FakeInterface { groups: ["sg-1".to_owned()].into(), load_balancer: None };
+        ec2.state().interfaces.insert("eni-2".to_owned(), interface);
+        ec2
+    }
+
+    fn on_eni_2(ec2: &FakeEc2) -> Vec<String> {
+        ec2.state().interfaces["eni-2"].groups.iter().cloned().collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_interface_gets_the_groups_that_it_lacks() {
+        let ec2 = partly();
+        let wanted = format!("{A} {B}");
+        // A notice that changes nothing is one call, and looks at no interface.
+        assert_whole(&run(&ec2, &wanted, limits(1, 5)).await);
+        assert_eq!(ec2.state().calls, ["DescribeSecurityGroups"]);
+        assert_eq!(on_eni_2(&ec2), ["sg-1"]);
+        let report = run_with(&ec2, &wanted, &config(limits(1, 5)), scheduled()).await;
+        assert_whole(&report);
+        assert_eq!(on_eni_2(&ec2), ["sg-1", "sg-2"]);
+        assert_eq!(report.groups[1].attached, ["eni-2"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_notice_that_changes_something_mends_interfaces_too() {
+        let ec2 = partly();
+        assert_whole(&run(&ec2, &format!("{A} {C}"), limits(1, 5)).await);
+        assert_eq!(on_eni_2(&ec2), ["sg-1", "sg-2"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_attach_report_it_is_reported_and_not_changed() {
+        let ec2 = partly();
+        let config = Config { attach: AttachPolicy::Report, ..config(limits(1, 5)) };
+        let report = run_with(&ec2, &format!("{A} {B}"), &config, scheduled()).await;
+        assert_eq!(
+            failures(&report),
+            [
+                "PartlyAttached attaching sg-2 to eni-2: it carries other groups of the same service and port and lacks these: attach them, or set ATTACH=follow"
+            ]
+        );
+        assert_eq!(on_eni_2(&ec2), ["sg-1"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_group_that_lets_out_more_than_those_that_are_there_is_not_attached() {
+        let ec2 = partly();
+        ec2.state().groups.get_mut("sg-1").unwrap().egress.clear();
+        let report = run_with(&ec2, &format!("{A} {B}"), &config(limits(1, 5)), scheduled()).await;
+        assert_eq!(report.failures[0].kind, Kind::PartlyAttached);
+        assert!(report.failures[0].reason.contains("would let more traffic out"), "{report:?}");
+        assert_eq!(on_eni_2(&ec2), ["sg-1"]);
+        // Once its rule is removed, it follows.
+        ec2.state().groups.get_mut("sg-2").unwrap().egress.clear();
+        assert_whole(&run_with(&ec2, &format!("{A} {B}"), &config(limits(1, 5)), scheduled()).await);
+        assert_eq!(on_eni_2(&ec2), ["sg-1", "sg-2"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_list_is_read_again_just_before_it_is_written() {
+        let ec2 = partly();
+        ec2.state()
+            .groups
+            .insert("sg-own".to_owned(), FakeGroup { vpc_id: "vpc-1".to_owned(), ..FakeGroup::default() });
+        // Between the read of all interfaces and the write, somebody attaches a group.
+        ec2.state().latencies = VecDeque::from([0, 0, 1_000]);
+        let config = config(limits(1, 5));
+        let wanted = format!("{A} {B}");
+        let (report, ()) = futures::future::join(run_with(&ec2, &wanted, &config, scheduled()), async {
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            ec2.state().interfaces.get_mut("eni-2").unwrap().groups.insert("sg-own".to_owned());
+        })
+        .await;
+        assert_whole(&report);
+        assert_eq!(on_eni_2(&ec2), ["sg-1", "sg-2", "sg-own"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_interface_that_is_gone_is_no_failure() {
+        let ec2 = partly();
+        ec2.state().latencies = VecDeque::from([0, 0, 1_000]);
+        let config = config(limits(1, 5));
+        let wanted = format!("{A} {B}");
+        let (report, ()) = futures::future::join(run_with(&ec2, &wanted, &config, scheduled()), async {
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            ec2.state().interfaces.remove("eni-2");
+        })
+        .await;
+        assert_whole(&report);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_interface_lacks_is_not_removed_elsewhere() {
+        let ec2 = ec2(&["10.0.0.0/23"]);
+        // No room for the group that gets the narrower range.
+        let own: BTreeSet<String> = (1..=4).map(|n| format!("sg-own{n}")).collect();
+        for id in &own {
+            ec2.state().groups.insert(id.clone(), FakeGroup::default());
+        }
+        ec2.state().interfaces.get_mut("eni-1").unwrap().groups.extend(own);
+        let report = run(&ec2, A, limits(1, 5)).await;
+        assert_eq!(report.failures[0].kind, Kind::InterfaceGroupLimit);
+        assert_eq!(report.groups[0].kept, ranges("10.0.0.0/23"));
+    }
+}
+
+/// Several runs, some of them with an older document.
+mod documents {
+    use super::*;
+
+    async fn run_as(ec2: &FakeEc2, sync_token: u64, wanted: &str) -> RegionReport {
+        let config = config(limits(60, 5));
+        let region = Region::connect(&config.regions[0], &ec2.sdk());
+        let held = region.read(&config, go()).await;
+        region.reconcile(held, &publish_as(sync_token, wanted), &config, go()).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_older_document_than_the_groups_followed_is_stale() {
+        let ec2 = ec2(&[A]);
+        assert_whole(&run_as(&ec2, 7, &format!("{A} {B}")).await);
+        let tagged = |ec2: &FakeEc2| {
+            let state = ec2.state();
+            let keys = state.groups["sg-1"].tags.keys();
+            keys.filter(|key| key.starts_with(SYNC_TOKEN_TAG)).cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(tagged(&ec2), ["gatehouse:sync-token/7"]);
+        ec2.state().calls.clear();
+        let report = run_as(&ec2, 6, A).await;
+        assert_eq!(report.failures[0].kind, Kind::StaleDocument);
+        assert_eq!(ec2.state().calls, ["DescribeSecurityGroups"]);
+        // The same document, and a newer one that changes nothing, write nothing.
+        ec2.state().calls.clear();
+        assert_whole(&run_as(&ec2, 7, &format!("{A} {B}")).await);
+        assert_whole(&run_as(&ec2, 8, &format!("{A} {B}")).await);
+        assert_eq!(ec2.state().calls, ["DescribeSecurityGroups"; 2]);
+        // The tokens of older documents are removed.
+        assert_whole(&run_as(&ec2, 9, A).await);
+        assert_eq!(tagged(&ec2), ["gatehouse:sync-token/9"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_the_token_nothing_is_removed() {
+        let ec2 = ec2(&[A]);
+        ec2.state().broken.insert("CreateTags", Fault::Denied);
+        let report = run_as(&ec2, 7, B).await;
+        assert!(failures(&report)[0].starts_with("Partial noting the sync token on the groups"), "{report:?}");
+        assert_eq!(held(&ec2), rows(&[("1", &format!("{A} {B}"), true)]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_range_that_another_run_removes_meanwhile_fails_the_run() {
+        let ec2 = ec2(&[&format!("{A} {B}")]);
+        ec2.state().latencies = VecDeque::from([0, 0, 0, 1_000]);
+        let (report, ()) = futures::future::join(run_as(&ec2, 7, &format!("{A} {C}")), async {
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            ec2.state().groups.get_mut("sg-1").unwrap().rules.remove(&(80, A.parse().unwrap()));
+        })
+        .await;
+        assert!(failures(&report)[0].contains("something else removed 10.0.0.0/24 during this run"), "{report:?}");
+        assert_whole(&run_as(&ec2, 7, &format!("{A} {C}")).await);
+        assert_eq!(held(&ec2), rows(&[("1", &format!("{A} {C}"), true)]));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        /// Two runs that meet at any point, the second with an older document: whoever both documents let in stays let in;
+        /// either all is as the newer document says, or one of the runs fails, so that Lambda runs it again; and then it is.
+        #[test]
+        fn two_runs_at_once_do_no_lasting_harm(
+            present in prop::collection::btree_set(network(), 0..6),
+            newer in prop::collection::btree_set(network(), 1..8),
+            older in prop::collection::btree_set(network(), 1..8),
+            latencies in prop::collection::vec(0..50u64, 40),
+            same_token in any::<bool>(),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            runtime.block_on(async {
+                let ec2 = ec2(&[&text(&present)]);
+                let (newer, older) = (IpNet::aggregate(&newer.into_iter().collect()), IpNet::aggregate(&older.into_iter().collect()));
+                let older = if same_token { newer.clone() } else { older };
+                let (newer, older): (BTreeSet<_>, BTreeSet<_>) = (newer.into_iter().collect(), older.into_iter().collect());
+                ec2.state().latencies = latencies.into();
+                {
+                    let mut state = ec2.state();
+                    let both = |address| [&newer, &older].iter().all(|ranges| ranges.iter().any(|range| range.contains(&address)));
+                    let watched: BTreeSet<_> = (0..32u32)
+                        .map(|bits| std::net::IpAddr::from(std::net::Ipv4Addr::from(0x0a00_0000 + bits)))
+                        .filter(|address| state.lets_in("eni-1", *address) && both(*address))
+                        .map(|address| ("eni-1".to_owned(), address))
+                        .collect();
+                    state.watched = watched;
+                }
+                let old_token = if same_token { 7 } else { 6 };
+                let (newer_text, older_text) = (text(&newer), text(&older));
+                let (one, two) = futures::future::join(run_as(&ec2, 7, &newer_text), run_as(&ec2, old_token, &older_text)).await;
+                prop_assert!(ec2.state().cut_off.is_empty(), "cut off: {:?}", ec2.state().cut_off);
+                let held = |ec2: &FakeEc2| ec2.state().groups.values().flat_map(|group| &group.rules).map(|(_, range)| *range).collect::<BTreeSet<_>>();
+                prop_assert!(held(&ec2) == newer || !one.failures.is_empty() || !two.failures.is_empty(), "{one:?} {two:?}");
+                ec2.state().latencies.clear();
+                let report = run_as(&ec2, 7, &newer_text).await;
+                prop_assert!(report.failures.is_empty(), "{report:?}");
+                prop_assert_eq!(held(&ec2), newer);
+                Ok(())
+            })?;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dry_run_reports_the_plan_and_writes_nothing() {
     let ec2 = ec2(&["10.0.0.0/23"]);
     let before = ec2.state().groups.clone();
-    let report = run_with(&ec2, A, &config(limits(1, 5)), Run { dry_run: true, force: false }).await;
+    let report = run_with(&ec2, A, &config(limits(1, 5)), Run { dry_run: true, ..go() }).await;
     assert_whole(&report);
     assert_eq!(ec2.state().groups, before);
-    assert_eq!(ec2.state().calls, ["DescribeSecurityGroups", "DescribeNetworkInterfaces"]);
+    let calls = ["DescribeSecurityGroups", "DescribeNetworkInterfaces", "DescribeNetworkInterfaces"];
+    assert_eq!(ec2.state().calls, calls);
     assert_eq!(report.groups[0].removed, ranges("10.0.0.0/23"));
     let new = &report.groups[1];
     assert_eq!((new.group_id.as_str(), new.name.as_str(), new.created), ("(new)", "AUTOUPDATE_CLOUDFRONT_80_2", true));
@@ -388,11 +698,11 @@ async fn a_dry_run_reports_the_plan_and_writes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn the_default_vpc_is_looked_up_once() {
     let ec2 = ec2(&[A]);
-    let config = Config::from_env(&Env::of_table(&[("AWS_REGION", "eu-west-1")])).unwrap();
-    let region = Region::new(&config.regions[0], &ec2.sdk());
+    let config = Config::from_env(&Env::of_table(&[("AWS_REGION", "eu-west-1")]));
+    let region = Region::connect(&config.regions[0], &ec2.sdk());
     for _ in 0..2 {
-        let held = region.read(&config).await;
-        assert_whole(&region.reconcile(held, &publish(A), &config, Run { dry_run: false, force: false }).await);
+        let held = region.read(&config, go()).await;
+        assert_whole(&region.reconcile(held, &publish(A), &config, go()).await);
     }
     assert_eq!(ec2.state().calls, ["DescribeVpcs", "DescribeSecurityGroups", "DescribeSecurityGroups"]);
 }
@@ -430,6 +740,8 @@ async fn write_calls_say_what_they_should() {
             "TagSpecification.1.Tag.4.Value=80",
             "TagSpecification.1.Tag.5.Key=gatehouse:attach",
             "TagSpecification.1.Tag.5.Value=pending",
+            "TagSpecification.1.Tag.6.Key=gatehouse:sync-token/1",
+            "TagSpecification.1.Tag.6.Value=followed",
             "VpcId=vpc-1",
         ]]
     );
@@ -474,6 +786,7 @@ async fn write_calls_say_what_they_should() {
         said("SetSecurityGroups"),
         [["LoadBalancerArn=arn:front", "SecurityGroups.member.1=sg-1", "SecurityGroups.member.2=sg-new1"]]
     );
+    assert_eq!(said("CreateTags"), [["ResourceId.1=sg-1", "Tag.1.Key=gatehouse:sync-token/1", "Tag.1.Value=followed"]]);
     assert_eq!(said("DeleteTags"), [["ResourceId.1=sg-new1", "Tag.1.Key=gatehouse:attach"]]);
 }
 
@@ -542,7 +855,7 @@ mod egress {
         for (policy, first) in [(EgressPolicy::All, "0.0.0.0/0"), (EgressPolicy::None, "")] {
             let ec2 = ec2(&[]);
             let config = Config { egress: policy, ..config(limits(1, 5)) };
-            let go = Run { dry_run: false, force: false };
+            let go = go();
             let report = run_with(&ec2, &format!("{A} {B}"), &config, go).await;
             assert_whole(&report);
             assert_eq!(outbound(&ec2), expected(&[("1", first), ("2", first)]));
@@ -604,10 +917,10 @@ mod egress {
     #[tokio::test(start_paused = true)]
     async fn a_dry_run_says_that_it_would_close_the_group() {
         let ec2 = pool(&[]);
-        let report =
-            run_with(&ec2, &format!("{A} {B}"), &config(limits(1, 5)), Run { dry_run: true, force: false }).await;
+        let report = run_with(&ec2, &format!("{A} {B}"), &config(limits(1, 5)), Run { dry_run: true, ..go() }).await;
         assert!(report.groups[1].egress_closed && !report.groups[0].egress_closed);
-        assert_eq!(ec2.state().calls, ["DescribeSecurityGroups", "DescribeNetworkInterfaces"]);
+        let calls = ["DescribeSecurityGroups", "DescribeNetworkInterfaces", "DescribeNetworkInterfaces"];
+        assert_eq!(ec2.state().calls, calls);
     }
 
     #[tokio::test(start_paused = true)]
@@ -638,6 +951,7 @@ mod egress {
 
 mod prefix_lists {
     use super::*;
+    use crate::config::Target;
     use crate::fake::FakeList;
 
     fn config() -> Config {
@@ -645,7 +959,7 @@ mod prefix_lists {
     }
 
     fn list(max_entries: usize, held: &str) -> FakeList {
-        let tags = [(PREFIX_NAME_TAG, "AUTOUPDATE"), (SERVICE_TAG, "CLOUDFRONT"), (PORT_TAG, "ipv4")];
+        let tags = [(PREFIX_NAME_TAG, "AUTOUPDATE"), (SERVICE_TAG, "CLOUDFRONT"), (FAMILY_TAG, "ipv4")];
         FakeList {
             name: "AUTOUPDATE_CLOUDFRONT_ipv4".to_owned(),
             tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
@@ -661,7 +975,7 @@ mod prefix_lists {
     }
 
     async fn run(ec2: &FakeEc2, wanted: &str) -> RegionReport {
-        run_with(ec2, wanted, &config(), Run { dry_run: false, force: false }).await
+        run_with(ec2, wanted, &config(), go()).await
     }
 
     fn modifications(ec2: &FakeEc2) -> Vec<(usize, usize, Option<String>)> {
@@ -685,14 +999,24 @@ mod prefix_lists {
         assert_whole(&report);
         let held: BTreeSet<IpNet> = ec2.state().lists.values().flat_map(|list| &list.entries).copied().collect();
         assert_eq!(held, ranges(&wanted));
-        let names: Vec<_> = ec2.state().lists.values().map(|list| (list.name.clone(), list.max_entries)).collect();
+        let mut names: Vec<_> =
+            ec2.state().lists.values().map(|list| format!("{} {}", list.name, list.max_entries)).collect();
+        names.sort();
+        // A list counts with its size against the rules of a group: none is larger than MAX_ENTRIES_PER_LIST.
         assert_eq!(
             names,
-            [("AUTOUPDATE_CLOUDFRONT_ipv4".to_owned(), 250), ("AUTOUPDATE_CLOUDFRONT_ipv6".to_owned(), 1)]
+            [
+                "AUTOUPDATE_CLOUDFRONT_ipv4_1 60",
+                "AUTOUPDATE_CLOUDFRONT_ipv4_2 60",
+                "AUTOUPDATE_CLOUDFRONT_ipv4_3 60",
+                "AUTOUPDATE_CLOUDFRONT_ipv4_4 60",
+                "AUTOUPDATE_CLOUDFRONT_ipv4_5 10",
+                "AUTOUPDATE_CLOUDFRONT_ipv6_1 1",
+            ]
         );
         let mut sizes = modifications(&ec2);
         sizes.sort();
-        assert_eq!(sizes, [(1, 0, None), (50, 0, None), (100, 0, None), (100, 0, None)]);
+        assert_eq!(sizes, [(1, 0, None), (10, 0, None), (60, 0, None), (60, 0, None), (60, 0, None), (60, 0, None)]);
 
         ec2.state().calls.clear();
         ec2.state().page = 100;
@@ -730,14 +1054,98 @@ mod prefix_lists {
     async fn a_large_change_adds_before_it_removes_and_makes_room_first() {
         let ec2 = FakeEc2::new();
         ec2.state().lists.insert("pl-1".to_owned(), list(60, &many(60, 0)));
-        let config = config();
-        let region = Region::new(&config.regions[0], &ec2.sdk());
-        let held = region.read(&config).await;
-        let report =
-            region.reconcile(held, &publish(&many(120, 1)), &config, Run { dry_run: false, force: true }).await;
+        let config = Config { max_entries_per_list: 200, ..config() };
+        let report = run_with(&ec2, &many(120, 1), &config, Run { force: true, ..go() }).await;
         assert_whole(&report);
-        assert_eq!(modifications(&ec2), [(0, 0, Some("180".to_owned())), (100, 0, None), (20, 0, None), (0, 60, None)]);
+        let size = |size: &str| (0, 0, Some(size.to_owned()));
+        assert_eq!(
+            modifications(&ec2),
+            // The size follows the entries down again.
+            [size("180"), (100, 0, None), (20, 0, None), (0, 60, None), size("120")]
+        );
         assert_eq!(ec2.state().lists["pl-1"].entries, ranges(&many(120, 1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hundred_additions_and_a_hundred_removals_are_one_call() {
+        let ec2 = FakeEc2::new();
+        ec2.state().lists.insert("pl-1".to_owned(), list(100, &many(100, 0)));
+        let config = Config { max_entries_per_list: 200, ..config() };
+        let report = run_with(&ec2, &many(100, 1), &config, Run { force: true, ..go() }).await;
+        assert_whole(&report);
+        assert_eq!(modifications(&ec2), [(100, 100, None)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_is_larger_than_its_entries_is_made_smaller() {
+        let ec2 = FakeEc2::new();
+        ec2.state().lists.insert("pl-1".to_owned(), list(476, &format!("{A} {B}")));
+        assert_whole(&run(&ec2, &format!("{A} {B}")).await);
+        assert_eq!(ec2.state().lists["pl-1"].max_entries, 2);
+        ec2.state().requests.clear();
+        assert_whole(&run(&ec2, &format!("{A} {B}")).await);
+        assert_eq!(modifications(&ec2), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_further_list_is_named_since_no_group_refers_to_it_yet() {
+        let ec2 = FakeEc2::new();
+        ec2.state().lists.insert("pl-1".to_owned(), list(60, &many(60, 0)));
+        let report = run(&ec2, &many(61, 0)).await;
+        assert_whole(&report);
+        assert!(report.notes[0].contains("AUTOUPDATE_CLOUDFRONT_ipv4_1 (pl-new1) is new"), "{:?}", report.notes);
+        // What only the new list holds does not take the place of what the other one holds.
+        let ec2 = FakeEc2::new();
+        ec2.state().lists.insert("pl-1".to_owned(), list(1, "10.0.0.0/23"));
+        let config = Config { max_entries_per_list: 1, ..config() };
+        let report = run_with(&ec2, A, &config, go()).await;
+        assert_eq!((report.groups[0].kept.len(), report.groups[1].added.len()), (1, 1), "{report:?}");
+        let report = run_with(&ec2, A, &config, go()).await;
+        assert_whole(&report);
+        assert_eq!(ec2.state().lists["pl-1"].entries, BTreeSet::new());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_version_is_waited_for_and_not_any_calm_answer() {
+        let ec2 = FakeEc2::new();
+        ec2.state().lists.insert("pl-1".to_owned(), list(250, &many(250, 0)));
+        ec2.state().stale_lists = 3;
+        let config = Config { max_entries_per_list: 1_000, ..config() };
+        let report = run_with(&ec2, &format!("{} {}", many(250, 0), many(150, 1)), &config, go()).await;
+        assert_whole(&report);
+        assert_eq!(modifications(&ec2), [(0, 0, Some("400".to_owned())), (100, 0, None), (50, 0, None)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_reported_was_seen_in_the_list() {
+        let ec2 = FakeEc2::new();
+        ec2.state().lists.insert("pl-1".to_owned(), list(2, A));
+        ec2.state().lists.get_mut("pl-1").unwrap().refuses = true;
+        let report = run(&ec2, &format!("{A} {B}")).await;
+        assert_eq!(report.failures.len(), 1, "{report:?}");
+        assert_eq!((report.groups[0].added.len(), &report.not_added[0].ranges), (0, &ranges(B)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lists_that_followed_a_newer_document_are_left_alone() {
+        let ec2 = FakeEc2::new();
+        let mut newer = list(2, A);
+        newer.tags.insert(format!("{SYNC_TOKEN_TAG}7"), "followed".to_owned());
+        ec2.state().lists.insert("pl-1".to_owned(), newer);
+        let report = run(&ec2, B).await;
+        assert_eq!(report.failures[0].kind, Kind::StaleDocument);
+        assert_eq!(modifications(&ec2), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_family_that_vanishes_is_kept_unless_forced() {
+        let ec2 = FakeEc2::new();
+        ec2.state().lists.insert("pl-1".to_owned(), list(1, A));
+        let report = run(&ec2, "2001:db8::/32").await;
+        assert_eq!(report.failures[0].kind, Kind::NoRanges);
+        assert_eq!(ec2.state().lists["pl-1"].entries, ranges(A));
+        assert_whole(&run_with(&ec2, "2001:db8::/32", &config(), Run { force: true, ..go() }).await);
+        assert_eq!(ec2.state().lists["pl-1"].entries, BTreeSet::new());
     }
 
     #[tokio::test(start_paused = true)]
@@ -750,7 +1158,7 @@ mod prefix_lists {
             failures(&report)[0].starts_with("Partial changing AUTOUPDATE_CLOUDFRONT_ipv4: UnauthorizedOperation"),
             "{report:?}"
         );
-        assert_eq!((report.groups[0].added.len(), &report.left_out[0].ranges), (0, &ranges(B)));
+        assert_eq!((report.groups[0].added.len(), &report.not_added[0].ranges), (0, &ranges(B)));
 
         ec2.state().broken.clear();
         ec2.state().lists.get_mut("pl-1").unwrap().failed = Some("internal error".to_owned());
@@ -770,16 +1178,17 @@ mod prefix_lists {
         let report = run(&ec2, &many(10, 0)).await;
         assert_eq!(report.failures[0].kind, Kind::ShrinkRefused);
         assert_eq!(report.groups[0].kept.len(), 20);
-        assert_eq!(modifications(&ec2), []);
+        assert_eq!(ec2.state().lists["pl-1"].entries.len(), 30);
 
-        let report = run(&FakeEc2::new(), &many(1_001, 0)).await;
+        let config = Config { max_entries_per_list: 1, ..config() };
+        let report = run_with(&FakeEc2::new(), &many(101, 0), &config, go()).await;
         assert_eq!((report.failures[0].kind, report.left_out[0].ranges.len()), (Kind::NoCapacity, 1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_dry_run_writes_nothing() {
         let ec2 = FakeEc2::new();
-        let report = run_with(&ec2, A, &config(), Run { dry_run: true, force: false }).await;
+        let report = run_with(&ec2, A, &config(), Run { dry_run: true, ..go() }).await;
         assert_eq!((report.groups[0].created, &report.groups[0].added), (true, &ranges(A)));
         assert_eq!(ec2.state().calls, ["DescribeManagedPrefixLists"]);
     }

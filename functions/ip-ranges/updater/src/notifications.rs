@@ -1,0 +1,108 @@
+//! Notifications for people: of each change and each failure, once.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use gatehouse_shared::failure::chain;
+use gatehouse_shared::notify::Notifier;
+use tokio::time::{Instant, timeout_at};
+use tracing::debug;
+
+use crate::report::{Failure, Kind, Report};
+
+/// How long after the end of the calls publishing may take. Lambda's deadline is later.
+const TIME_TO_PUBLISH: Duration = Duration::from_secs(8);
+/// How many notifications wait for a topic that cannot be reached.
+const MOST_WAITING: usize = 10;
+
+/// Publishes to the topic of `NOTIFY_TOPIC_ARN`, if there is one.
+///
+/// It remembers what this process published, and what it could not: Lambda gives an asynchronous event that failed to
+/// the function twice more, under the same request id and as a rule in the same process. A failure that lasts is then
+/// published once for the event, and a summary that could not be published is published by a later run.
+pub(crate) struct Notifications {
+    notifier: Option<Notifier>,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
+    /// The last request, and the failures that were published for it.
+    published: Option<(String, Vec<String>)>,
+    /// Subject and text of what could not be published.
+    waiting: Vec<(String, String)>,
+}
+
+impl Notifications {
+    /// Nothing was published yet.
+    #[must_use]
+    pub(crate) fn new(notifier: Option<Notifier>) -> Self {
+        Self { notifier, memory: Mutex::default() }
+    }
+
+    /// Publishes what a run changed, and what it could not do. That it could not be published is a failure too.
+    pub(crate) async fn of_report(&self, report: &Report, request_id: &str, stop: Instant) -> Option<Failure> {
+        let failures = report.failure_texts();
+        let is_news = report.has_changes() || !(failures.is_empty() || self.is_published(request_id, &failures));
+        let message = (is_news && !report.dry_run).then(|| {
+            let totals = report.totals();
+            let mut subject = format!("{} added, {} removed", totals.added, totals.removed);
+            if !failures.is_empty() {
+                subject = format!("FAILED in part: {subject}, {} not done", failures.len());
+            }
+            (subject, report.to_string())
+        });
+        self.publish(message, request_id, failures, stop).await
+    }
+
+    /// Publishes why a run could not begin.
+    pub(crate) async fn of_error(&self, error: &str, request_id: &str, stop: Instant) -> Option<Failure> {
+        let failures = vec![error.to_owned()];
+        let is_news = !self.is_published(request_id, &failures);
+        let message = is_news.then(|| ("FAILED, nothing was changed".to_owned(), error.to_owned()));
+        self.publish(message, request_id, failures, stop).await
+    }
+
+    fn is_published(&self, request_id: &str, failures: &[String]) -> bool {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.published.as_ref().is_some_and(|(request, texts)| request == request_id && texts == failures)
+    }
+
+    async fn publish(
+        &self,
+        message: Option<(String, String)>,
+        request_id: &str,
+        failures: Vec<String>,
+        stop: Instant,
+    ) -> Option<Failure> {
+        let notifier = self.notifier.as_ref()?;
+        let mut waiting = {
+            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            if message.is_some() {
+                memory.published = Some((request_id.to_owned(), failures));
+            }
+            std::mem::take(&mut memory.waiting)
+        };
+        waiting.extend(message);
+        let mut failure = None;
+        while let Some((subject, text)) = waiting.first() {
+            let subject = format!("Gatehouse ip-ranges: {subject}");
+            let reason = match timeout_at(stop + TIME_TO_PUBLISH, notifier.publish(&subject, text)).await {
+                Ok(Ok(())) => {
+                    debug!(subject, "published");
+                    waiting.remove(0);
+                    continue;
+                }
+                Ok(Err(error)) => chain(&error),
+                Err(_) => "Lambda's deadline is near".to_owned(),
+            };
+            let what =
+                "publishing to NOTIFY_TOPIC_ARN; the report is in the log, and a later run tries again".to_owned();
+            failure = Some(Failure { kind: Kind::Partial, what, reason });
+            break;
+        }
+        waiting.truncate(MOST_WAITING);
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).waiting = waiting;
+        failure
+    }
+}

@@ -1,0 +1,28 @@
+//! What holds for one run.
+
+use std::time::Duration;
+
+use gatehouse_shared::clock;
+use tokio::time::Instant;
+
+/// How long before Lambda's deadline a run stops making calls: time for the report and the notification.
+const TIME_TO_REPORT: Duration = Duration::from_secs(10);
+
+/// What holds for one run.
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    /// Change nothing.
+    pub dry_run: bool,
+    /// Remove more than `MAX_SHRINK_PERCENT` allows, or a whole family.
+    pub force: bool,
+    /// Look whether the groups are attached even where nothing is to change: any run but that of a notice.
+    pub looks_at_interfaces: bool,
+    /// When to stop making calls.
+    pub stop: Instant,
+}
+
+/// When a run stops making calls. `deadline` is Lambda's, in milliseconds since 1970-01-01.
+#[must_use]
+pub fn stop(deadline: u64) -> Instant {
+    Instant::now() + clock::until(deadline, clock::now()).saturating_sub(TIME_TO_REPORT)
+}
