@@ -34,6 +34,15 @@ WAIT = 120  # seconds; the machine may be busy
 # The writes that a sample leads to; () where it leads to none.
 GROUPS = ("AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress")
 WRITES = {
+    "amis/page-approve.json": ("SendAutomationSignal",),
+    "amis/page-forged.json": (),
+    "amis/page-get.json": (),
+    "amis/page-head.json": (),
+    "amis/page-reject.json": ("SendAutomationSignal",),
+    "amis/request-available.json": ("StartAutomationExecution",),
+    "amis/request-failed.json": (),  # it is only published
+    "amis/share-ami-id.json": ("ModifyImageAttribute",),
+    "amis/share-images.json": ("ModifyImageAttribute",),
     "ip-ranges/direct-dry-run.json": (),
     "ip-ranges/direct-force.json": GROUPS,
     "ip-ranges/direct.json": GROUPS,
@@ -221,7 +230,8 @@ def test_each_printed_command_has_work_and_does_it(command, logical_id, sample):
     writes = [call for call in calls if call["name"] in {name for names in WRITES.values() for name in names}]
     assert not [call[0] for call in calls if call["result"] != "ok"]
     assert sorted({call["name"] for call in writes}) == sorted(WRITES[sample])
-    assert all(call["region"] == local_aws.REGION for call in writes), "the world is in one Region"
+    if not sample.startswith("amis/share-"):  # images are in several
+        assert all(call["region"] == local_aws.REGION for call in writes), "the world is in one Region"
     if sample.startswith("pipelines/retry-"):
         assert len(writes) <= 1, "a stage is retried once, however many records tell of it"
         # The stage of `web` failed at the time of the samples, which is too long ago for the closed issue.
