@@ -7,7 +7,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from bench import ami_approval_page, ami_approval_request
+from bench import ami_approval_page, ami_approval_request, ami_share
 from gatehouse_local import amis, bench, events, functions, ranges, runtime_api, sns
 from gatehouse_local.aws import operations
 from gatehouse_local.bench_case import ZIP, Bench
@@ -193,6 +193,24 @@ def test_approval_page_and_twin_do_the_same(aws, binary):
     assert answered[0] == answered[1]
     assert [status for status, *_ in answered[1]] == [403, 200, 200, 200, 409, 409]
     assert any("highest severity: high (scan of 2026-01-17 06:40 UTC)" in fact for fact in answered[1][1][2])
+
+
+def test_share_and_twin_do_the_same(aws, binary):
+    asked, answered = [], []
+    for command in _both(binary, "ami-share").values():
+        aws.reset()
+        here = ami_share.settings(ami_share.share_samples(aws)) | {"AWS_ENDPOINT_URL": aws.url}
+        with RuntimeApi(command, runtime_api.environment(here, ami_share.REGION)) as function:
+            outcome = function.invoke(events.load("amis/share-images.json"))
+            assert not outcome.failed, outcome.payload
+            answered.append(outcome.payload)
+            # The function looks at several images at a time.
+            asked.append(sorted(map(str, _asked(aws.calls))))
+            next(iter(aws.images.images.values())).state = "failed"
+            assert function.invoke(events.load("amis/share-images.json")).failed
+        assert not [call for call in aws.calls if call.writes and call.service == "ec2"]
+    assert asked[0] == asked[1] and len(asked[1]) == 4
+    assert answered[0] == answered[1]
 
 
 def test_the_zip_holds_the_binary_compressed(tmp_path):
