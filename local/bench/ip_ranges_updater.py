@@ -1,102 +1,35 @@
 """The bench of the ip-ranges updater: its main event, a signed notice, and a scheduled run; neither changes anything.
 
-moto would take most of the time, for the updater and for its twin. So each answer of EC2 is recorded the first time it
-is asked for, and answered from memory from then on.
+Each answer of EC2 is recorded the first time it is asked for, and answered from memory from then on (`Tape`).
 """
 
 import contextlib
-import http.client
-import http.server
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
-from urllib.parse import urlsplit
 
 from gatehouse_local import ROOT, events, ranges, runtime_api, sns
 from gatehouse_local.aws import LocalAws
 from gatehouse_local.bench_case import Bench, Case, Goals
-from gatehouse_local.figures import BUNDLE, roots
+from gatehouse_local.figures import roots, roots_with
 from gatehouse_local.runtime_api import Outcome
+from gatehouse_local.tape import Tape
 from gatehouse_local.web import Page, Web
 
 DOCUMENT_PATH = "/ip-ranges.json"
 PORTS = "80,443"
 
 
-class Tape:
-    """Answers the document from memory, and EC2's calls as `upstream` answered the same call before.
-
-    Use as a context manager. A call is the same as another where their bodies are.
-    """
-
-    def __init__(self, upstream: str, document: bytes):
-        self._answers: dict[bytes, bytes] = {}
-        self._document = _http(200, "application/json", document)
-        self._upstream = urlsplit(upstream).netloc
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join(timeout=5)
-        self._server.server_close()
-
-    def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
-        tape = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def do_GET(self) -> None:
-                known = self.path == DOCUMENT_PATH
-                self.wfile.write(tape._document if known else _http(404, "text/plain", b""))
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                key = self.path.encode() + b"\n" + body
-                answer = tape._answers.get(key)
-                if answer is None:
-                    answer = tape._ask(self.path, body, dict(self.headers))
-                    tape._answers[key] = answer
-                self.wfile.write(answer)
-
-            def log_message(self, *_: object) -> None:
-                """What is asked is in the calls of the local AWS."""
-
-        return Handler
-
-    def _ask(self, path: str, body: bytes, headers: dict[str, str]) -> bytes:
-        connection = http.client.HTTPConnection(self._upstream, timeout=30)
-        with contextlib.closing(connection):
-            connection.request("POST", path, body, headers)
-            response = connection.getresponse()
-            return _http(response.status, response.headers.get_content_type(), response.read())
-
-
-def _http(status: int, content_type: str, body: bytes) -> bytes:
-    reason = http.client.responses[status]
-    head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
-
-
 @contextlib.contextmanager
 def cases(updater: Path) -> Iterator[list[Case]]:
     """A VPC whose groups hold what the document says: nothing is to change."""
     document = ranges.first()
-    with LocalAws() as aws, Web() as web, Tape(aws.url, document.body) as tape, tempfile.TemporaryDirectory() as folder:
+    with (
+        LocalAws() as aws,
+        Web() as web,
+        Tape(aws.url, {DOCUMENT_PATH: document.body}) as tape,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         web.serve(sns.CERTIFICATE_URL, Page(sns.certificate(), content_type="application/x-pem-file"))
         settings = {
             "AWS_ENDPOINT_URL": tape.url,
@@ -115,7 +48,7 @@ def cases(updater: Path) -> Iterator[list[Case]]:
 
         filled = len(aws.calls)
         notice = events.signed_notice(document, url=settings["IP_RANGES_URL"])
-        trusted = _bundle(Path(folder), Path(web.environment["SSL_CERT_FILE"]))
+        trusted = roots_with(web.authority_file, Path(folder))
         yield [
             Case(
                 title="A signed notice: certificate, signature, MD5, document, groups; nothing changes",
@@ -132,13 +65,6 @@ def cases(updater: Path) -> Iterator[list[Case]]:
                 goals=Goals(ratio=15, over_empty=0.014, warm=0.010, memory=24 * 1024**2),
             ),
         ]
-
-
-def _bundle(folder: Path, authority: Path) -> dict[str, str]:
-    """The root certificates of this machine and the one of `web`: as many as Lambda's image has."""
-    bundle = folder / "roots.pem"
-    bundle.write_bytes((BUNDLE.read_bytes() if BUNDLE.exists() else b"") + authority.read_bytes())
-    return {"SSL_CERT_FILE": str(bundle)}
 
 
 def document_file() -> dict[str, str]:

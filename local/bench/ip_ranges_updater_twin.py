@@ -5,31 +5,26 @@ compare its MD5 with the notice's, parse, filter, join, read the groups, compare
 so and stops. The client is made while the module loads, and what only notices need is loaded with the first of them.
 """
 
-import base64
 import hashlib
 import ipaddress
 import json
 import os
-import re
-import urllib.request
 
 import boto3
 from botocore.config import Config
 from python_runtime import serve
+from sns_twin import fetch, verified
 
 SERVICE = os.environ.get("SERVICE", "CLOUDFRONT")
 PORTS = [int(port) for port in os.environ.get("PORTS", "80").split(",")]
 VPC_ID = os.environ["VPC_ID"]
 URL = os.environ["IP_RANGES_URL"]
-CERTIFICATE_URL = re.compile(r"https://sns\.[a-z0-9-]+\.amazonaws\.com/SimpleNotificationService-[0-9a-f]{32}\.pem")
-SIGNED_FIELDS = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
 ec2 = boto3.client("ec2", config=Config(retries={"mode": "standard", "total_max_attempts": 5}))
-keys = {}
 
 
 def handler(event, _request_id):
     """One run, to the point where something would be written."""
-    notice = announced(event["Records"][0]["Sns"]) if "Records" in event else None
+    notice = json.loads(verified(event["Records"][0]["Sns"])) if "Records" in event else None
     body = fetch(URL)
     if notice and hashlib.md5(body, usedforsecurity=False).hexdigest() != notice["md5"]:
         raise ValueError("the document is not the one that the notice announces")
@@ -40,35 +35,6 @@ def handler(event, _request_id):
     if changed:
         raise NotImplementedError(f"ports {changed} would have to change")
     return {"sync_token": int(document["syncToken"]), "ranges": len(wanted)}
-
-
-def announced(message):
-    """The body of a message of SNS whose signature is right."""
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import padding
-
-    text = "".join(f"{name}\n{message[name]}\n" for name in SIGNED_FIELDS if message.get(name) is not None)
-    algorithm = {"1": hashes.SHA1, "2": hashes.SHA256}[message["SignatureVersion"]]()
-    key = public_key(message["SigningCertUrl"])
-    key.verify(base64.b64decode(message["Signature"]), text.encode(), padding.PKCS1v15(), algorithm)
-    return json.loads(message["Message"])
-
-
-def public_key(url):
-    """The key of the certificate at `url`, which is fetched once."""
-    from cryptography import x509
-
-    if not CERTIFICATE_URL.fullmatch(url):
-        raise ValueError(f"{url} is not a certificate of SNS")
-    if url not in keys:
-        keys[url] = x509.load_pem_x509_certificate(fetch(url)).public_key()
-    return keys[url]
-
-
-def fetch(url):
-    """The bytes at `url`."""
-    with urllib.request.urlopen(url, timeout=10) as response:
-        return response.read(16 * 1024 * 1024)
 
 
 def joined(document):

@@ -21,7 +21,7 @@ from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.events.models import EventPattern
 from moto.sns.models import sns_backends
 
-from gatehouse_local import runtime_api, sns
+from gatehouse_local import events, runtime_api, sns
 from gatehouse_local.aws import LocalAws
 from gatehouse_local.runtime_api import Outcome, RuntimeApi
 from gatehouse_local.ssm_automation import Execution
@@ -34,6 +34,7 @@ REQUEST, PAGE, SHARE = "ami-approval-request", "ami-approval-page", "ami-share"
 LOGICAL_IDS = {REQUEST: "AmiApprovalRequestFunction", PAGE: "AmiApprovalPageFunction", SHARE: "AmiShareFunction"}
 PERSON = "person"  # access key of who assumed the approver role
 LONGEST_BODY = 1 << 20
+SAMPLE_PARAMETERS = ("images", "imageName", "buildArn")
 
 
 @dataclass
@@ -134,9 +135,9 @@ class Stack:
     def settle(self) -> None:
         """Waits for what Automation does, lets EventBridge see its events, and reads the mail."""
         self.aws.ssm_automation.wait()
-        events = self.aws.ssm_automation.events[self._told :]
-        self._told += len(events)
-        for event in events:
+        new = self.aws.ssm_automation.events[self._told :]
+        self._told += len(new)
+        for event in new:
             self._rule(event)
         for reader in ("approvers", "target accounts"):
             for body in self._received(reader):
@@ -328,3 +329,33 @@ def runbook(topics: dict[str, str], **parameters: str) -> dict[str, Any]:
     """The content of the template's runbook."""
     deployed = Deployed(load(TEMPLATE), **parameters)
     return resolved(deployed.properties("ApprovalDocument")["Content"], topics)
+
+
+def sample_approval(aws: LocalAws, region: str) -> dict[str, str]:
+    """What the sample events are about: images, the topics, the key of the links, and an approval that waits.
+
+    The approval has the id that the samples name. It gives the ARNs of the topics by their logical ids.
+    """
+    for at, image in events.AMIS_IMAGES.items():
+        aws.images.create(image, at)
+    names = {"ApproverTopic": "Automation-gatehouse-amis-approvers", "TargetTopic": "gatehouse-amis-targets"}
+    topics = {key: aws.client("sns", region).create_topic(Name=name)["TopicArn"] for key, name in names.items()}
+    aws.client("ssm", region).put_parameter(Name=events.LINK_KEY_PARAMETER, Type="SecureString", Value=events.LINK_KEY)
+    aws.ssm_automation.assume("test", role("ApprovalPageRole"))
+    document = events.environment()["AmiApprovalRequestFunction"]["AUTOMATION_DOCUMENT"]
+    aws.ssm_automation.create(document, runbook(topics, ApprovalLink="true"), region)
+    # Automation does not reach the function of the sample: the samples share-… are its input.
+    aws.ssm_automation.lambda_function("AmiShareFunction", lambda payload: (payload, False))
+    wait_for_sample_approval(aws, region)
+    return topics
+
+
+def wait_for_sample_approval(aws: LocalAws, region: str) -> None:
+    """Starts the approval that the samples name, in the place of an earlier one."""
+    sample = events.load("amis/share-images.json")
+    started = aws.client("ssm", region).start_automation_execution(
+        DocumentName=events.environment()["AmiApprovalRequestFunction"]["AUTOMATION_DOCUMENT"],
+        Parameters={name: sample[name] if name == "images" else [sample[name]] for name in SAMPLE_PARAMETERS},
+        Tags=[{"Key": "gatehouse:capability", "Value": "amis"}],
+    )
+    aws.ssm_automation.rename(started["AutomationExecutionId"], events.AMIS_EXECUTION)

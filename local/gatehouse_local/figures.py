@@ -20,6 +20,13 @@ def roots() -> dict[str, str]:
     return {"SSL_CERT_FILE": str(BUNDLE)} if BUNDLE.exists() else {}
 
 
+def roots_with(authority: Path, folder: Path) -> dict[str, str]:
+    """The root certificates of this machine and one more, in a file in `folder`: as many as Lambda's image has."""
+    bundle = folder / "roots.pem"
+    bundle.write_bytes((BUNDLE.read_bytes() if BUNDLE.exists() else b"") + authority.read_bytes())
+    return {"SSL_CERT_FILE": str(bundle)}
+
+
 @dataclass(kw_only=True)
 class Figures:
     """What was measured of one program: seconds and, on Linux only, seconds on a processor and bytes of memory."""

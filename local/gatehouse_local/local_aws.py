@@ -43,7 +43,6 @@ PORT = 4600
 REGION = "eu-west-1"  # the samples of the pipelines are from there
 SERVICE, SERVICE_PORT = "CLOUDFRONT_ORIGIN_FACING", 443
 PREFIX = "AUTOUPDATE"
-AMIS_PARAMETERS = ("images", "imageName", "buildArn")
 TASK = "/var/task"  # where Lambda, and SAM's container, has the function's folder
 AUTHORITY = "local-aws.pem"
 PAUSE = 3.0  # seconds without a call after which the next function finds the world as at the start
@@ -85,7 +84,7 @@ class World:
         self.topic_arn = self._aws.client("sns", REGION).create_topic(Name="gatehouse-summaries")["TopicArn"]
         self._stale_group()
         self._pipelines()
-        self._approval()
+        amis.sample_approval(self._aws, REGION)
 
     def settings(self) -> dict[str, dict[str, str]]:
         """What the functions need besides `events/env.json` to act on this world, by logical id."""
@@ -154,28 +153,6 @@ class World:
             parameters = job["data"]["actionConfiguration"]["configuration"].get("UserParameters")
             made = self._start({"Production": [gate(parameters)]}, name=path.stem)
             self._aws.codepipeline.rename_job(made, job["id"])
-
-    def _approval(self) -> None:
-        for region, image in events.AMIS_IMAGES.items():
-            self._aws.images.create(image, region)
-        topics = {"ApproverTopic": "Automation-gatehouse-amis-approvers", "TargetTopic": "gatehouse-amis-targets"}
-        arns = {
-            key: self._aws.client("sns", REGION).create_topic(Name=name)["TopicArn"] for key, name in topics.items()
-        }
-        ssm, automation = self._aws.client("ssm", REGION), self._aws.ssm_automation
-        ssm.put_parameter(Name=events.LINK_KEY_PARAMETER, Type="SecureString", Value=events.LINK_KEY)
-        automation.assume("test", amis.role("ApprovalPageRole"))
-        document = events.environment()["AmiApprovalRequestFunction"]["AUTOMATION_DOCUMENT"]
-        automation.create(document, amis.runbook(arns, ApprovalLink="true"), REGION)
-        # Automation does not reach the function in its container: the samples share-… are its input.
-        automation.lambda_function("AmiShareFunction", lambda payload: (payload, False))
-        sample = events.load("amis/share-images.json")
-        started = ssm.start_automation_execution(
-            DocumentName=document,
-            Parameters={name: sample[name] if name == "images" else [sample[name]] for name in AMIS_PARAMETERS},
-            Tags=[{"Key": "gatehouse:capability", "Value": "amis"}],
-        )
-        automation.rename(started["AutomationExecutionId"], events.AMIS_EXECUTION)
 
     def _failed_pipeline(self, name: str, stage: str, action: str, message: str) -> Pipeline:
         job = self._start({"Source": [Action("Fetch", "S3")], stage: [gate(name=action), Action("Deploy")]}, name)

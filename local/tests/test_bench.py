@@ -1,12 +1,14 @@
 """The bench: it measures what it says, each twin does the same work as its function, and no function is left out."""
 
 import io
+import re
 import sys
 
 import pytest
 from rich.console import Console
 
-from gatehouse_local import bench, events, functions, ranges, runtime_api, sns
+from bench import ami_approval_page, ami_approval_request, ami_share
+from gatehouse_local import amis, bench, events, functions, ranges, runtime_api, sns
 from gatehouse_local.aws import operations
 from gatehouse_local.bench_case import ZIP, Bench
 from gatehouse_local.codepipeline import Action, gate
@@ -104,6 +106,111 @@ def test_gate_and_twin_do_the_same(aws, binary, program):
             error = (pipeline.latest("Production", "HealthGate").error or {}).get("message", "")
             assert all(issue in error for issue in issues)
     assert operations(aws.calls) == {"DescribeEvents": 4, "PutJobSuccessResult": 1, "PutJobFailureResult": 1}
+
+
+def _both(binary, name):
+    """The function and its twin, as commands."""
+    return {"function": [str(binary(name))], "twin": [sys.executable, str(_bench(name).twin)]}
+
+
+def _asked(calls):
+    """What AWS was asked, without the text of emails: only their lists of images and their link."""
+    kept = re.compile(r"^(?:  |https://).+$", re.MULTILINE)
+    return [
+        (call.operation, call.region, call.params | {"Message": kept.findall(call.params.get("Message", ""))})
+        for call in calls
+    ]
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_approval_request_and_twin_do_the_same(aws, web, binary, link):
+    name = "ami-approval-request"
+    topics = amis.sample_approval(aws, ami_approval_request.REGION)
+    available, failed = (ami_approval_request.signed(f"request-{state}.json") for state in ("available", "failed"))
+    certificate = Page(sns.certificate(), content_type="application/x-pem-file")
+    web.serve(available["Records"][0]["Sns"]["SigningCertUrl"], certificate)
+    here = {"AWS_ENDPOINT_URL": aws.url} | web.environment | ami_approval_request.settings(topics, link)
+    env, asked, answered = runtime_api.environment(here, ami_approval_request.REGION), [], []
+    for command in _both(binary, name).values():
+        with aws.recording() as calls, RuntimeApi(command, env) as function:
+            outcomes = [function.invoke(available), function.invoke(failed)]
+        assert not any(outcome.failed for outcome in outcomes), [outcome.payload for outcome in outcomes]
+        answered.append([report for outcome in outcomes for report in outcome.payload])
+        asked.append(_asked(calls))
+    assert asked[0] == asked[1]
+    assert answered[0] == answered[1]
+    operations = [operation for operation, *_ in asked[1]]
+    with_link = ["GetAutomationExecution", "GetParameter", "Publish"] if link else []
+    assert operations == ["StartAutomationExecution", *with_link, "Publish"]
+    assert len(aws.ssm_automation.executions) == 2, "that of the samples, and one for both deliveries of the notice"
+
+
+@pytest.mark.parametrize("program", ["function", "twin"])
+@pytest.mark.parametrize("change", ["message", "topic", "age"])
+def test_approval_request_and_twin_refuse_the_same(aws, web, binary, program, change):
+    name = "ami-approval-request"
+    topics = amis.sample_approval(aws, ami_approval_request.REGION)
+    event = ami_approval_request.signed("request-available.json")
+    message = event["Records"][0]["Sns"]
+    web.serve(message["SigningCertUrl"], Page(sns.certificate(), content_type="application/x-pem-file"))
+    settings = ami_approval_request.settings(topics, link=True)
+    if change == "message":
+        message["Message"] += " "
+    elif change == "topic":
+        settings["TOPIC_ARNS"] += "-other"
+    else:
+        settings["SNS_MAX_AGE_SECONDS"] = "3600"
+    here = {"AWS_ENDPOINT_URL": aws.url} | web.environment | settings
+    with RuntimeApi(_both(binary, name)[program], runtime_api.environment(here, ami_approval_request.REGION)) as it:
+        assert it.invoke(event).failed
+    assert not aws.calls
+
+
+def _facts(page):
+    """What a person reads and what the form sends; the twin words some sentences shorter."""
+    facts = r"<h1>.*?</h1>|<li>.*?</li>|<d[td]>.*?</d[td]>|<(?:button|input|textarea|form) [^>]*>"
+    return page["statusCode"], page["headers"], re.findall(facts, page["body"], re.DOTALL)
+
+
+def test_approval_page_and_twin_do_the_same(aws, binary):
+    name, region = "ami-approval-page", ami_approval_page.REGION
+    samples = [f"page-{sample}.json" for sample in ("forged", "get", "head", "approve", "get", "reject")]
+    env = runtime_api.environment(ami_approval_page.settings() | {"AWS_ENDPOINT_URL": aws.url}, region)
+    asked, answered = [], []
+    for command in _both(binary, name).values():
+        aws.reset()
+        amis.sample_approval(aws, region)
+        image = aws.images.images["us-east-1", events.AMIS_IMAGES["us-east-1"]]
+        image.scan = {"HighestFindingSeverityLabel": "high", "FindingScanDate": "2026-01-17T06:40:00Z"}
+        with RuntimeApi(command, env) as function:
+            answered.append([_facts(function.invoke(events.load(f"amis/{sample}")).payload) for sample in samples])
+        asked.append(_asked(aws.calls))
+        [execution] = aws.ssm_automation.executions.values()
+        assert execution.steps[0].status == "Success"
+        [(signal, comment, _)] = execution.steps[0].decisions.values()
+        assert (signal, comment) == ("Approve", "Ana Example (approval page): Tested in staging.")
+    assert asked[0] == asked[1]
+    assert answered[0] == answered[1]
+    assert [status for status, *_ in answered[1]] == [403, 200, 200, 200, 409, 409]
+    assert any("highest severity: high (scan of 2026-01-17 06:40 UTC)" in fact for fact in answered[1][1][2])
+
+
+def test_share_and_twin_do_the_same(aws, binary):
+    asked, answered = [], []
+    for command in _both(binary, "ami-share").values():
+        aws.reset()
+        here = ami_share.settings(ami_share.share_samples(aws)) | {"AWS_ENDPOINT_URL": aws.url}
+        with RuntimeApi(command, runtime_api.environment(here, ami_share.REGION)) as function:
+            outcome = function.invoke(events.load("amis/share-images.json"))
+            assert not outcome.failed, outcome.payload
+            answered.append(outcome.payload)
+            # The function looks at several images at a time.
+            asked.append(sorted(map(str, _asked(aws.calls))))
+            next(iter(aws.images.images.values())).state = "failed"
+            assert function.invoke(events.load("amis/share-images.json")).failed
+        assert not [call for call in aws.calls if call.writes and call.service == "ec2"]
+    assert asked[0] == asked[1] and len(asked[1]) == 4
+    assert answered[0] == answered[1]
 
 
 def test_the_zip_holds_the_binary_compressed(tmp_path):
