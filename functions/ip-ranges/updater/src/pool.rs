@@ -14,7 +14,7 @@ use crate::config::EgressPolicy;
 use crate::ec2::Ec2;
 use crate::group::{self, Group, PoolKey};
 use crate::interfaces::{Attached, PoolGroups};
-use crate::report::{Failure, GroupReport, RangesWithoutRule, RegionReport};
+use crate::report::{Differences, Failure, GroupReport, RangesWithoutRule, RegionReport};
 
 /// One pool in one run.
 pub struct PoolRun<'a> {
@@ -335,16 +335,24 @@ impl<'a> PoolRun<'a> {
         missing
     }
 
-    /// Ranges that this run believes to be in the groups, and that a later look does not show. `described`: all groups of
-    /// the Region.
+    /// How a later look at the groups differs from what this run believes to be in them: wanted ranges that are gone, and
+    /// ranges that it has not seen before. `described`: all groups of the Region.
     #[must_use]
-    pub fn lost(&self, described: &[SecurityGroup]) -> BTreeSet<IpNet> {
+    pub fn differences(&self, described: &[SecurityGroup]) -> Differences {
         let ids: BTreeSet<&str> = self.members().map(|member| member.group.id.as_str()).collect();
         let ours = described.iter().filter(|group| group.group_id().is_some_and(|id| ids.contains(id)));
         let held: BTreeSet<IpNet> =
             ours.flat_map(|group| group::state(group.ip_permissions(), self.key.port).ranges).collect();
         let believed: BTreeSet<IpNet> = self.members().flat_map(Member::ranges).collect();
-        self.wanted.iter().filter(|range| believed.contains(range) && !held.contains(range)).copied().collect()
+        Differences {
+            removed: self
+                .wanted
+                .iter()
+                .filter(|range| believed.contains(range) && !held.contains(range))
+                .copied()
+                .collect(),
+            added: held.difference(&believed).copied().collect(),
+        }
     }
 
     /// Whether this run wrote rules.

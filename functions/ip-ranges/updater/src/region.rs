@@ -18,7 +18,7 @@ use crate::group::{self, Group, PoolKey};
 use crate::interfaces::{self, PoolGroups};
 use crate::pool::PoolRun;
 use crate::prefix_list::{self, PrefixList};
-use crate::report::{Failure, GroupReport, RegionReport};
+use crate::report::{Differences, Failure, GroupReport, RegionReport};
 use crate::run::Run;
 
 /// The clients of one Region, and the VPCs whose groups are kept.
@@ -143,7 +143,8 @@ impl Region {
 ///
 /// Two runs at once do no lasting harm, also where one of them has an older document. Before its first rule a run tags the
 /// groups with the document's token. Before it removes anything, and after its last rule, it reads the groups again: where
-/// a newer token is there, or a range is gone that it relies on, it stops and fails, so that Lambda runs it again.
+/// a newer token is there, a range is gone that it relies on, or one is there that it has not seen, it stops and fails, so
+/// that Lambda runs it again.
 async fn reconcile_groups(
     ec2: &Ec2,
     mut pools: Vec<PoolRun<'_>>,
@@ -208,7 +209,10 @@ async fn is_overtaken(ec2: &Ec2, prefix_name: &str, sync_token: u64, report: &mu
     }
 }
 
-/// Reads the groups after the last rule: whether all that this run relies on is there, and no newer run has begun.
+/// Reads the groups after the last rule: whether they hold what this run believes, and no newer run has begun.
+///
+/// A range that it has not seen before is that of a run with an older document, which read the groups before this one
+/// tagged them.
 async fn look_again(ec2: &Ec2, pools: &[PoolRun<'_>], sync_token: u64, config: &Config, report: &mut RegionReport) {
     let mut pause = ec2::FIRST_PAUSE;
     loop {
@@ -222,16 +226,15 @@ async fn look_again(ec2: &Ec2, pools: &[PoolRun<'_>], sync_token: u64, config: &
         if report.refuses_older(newest_token(&described), sync_token) {
             return;
         }
-        let lost: Vec<_> = pools.iter().map(|pool| (pool, pool.lost(&described))).collect();
-        if lost.iter().all(|(_, ranges)| ranges.is_empty()) {
+        let differences = pools.iter().map(|pool| (pool, pool.differences(&described)));
+        let differences: Vec<_> = differences.filter(|(_, found)| *found != Differences::default()).collect();
+        if differences.is_empty() {
             return;
         }
-        // EC2 may not show new rules at once.
+        // EC2 may not show the changes of this run at once.
         if pause > ec2::LONGEST_PAUSE / 4 {
-            for (pool, ranges) in lost.iter().filter(|(_, ranges)| !ranges.is_empty()) {
-                let ranges: Vec<_> = ranges.iter().map(ToString::to_string).collect();
-                report.failures.push(Failure::changed_meanwhile(pool.name(), &ranges.join(", ")));
-            }
+            let failures = differences.iter().map(|(pool, found)| Failure::changed_meanwhile(pool.name(), found));
+            report.failures.extend(failures);
             return;
         }
         ec2.pause(pause).await;

@@ -187,12 +187,26 @@ impl Failure {
         Self { kind: Kind::PartlyAttached, what, reason: reason.to_owned() }
     }
 
-    /// Another run, or a person, removed ranges that are wanted.
+    /// Another run, or a person, removed ranges that are wanted, or added some.
     #[must_use]
-    pub fn changed_meanwhile(pool: String, ranges: &str) -> Self {
-        let reason = format!("something else removed {ranges} during this run; Lambda runs it again");
+    pub fn changed_meanwhile(pool: String, differences: &Differences) -> Self {
+        let list = |ranges: &BTreeSet<IpNet>| ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let did =
+            |what: &str, ranges: &BTreeSet<IpNet>| (!ranges.is_empty()).then(|| format!("{what} {}", list(ranges)));
+        let Differences { removed, added } = differences;
+        let did: Vec<String> = did("removed", removed).into_iter().chain(did("added", added)).collect();
+        let reason = format!("something else {} during this run; Lambda runs it again", did.join(" and "));
         Self { kind: Kind::Partial, what: pool, reason }
     }
+}
+
+/// What something else did to the groups during a run.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// Ranges that it removed.
+    pub removed: BTreeSet<IpNet>,
+    /// Ranges that it added.
+    pub added: BTreeSet<IpNet>,
 }
 
 impl RegionReport {
