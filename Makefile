@@ -95,7 +95,7 @@ $(DEMOS): demo-%: say-first-build
 	$(DEBUG_BUILD) $$(sed -n 's/^ *Binary: */--bin /p' functions/$*/template.yaml) || built=$$?; \
 	wait "$$packages"; exit "$$built"
 	@$(PYTHON) -m gatehouse_local.demo_$(subst -,_,$*) --bin-dir $(TARGET_DIR)/debug \
-		$(if $(SERVICE),--service '$(SERVICE)') $(if $(PORTS),--ports '$(PORTS)')
+		$(if $(SERVICE),--service '$(SERVICE)') $(if $(PORTS),--ports '$(PORTS)') $(if $(BY_HAND),--by-hand)
 
 # Deletes $(1), which Cargo made, but only inside this repository: TARGET_DIR may be a folder that other projects share.
 define delete_build
@@ -114,10 +114,6 @@ option = $(if $(filter command,$(origin $(1))),--$(2) '$($(1))')
 .PHONY: local-aws
 local-aws: $(READY) ## Keep a local AWS up for sam local invoke (BIND=, HOST=, PORT=)
 	@$(PYTHON) -m gatehouse_local.local_aws $(call option,BIND,bind) $(call option,HOST,host) $(call option,PORT,port)
-
-.PHONY: demo-amis
-demo-amis: $(READY) binaries ## Watch an image be approved on a page and shared, without an AWS account
-	@$(PYTHON) -m gatehouse_local.demo_amis --bin-dir $(TARGET_DIR)/debug $(if $(BY_HAND),--by-hand)
 
 .PHONY: demo-clean
 demo-clean: ## Remove what the demos made: packages, working files, debug builds

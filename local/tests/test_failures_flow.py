@@ -7,6 +7,7 @@ import pytest
 
 from gatehouse_local import runtime_api
 from gatehouse_local.codepipeline import gate
+from gatehouse_local.events import environment
 from gatehouse_local.functions import functions
 from template_checks.template import Deployed, load
 
@@ -20,11 +21,17 @@ DEBUG_TEXT = re.compile(r"\b[A-Z]\w*\(|\b[A-Z]\w* \{ ")
 
 
 def settings(function):
-    """The settings that the template gives by its defaults; a reference to a resource becomes the ARN of a topic."""
+    """The settings that the template gives by its defaults, and those without one as events/env.json has them. What
+    refers to a resource and is not there becomes an ARN."""
     variables = Deployed(load(function.template)).properties(function.logical_id)["Environment"]["Variables"]
-    return {
-        name: re.sub(r"<(\w+)>", r"arn:aws:sns:us-east-1:111122223333:\1", value) for name, value in variables.items()
-    }
+    samples = {name: value for name, value in environment()[function.logical_id].items() if value}
+    wanting = {name: value for name, value in samples.items() if "<" in variables.get(name, "<")}
+    return {name: _arn(value) for name, value in (variables | wanting).items()}
+
+
+def _arn(value):
+    value = re.sub(r"<(\w+)\.Arn>", r"arn:aws:iam::111122223333:role/\1", value)
+    return re.sub(r"<(\w+)>", r"arn:aws:sns:us-east-1:111122223333:\1", value)
 
 
 @pytest.fixture

@@ -42,11 +42,7 @@ impl Config {
         Self {
             approver_topic_arn: required(env, "APPROVER_TOPIC_ARN", "the ARN of the approvers' topic"),
             automation_document: document(env),
-            link: env.flag("APPROVAL_LINK", false).then(|| LinkConfig {
-                page_url: required(env, "APPROVAL_PAGE_URL", "the URL of the approval page, as APPROVAL_LINK is true"),
-                key_parameter: key_parameter(env),
-                ttl: Duration::hours(env.within("LINK_TTL_HOURS", 1..=720).unwrap_or(72)),
-            }),
+            link: link(env),
             dry_run: env.flag("DRY_RUN", false),
         }
     }
@@ -63,12 +59,24 @@ fn document(env: &Env<'_>) -> String {
     name
 }
 
-fn key_parameter(env: &Env<'_>) -> String {
-    let name = env.text("LINK_KEY_PARAMETER").unwrap_or_default();
-    if name.is_empty() || !is_made_of(&name, b"_-./") {
-        env.fault("LINK_KEY_PARAMETER", &name, "expected the name of a parameter, such as /gatehouse/amis/link-key");
+/// The settings of the link. They are read whether or not it is wanted, so that a fault is known before somebody wants it.
+fn link(env: &Env<'_>) -> Option<LinkConfig> {
+    let is_wanted = env.flag("APPROVAL_LINK", false);
+    let must_be_set = |name: &str, what: &str| {
+        if is_wanted && env.text(name).is_none() {
+            env.fault(name, "", &format!("expected {what}, as APPROVAL_LINK is true"));
+        }
+    };
+    must_be_set("APPROVAL_PAGE_URL", "the URL of the approval page");
+    let page_url = env.parsed("APPROVAL_PAGE_URL");
+    must_be_set("LINK_KEY_PARAMETER", "the name of a parameter");
+    let key_parameter = env.text("LINK_KEY_PARAMETER").unwrap_or_default();
+    if !is_made_of(&key_parameter, b"_-./") {
+        let expected = "expected the name of a parameter, such as /gatehouse/amis/link-key";
+        env.fault("LINK_KEY_PARAMETER", &key_parameter, expected);
     }
-    name
+    let ttl = Duration::hours(env.within("LINK_TTL_HOURS", 1..=720).unwrap_or(72));
+    is_wanted.then(|| LinkConfig { page_url: page_url.unwrap_or_else(PageUrl::placeholder), key_parameter, ttl })
 }
 
 fn is_made_of(text: &str, others: &[u8]) -> bool {
@@ -190,9 +198,24 @@ mod tests {
              APPROVER_TOPIC_ARN is \"\": expected the ARN of the approvers' topic; \
              AUTOMATION_DOCUMENT is \"\": expected the name or ARN of an Automation document; \
              APPROVAL_PAGE_URL is \"\": expected the URL of the approval page, as APPROVAL_LINK is true; \
-             LINK_KEY_PARAMETER is \"\": expected the name of a parameter, such as /gatehouse/amis/link-key; \
+             LINK_KEY_PARAMETER is \"\": expected the name of a parameter, as APPROVAL_LINK is true; \
              LINK_TTL_HOURS is \"0\": expected a whole number from 1 to 720"
         );
+    }
+
+    #[test]
+    fn the_settings_of_a_link_that_is_not_wanted_are_checked_too() {
+        let env = Env::of_table(&[
+            ("APPROVER_TOPIC_ARN", TOPIC),
+            ("AUTOMATION_DOCUMENT", "ApproveAndShare"),
+            ("APPROVAL_PAGE_URL", "/approval"),
+            ("LINK_KEY_PARAMETER", "a b"),
+            ("LINK_TTL_HOURS", "721"),
+        ]);
+        let error = env.finish(Config::from_env(&env)).unwrap_err().to_string();
+        for name in ["APPROVAL_PAGE_URL", "LINK_KEY_PARAMETER", "LINK_TTL_HOURS"] {
+            assert!(error.contains(&format!("{name} is \"")), "{name}: {error}");
+        }
     }
 
     #[test]
