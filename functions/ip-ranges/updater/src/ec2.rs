@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{debug, info, warn};
 
-use crate::group::{self, ATTACH_TAG, Egress, Group, PREFIX_NAME_TAG, PoolKey};
+use crate::group::{self, ATTACH_TAG, Egress, Follows, Group, PREFIX_NAME_TAG, PoolKey};
 use crate::report::Kind;
 
 /// How many calls are under way at a time in one Region: enough to be quick, too few to be throttled.
@@ -440,17 +440,29 @@ impl Ec2 {
     /// # Errors
     ///
     /// [`CallError`].
-    pub async fn tag_with_token(&self, ids: Vec<String>, sync_token: u64) -> Result<(), CallError> {
+    pub async fn tag_with_token(&self, ids: Vec<String>, sync_token: u64, follows: Follows) -> Result<(), CallError> {
         if ids.is_empty() {
             return Ok(());
         }
-        let tag = group::sync_token_tag(sync_token);
+        let tag = group::sync_token_tag(sync_token, follows);
         self.call(false, async || {
             self.client.create_tags().set_resources(Some(ids.clone())).tags(tag.clone()).send().await
         })
         .await?;
-        info!(?ids, sync_token, "sync token noted");
+        info!(?ids, sync_token, ?follows, "sync token noted");
         Ok(())
+    }
+
+    /// Says that a run that tagged them removes nothing any more. A failure does no harm: the time in the tag passes.
+    pub async fn end_of_removals(&self, ids: Vec<String>, sync_token: u64) {
+        if let Err(error) = self.tag_with_token(ids.clone(), sync_token, Follows::Done).await {
+            warn!(
+                ?ids,
+                sync_token,
+                error = error.to_string(),
+                "the groups stay marked as if ranges were being removed"
+            );
+        }
     }
 
     /// Removes the tokens of older documents. A failure does no harm: the next run that changes something tries again.
@@ -458,7 +470,8 @@ impl Ec2 {
         if ids.is_empty() || older.is_empty() {
             return;
         }
-        let tags: Vec<Tag> = older.iter().map(|token| group::sync_token_tag(*token)).collect();
+        let tags: Vec<Tag> =
+            older.iter().map(|token| Tag::builder().key(group::sync_token_key(*token)).build()).collect();
         let removed = self
             .call(false, async || {
                 self.client.delete_tags().set_resources(Some(ids.clone())).set_tags(Some(tags.clone())).send().await

@@ -212,10 +212,39 @@ pub(crate) fn sync_tokens(tags: &[Tag]) -> BTreeSet<u64> {
     tags.iter().filter_map(|tag| tag.key()?.strip_prefix(SYNC_TOKEN_TAG)?.parse().ok()).collect()
 }
 
+/// What a run with the document of a sync token does to what is tagged with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follows {
+    /// It may remove ranges until this time, in seconds since 1970-01-01, unless it says before that it is done.
+    Until(i64),
+    /// It removes nothing, or it is done.
+    Done,
+}
+
+/// How the value of the tag begins while a run may remove ranges.
+const UNTIL: &str = "until ";
+
 /// The tag that says that something follows the document.
 #[must_use]
-pub fn sync_token_tag(sync_token: u64) -> Tag {
-    Tag::builder().key(format!("{SYNC_TOKEN_TAG}{sync_token}")).value("followed").build()
+pub fn sync_token_tag(sync_token: u64, follows: Follows) -> Tag {
+    let value = match follows {
+        Follows::Until(seconds) => format!("{UNTIL}{seconds}"),
+        Follows::Done => "followed".to_owned(),
+    };
+    Tag::builder().key(sync_token_key(sync_token)).value(value).build()
+}
+
+/// The key of that tag.
+pub(crate) fn sync_token_key(sync_token: u64) -> String {
+    format!("{SYNC_TOKEN_TAG}{sync_token}")
+}
+
+/// The tokens of the documents by which runs may be removing ranges at this time, in seconds since 1970-01-01.
+pub(crate) fn in_progress(tags: &[Tag], now: i64) -> impl Iterator<Item = u64> {
+    tags.iter().filter_map(move |tag| {
+        let until: i64 = tag.value()?.strip_prefix(UNTIL)?.parse().ok()?;
+        tag.key()?.strip_prefix(SYNC_TOKEN_TAG)?.parse().ok().filter(|_| until > now)
+    })
 }
 
 /// The value of a tag.
@@ -281,7 +310,7 @@ pub fn tags<'a>(
     TagSpecification::builder()
         .resource_type(kind)
         .set_tags(Some(pairs.map(tag).collect()))
-        .tags(sync_token_tag(sync_token))
+        .tags(sync_token_tag(sync_token, Follows::Done))
         .build()
 }
 

@@ -122,11 +122,26 @@ impl<'a> PoolRun<'a> {
         self.plan.rounds.iter().any(|round| !round.remove.is_empty())
     }
 
-    /// The groups whose rules are about to follow another document than before, with the tokens they are tagged with.
-    pub fn to_tag(&self, sync_token: u64) -> impl Iterator<Item = (String, &BTreeSet<u64>)> {
+    /// The groups whose rules are about to change, with the tokens they are tagged with.
+    pub fn to_tag(&self) -> impl Iterator<Item = (String, &BTreeSet<u64>)> {
         let groups = self.members().map(|member| &member.group).filter(|_| self.changes());
-        let untagged = groups.filter(move |group| !group.sync_tokens.contains(&sync_token));
-        untagged.map(|group| (group.id.clone(), &group.sync_tokens))
+        groups.map(|group| (group.id.clone(), &group.sync_tokens))
+    }
+
+    /// Wanted ranges that were there when the run began, and that a later look does not show: something else removed
+    /// them. `described`: all groups of the Region.
+    #[must_use]
+    pub fn gone(&self, described: &[SecurityGroup]) -> BTreeSet<IpNet> {
+        let held = self.held(described);
+        let before = self.members().flat_map(|member| &member.group.state.ranges);
+        before.filter(|range| self.wanted.contains(range) && !held.contains(range)).copied().collect()
+    }
+
+    /// What the groups of the pool hold. `described`: all groups of the Region.
+    fn held(&self, described: &[SecurityGroup]) -> BTreeSet<IpNet> {
+        let ids: BTreeSet<&str> = self.members().map(|member| member.group.id.as_str()).collect();
+        let ours = described.iter().filter(|group| group.group_id().is_some_and(|id| ids.contains(id)));
+        ours.flat_map(|group| group::state(group.ip_permissions(), self.key.port).ranges).collect()
     }
 
     /// What a person should know about the groups though nothing failed.
@@ -339,10 +354,7 @@ impl<'a> PoolRun<'a> {
     /// ranges that it has not seen before. `described`: all groups of the Region.
     #[must_use]
     pub fn differences(&self, described: &[SecurityGroup]) -> Differences {
-        let ids: BTreeSet<&str> = self.members().map(|member| member.group.id.as_str()).collect();
-        let ours = described.iter().filter(|group| group.group_id().is_some_and(|id| ids.contains(id)));
-        let held: BTreeSet<IpNet> =
-            ours.flat_map(|group| group::state(group.ip_permissions(), self.key.port).ranges).collect();
+        let held = self.held(described);
         let believed: BTreeSet<IpNet> = self.members().flat_map(Member::ranges).collect();
         Differences {
             removed: self

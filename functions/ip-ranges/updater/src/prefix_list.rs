@@ -19,7 +19,7 @@ use tracing::{debug, info};
 
 use crate::config::Config;
 use crate::ec2::{CallError, Ec2, FIRST_PAUSE, LONGEST_PAUSE};
-use crate::group::{self, FAMILY_TAG, PREFIX_NAME_TAG, SERVICE_TAG};
+use crate::group::{self, FAMILY_TAG, Follows, PREFIX_NAME_TAG, SERVICE_TAG};
 use crate::report::{Failure, GroupReport, RangesWithoutRule, RegionReport};
 use crate::run::Run;
 
@@ -279,7 +279,7 @@ impl ListsRun {
         let tokens = untagged.iter().flat_map(|list| &list.sync_tokens).copied();
         let older: BTreeSet<u64> = tokens.filter(|token| *token < sync_token).collect();
         let tagged: Vec<String> = untagged.iter().map(|list| list.id.clone()).collect();
-        if let Err(error) = ec2.tag_with_token(tagged.clone(), sync_token).await {
+        if let Err(error) = ec2.tag_with_token(tagged.clone(), sync_token, Follows::Done).await {
             self.failures
                 .push(Failure::of("noting the sync token on the lists; nothing is changed before that", &error));
             return;

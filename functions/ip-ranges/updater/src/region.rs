@@ -6,6 +6,7 @@ use aws_config::SdkConfig;
 use aws_sdk_ec2::types::SecurityGroup;
 use aws_sdk_elasticloadbalancingv2 as elb;
 use futures::future::join_all;
+use gatehouse_shared::clock;
 use ip_ranges_planner::document::Published;
 use ip_ranges_planner::plan::Bounds;
 use tokio::sync::OnceCell;
@@ -14,7 +15,7 @@ use tracing::{debug, info, warn};
 use crate::calls::Calls;
 use crate::config::{Config, RegionConfig, Target};
 use crate::ec2::{self, CallError, Ec2};
-use crate::group::{self, Group, PoolKey};
+use crate::group::{self, Follows, Group, PoolKey};
 use crate::interfaces::{self, PoolGroups};
 use crate::pool::PoolRun;
 use crate::prefix_list::{self, PrefixList};
@@ -141,10 +142,11 @@ impl Region {
 
 /// Create, close, add, attach, remove; then, in the room that became free, the same again without creating.
 ///
-/// Two runs at once do no lasting harm, also where one of them has an older document. Before its first rule a run tags the
-/// groups with the document's token. Before it removes anything, and after its last rule, it reads the groups again: where
-/// a newer token is there, a range is gone that it relies on, or one is there that it has not seen, it stops and fails, so
-/// that Lambda runs it again.
+/// Two runs at once do no harm, also where one of them has an older document. Before its first rule a run tags the groups
+/// with the document's token and, if it is to remove ranges, with the time until which it may. Then it reads the groups
+/// again before it removes anything. Where a newer token is there, another run may be removing, or a range is gone that it
+/// relies on, it removes nothing and fails, so that Lambda runs it again. Of two runs that both remove, each tags before it
+/// reads, so at least one of them sees the other. After its last rule a run looks once more.
 async fn reconcile_groups(
     ec2: &Ec2,
     mut pools: Vec<PoolRun<'_>>,
@@ -155,13 +157,17 @@ async fn reconcile_groups(
 ) {
     let changes = pools.iter().any(PoolRun::changes);
     let is_unfinished = pools.iter().any(PoolRun::is_unfinished);
-    let (tagged, tokens): (Vec<String>, Vec<_>) = pools.iter().flat_map(|pool| pool.to_tag(sync_token)).unzip();
+    let removes = pools.iter().any(PoolRun::removes);
+    let to_tag = pools.iter().flat_map(PoolRun::to_tag);
+    let (tagged, tokens): (Vec<String>, Vec<_>) =
+        to_tag.filter(|(_, tokens)| removes || !tokens.contains(&sync_token)).unzip();
     let older: BTreeSet<u64> = tokens.into_iter().flatten().copied().filter(|token| *token < sync_token).collect();
     let mut may_remove = true;
     if run.dry_run {
         pools.iter_mut().for_each(|pool| pool.pretend(&config.prefix_name));
     } else {
-        if let Err(error) = ec2.tag_with_token(tagged.clone(), sync_token).await {
+        let follows = if removes { Follows::Until(run.over_at()) } else { Follows::Done };
+        if let Err(error) = ec2.tag_with_token(tagged.clone(), sync_token, follows).await {
             // Without the token an older run could undo the additions; without removals this one undoes nothing.
             may_remove = false;
             report
@@ -178,12 +184,15 @@ async fn reconcile_groups(
     }
     if !run.dry_run {
         join_all(pools.iter_mut().map(|pool| pool.unmark(ec2))).await;
-        if may_remove && pools.iter().any(PoolRun::removes) {
-            may_remove = !is_overtaken(ec2, &config.prefix_name, sync_token, report).await;
+        if may_remove && removes {
+            may_remove = is_undisturbed(ec2, &pools, sync_token, config, report).await;
         }
         join_all(pools.iter_mut().map(|pool| pool.settle(ec2, may_remove))).await;
         if pools.iter().any(PoolRun::has_written) {
             look_again(ec2, &pools, sync_token, config, report).await;
+        }
+        if removes {
+            ec2.end_of_removals(tagged.clone(), sync_token).await;
         }
         ec2.forget_tokens(tagged, older).await;
     }
@@ -196,17 +205,40 @@ fn newest_token(groups: &[SecurityGroup]) -> Option<u64> {
     groups.iter().flat_map(|group| group::sync_tokens(group.tags())).max()
 }
 
-/// Whether a run with a newer document has begun meanwhile.
-async fn is_overtaken(ec2: &Ec2, prefix_name: &str, sync_token: u64, report: &mut RegionReport) -> bool {
-    match ec2.tagged_groups(prefix_name).await {
-        Ok(described) => report.refuses_older(newest_token(&described), sync_token),
+/// Reads the groups before anything is removed: whether no other run has begun that this one could disturb, and all that it
+/// relies on is there.
+async fn is_undisturbed(
+    ec2: &Ec2,
+    pools: &[PoolRun<'_>],
+    sync_token: u64,
+    config: &Config,
+    report: &mut RegionReport,
+) -> bool {
+    let described = match ec2.tagged_groups(&config.prefix_name).await {
+        Ok(described) => described,
         Err(error) => {
-            report
-                .failures
-                .push(Failure::of("reading the groups again before removing ranges; none was removed", &error));
-            true
+            let what = "reading the groups again before removing ranges; none was removed";
+            report.failures.push(Failure::of(what, &error));
+            return false;
         }
+    };
+    if report.refuses_older(newest_token(&described), sync_token) {
+        return false;
     }
+    let now = clock::now().unix_timestamp();
+    let others = described.iter().flat_map(|group| group::in_progress(group.tags(), now));
+    if let Some(other) = others.filter(|other| *other != sync_token).max() {
+        report.failures.push(Failure::run_at_once(other));
+        return false;
+    }
+    let gone = pools
+        .iter()
+        .map(|pool| (pool.name(), Differences { removed: pool.gone(&described), ..Differences::default() }));
+    let gone: Vec<_> = gone.filter(|(_, differences)| !differences.removed.is_empty()).collect();
+    report
+        .failures
+        .extend(gone.iter().map(|(pool, differences)| Failure::changed_meanwhile(pool.clone(), differences)));
+    gone.is_empty()
 }
 
 /// Reads the groups after the last rule: whether they hold what this run believes, and no newer run has begun.

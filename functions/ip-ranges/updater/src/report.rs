@@ -187,6 +187,14 @@ impl Failure {
         Self { kind: Kind::PartlyAttached, what, reason: reason.to_owned() }
     }
 
+    /// A run with another document may be removing ranges.
+    #[must_use]
+    pub fn run_at_once(sync_token: u64) -> Self {
+        let reason =
+            format!("a run with the document {sync_token} may be removing some at this time; Lambda runs it again");
+        Self { kind: Kind::Partial, what: "removing ranges".to_owned(), reason }
+    }
+
     /// Another run, or a person, removed ranges that are wanted, or added some.
     #[must_use]
     pub fn changed_meanwhile(pool: String, differences: &Differences) -> Self {

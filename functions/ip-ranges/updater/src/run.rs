@@ -8,6 +8,9 @@ use tokio::time::Instant;
 /// How long before Lambda's deadline a run stops making calls: time for the report and the notification.
 const TIME_TO_REPORT: Duration = Duration::from_secs(10);
 
+/// How long after its end a call may still take effect.
+const TIME_TO_ARRIVE: Duration = Duration::from_secs(30);
+
 /// What holds for one run.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
@@ -19,6 +22,15 @@ pub struct Run {
     pub looks_at_interfaces: bool,
     /// When to stop making calls.
     pub stop: Instant,
+}
+
+impl Run {
+    /// When no call of this run can take effect any more, in seconds since 1970-01-01.
+    #[must_use]
+    pub fn over_at(self) -> i64 {
+        let left = self.stop.saturating_duration_since(Instant::now());
+        (clock::now() + left + TIME_TO_ARRIVE).unix_timestamp()
+    }
 }
 
 /// When a run stops making calls. `deadline` is Lambda's, in milliseconds since 1970-01-01.

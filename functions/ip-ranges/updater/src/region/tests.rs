@@ -152,6 +152,8 @@ async fn a_change_to_one_group_is_one_authorize_and_one_revoke() {
             "RevokeSecurityGroupIngress",
             // Is everything there?
             "DescribeSecurityGroups",
+            // Nothing is removed any more.
+            "CreateTags",
         ]
     );
     assert_eq!((&report.groups[0].added, &report.groups[0].removed), (&ranges(C), &ranges(A)));
@@ -179,6 +181,7 @@ async fn a_new_group_is_attached_before_anything_is_removed() {
             "DescribeSecurityGroups",
             "RevokeSecurityGroupIngress",
             "DescribeSecurityGroups",
+            "CreateTags",
         ]
     );
     assert_eq!(held(&ec2), rows(&[("1", "", true), ("2", A, true)]));
@@ -227,7 +230,7 @@ async fn throttling_and_server_errors_are_waited_out() {
         let report = run(&ec2, B, limits(60, 5)).await;
         assert_whole(&report);
         assert_eq!(held(&ec2), rows(&[("1", B, true)]), "{fault:?}");
-        assert_eq!(report.ec2_calls, 11, "attempts are counted");
+        assert_eq!(report.ec2_calls, 12, "attempts are counted");
     }
 }
 
@@ -635,6 +638,26 @@ mod documents {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn nothing_is_removed_while_a_run_with_another_document_may_remove() {
+        let ec2 = ec2(&[&format!("{A} {B}")]);
+        let mark = |seconds: i64| {
+            let until = gatehouse_shared::clock::now().unix_timestamp() + seconds;
+            let tag = (format!("{SYNC_TOKEN_TAG}6"), format!("until {until}"));
+            ec2.state().groups.get_mut("sg-1").unwrap().tags.extend([tag]);
+        };
+        mark(60);
+        let report = run_as(&ec2, 7, &format!("{A} {C}")).await;
+        let expected = "Partial removing ranges: a run with the document 6 may be removing some at this time";
+        assert!(failures(&report)[0].starts_with(expected), "{report:?}");
+        assert_eq!(held(&ec2), rows(&[("1", &format!("{A} {B} {C}"), true)]));
+        // It ended without saying so, and its time is over.
+        mark(-1);
+        assert_whole(&run_as(&ec2, 7, &format!("{A} {C}")).await);
+        assert_eq!(held(&ec2), rows(&[("1", &format!("{A} {C}"), true)]));
+        assert_eq!(ec2.state().groups["sg-1"].tags[&format!("{SYNC_TOKEN_TAG}7")], "followed");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_range_that_another_run_adds_meanwhile_fails_the_run() {
         let ec2 = ec2(&[A]);
         ec2.state().latencies = VecDeque::from([0, 0, 0, 1_000]);
@@ -804,7 +827,14 @@ async fn write_calls_say_what_they_should() {
         said("SetSecurityGroups"),
         [["LoadBalancerArn=arn:front", "SecurityGroups.member.1=sg-1", "SecurityGroups.member.2=sg-new1"]]
     );
-    assert_eq!(said("CreateTags"), [["ResourceId.1=sg-1", "Tag.1.Key=gatehouse:sync-token/1", "Tag.1.Value=followed"]]);
+    let tags = said("CreateTags");
+    let [first, last] = &tags[..] else { panic!("{tags:?}") };
+    let seconds: i64 = first[2].strip_prefix("Tag.1.Value=until ").unwrap().parse().unwrap();
+    // The run may take an hour here, and its last call half a minute more.
+    let left = seconds - gatehouse_shared::clock::now().unix_timestamp();
+    assert!((3_600..=3_630).contains(&left), "{left}");
+    assert_eq!(first[..2], ["ResourceId.1=sg-1", "Tag.1.Key=gatehouse:sync-token/1"]);
+    assert_eq!(last[..], ["ResourceId.1=sg-1", "Tag.1.Key=gatehouse:sync-token/1", "Tag.1.Value=followed"]);
     assert_eq!(said("DeleteTags"), [["ResourceId.1=sg-new1", "Tag.1.Key=gatehouse:attach"]]);
 }
 
@@ -1285,8 +1315,10 @@ proptest! {
             prop_assert_eq!(&held.into_iter().collect::<BTreeSet<_>>(), wanted);
             if !groups.is_empty() {
                 let state = ec2.state();
-                let all: BTreeSet<String> = state.groups.keys().cloned().collect();
-                prop_assert_eq!(&state.interfaces["eni-1"].groups, &all, "every group is attached");
+                let needed: BTreeSet<String> =
+                    state.groups.iter().filter(|(_, group)| !group.rules.is_empty()).map(|(id, _)| id.clone()).collect();
+                let attached = &state.interfaces["eni-1"].groups;
+                prop_assert!(needed.is_subset(attached), "every group that holds ranges is attached: {:?}", attached);
             }
             Ok(())
         })?;
