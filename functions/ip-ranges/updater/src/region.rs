@@ -147,6 +147,9 @@ impl Region {
 /// again before it removes anything. Where a newer token is there, another run may be removing, or a range is gone that it
 /// relies on, it removes nothing and fails, so that Lambda runs it again. Of two runs that both remove, each tags before it
 /// reads, so at least one of them sees the other. After its last rule a run looks once more.
+///
+/// Limitation: of two runs with one document, the first to end marks the groups as done for both. A third run at that
+/// moment, with a newer document, does not see the other.
 async fn reconcile_groups(
     ec2: &Ec2,
     mut pools: Vec<PoolRun<'_>>,
