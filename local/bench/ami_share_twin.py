@@ -27,7 +27,7 @@ WANTED = {
     if target
 }
 MOST_PERMISSIONS = 1000
-ACCOUNT = "123456789012"  # as in the ARN of the function; Lambda's own runtime gives it in the context
+ACCOUNT = "012345678912"  # as in the ARN of the function; Lambda's own runtime gives it in the context
 config = Config(read_timeout=8, retries={"mode": "standard", "total_max_attempts": 5})
 
 

@@ -339,7 +339,8 @@ def sample_approval(aws: LocalAws, region: str) -> dict[str, str]:
     for at, image in events.AMIS_IMAGES.items():
         aws.images.create(image, at)
     names = {"ApproverTopic": "Automation-gatehouse-amis-approvers", "TargetTopic": "gatehouse-amis-targets"}
-    topics = {key: aws.client("sns", region).create_topic(Name=name)["TopicArn"] for key, name in names.items()}
+    sample_sns = sns_backends[runtime_api.ACCOUNT_ID][region]
+    topics = {key: sample_sns.create_topic(name).arn for key, name in names.items()}
     aws.client("ssm", region).put_parameter(Name=events.LINK_KEY_PARAMETER, Type="SecureString", Value=events.LINK_KEY)
     aws.ssm_automation.assume("test", role("ApprovalPageRole"))
     document = events.environment()["AmiApprovalRequestFunction"]["AUTOMATION_DOCUMENT"]

@@ -15,13 +15,15 @@ from urllib.parse import urlencode
 from gatehouse_local import ROOT, image_builder, ranges, sns
 from gatehouse_local.functions import Function
 from gatehouse_local.ranges import Document
+from gatehouse_local.runtime_api import ACCOUNT_ID
 
 EVENTS = ROOT / "events"
 TOPIC_ARN = "arn:aws:sns:us-east-1:806199016981:AmazonIpSpaceChanged"
 PIPELINES_TOPIC_ARN = "arn:aws:sns:eu-west-1:111122223333:pipeline-notifications"
 
-# The samples of the amis capability: topics, images by Region, and an approval that waits.
-AMIS_TOPIC_ARN = "arn:aws:sns:eu-west-1:123456789012:{}"
+# The samples of the amis capability: topics, images by Region, and an approval that waits. All are of the account in
+# the ARN that SAM's container tells a function, since a function shares only images of its own account.
+AMIS_TOPIC_ARN = f"arn:aws:sns:eu-west-1:{ACCOUNT_ID}:{{}}"
 AMIS_IMAGES = {"eu-west-1": "ami-0123456789abcdef0", "us-east-1": "ami-0fedcba9876543210"}
 AMIS_EXECUTION = "333ba70b-2333-48db-b17e-a5e69c6f4d1c"
 AMIS_TARGET = "111122223333"
@@ -134,14 +136,8 @@ def http_request(method: str, query: dict[str, str], form: dict[str, str] | None
 
 
 def amis() -> dict[str, Any]:
-    """The files of `events/amis`, by name.
-
-    The images of the notice have no account, as in older notices: then they count as those of the function's own
-    account, which is another one in SAM's container than in AWS.
-    """
+    """The files of `events/amis`, by name."""
     available = image_builder.notice(AMIS_IMAGES, region="eu-west-1")
-    for image in available["outputResources"]["amis"]:
-        del image["accountId"]
     failed = image_builder.failed_notice(region="eu-west-1")
     token = link_token(AMIS_EXECUTION, LINK_EXPIRES)
     form = {"token": token, "name": "Ana Example", "comment": "Tested in staging."}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
+from gatehouse_local.runtime_api import ACCOUNT_ID
 
 
 def notice(

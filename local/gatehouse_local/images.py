@@ -1,6 +1,7 @@
 """The images of EC2: launch permissions, watermarks, deprecation, and their snapshots.
 
-moto's images are not known here: a test makes its own with `create`. What moto lacks or does differently:
+They belong to the account in the ARN that a function is told. moto's images are not known here: a test makes its own
+with `create`. What moto lacks or does differently:
 
 - `LaunchPermission.Add` and `.Remove` take accounts, organizations and organizational units, several in a call. An
   image has at most 1,000 permissions.
@@ -15,10 +16,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.moto_api._internal import mock_random
 
 from gatehouse_local.parts import Front, Invocation
+from gatehouse_local.runtime_api import ACCOUNT_ID
 from gatehouse_local.wire import AwsError
 
 WATERMARKS = 5

@@ -49,6 +49,9 @@ PAUSE = 3.0  # seconds without a call after which the next function finds the wo
 DOCKER_DESKTOP = "host.docker.internal"
 SHOWN = 160  # characters of a call's parameters
 
+# cargo-lambda tells a function no ARN, and these find their account in it.
+NEED_AN_ARN = ("AmiApprovalRequestFunction", "AmiShareFunction")
+
 MACHINES = {b"\x3e\x00": "x86_64", b"\xb7\x00": "arm64"}  # e_machine of an ELF file, little-endian
 
 
@@ -94,7 +97,11 @@ class World:
             "PipelineHealthGateFunction": {"NOTIFY_TOPIC_ARN": self.topic_arn},
             "PipelineRetryFunction": act | {"PIPELINES": "web,api"},
             "AmiApprovalRequestFunction": {"DRY_RUN": "false"},
-            "AmiApprovalPageFunction": {"DRY_RUN": "false", "PAGE_ROLE_ARN": amis.role("ApprovalPageRole")},
+            "AmiApprovalPageFunction": {
+                "DRY_RUN": "false",
+                "PAGE_ROLE_ARN": amis.role("ApprovalPageRole"),
+                "LINK_KEY_PARAMETER": events.LINK_KEY_PARAMETER,
+            },
             "AmiShareFunction": {"DRY_RUN": "false"},
         }
 
@@ -455,12 +462,14 @@ def commands(files: Files) -> Iterator[str]:
     yield f"  {sam_local_start_api('amis', files)}"
     yield f"  http://127.0.0.1:3000/approval?token={events.link_token(events.AMIS_EXECUTION, events.LINK_EXPIRES)}"
     yield ""
+    able = [function for function in files.suite if function.logical_id not in NEED_AN_ARN]
     yield "Or without containers, with cargo-lambda. Run cargo build first: with these settings cargo cannot download."
+    yield f"It gives functions no ARN, which {' and '.join(NEED_AN_ARN)} need."
     yield "One of the first lines in one terminal, then one of the others in another:"
-    for function in files.suite:
+    for function in able:
         env = _shown(files.env_of_watch(function))
         yield f"  cargo lambda watch --package {function.binary} --invoke-address 127.0.0.1 --env-file {env}"
-    for function in files.suite:
+    for function in able:
         for sample in events.of(function)[:1]:
             yield f"  cargo lambda invoke {function.binary} --data-file events/{sample}"
 

@@ -2,7 +2,8 @@
 
 `Emulator` runs a binary in AWS's runtime interface emulator (from the SAM CLI). `RuntimeApi` is a small runtime API
 of our own: it measures the time from the start of the process to each answer, and its peak memory, which the emulator
-does not. Both give the process a new environment: what Lambda sets, and what the caller gives.
+does not. Both give the process a new environment: what Lambda sets, and what the caller gives. Both tell it the same
+ARN: the emulator knows neither the account nor the Region of whoever runs it.
 """
 
 import contextlib
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any, Self
 
 FUNCTION_TIMEOUT = 60  # seconds
+ACCOUNT_ID = "012345678912"  # in the ARN that the emulator tells every function; moto has another one
 LIFECYCLE = (
     "START RequestId",
     "END RequestId",
@@ -256,6 +258,12 @@ class RuntimeApi:
             raise FunctionDied(f"the function answered {answered}, but was asked {request_id}")
         return Outcome(json.loads(body or b"null"), kind != "response", when - started, process.new_log())
 
+    @property
+    def function_arn(self) -> str:
+        """What the function is told of itself, in the words of the emulator."""
+        name = self._env.get("AWS_LAMBDA_FUNCTION_NAME", "test_function")
+        return f"arn:aws:lambda:us-east-1:{ACCOUNT_ID}:function:{name}"
+
     def peak_memory(self) -> int:
         """The peak memory of the process so far, in bytes (Linux only)."""
         assert self._process is not None
@@ -289,9 +297,7 @@ class RuntimeApi:
                 headers = {
                     "Lambda-Runtime-Aws-Request-Id": request_id,
                     "Lambda-Runtime-Deadline-Ms": str(int((time.time() + FUNCTION_TIMEOUT) * 1000)),
-                    "Lambda-Runtime-Invoked-Function-Arn": (
-                        "arn:aws:lambda:us-east-1:123456789012:function:gatehouse-local"
-                    ),
+                    "Lambda-Runtime-Invoked-Function-Arn": api.function_arn,
                 }
                 return self._send(200, event, headers)
 

@@ -99,8 +99,8 @@ class Web:
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             wbufsize = -1
-            # The tickets that end a TLS handshake are unacknowledged when the answer follows: Nagle's algorithm would hold
-            # it back until the client's delayed ACK, 40 ms later. The servers of AWS do not do so.
+            # The tickets that end a TLS handshake are not acknowledged yet when the answer follows: Nagle's algorithm
+            # would hold it back until the client's delayed ACK, 40 ms later. The servers of AWS do not do so.
             disable_nagle_algorithm = True
             origin = ""  # of the tunnel; empty if the client did not open one
 

@@ -15,6 +15,7 @@ import pytest
 from gatehouse_local import events, image_builder
 from gatehouse_local.amis import PAGE, PERSON, REQUEST, SHARE, Stack
 from gatehouse_local.aws import operations
+from gatehouse_local.runtime_api import ACCOUNT_ID
 
 # As they are called here: each flow names the functions that it runs.
 FUNCTIONS = ("ami-approval-request", "ami-approval-page", "ami-share")
@@ -502,7 +503,7 @@ def managed_key(aws, manager):
 
     key = aws.client("kms").create_key()["KeyMetadata"]
     kms_backends[DEFAULT_ACCOUNT_ID]["us-east-1"].keys[key["KeyId"]].key_manager = manager
-    return key["Arn"]
+    return key["Arn"].replace(DEFAULT_ACCOUNT_ID, ACCOUNT_ID)  # moto finds it by its id
 
 
 def test_watermark_latest_parameter_and_deprecation(aws, make):
@@ -513,7 +514,7 @@ def test_watermark_latest_parameter_and_deprecation(aws, make):
         DeprecatePreviousAfterDays="30",
     )
     for region, image in IMAGES.items():
-        assert list(aws.images.images[region, image].watermarks) == ["123456789012:approved"]
+        assert list(aws.images.images[region, image].watermarks) == [f"{ACCOUNT_ID}:approved"]
         latest = aws.client("ssm", region).get_parameter(Name="/golden-ami/golden-al2023/latest")["Parameter"]
         assert (latest["Value"], latest["DataType"]) == (image, "aws:ec2:image")
         assert aws.images.images[region, image].deprecated is None

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import botocore.exceptions
 import pytest
 
+from gatehouse_local.runtime_api import ACCOUNT_ID
 from gatehouse_local.ssm_automation import SsmAutomation
 
 ROLE = "arn:aws:iam::123456789012:role/{}"
@@ -294,7 +295,7 @@ def test_watermarks(ec2):
     for number in range(5):
         ec2.attach_image_watermark(ImageId=AMI, WatermarkName=f"approved-{number}")
     assert ec2.attach_image_watermark(ImageId=AMI, WatermarkName="approved-0")["WatermarkKey"] == (
-        "123456789012:approved-0"
+        f"{ACCOUNT_ID}:approved-0"
     )
     code, _ = refused(ec2.attach_image_watermark, ImageId=AMI, WatermarkName="approved-5")
     assert code == "ImageWatermarkLimitExceeded"

@@ -312,14 +312,32 @@ def test_only_calls_of_aws_are_answered(command):
             assert connection.getresponse().status == 404
 
 
-def test_every_function_has_a_line_for_cargo_lambda(command):
-    text = "\n".join(command.lines)
-    for function in SUITE.values():
-        env = re.search(rf"cargo lambda watch --package {function.binary} .*--env-file (\S+)", text)[1]
-        values = dict(line.split("=", 1) for line in (ROOT / env).read_text().splitlines())
-        assert values["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
-        assert Path(values["SSL_CERT_FILE"]).is_file()
-        assert f"cargo lambda invoke {function.binary} --data-file events/" in text
+class CargoLambda(runtime_api.RuntimeApi):
+    """The runtime API of `cargo lambda watch`, in what it tells a function."""
+
+    function_arn = "function-arn"
+
+
+@pytest.mark.parametrize("logical_id", SUITE)
+def test_every_function_that_needs_no_arn_has_lines_for_cargo_lambda_which_work(command, binary, logical_id):
+    name, text = SUITE[logical_id].binary, "\n".join(command.lines)
+    env = command.built / "local-aws" / f"{logical_id}.env"
+    values = dict(line.split("=", 1) for line in env.read_text().splitlines())
+    assert values["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
+    assert Path(values["SSL_CERT_FILE"]).is_file()
+
+    command.start_over()
+    with CargoLambda([str(binary(name))], runtime_api.environment(values)) as function:
+        outcome = function.invoke(events.load(events.of(SUITE[logical_id])[0]))
+    if logical_id in local_aws.NEED_AN_ARN:
+        assert "function-arn" in outcome.error_message
+        assert f"cargo lambda watch --package {name} " not in text
+        assert f"cargo lambda invoke {name} " not in text
+        assert re.search(rf"It gives functions no ARN, which .*{logical_id}.* need", text)
+    else:
+        assert not outcome.failed, outcome.error_message
+        assert f"cargo lambda watch --package {name} --invoke-address 127.0.0.1 --env-file {env}\n" in text
+        assert f"cargo lambda invoke {name} --data-file events/" in text
 
 
 def test_what_is_not_built_is_named_and_taken_over_later_and_it_starts_again(tmp_path, binary):

@@ -5,6 +5,7 @@ The SAM CLI's own code resolves the environment. Only AWS and the pages are the 
 """
 
 import json
+import sys
 
 import pytest
 
@@ -13,6 +14,18 @@ from gatehouse_local.functions import functions
 
 SUITE = {function.logical_id: function for function in functions()}
 SAMPLES = [(function.logical_id, sample) for function in SUITE.values() for sample in events.of(function)]
+
+TELLS_ITS_ARN = """
+import http.client, json, os
+api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+while True:
+    api.request("GET", "/2018-06-01/runtime/invocation/next")
+    told = api.getresponse()
+    told.read()
+    request_id, arn = (told.headers[f"Lambda-Runtime-{name}"] for name in ("Aws-Request-Id", "Invoked-Function-Arn"))
+    api.request("POST", f"/2018-06-01/runtime/invocation/{request_id}/response", json.dumps(arn))
+    api.getresponse().read()
+"""
 
 
 def shipped():
@@ -52,6 +65,19 @@ def test_a_sample_works_with_the_environment_that_sam_gives(invoke, logical_id, 
     assert outcome.error_type != "InvalidSettings", outcome.error_message
     assert not faults(outcome, calls)
     assert not outcome.failed, f"{outcome.error_type}: {outcome.error_message}"
+
+
+def test_a_function_is_told_the_same_arn_here_as_in_the_container_of_sam(tmp_path):
+    """SAM runs functions in AWS's emulator, whose account and Region are always the same ones."""
+    if sys.platform != "linux":
+        pytest.skip("the emulator runs on Linux only")
+    bootstrap = tmp_path / "bootstrap"
+    bootstrap.write_text(f"#!{sys.executable}\n{TELLS_ITS_ARN}")
+    bootstrap.chmod(0o755)
+    env = runtime_api.environment({"AWS_LAMBDA_FUNCTION_NAME": "AmiShareFunction"}, region=local_aws.REGION)
+    with runtime_api.Emulator(bootstrap, env) as there, runtime_api.RuntimeApi([str(bootstrap)], env) as here:
+        told = [function.invoke({}).payload for function in (there, here)]
+    assert told == [f"arn:aws:lambda:us-east-1:{runtime_api.ACCOUNT_ID}:function:AmiShareFunction"] * 2
 
 
 def test_env_json_is_needed_and_is_seen_to_be(invoke):
