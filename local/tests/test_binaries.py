@@ -1,0 +1,14 @@
+"""What is compiled into the functions."""
+
+import pytest
+
+from gatehouse_local.functions import functions
+
+
+@pytest.mark.parametrize("name", [function.binary for function in functions()])
+def test_no_function_collects_jitter_entropy(binary, name):
+    """`.cargo/config.toml` reached the build of AWS-LC: see SECURITY.md, "Random numbers"."""
+    content = binary(name).read_bytes()
+    if b"CRYPTO_sysrand" not in content:
+        pytest.skip("the names of its functions are stripped")
+    assert b"jent_entropy_init" not in content, "cargo clean -p aws-lc-sys, then build again"
