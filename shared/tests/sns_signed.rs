@@ -284,3 +284,15 @@ proptest! {
         prop_assert!(case.verify(&message).is_ok());
     }
 }
+
+#[test]
+fn the_mode_is_read_by_its_exact_name() {
+    for (text, expected) in [
+        ("enforce", Ok(Mode::Enforce)),
+        ("off", Ok(Mode::Off)),
+        ("Enforce", Err("expected enforce or off")),
+        ("", Err("expected enforce or off")),
+    ] {
+        assert_eq!(text.parse::<Mode>(), expected, "{text:?}");
+    }
+}

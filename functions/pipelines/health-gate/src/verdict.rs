@@ -488,6 +488,7 @@ mod tests {
         ] {
             let config = config(&[("ON_UNKNOWN", on_unknown), ("WAIT_MINUTES", wait)]);
             let case = format!("{on_unknown} {wait} {unknown:?} {token:?}");
+            let was_open = matches!(token, Some(Ok(token)) if token.open > 0);
             let verdict = decide(&config, &[], Some(unknown), token, NOW);
             let seen = match &verdict.answer {
                 Answer::Pass { .. } => "pass".to_owned(),
@@ -498,7 +499,16 @@ mod tests {
             assert!(verdict.unknown && !verdict.checked && verdict.checked_regions.is_empty(), "{case}");
             let is_setup = verdict.answer.message().starts_with(SETUP_MARK);
             assert_eq!(is_setup, seen == "fail PermissionError", "{case}");
-            assert!(verdict.answer.message().contains(&unknown.to_string()), "{case}");
+            let message = verdict.answer.message();
+            assert!(message.contains(&unknown.to_string()), "{case}");
+            if seen.starts_with("fail") {
+                let advice = if was_open {
+                    "2 AWS Health events affected it when AWS Health last answered"
+                } else {
+                    "With ON_UNKNOWN=allow"
+                };
+                assert!(message.contains(advice), "{case}: {message}");
+            }
         }
     }
 
@@ -555,6 +565,22 @@ mod tests {
         let setup = Verdict::setup(FailureType::ConfigurationError, "why");
         assert_eq!(setup.answer.message(), "[health-gate:setup] why");
         assert!(!setup.checked && !setup.unknown && setup.checked_regions.is_empty());
+    }
+
+    #[test]
+    fn a_listing_has_every_line_that_fits() {
+        let lines = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        for (limit, items, expected) in [
+            (28, lines(&["a line of 22 letters.."]), "head\n- and 1 more"),
+            (29, lines(&["a line of 22 letters.."]), "head\n- a line of 22 letters.."),
+            // The number of those left out must fit as well.
+            (33, lines(&["first of three", "a long second one", "third"]), "head\n- and 3 more"),
+            (34, lines(&["first of three", "a long second one", "third"]), "head\n- first of three\n- and 2 more"),
+        ] {
+            let text = listing("head", &items, limit);
+            assert_eq!(text, expected, "{limit}");
+            assert!(text.len() <= limit, "{}", text.len());
+        }
     }
 
     proptest! {
