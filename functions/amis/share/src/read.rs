@@ -98,15 +98,16 @@ async fn snapshots(
         .filter_map(|mapping| mapping.ebs())
         .filter_map(|ebs| ebs.snapshot_id())
         .collect();
-    let is_encrypted = image
+    // Only a clear no saves the question: what does not say whether it is encrypted must not pass for unencrypted.
+    let may_be_encrypted = image
         .block_device_mappings()
         .iter()
         .filter_map(|mapping| mapping.ebs())
-        .any(|ebs| ebs.encrypted() == Some(true));
+        .any(|ebs| ebs.encrypted() != Some(false));
     let mut snapshots = Vec::new();
     let mut keys: Vec<Key> = Vec::new();
     for id in ids {
-        let arn = if is_encrypted { key_arn(clients, id).await? } else { None };
+        let arn = if may_be_encrypted { key_arn(clients, id).await? } else { None };
         let key = match arn {
             None => None,
             Some(arn) => match keys.iter().find(|key| key.arn == arn) {
@@ -130,8 +131,10 @@ async fn key_arn(clients: &Clients, snapshot_id: &str) -> Result<Option<String>,
     let answer = answer.map_err(|error| call("DescribeSnapshots", &error))?;
     let snapshot = answer.snapshots().first().ok_or_else(|| format!("there is no snapshot {snapshot_id}"))?;
     match (snapshot.encrypted(), snapshot.kms_key_id()) {
+        (_, Some(arn)) => Ok(Some(arn.to_owned())),
+        (Some(false), None) => Ok(None),
         (Some(true), None) => Err(format!("the snapshot {snapshot_id} is encrypted and names no key")),
-        (_, arn) => Ok(arn.map(str::to_owned)),
+        (None, None) => Err(format!("DescribeSnapshots does not say whether {snapshot_id} is encrypted")),
     }
 }
 

@@ -49,6 +49,8 @@ struct FakeImage {
     deprecated_at: Option<String>,
     tags: Vec<(&'static str, &'static str)>,
     key: Option<&'static str>,
+    /// Whether DescribeImages says if it is encrypted.
+    tells: bool,
     watermarks: BTreeSet<String>,
     /// `userId`, `organizationArn` or `organizationalUnitArn`, and its value.
     permissions: BTreeSet<(String, String)>,
@@ -63,6 +65,7 @@ fn image() -> FakeImage {
         deprecated_at: None,
         tags: vec![("Ec2ImageBuilderArn", BUILD)],
         key: None,
+        tells: true,
         watermarks: BTreeSet::new(),
         permissions: BTreeSet::new(),
         snapshot_accounts: BTreeSet::new(),
@@ -235,10 +238,10 @@ fn described(id: &str, image: &FakeImage) -> String {
     }
     write!(
         text,
-        "</tagSet><blockDeviceMapping><item><deviceName>/dev/xvda</deviceName><ebs><snapshotId>{}</snapshotId>\
-         <encrypted>{}</encrypted></ebs></item></blockDeviceMapping><imageWatermarkSet>",
+        "</tagSet><blockDeviceMapping><item><deviceName>/dev/xvda</deviceName><ebs><snapshotId>{}</snapshotId>{}</ebs>\
+         </item></blockDeviceMapping><imageWatermarkSet>",
         id.replace("ami", "snap"),
-        image.key.is_some()
+        if image.tells { format!("<encrypted>{}</encrypted>", image.key.is_some()) } else { String::new() }
     )
     .unwrap();
     for key in &image.watermarks {
@@ -385,11 +388,16 @@ async fn a_second_run_changes_nothing_and_sends_no_mail() {
 async fn an_image_that_must_not_be_shared_is_refused_and_the_others_go_on() {
     let aws_managed = Some("arn:aws:kms:eu-west-1:111122223333:key/aws-managed");
     let past = Some("2026-01-01T00:00:00.000Z".to_owned());
-    let cases: [(&str, FakeImage, &str); 6] = [
+    let cases: [(&str, FakeImage, &str); 7] = [
         ("of another account", FakeImage { owner: "999999999999", ..image() }, "only the owner can share it"),
         ("pending", FakeImage { state: "pending", ..image() }, "its state is pending"),
         ("deprecated", FakeImage { deprecated_at: past, ..image() }, "it is deprecated since"),
         ("AWS-managed key", FakeImage { key: aws_managed, ..image() }, "key/aws-managed, a key that AWS manages"),
+        (
+            "AWS-managed key, not told with the image",
+            FakeImage { key: aws_managed, tells: false, ..image() },
+            "key/aws-managed, a key that AWS manages",
+        ),
         (
             "not by Image Builder",
             FakeImage { tags: vec![("CreatedBy", "EC2 Image Builder")], ..image() },
