@@ -5,6 +5,7 @@
 //! no client, clock or environment; [`region`], [`pool`], [`interfaces`], [`prefix_list`], [`ip_set`] and [`parameters`] act;
 //! [`caller`] makes the calls, and [`ec2`] has those to EC2.
 
+pub mod aws_lists;
 pub mod caller;
 pub mod calls;
 pub mod config;

@@ -14,6 +14,7 @@ use ip_ranges_planner::plan::Bounds;
 use tokio::sync::OnceCell;
 use tracing::{debug, info, warn};
 
+use crate::aws_lists;
 use crate::caller::{CallError, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::calls::Calls;
 use crate::config::{Config, CreatePolicy, RegionConfig, Target};
@@ -149,6 +150,10 @@ impl Region {
                 if !report.refuses_older(newest, published.sync_token, Mark::Tag) {
                     let pools = pools(&vpc_ids, groups, published, config, run, &mut report);
                     report.is_planned = true;
+                    // Not with each notice: a person reads it once.
+                    if run.looks_for_drift {
+                        report.notes.extend(aws_lists::notes(config, &self.name));
+                    }
                     reconcile_groups(&ec2, pools, published.sync_token, config, run, &mut report).await;
                 }
                 vpc_ids
