@@ -14,6 +14,7 @@ mod fake;
 pub mod group;
 pub mod interfaces;
 mod notifications;
+pub mod parameters;
 pub mod pool;
 pub mod prefix_list;
 pub mod region;
@@ -166,7 +167,9 @@ impl From<SelectionError> for Failure {
     fn from(error: SelectionError) -> Self {
         let (kind, what) = match &error {
             SelectionError::UnknownService { service, .. } => (Kind::UnknownService, service),
-            SelectionError::UnknownRegion { region, .. } => (Kind::UnknownRegion, region),
+            SelectionError::UnknownRegion { region, .. } | SelectionError::UnknownRegionOfService { region, .. } => {
+                (Kind::UnknownRegion, region)
+            }
             SelectionError::NoRanges { service } => (Kind::NoRanges, service),
         };
         Self { kind, what: what.clone(), reason: error.to_string() }

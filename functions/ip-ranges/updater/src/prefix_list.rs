@@ -17,7 +17,7 @@ use ip_ranges_planner::plan::{self, Bounds, Changes, GroupState, Limits, Plan, P
 use ipnet::IpNet;
 use tracing::{debug, info};
 
-use crate::config::Config;
+use crate::config::{Config, CreatePolicy};
 use crate::ec2::{CallError, Ec2, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::group::{self, FAMILY_TAG, Follows, PREFIX_NAME_TAG, SERVICE_TAG};
 use crate::report::{Failure, GroupReport, RangesWithoutRule, RegionReport};
@@ -150,7 +150,7 @@ pub async fn reconcile(
             }
         }
     }
-    let is_configured = |key: &ListKey| config.services.contains(&key.service) && config.families.contains(&key.family);
+    let is_configured = |key: &ListKey| config.has_service(&key.service) && config.families.contains(&key.family);
     let left_over = by_key.into_iter().filter(|(key, _)| !is_configured(key)).flat_map(|(_, lists)| lists);
     report.notes.extend(left_over.map(|list| {
         format!(
@@ -210,6 +210,7 @@ impl ListsRun {
     fn new(key: ListKey, lists: Vec<PrefixList>, wanted: BTreeSet<IpNet>, config: &Config, run: Run) -> Self {
         let bounds = Bounds {
             limits: Limits { rules_per_group: config.max_entries_per_list, groups_per_interface: MOST_LISTS },
+            may_create: config.create == CreatePolicy::Always,
             max_shrink_percent: config.max_shrink_percent,
             families: &config.families,
             force: run.force,

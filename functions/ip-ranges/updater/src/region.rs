@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use tracing::{debug, info, warn};
 
 use crate::calls::Calls;
-use crate::config::{Config, RegionConfig, Target};
+use crate::config::{Config, CreatePolicy, RegionConfig, Target};
 use crate::ec2::{self, CallError, Ec2};
 use crate::group::{self, Follows, Group, PoolKey};
 use crate::interfaces::{self, PoolGroups};
@@ -293,6 +293,7 @@ fn pools<'a>(
     }
     let bounds = Bounds {
         limits: config.limits,
+        may_create: config.create == CreatePolicy::Always,
         max_shrink_percent: config.max_shrink_percent,
         families: &config.families,
         force: run.force,
@@ -321,7 +322,7 @@ fn notes(
 ) -> Vec<String> {
     let mut notes = Vec::new();
     for (key, group) in left_over.iter().flat_map(|(key, groups)| groups.iter().map(move |group| (key, group))) {
-        let is_configured = config.services.contains(&key.service) && config.ports.contains(&key.port);
+        let is_configured = config.has_service(&key.service) && config.ports.contains(&key.port);
         let why = if !vpc_ids.contains(&key.vpc_id) {
             format!("belongs to {}, which VPC_ID does not name", key.vpc_id)
         } else if !is_configured {
