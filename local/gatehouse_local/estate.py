@@ -1,6 +1,6 @@
 """What a flow of the ip-ranges updater happens in: the account, the web, and the real binary."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,9 @@ def edition(
 class Estate:
     """The account, the web and the function of one test. `calls` are those of the last invocation."""
 
-    def __init__(self, aws: LocalAws, web: Web, binary: Callable[[str], Path]):
+    def __init__(self, aws: LocalAws, web: Web, binary: Path):
         self.aws, self.web = aws, web
-        self.path = binary("ip-ranges-updater")
+        self.path = binary
         self.settings = {"PORTS": "443"}
         self.calls: list[Call] = []
 

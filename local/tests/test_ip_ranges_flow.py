@@ -16,7 +16,7 @@ from gatehouse_local.web import Page
 
 @pytest.fixture
 def estate(aws, web, binary):
-    return Estate(aws, web, binary)
+    return Estate(aws, web, binary("ip-ranges-updater"))
 
 
 # From notice to groups ---------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ REGION = "us-east-1"
 
 @pytest.fixture
 def estate(aws, web, binary):
-    return Estate(aws, web, binary)
+    return Estate(aws, web, binary("ip-ranges-updater"))
 
 
 def as_tags(values):
