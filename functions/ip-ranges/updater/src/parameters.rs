@@ -1,6 +1,21 @@
 //! The ids of the groups, prefix lists or IP sets as parameters of SSM Parameter Store, for templates that refer to them.
+//!
+//! A parameter is a `StringList` with the name `<prefix>/<service>/<port or family>`. Where a Region has several VPCs, the
+//! id of the VPC stands before the service, since no interface takes groups of two. Its value is what an interface or rule
+//! needs: no group that is empty. Rules of AWS WAF refer to a set by its ARN, so that of an IP set is the ARN. It is written only where it
+//! changes, and never deleted: a template may refer to it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
+
+use aws_sdk_ssm::types::{Parameter, ParameterType};
+use tokio::time::Instant;
+use tracing::info;
+
+use crate::caller::{CallError, Caller};
+use crate::config::{Config, Target};
+use crate::report::{Failure, GroupReport, Kind, ParameterReport, RegionReport};
+use crate::run::Run;
 
 /// Levels below the prefix: the VPC where there are several, the service, the port or family.
 const LEVELS_BELOW: usize = 3;
@@ -41,6 +56,136 @@ impl FromStr for ParameterPrefix {
         }
         Ok(Self(text.to_owned()))
     }
+}
+
+/// The calls to SSM of one run in one Region.
+#[derive(Debug)]
+pub struct Ssm {
+    client: aws_sdk_ssm::Client,
+    caller: Caller,
+}
+
+/// The names of all parameters that the settings ask for, whether or not there is something to write to them now. Pure.
+#[must_use]
+pub fn names(prefix: &ParameterPrefix, vpc_ids: &[String], config: &Config) -> BTreeSet<String> {
+    let lasts: Vec<String> = match config.target {
+        Target::SecurityGroups => config.ports.iter().map(ToString::to_string).collect(),
+        Target::PrefixLists | Target::WafIpSets => config.families.iter().map(ToString::to_string).collect(),
+    };
+    let vpc_ids: Vec<Option<&str>> =
+        if vpc_ids.is_empty() { vec![None] } else { vpc_ids.iter().map(|id| Some(id.as_str())).collect() };
+    let several = vpc_ids.len() > 1;
+    let mut names = BTreeSet::new();
+    for vpc_id in vpc_ids {
+        for service in &config.services {
+            names.extend(lasts.iter().map(|last| name(prefix, vpc_id.filter(|_| several), &service.name, last)));
+        }
+    }
+    names
+}
+
+fn name(prefix: &ParameterPrefix, vpc_id: Option<&str>, service: &str, last: &str) -> String {
+    let vpc_id = vpc_id.map(|vpc_id| format!("/{vpc_id}")).unwrap_or_default();
+    format!("{}{vpc_id}/{service}/{last}", prefix.as_str())
+}
+
+/// What each parameter is to hold, in the order of the groups' numbers. Pure.
+fn values(prefix: &ParameterPrefix, vpc_ids: &[String], groups: &[GroupReport]) -> BTreeMap<String, String> {
+    let mut ids: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for group in groups.iter().filter(|group| group.is_in_use) {
+        let vpc_id = group.vpc_id.as_deref().filter(|_| vpc_ids.len() > 1);
+        let Some(last) = group.port.as_deref().or(group.family.as_deref()) else { continue };
+        ids.entry(name(prefix, vpc_id, &group.service, last)).or_default().push(&group.group_id);
+    }
+    ids.into_iter().map(|(name, ids)| (name, ids.join(","))).collect()
+}
+
+impl Ssm {
+    /// Makes no call after `stop`.
+    #[must_use]
+    pub fn new(client: &aws_sdk_ssm::Client, stop: Instant) -> Self {
+        Self { client: client.clone(), caller: Caller::new(stop) }
+    }
+
+    /// Writes the parameters whose value is not right, and reports those that nothing keeps. `names` are all that the
+    /// settings ask for. Whether everything is as it should be; what is not is in the report.
+    pub async fn publish(
+        &self,
+        prefix: &ParameterPrefix,
+        names: &BTreeSet<String>,
+        vpc_ids: &[String],
+        run: Run,
+        report: &mut RegionReport,
+    ) -> bool {
+        let present = match self.below(prefix).await {
+            Ok(present) => present,
+            Err(error) => {
+                report.failures.push(Failure::of(format!("reading the parameters below {}", prefix.as_str()), &error));
+                return false;
+            }
+        };
+        let mut is_done = true;
+        // One after the other: SSM takes few calls of PutParameter in a second.
+        for (name, value) in values(prefix, vpc_ids, &report.groups) {
+            let now = present.iter().find(|parameter| parameter.name() == Some(&name));
+            if now.is_some_and(|now| now.value() == Some(&value) && is_list(now)) {
+                continue;
+            }
+            match self.write(&name, &value, now, run.dry_run).await {
+                Ok(()) => report.parameters.push(ParameterReport { name, value, created: now.is_none() }),
+                Err(failure) => {
+                    is_done = false;
+                    report.failures.push(failure);
+                }
+            }
+        }
+        let stale = present.iter().filter_map(Parameter::name).filter(|name| !names.contains(*name));
+        report.notes.extend(stale.map(|name| {
+            format!("the parameter {name} is below PARAMETER_PREFIX, and nothing updates it: what refers to it gets its old value. Delete it when nothing refers to it")
+        }));
+        is_done
+    }
+
+    async fn below(&self, prefix: &ParameterPrefix) -> Result<Vec<Parameter>, CallError> {
+        self.caller
+            .call(false, async || {
+                let call = self.client.get_parameters_by_path().path(prefix.as_str()).recursive(true);
+                // SSM gives at most 10 a page, and may give an empty page before the last one.
+                let mut pages = call.into_paginator().page_size(10).send();
+                let mut found = Vec::new();
+                while let Some(page) = pages.try_next().await? {
+                    found.extend(page.parameters.unwrap_or_default());
+                }
+                Ok::<_, CallError>(found)
+            })
+            .await
+    }
+
+    async fn write(&self, name: &str, value: &str, now: Option<&Parameter>, dry_run: bool) -> Result<(), Failure> {
+        let what = format!("writing the parameter {name}");
+        if let Some(other) = now.filter(|now| !is_list(now)) {
+            let kind = other.r#type().map_or("of another type", ParameterType::as_str);
+            let reason = format!(
+                "it is {kind}, expected StringList: delete it, or choose another PARAMETER_PREFIX; it was left as it is"
+            );
+            return Err(Failure { kind: Kind::Partial, what, reason });
+        }
+        if dry_run {
+            return Ok(());
+        }
+        // It is overwritten even where it was not there: the reply of the first attempt may be lost.
+        let call = self.caller.call(false, async || {
+            let call = self.client.put_parameter().name(name).value(value).r#type(ParameterType::StringList);
+            call.description("Ids kept by Gatehouse").overwrite(true).send().await
+        });
+        call.await.map_err(|error| Failure::of(what, &error))?;
+        info!(name, value, "parameter written");
+        Ok(())
+    }
+}
+
+fn is_list(parameter: &Parameter) -> bool {
+    parameter.r#type() == Some(&ParameterType::StringList)
 }
 
 #[cfg(test)]

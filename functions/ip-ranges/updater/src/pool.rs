@@ -48,6 +48,12 @@ impl Member {
         Self { group, report, is_open: false, is_missing_somewhere }
     }
 
+    /// Whether an interface that carries other groups of the pool needs it. An empty group lets nobody in and takes one of
+    /// an interface's few places; one that lets out too much would lift the restrictions of the others.
+    fn is_needed(&self) -> bool {
+        !self.is_open && !self.ranges().is_empty()
+    }
+
     /// What it holds now.
     fn ranges(&self) -> BTreeSet<IpNet> {
         let held = self.group.state.ranges.union(&self.report.added);
@@ -247,8 +253,7 @@ impl<'a> PoolRun<'a> {
     /// The groups that belong together on an interface. `None` for the first groups of all, which no interface carries.
     #[must_use]
     pub fn groups_to_attach(&self) -> Option<PoolGroups> {
-        // An empty group lets nobody in and takes one of an interface's few places.
-        let needed = self.members().filter(|member| !member.is_open && !member.ranges().is_empty());
+        let needed = self.members().filter(|member| member.is_needed());
         let groups = self.members().map(|member| (member.group.id.clone(), member.group.egress.clone()));
         self.had_groups.then(|| PoolGroups {
             needed: needed.map(|member| member.group.id.clone()).collect(),
@@ -408,9 +413,12 @@ impl<'a> PoolRun<'a> {
         if !self.not_added.is_empty() {
             report.not_added.push(without_rule(self.not_added));
         }
-        for Member { group, report: mut done, .. } in self.members.into_iter().flatten() {
+        for member in self.members.into_iter().flatten() {
+            let is_in_use = member.is_needed();
+            let Member { group, report: mut done, .. } = member;
             let stale = group.state.ranges.difference(self.wanted).filter(|range| !done.removed.contains(range));
             done.kept = stale.copied().collect();
+            done.is_in_use = is_in_use;
             report.groups.push(done);
         }
     }

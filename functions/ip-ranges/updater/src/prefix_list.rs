@@ -17,9 +17,10 @@ use ip_ranges_planner::plan::{self, Bounds, Changes, GroupState, Limits, Plan, P
 use ipnet::IpNet;
 use tracing::{debug, info};
 
+use crate::caller::{CallError, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::config::{Config, CreatePolicy};
-use crate::ec2::{CallError, Ec2, FIRST_PAUSE, LONGEST_PAUSE};
-use crate::group::{self, FAMILY_TAG, Follows, PREFIX_NAME_TAG, SERVICE_TAG};
+use crate::ec2::Ec2;
+use crate::group::{self, FAMILY_TAG, FamilyKey, Follows, PREFIX_NAME_TAG, SERVICE_TAG};
 use crate::report::{Failure, GroupReport, RangesWithoutRule, RegionReport};
 use crate::run::Run;
 
@@ -32,19 +33,12 @@ const MOST_LISTS: usize = 100;
 /// The first pause before a list is asked whether it is ready.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 
-/// What the lists of one service and family have in common.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ListKey {
-    service: String,
-    family: Family,
-}
-
 /// A prefix list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrefixList {
     id: String,
     name: String,
-    key: ListKey,
+    key: FamilyKey,
     version: i64,
     max_entries: usize,
     entries: BTreeSet<IpNet>,
@@ -66,7 +60,7 @@ impl PrefixList {
             group::tag(described.tags(), key)
                 .ok_or_else(|| format!("{id} has the tag {PREFIX_NAME_TAG} and no tag {key}; it was left as it is"))
         };
-        let key = ListKey {
+        let key = FamilyKey {
             service: tag(SERVICE_TAG)?.to_owned(),
             family: tag(FAMILY_TAG)?.parse().map_err(|expected| {
                 format!("{id} has a tag {FAMILY_TAG} that is not understood, {expected}; it was left as it is")
@@ -135,7 +129,7 @@ pub async fn reconcile(
     report: &mut RegionReport,
 ) {
     lists.sort_by(|a, b| (group::number(&a.name), &a.id).cmp(&(group::number(&b.name), &b.id)));
-    let mut by_key: BTreeMap<ListKey, Vec<PrefixList>> = BTreeMap::new();
+    let mut by_key: BTreeMap<FamilyKey, Vec<PrefixList>> = BTreeMap::new();
     for list in lists {
         by_key.entry(list.key.clone()).or_default().push(list);
     }
@@ -143,14 +137,14 @@ pub async fn reconcile(
     for (service, ranges) in &published.services {
         for family in &config.families {
             let wanted: BTreeSet<IpNet> = ranges.iter().filter(|range| Family::of(range) == *family).copied().collect();
-            let key = ListKey { service: service.clone(), family: *family };
+            let key = FamilyKey { service: service.clone(), family: *family };
             let lists = by_key.remove(&key).unwrap_or_default();
             if !(lists.is_empty() && wanted.is_empty()) {
                 runs.push(ListsRun::new(key, lists, wanted, config, run));
             }
         }
     }
-    let is_configured = |key: &ListKey| config.has_service(&key.service) && config.families.contains(&key.family);
+    let is_configured = |key: &FamilyKey| config.has_service(&key.service) && config.families.contains(&key.family);
     let left_over = by_key.into_iter().filter(|(key, _)| !is_configured(key)).flat_map(|(_, lists)| lists);
     report.notes.extend(left_over.map(|list| {
         format!(
@@ -170,7 +164,7 @@ pub async fn reconcile(
 
 /// The lists of one service and family in one run.
 struct ListsRun {
-    key: ListKey,
+    key: FamilyKey,
     wanted: BTreeSet<IpNet>,
     plan: Plan,
     /// By the plan's indices. `None`: it was to be created and could not be.
@@ -207,7 +201,7 @@ impl Member {
 }
 
 impl ListsRun {
-    fn new(key: ListKey, lists: Vec<PrefixList>, wanted: BTreeSet<IpNet>, config: &Config, run: Run) -> Self {
+    fn new(key: FamilyKey, lists: Vec<PrefixList>, wanted: BTreeSet<IpNet>, config: &Config, run: Run) -> Self {
         let bounds = Bounds {
             limits: Limits { rules_per_group: config.max_entries_per_list, groups_per_interface: MOST_LISTS },
             may_create: config.create == CreatePolicy::Always,
@@ -432,6 +426,7 @@ impl ListsRun {
             }
             let stale = member.before.difference(&self.wanted).filter(|range| !member.report.removed.contains(range));
             member.report.kept = stale.copied().collect();
+            member.report.is_in_use = !member.list.entries.is_empty() || !member.report.added.is_empty();
             report.groups.push(member.report);
         }
     }
