@@ -579,6 +579,16 @@ def test_a_service_is_known_by_its_crate(crate, called):
     assert Crate("example", {"main.rs": source + "client.send_email(); }"}, {crate: {}}).calls() == {called}
 
 
+def test_an_operation_that_several_services_have_is_that_of_the_crate_that_the_file_names():
+    crates = {"aws-sdk-wafv2": {}, "aws-sdk-ssm": {}, "aws-sdk-sns": {}}
+    call = "client.list_tags_for_resource();"
+    files = {"main.rs": "fn main() {}", "ip_set.rs": f"use aws_sdk_wafv2::Client; {call}"}
+    assert Crate("example", files, crates).calls() == {"wafv2:ListTagsForResource"}
+    assert Crate("example", files | {"other.rs": call}, crates).calls() == {
+        f"{service}:ListTagsForResource" for service in ("wafv2", "ssm", "sns")
+    }
+
+
 def test_names_of_errors_are_found_where_error_type_has_them():
     source = """
 impl ErrorType for Error {
