@@ -60,8 +60,8 @@ class Crate:
                 for operation in operations(service.name)
                 if xform_name(operation) in methods
             }
-            # Several services may have an operation of one name, such as ListTagsForResource. It is then that of the crate
-            # that the file names; where it names none of them, all count.
+            # Several services may have an operation of one name, such as ListTagsForResource. It is then that of the
+            # crate that the file names; where it names none of them, all count.
             named = {it for it in found if it[0].sdk_crate.replace("-", "_") in text}
             known = {operation for _, operation in named}
             called |= {
