@@ -21,6 +21,8 @@ pub struct PoolRun<'a> {
     key: PoolKey,
     wanted: &'a BTreeSet<IpNet>,
     plan: Plan,
+    /// With `CREATE=never`: how many groups the plan lacks.
+    would_create: usize,
     /// By the plan's indices. `None`: it was to be created and could not be.
     members: Vec<Option<Member>>,
     /// Whether there were groups before this run. The first groups of all are attached by a person.
@@ -87,6 +89,11 @@ impl<'a> PoolRun<'a> {
     ) -> Self {
         let pool = Pool { groups: groups.iter().map(|group| group.state.clone()).collect() };
         let plan = plan::plan(&pool, wanted, bounds);
+        let would_create = if bounds.may_create || plan.left_out.is_empty() {
+            0
+        } else {
+            plan::plan(&pool, wanted, Bounds { may_create: true, ..bounds }).create
+        };
         debug!(vpc_id = key.vpc_id, service = key.service, port = %key.port, wanted = wanted.len(), ?plan, "planned");
         Self {
             closed: closed(&groups, policy),
@@ -95,6 +102,7 @@ impl<'a> PoolRun<'a> {
             key,
             wanted,
             plan,
+            would_create,
             not_added: BTreeSet::new(),
             failures: Vec::new(),
         }
@@ -385,7 +393,7 @@ impl<'a> PoolRun<'a> {
     }
 
     /// Writes everything into the Region's report.
-    pub fn finish(self, report: &mut RegionReport) {
+    pub fn finish(self, prefix_name: &str, report: &mut RegionReport) {
         let pool = self.name();
         let empty =
             self.members().filter(|member| member.group.id == member.report.group_id && member.ranges().is_empty());
@@ -406,8 +414,22 @@ impl<'a> PoolRun<'a> {
             ranges,
         };
         if !self.plan.left_out.is_empty() {
-            let advice = "raise the quotas and MAX_RULES_PER_GROUP or MAX_GROUPS_PER_INTERFACE, or narrow SERVICE or RANGE_REGIONS";
-            report.failures.push(Failure::no_capacity(pool, self.plan.left_out.len(), advice));
+            let advice = if self.would_create > 0 {
+                format!(
+                    "CREATE=never, so no group is created. Create {} security group(s) in {} with the tags {}={prefix_name}, {}={} and {}={}",
+                    self.would_create,
+                    self.key.vpc_id,
+                    group::PREFIX_NAME_TAG,
+                    group::SERVICE_TAG,
+                    self.key.service,
+                    group::PORT_TAG,
+                    self.key.port
+                )
+            } else {
+                "raise the quotas and MAX_RULES_PER_GROUP or MAX_GROUPS_PER_INTERFACE, or narrow SERVICE or RANGE_REGIONS"
+                    .to_owned()
+            };
+            report.failures.push(Failure::no_capacity(pool, self.plan.left_out.len(), &advice));
             report.left_out.push(without_rule(self.plan.left_out));
         }
         if !self.not_added.is_empty() {

@@ -158,7 +158,7 @@ pub async fn reconcile(
         join_all(runs.iter_mut().map(|run| run.apply(ec2, &config.prefix_name, published.sync_token))).await;
     }
     for run in runs {
-        run.finish(report);
+        run.finish(&config.prefix_name, report);
     }
 }
 
@@ -167,6 +167,8 @@ struct ListsRun {
     key: FamilyKey,
     wanted: BTreeSet<IpNet>,
     plan: Plan,
+    /// With `CREATE=never`: how many lists the plan lacks.
+    would_create: usize,
     /// By the plan's indices. `None`: it was to be created and could not be.
     members: Vec<Option<Member>>,
     had_lists: bool,
@@ -210,7 +212,13 @@ impl ListsRun {
             force: run.force,
         };
         let state = |list: &PrefixList| GroupState { ranges: list.entries.clone(), ..GroupState::default() };
-        let plan = plan::plan(&Pool { groups: lists.iter().map(state).collect() }, &wanted, bounds);
+        let pool = Pool { groups: lists.iter().map(state).collect() };
+        let plan = plan::plan(&pool, &wanted, bounds);
+        let would_create = if bounds.may_create || plan.left_out.is_empty() {
+            0
+        } else {
+            plan::plan(&pool, &wanted, Bounds { may_create: true, ..bounds }).create
+        };
         debug!(service = key.service, family = %key.family, wanted = wanted.len(), ?plan, "planned");
         Self {
             had_lists: !lists.is_empty(),
@@ -218,6 +226,7 @@ impl ListsRun {
             key,
             wanted,
             plan,
+            would_create,
             failures: Vec::new(),
         }
     }
@@ -382,7 +391,7 @@ impl ListsRun {
         self.failures.extend(failures.into_iter().flatten());
     }
 
-    fn finish(mut self, report: &mut RegionReport) {
+    fn finish(mut self, prefix_name: &str, report: &mut RegionReport) {
         let name = self.name();
         report.failures.append(&mut self.failures);
         report.failures.extend(self.plan.brake.map(|brake| Failure::braked(&name, &brake)));
@@ -410,8 +419,15 @@ impl ListsRun {
             report.not_added.push(without_rule(not_added));
         }
         if !self.plan.left_out.is_empty() {
-            let advice = "raise MAX_ENTRIES_PER_LIST, where the quota of rules in your groups has room for it, or narrow SERVICE or RANGE_REGIONS";
-            report.failures.push(Failure::no_capacity(name, self.plan.left_out.len(), advice));
+            let advice = if self.would_create > 0 {
+                format!(
+                    "CREATE=never, so no prefix list is created. Create {} list(s) of {} with the tags {PREFIX_NAME_TAG}={prefix_name}, {SERVICE_TAG}={} and {FAMILY_TAG}={}",
+                    self.would_create, self.key.family, self.key.service, self.key.family
+                )
+            } else {
+                "raise MAX_ENTRIES_PER_LIST, where the quota of rules in your groups has room for it, or narrow SERVICE or RANGE_REGIONS".to_owned()
+            };
+            report.failures.push(Failure::no_capacity(name, self.plan.left_out.len(), &advice));
             report.left_out.push(without_rule(std::mem::take(&mut self.plan.left_out)));
         }
         for mut member in self.members.into_iter().flatten() {

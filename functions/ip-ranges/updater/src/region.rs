@@ -276,7 +276,7 @@ async fn reconcile_groups(
         ec2.forget_tokens(tagged, older).await;
     }
     for pool in pools {
-        pool.finish(report);
+        pool.finish(&config.prefix_name, report);
     }
 }
 

@@ -1242,6 +1242,9 @@ mod prefix_lists {
     }
 }
 
+mod ip_sets;
+mod parameters;
+
 fn network() -> impl Strategy<Value = IpNet> {
     (0u32..32, 27u8..=32).prop_map(|(bits, length)| {
         IpNet::new(std::net::Ipv4Addr::from(0x0a00_0000 + bits).into(), length).unwrap().trunc()
