@@ -60,6 +60,8 @@ def test_the_settings_of_the_updater_have_the_documented_defaults():
         "ADDRESS_FAMILIES": "ipv4,ipv6",
         "AGGREGATE": "true",
         "TARGET": "security-groups",
+        "WAF_SCOPE": "REGIONAL",
+        "CREATE": "always",
         "EGRESS": "all",
         "ATTACH": "follow",
         "MAX_ENTRIES_PER_LIST": "60",
@@ -71,6 +73,24 @@ def test_the_settings_of_the_updater_have_the_documented_defaults():
         "SNS_VERIFY": "enforce",
         "TOPIC_ARNS": "arn:aws:sns:us-east-1:806199016981:AmazonIpSpaceChanged",
     }
+
+
+@pytest.mark.parametrize(
+    ("region", "given", "refused"),
+    [
+        ("us-east-1", {}, False),
+        ("eu-west-1", {}, True),
+        ("eu-west-1", {"Region": "us-east-1"}, False),
+        ("us-east-1", {"Region": "us-east-1,eu-west-1"}, True),
+        ("us-east-1", {"Region": "eu-west-1"}, True),
+        ("eu-west-1", {"WafScope": "REGIONAL"}, False),
+    ],
+)
+def test_ip_sets_of_the_scope_cloudfront_are_kept_in_us_east_1_only(region, given, refused):
+    settings = {"Target": "waf-ip-sets", "WafScope": "CLOUDFRONT"} | given
+    said = Deployed(load(IP_RANGES), region=region, **settings).refusals()
+    assert bool(said) is refused
+    assert all("us-east-1" in text and "Region" in text for text in said)
 
 
 def test_the_settings_of_the_pipelines_capability_have_the_documented_defaults():
@@ -347,7 +367,20 @@ def test_a_deployment_asks_no_questions():
 
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:changes"
 VALUES = [
-    (IP_RANGES, "Service", ["CLOUDFRONT", "S3,EC2"], ["", "cloudfront", "S3, EC2", "S3,"]),
+    (
+        IP_RANGES,
+        "Service",
+        ["CLOUDFRONT", "S3,EC2", "S3@eu-west-1,CLOUDFRONT", "S3@eu-west-1@GLOBAL"],
+        ["", "cloudfront", "S3, EC2", "S3,", "S3@", "@eu-west-1", "S3@eu-west-1@", "S3 @eu-west-1"],
+    ),
+    (
+        IP_RANGES,
+        "ParameterPrefix",
+        ["", "/gatehouse", "/gatehouse/ip-ranges", "/a.b/c_d/443"],
+        ["gatehouse", "/gatehouse/", "/", "/a b", "/aws/x", "/AWS", "/ssm/x", "/a//b", "/a" * 13],
+    ),
+    (IP_RANGES, "Create", ["always", "never"], ["", "Always"]),
+    (IP_RANGES, "WafScope", ["REGIONAL", "CLOUDFRONT"], ["", "regional"]),
     (IP_RANGES, "RangeRegions", ["", "GLOBAL", "GLOBAL,us-east-1"], ["GLOBAL, us-east-1", ","]),
     (IP_RANGES, "Ports", ["80", "80,443,8000-8010"], ["", "80 ,443", "http", "80-", "123456"]),
     (IP_RANGES, "Region", ["", "eu-west-1", "us-gov-west-1,us-east-1"], ["eu-west", "eu-west-1,", "EU-WEST-1"]),
@@ -544,6 +577,16 @@ def test_a_crate_without_sources_or_calls_or_with_an_unknown_service_is_an_error
 def test_a_service_is_known_by_its_crate(crate, called):
     source = "fn main() { client.set_security_groups(); client.put_events(); client.start_automation_execution(); "
     assert Crate("example", {"main.rs": source + "client.send_email(); }"}, {crate: {}}).calls() == {called}
+
+
+def test_an_operation_that_several_services_have_is_that_of_the_crate_that_the_file_names():
+    crates = {"aws-sdk-wafv2": {}, "aws-sdk-ssm": {}, "aws-sdk-sns": {}}
+    call = "client.list_tags_for_resource();"
+    files = {"main.rs": "fn main() {}", "ip_set.rs": f"use aws_sdk_wafv2::Client; {call}"}
+    assert Crate("example", files, crates).calls() == {"wafv2:ListTagsForResource"}
+    assert Crate("example", files | {"other.rs": call}, crates).calls() == {
+        f"{service}:ListTagsForResource" for service in ("wafv2", "ssm", "sns")
+    }
 
 
 def test_names_of_errors_are_found_where_error_type_has_them():
