@@ -200,14 +200,18 @@ def everything(**given: str) -> Deployed:
     """The suite with every capability."""
     suite = load(SUITE)
     deployed = Deployed(
-        suite, **{f"Deploy{stack}": "Yes" for stack in nested(suite)}, AmisTargetAccountIds="111122223333", **given
+        suite,
+        region="us-east-1",
+        **{f"Deploy{stack}": "Yes" for stack in nested(suite)},
+        AmisTargetAccountIds="111122223333",
+        **given,
     )
     assert deployed.refusals() == []
     return deployed
 
 
-# Capabilities that need a setting without a useful default.
-ON_REQUEST = {"Amis"}
+# Capabilities that need a setting without a useful default, or a Region.
+ON_REQUEST = {"Amis", "IamAlerts"}
 
 
 def test_the_suite_deploys_with_no_setting_at_all():
@@ -257,7 +261,7 @@ def test_a_capability_gets_values_that_it_accepts(given):
     for stack, template in nested(load(SUITE)).items():
         for name, value in passed_values(deployed, stack).items():
             refuse(load(template)["Parameters"][name], name, value)
-        assert Deployed(load(template), **passed_values(deployed, stack)).refusals() == [], stack
+        assert Deployed(load(template), region="us-east-1", **passed_values(deployed, stack)).refusals() == [], stack
 
 
 def passed_values(deployed: Deployed, stack: str) -> dict[str, str]:
