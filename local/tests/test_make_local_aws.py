@@ -46,7 +46,11 @@ WRITES = {
     **{  # they are only published
         f"iam-alerts/{name}": ()
         for name in (
-            "denied.json", "get-role.json", "not-understood.json", "put-role-policy.json", "root-access-key.json",
+            "denied.json",
+            "get-role.json",
+            "not-understood.json",
+            "put-role-policy.json",
+            "root-access-key.json",
             "tag-role.json",
         )
     },
