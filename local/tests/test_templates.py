@@ -14,6 +14,7 @@ SUITE = "template.yaml"
 IP_RANGES = "functions/ip-ranges/template.yaml"
 PIPELINES = "functions/pipelines/template.yaml"
 AMIS = "functions/amis/template.yaml"
+IAM_ALERTS = "functions/iam-alerts/template.yaml"
 
 each_function = pytest.mark.parametrize("function", functions(), ids=str)
 each_capability = pytest.mark.parametrize("capability", capabilities())
@@ -350,7 +351,17 @@ def test_a_deployment_asks_no_questions():
 # What parameters take -------------------------------------------------------------------------
 
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:changes"
+ROLE = "arn:aws:iam::111122223333:role/deploy"
 VALUES = [
+    (
+        IAM_ALERTS,
+        "ExcludePrincipalArns",
+        ["", f"{ROLE},{ROLE}/*"],
+        ["deploy", f"{ROLE}/*/a", f"{ROLE}**", f"{ROLE}, {ROLE}"],
+    ),
+    (IAM_ALERTS, "ExcludeEventNames", ["", "TagRole,UntagRole"], ["tagRole", "Tag*", "TagRole, UntagRole"]),
+    (IAM_ALERTS, "HubOrganizationId", ["", "o-abcdefghij"], ["abcdefghij", "o-a"]),
+    (IAM_ALERTS, "HubAccountIds", ["", "111122223333,444455556666"], ["1111", "111122223333,"]),
     (IP_RANGES, "Service", ["CLOUDFRONT", "S3,EC2"], ["", "cloudfront", "S3, EC2", "S3,"]),
     (IP_RANGES, "RangeRegions", ["", "GLOBAL", "GLOBAL,us-east-1"], ["GLOBAL, us-east-1", ","]),
     (IP_RANGES, "Ports", ["80", "80,443,8000-8010"], ["", "80 ,443", "http", "80-", "123456"]),
@@ -448,6 +459,7 @@ PARTITIONS = {
 # What follows the Region in an ARN of each service that a parameter takes.
 ARNS = {
     "codeconnections": "111122223333:connection/0f1e2d3c-0000-4000-8000-000000000000",
+    "events": "111122223333:event-bus/hub",
     "health": ":event/EC2/AWS_EC2_OPERATIONAL_ISSUE/AWS_EC2_OPERATIONAL_ISSUE_1",
     "kms": "111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     "sns": "111122223333:changes",

@@ -67,7 +67,7 @@ impl Principal {
         match permission_set {
             Some((set, _)) => Self::named(
                 format!("{session} ({set})"),
-                format!("{session}, signed in by IAM Identity Center with the permission set {set}"),
+                format!("{session} (IAM Identity Center, permission set {set})"),
             ),
             None => Self::named(format!("{role}/{session}"), format!("the role {role} in the session named {session}")),
         }
@@ -147,7 +147,7 @@ mod tests {
             (
                 json!({ "type": "AssumedRole", "principalId": "AROA:Ana", "sessionContext": center }),
                 "Ana (Power_Users)",
-                "Ana, signed in by IAM Identity Center with the permission set Power_Users",
+                "Ana (IAM Identity Center, permission set Power_Users)",
             ),
             (
                 json!({ "type": "FederatedUser", "arn": "arn:aws:sts::1:federated-user/guest",
