@@ -165,6 +165,131 @@ def amis() -> dict[str, Any]:
     }
 
 
+def iam_event(name: str, identity: dict[str, Any], record_id: str, **fields: Any) -> dict[str, Any]:
+    """What EventBridge hands on for a call of IAM; `fields` are further fields of CloudTrail's record."""
+    account = identity.get("accountId", "123456789012")
+    record = {
+        "eventVersion": "1.11",
+        "userIdentity": identity,
+        "eventTime": "2026-01-17T02:41:07Z",
+        "eventSource": "iam.amazonaws.com",
+        "eventName": name,
+        "awsRegion": "us-east-1",
+        "sourceIPAddress": "192.0.2.44",
+        "userAgent": "aws-cli/2.31.0 md/awscrt#0.28.1 os/linux lang/python#3.13.9 md/command#iam",
+        "requestParameters": None,
+        "responseElements": None,
+        "requestID": f"{record_id[:-1]}0",
+        "eventID": record_id,
+        "readOnly": False,
+        "eventType": "AwsApiCall",
+        "managementEvent": True,
+        "recipientAccountId": account,
+        "eventCategory": "Management",
+    }
+    return {
+        "version": "0",
+        "id": f"e{record_id[1:]}",
+        "detail-type": "AWS API Call via CloudTrail",
+        "source": "aws.iam",
+        "account": account,
+        "time": record["eventTime"],
+        "region": "us-east-1",
+        "resources": [],
+        "detail": record | fields,
+    }
+
+
+IAM_ACCOUNT = "123456789012"
+
+
+def iam_role(role: str, session: str, path: str = "/") -> dict[str, Any]:
+    """The identity of the session of a role."""
+    return {
+        "type": "AssumedRole",
+        "principalId": f"AROAEXAMPLEROLEID0000:{session}",
+        "arn": f"arn:aws:sts::{IAM_ACCOUNT}:assumed-role/{role}/{session}",
+        "accountId": IAM_ACCOUNT,
+        "accessKeyId": "ASIAIOSFODNN7EXAMPLE",
+        "sessionContext": {
+            "sessionIssuer": {
+                "type": "Role",
+                "principalId": "AROAEXAMPLEROLEID0000",
+                "arn": f"arn:aws:iam::{IAM_ACCOUNT}:role{path}{role}",
+                "accountId": IAM_ACCOUNT,
+                "userName": role,
+            },
+            "attributes": {"creationDate": "2026-01-17T02:30:00Z", "mfaAuthenticated": "false"},
+        },
+    }
+
+
+def iam_alerts() -> dict[str, Any]:
+    """The files of `events/iam-alerts`, by name."""
+    user = {
+        "type": "IAMUser",
+        "principalId": "AIDAEXAMPLEUSERID0000",
+        "arn": f"arn:aws:iam::{IAM_ACCOUNT}:user/Ana",
+        "accountId": IAM_ACCOUNT,
+        "accessKeyId": "AKIAIOSFODNN7EXAMPLE",
+        "userName": "Ana",
+    }
+    root = {
+        "type": "Root",
+        "principalId": IAM_ACCOUNT,
+        "arn": f"arn:aws:iam::{IAM_ACCOUNT}:root",
+        "accountId": IAM_ACCOUNT,
+        "accessKeyId": "ASIAIOSFODNN7EXAMPLE",
+        "sessionContext": {"attributes": {"creationDate": "2026-01-17T02:30:00Z", "mfaAuthenticated": "true"}},
+    }
+    person = iam_role("AWSReservedSSO_ReadOnlyAccess_0123456789abcdef", "Ana", "/aws-reserved/sso.amazonaws.com/")
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+    }
+    key = {"userName": "root", "accessKeyId": "AKIAIOSFODNN7EXAMPLE", "status": "Active"}
+    denied = (
+        f"User: {person['arn']} is not authorized to perform: iam:CreateUser on resource: arn:aws:iam::{IAM_ACCOUNT}"
+        ":user/backdoor because no identity-based policy allows the iam:CreateUser action"
+    )
+    return {
+        "put-role-policy.json": iam_event(
+            "PutRolePolicy",
+            iam_role("deploy", "ci-4711"),
+            "11111111-0000-4000-8000-000000000001",
+            requestParameters={
+                "roleName": "web",
+                "policyName": "everything",
+                "policyDocument": json.dumps(policy, separators=(",", ":")),
+            },
+        ),
+        "root-access-key.json": iam_event(
+            "CreateAccessKey", root, "11111111-0000-4000-8000-000000000002", responseElements={"accessKey": key}
+        ),
+        "denied.json": iam_event(
+            "CreateUser",
+            person,
+            "11111111-0000-4000-8000-000000000003",
+            errorCode="AccessDenied",
+            errorMessage=denied,
+        ),
+        "tag-role.json": iam_event(
+            "TagRole",
+            user,
+            "11111111-0000-4000-8000-000000000004",
+            requestParameters={"roleName": "web", "tags": [{"key": "team", "value": "shop"}]},
+        ),
+        "get-role.json": iam_event(
+            "GetRole",
+            user,
+            "11111111-0000-4000-8000-000000000005",
+            requestParameters={"roleName": "web"},
+            readOnly=True,
+        ),
+        "not-understood.json": iam_event("CreateUser", user, "11111111-0000-4000-8000-000000000006", eventName=None),
+    }
+
+
 def _unsigned(notice: dict[str, Any]) -> dict[str, Any]:
     return {
         "Type": "Notification",
@@ -211,6 +336,10 @@ def environment() -> dict[str, dict[str, str]]:
             "TARGET_TOPIC_ARN": AMIS_TOPIC_ARN.format("gatehouse-amis-targets"),
             "APPROVER_TOPIC_ARN": AMIS_TOPIC_ARN.format("Automation-gatehouse-amis-approvers"),
         },
+        "IamAlertMailFunction": {
+            "DRY_RUN": "true",
+            "NOTIFY_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:gatehouse-iam-alerts",
+        },
     }
 
 
@@ -232,7 +361,7 @@ def load(name: str) -> Any:
 def main() -> None:
     """Writes every sample."""
     files = {"env.json": environment()}
-    for capability, made in (("ip-ranges", ip_ranges), ("amis", amis)):
+    for capability, made in (("ip-ranges", ip_ranges), ("amis", amis), ("iam-alerts", iam_alerts)):
         files |= {f"{capability}/{name}": event for name, event in made().items()}
     for name, value in files.items():
         path = EVENTS / name

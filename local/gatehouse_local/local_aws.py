@@ -96,6 +96,7 @@ class World:
             "AmiApprovalRequestFunction": {"DRY_RUN": "false"},
             "AmiApprovalPageFunction": {"DRY_RUN": "false", "PAGE_ROLE_ARN": amis.role("ApprovalPageRole")},
             "AmiShareFunction": {"DRY_RUN": "false"},
+            "IamAlertMailFunction": act,
         }
 
     def _stale_group(self) -> None:

@@ -43,6 +43,17 @@ WRITES = {
     "amis/request-failed.json": (),  # it is only published
     "amis/share-ami-id.json": ("ModifyImageAttribute",),
     "amis/share-images.json": ("ModifyImageAttribute",),
+    **{  # they are only published
+        f"iam-alerts/{name}": ()
+        for name in (
+            "denied.json",
+            "get-role.json",
+            "not-understood.json",
+            "put-role-policy.json",
+            "root-access-key.json",
+            "tag-role.json",
+        )
+    },
     "ip-ranges/direct-dry-run.json": (),
     "ip-ranges/direct-force.json": GROUPS,
     "ip-ranges/direct.json": GROUPS,

@@ -14,6 +14,7 @@ SUITE = "template.yaml"
 IP_RANGES = "functions/ip-ranges/template.yaml"
 PIPELINES = "functions/pipelines/template.yaml"
 AMIS = "functions/amis/template.yaml"
+IAM_ALERTS = "functions/iam-alerts/template.yaml"
 
 each_function = pytest.mark.parametrize("function", functions(), ids=str)
 each_capability = pytest.mark.parametrize("capability", capabilities())
@@ -220,14 +221,18 @@ def everything(**given: str) -> Deployed:
     """The suite with every capability."""
     suite = load(SUITE)
     deployed = Deployed(
-        suite, **{f"Deploy{stack}": "Yes" for stack in nested(suite)}, AmisTargetAccountIds="111122223333", **given
+        suite,
+        region="us-east-1",
+        **{f"Deploy{stack}": "Yes" for stack in nested(suite)},
+        AmisTargetAccountIds="111122223333",
+        **given,
     )
     assert deployed.refusals() == []
     return deployed
 
 
-# Capabilities that need a setting without a useful default.
-ON_REQUEST = {"Amis"}
+# Capabilities that need a setting without a useful default, or a Region.
+ON_REQUEST = {"Amis", "IamAlerts"}
 
 
 def test_the_suite_deploys_with_no_setting_at_all():
@@ -277,7 +282,7 @@ def test_a_capability_gets_values_that_it_accepts(given):
     for stack, template in nested(load(SUITE)).items():
         for name, value in passed_values(deployed, stack).items():
             refuse(load(template)["Parameters"][name], name, value)
-        assert Deployed(load(template), **passed_values(deployed, stack)).refusals() == [], stack
+        assert Deployed(load(template), region="us-east-1", **passed_values(deployed, stack)).refusals() == [], stack
 
 
 def passed_values(deployed: Deployed, stack: str) -> dict[str, str]:
@@ -366,6 +371,7 @@ def test_a_deployment_asks_no_questions():
 # What parameters take -------------------------------------------------------------------------
 
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:changes"
+ROLE = "arn:aws:iam::111122223333:role/deploy"
 VALUES = [
     (
         IP_RANGES,
@@ -381,6 +387,15 @@ VALUES = [
     ),
     (IP_RANGES, "Create", ["always", "never"], ["", "Always"]),
     (IP_RANGES, "WafScope", ["REGIONAL", "CLOUDFRONT"], ["", "regional"]),
+    (
+        IAM_ALERTS,
+        "ExcludePrincipalArns",
+        ["", f"{ROLE},{ROLE}/*"],
+        ["deploy", f"{ROLE}/*/a", f"{ROLE}**", f"{ROLE}, {ROLE}"],
+    ),
+    (IAM_ALERTS, "ExcludeEventNames", ["", "TagRole,UntagRole"], ["tagRole", "Tag*", "TagRole, UntagRole"]),
+    (IAM_ALERTS, "HubOrganizationId", ["", "o-abcdefghij"], ["abcdefghij", "o-a"]),
+    (IAM_ALERTS, "HubAccountIds", ["", "111122223333,444455556666"], ["1111", "111122223333,"]),
     (IP_RANGES, "RangeRegions", ["", "GLOBAL", "GLOBAL,us-east-1"], ["GLOBAL, us-east-1", ","]),
     (IP_RANGES, "Ports", ["80", "80,443,8000-8010"], ["", "80 ,443", "http", "80-", "123456"]),
     (IP_RANGES, "Region", ["", "eu-west-1", "us-gov-west-1,us-east-1"], ["eu-west", "eu-west-1,", "EU-WEST-1"]),
@@ -477,6 +492,7 @@ PARTITIONS = {
 # What follows the Region in an ARN of each service that a parameter takes.
 ARNS = {
     "codeconnections": "111122223333:connection/0f1e2d3c-0000-4000-8000-000000000000",
+    "events": "111122223333:event-bus/hub",
     "health": ":event/EC2/AWS_EC2_OPERATIONAL_ISSUE/AWS_EC2_OPERATIONAL_ISSUE_1",
     "kms": "111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     "sns": "111122223333:changes",
