@@ -8,7 +8,7 @@ import pytest
 from gatehouse_local import ROOT
 from gatehouse_local.functions import capabilities, functions
 from template_checks.sources import Crate, operations, production
-from template_checks.template import Deployed, load, refuse
+from template_checks.template import Deployed, load, refuse, with_every_resource
 
 SUITE = "template.yaml"
 IP_RANGES = "functions/ip-ranges/template.yaml"
@@ -20,6 +20,11 @@ each_capability = pytest.mark.parametrize("capability", capabilities())
 each_template = pytest.mark.parametrize(
     "template", [SUITE, *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("functions/*/*.yaml"))]
 )
+
+
+def everything_of(function):
+    """The template of a function, with what is made on request."""
+    return with_every_resource(load(function.template))
 
 
 def template_of(capability: str) -> str:
@@ -45,7 +50,7 @@ def test_every_parameter_is_described_checked_and_shown_in_one_group(template):
 
 @each_function
 def test_an_empty_parameter_sets_no_variable(function):
-    variables = Deployed(load(function.template)).properties(function.logical_id)["Environment"]["Variables"]
+    variables = Deployed(everything_of(function)).properties(function.logical_id)["Environment"]["Variables"]
     assert variables
     assert "" not in variables.values()
 
@@ -99,7 +104,7 @@ def test_the_settings_of_the_pipelines_capability_have_the_documented_defaults()
 
 @each_function
 def test_a_function_is_built_by_cargo_lambda_for_the_chosen_processor(function):
-    document = load(function.template)
+    document = everything_of(function)
     assert document["Resources"][function.logical_id]["Metadata"]["BuildMethod"] == "rust-cargolambda"
     for architecture in ("arm64", "x86_64"):
         properties = Deployed(document, Architecture=architecture).properties(function.logical_id)
@@ -109,7 +114,7 @@ def test_a_function_is_built_by_cargo_lambda_for_the_chosen_processor(function):
 
 @each_function
 def test_a_function_keeps_its_log_as_long_and_is_traced_as_asked(function):
-    document = load(function.template)
+    document = everything_of(function)
     properties = Deployed(document).properties(function.logical_id)
     assert properties["Tracing"] == "PassThrough"
     assert Deployed(document, Tracing="on").properties(function.logical_id)["Tracing"] == "Active"
@@ -123,13 +128,13 @@ def test_a_failed_job_is_not_kept_since_its_event_holds_credentials():
     assert config == {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 20 * 60}
 
 
-# Functions whose failed events are kept nowhere: they hold secrets.
-NOT_KEPT = {"pipeline-health-gate", "ami-approval-page"}
+# Functions whose failed events are kept nowhere: they hold secrets, or whoever called waits and sends them again.
+NOT_KEPT = {"pipeline-health-gate", "ami-approval-page", "message-relay"}
 
 
 @pytest.mark.parametrize("function", [it for it in functions() if it.binary not in NOT_KEPT], ids=str)
 def test_a_failed_event_is_kept_for_two_weeks_and_raises_an_alarm(function):
-    deployed = Deployed(load(function.template))
+    deployed = Deployed(everything_of(function))
     target = deployed.properties(function.logical_id)["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
     queue = re.fullmatch(r"<(\w+)\.Arn>", target["Destination"])[1]
     assert target["Type"] == "SQS"
@@ -149,7 +154,7 @@ def watched(deployed):
 @each_capability
 def test_every_alarm_tells_what_to_do_and_goes_to_the_topic(capability):
     topic = "arn:aws:sns:eu-west-1:111122223333:alarms"
-    document = load(template_of(capability))
+    document = with_every_resource(load(template_of(capability)))
     silent = Deployed(document).of_type("AWS::CloudWatch::Alarm")
     loud = Deployed(document, AlarmTopicArn=topic).of_type("AWS::CloudWatch::Alarm")
     assert loud
@@ -162,7 +167,7 @@ def test_every_alarm_tells_what_to_do_and_goes_to_the_topic(capability):
 def test_every_alarm_on_a_metric_of_ours_names_one_that_the_code_emits():
     checked = 0
     for function in functions():
-        for alarm in Deployed(load(function.template)).of_type("AWS::CloudWatch::Alarm").values():
+        for alarm in Deployed(everything_of(function)).of_type("AWS::CloudWatch::Alarm").values():
             properties = alarm["Properties"]
             own = f"<{function.logical_id}>" in str(properties.get("Dimensions"))
             if properties.get("Namespace") == "Gatehouse" and own:
@@ -206,8 +211,8 @@ def everything(**given: str) -> Deployed:
     return deployed
 
 
-# Capabilities that need a setting without a useful default.
-ON_REQUEST = {"Amis"}
+# Capabilities that need a setting without a useful default, or start with an example.
+ON_REQUEST = {"Amis", "Messages"}
 
 
 def test_the_suite_deploys_with_no_setting_at_all():
