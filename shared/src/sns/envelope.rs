@@ -180,6 +180,12 @@ impl Envelope {
         Fields::of(Expected::Message.deserialize(message)?, path)?.into_envelope()
     }
 
+    /// `Type`, to compare it with what else the delivery says. Anybody can have written it.
+    #[must_use]
+    pub fn unverified_message_type(&self) -> MessageType {
+        self.message_type
+    }
+
     /// `MessageId`, to name the message in a log line. Anybody can have written it.
     #[must_use]
     pub fn unverified_message_id(&self) -> &str {
