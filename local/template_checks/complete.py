@@ -108,8 +108,8 @@ def configuration(root: Path) -> Iterator[str]:
 
 
 def settings(root: Path, function: Function) -> Iterator[str]:
-    """What the code reads is what the template gives: a parameter of that name, which may have a word before it
-    (`RelayTopicArns` for `TOPIC_ARNS`), or a resource of the template. What tells functions of one binary apart is fixed.
+    """What the code reads is what the template gives: a parameter of that name, with or without a word before it
+    (`RelayTopicArns` for `TOPIC_ARNS`), or a resource. What tells functions of one binary apart is fixed.
     """
     document = cloudformation.load(root / function.template)
     variables = function.properties["Environment"]["Variables"]
@@ -124,9 +124,12 @@ def settings(root: Path, function: Function) -> Iterator[str]:
         used, own = references(value), parameter_of(setting)
         if own in used and own not in document["Parameters"]:
             yield f"{function.template} lacks the parameter {own}, for the variable {setting} of {function.logical_id}"
-        elif not any(name.endswith(own) for name in used) and not used & document["Resources"].keys():
-            if not tells_apart(root, function, setting):
-                yield f"{where}: the variable {setting} is fixed: refer to a parameter {own}"
+        elif not (
+            any(name.endswith(own) for name in used)
+            or used & document["Resources"].keys()
+            or tells_apart(root, function, setting)
+        ):
+            yield f"{where}: the variable {setting} is fixed: refer to a parameter {own}"
 
 
 def tells_apart(root: Path, function: Function, setting: str) -> bool:
