@@ -450,6 +450,7 @@ PARTITIONS = {
 ARNS = {
     "codeconnections": "111122223333:connection/0f1e2d3c-0000-4000-8000-000000000000",
     "health": ":event/EC2/AWS_EC2_OPERATIONAL_ISSUE/AWS_EC2_OPERATIONAL_ISSUE_1",
+    "lambda": "111122223333:function:reporting",
     "kms": "111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     "sns": "111122223333:changes",
 }
