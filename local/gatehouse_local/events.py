@@ -201,7 +201,7 @@ def function_url(headers: dict[str, str], body: str, method: str = "POST") -> di
     return event
 
 
-def _message(topic_arn: str, text: str, **more: Any) -> dict[str, Any]:
+def notification(topic_arn: str, text: str, **more: Any) -> dict[str, Any]:
     """A notification as Lambda delivers it, unsigned."""
     region = topic_arn.split(":")[3]
     return {
@@ -216,7 +216,7 @@ def _message(topic_arn: str, text: str, **more: Any) -> dict[str, Any]:
     } | more
 
 
-def _over_https(message: dict[str, Any]) -> dict[str, Any]:
+def delivery_over_https(message: dict[str, Any]) -> dict[str, Any]:
     """A delivery to the function URL of the relay."""
     headers = {
         "x-amz-sns-message-type": message["Type"],
@@ -240,9 +240,9 @@ def messages() -> dict[str, Any]:
     )
     example = {"SignatureVersion": "2", "Signature": "EXAMPLE", "SigningCertUrl": "EXAMPLE"}
     secret = json.dumps(EXPENSE_REPORT | {"purpose": "key wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"})
-    signed = sns.sign(_message(origin, report), "2")
+    signed = sns.sign(notification(origin, report), "2")
     query = urlencode({"Action": "ConfirmSubscription", "TopicArn": origin, "Token": SAMPLE_TOKEN}, safe=":")
-    confirmation = _message(origin, f"You have chosen to subscribe to the topic {origin}.", Subject=None) | {
+    confirmation = notification(origin, f"You have chosen to subscribe to the topic {origin}.", Subject=None) | {
         "Type": "SubscriptionConfirmation",
         "Token": SAMPLE_TOKEN,
         "SubscribeURL": f"https://sns.eu-west-1.amazonaws.com/?{query}",
@@ -250,16 +250,16 @@ def messages() -> dict[str, Any]:
     for name in ("UnsubscribeUrl", "MessageAttributes"):
         del confirmation[name]
     return {
-        "redactor-expense.json": sns.lambda_event(_message(approval, report) | example),
-        "redactor-expense-signed.json": sns.lambda_event(sns.sign(_message(approval, report), "2")),
-        "redactor-denied.json": sns.lambda_event(_message(approval, secret) | example),
-        "relay-notification.json": _over_https(_message(origin, report) | example),
-        "relay-notification-signed.json": _over_https(signed),
-        "relay-forged-signed.json": _over_https(signed | {"Message": report.replace("1234.5", "9234.5")}),
-        "relay-confirmation-signed.json": _over_https(sns.sign(confirmation, "2")),
+        "redactor-expense.json": sns.lambda_event(notification(approval, report) | example),
+        "redactor-expense-signed.json": sns.lambda_event(sns.sign(notification(approval, report), "2")),
+        "redactor-denied.json": sns.lambda_event(notification(approval, secret) | example),
+        "relay-notification.json": delivery_over_https(notification(origin, report) | example),
+        "relay-notification-signed.json": delivery_over_https(signed),
+        "relay-forged-signed.json": delivery_over_https(signed | {"Message": report.replace("1234.5", "9234.5")}),
+        "relay-confirmation-signed.json": delivery_over_https(sns.sign(confirmation, "2")),
         "relay-get.json": function_url({"User-Agent": "Mozilla/5.0"}, "", "GET"),
-        "payment-expense.json": sns.lambda_event(_message(approval, report) | example),
-        "reporting-expense.json": sns.lambda_event(_message(reporting, masked) | example),
+        "payment-expense.json": sns.lambda_event(notification(approval, report) | example),
+        "reporting-expense.json": sns.lambda_event(notification(reporting, masked) | example),
     }
 
 

@@ -67,6 +67,10 @@ class Crate:
         to_function = r"\(\s*&?env\s*,\s*"  # within(env, "MAX_RULES_PER_GROUP", …)
         spelled = r"(?:&?\w+\(\s*)?"  # list(env, &format_name("REGIONS"), …)
         names = re.findall(rf'(?:{of_env}|{to_function}){spelled}"([A-Z][A-Z0-9_]*)"', self.code)
+        # A name that a function needs several times is a constant there: const NAME: &str = "PORTS"; env.text(NAME)
+        by_constant = set(re.findall(rf"(?:{of_env}|{to_function}){spelled}([A-Z][A-Z0-9_]*)\b", self.code))
+        constants = re.findall(r'\bconst (\w+): &(?:\'static )?str = "([A-Z][A-Z0-9_]*)"', self.code)
+        names += [value for constant, value in constants if constant in by_constant]
         return {name for name in names if not name.startswith("AWS_")}
 
     def metrics(self) -> set[str]:

@@ -194,7 +194,7 @@ def test_a_topic_that_is_not_named_is_neither_confirmed_nor_relayed(relay, aws):
     arn = relay.subscribe_relay(other)
     assert statuses(relay)[-1] == 403
     assert not aws.sns.subscriptions[arn].confirmed
-    message = sns.sign(events._message(other, "hello", Timestamp=now()), "2")
+    message = sns.sign(events.notification(other, "hello", Timestamp=now()), "2")
     assert send(relay, message)["statusCode"] == 403
     assert relay.received(PAYMENT) == []
 
@@ -205,12 +205,12 @@ def now():
 
 def send(stack, message, **headers):
     """Posts a message as SNS does."""
-    request = events._over_https(message)
+    request = events.delivery_over_https(message)
     return stack.request(request["headers"] | headers, request["body"])
 
 
 def a_message(text="hello", topic=ORIGIN, **more):
-    return events._message(topic, text, Timestamp=now(), MessageAttributes={}) | more
+    return events.notification(topic, text, Timestamp=now(), MessageAttributes={}) | more
 
 
 def test_forged_and_replayed_messages_get_one_answer_and_reach_nobody(relay):
