@@ -1,6 +1,7 @@
 """The bench of the redactor: the signed expense report, and a message of almost 256 KiB, both masked and published."""
 
 import contextlib
+import functools
 import json
 import tempfile
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ def cases(_redactor: Path) -> Iterator[list[Case]]:
             Case(
                 title=title,
                 env=runtime_api.environment(settings | here, REGION),
-                event=lambda event=signed(text): event,
+                event=functools.partial(signed, text),
                 done=done,
                 goals=goals,
             )
