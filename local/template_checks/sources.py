@@ -75,7 +75,11 @@ class Crate:
 
     def metrics(self) -> set[str]:
         """The metrics that the code emits."""
-        return set(re.findall(r'\.(?:count|metric)\(\s*"([A-Za-z0-9]+)"', self.code))
+        found = set(re.findall(r'\.(?:count|metric)\(\s*"([A-Za-z0-9]+)"', self.code))
+        # Or all of them in a table: const METRICS: [&str; 2] = ["Published", "Failed"];
+        for table in re.findall(r"\bconst METRICS: \[&str; \d+\] =\s*\[(.*?)\];", self.code, re.DOTALL):
+            found |= set(re.findall(r'"([A-Za-z0-9]+)"', table))
+        return found
 
     def errors(self) -> set[str]:
         """The names that the code gives its errors: in `fn error_type`, and in the functions that this one asks."""

@@ -552,6 +552,17 @@ def test_a_service_is_known_by_its_crate(crate, called):
     assert Crate("example", {"main.rs": source + "client.send_email(); }"}, {crate: {}}).calls() == {called}
 
 
+def test_names_in_constants_and_tables_are_found():
+    source = """
+fn target(env: &Env<'_>) { const NAME: &str = "TARGET"; env.text(NAME); }
+fn other() { const TITLE: &str = "OTHER"; }
+const METRICS: [&str; 2] =
+    ["Relayed", "Refused"];
+"""
+    assert crate_of(source).settings() == {"TARGET"}
+    assert crate_of(source).metrics() == {"Relayed", "Refused"}
+
+
 def test_names_of_errors_are_found_where_error_type_has_them():
     source = """
 impl ErrorType for Error {
