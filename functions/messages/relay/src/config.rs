@@ -46,3 +46,60 @@ fn target_topic_arn(env: &Env<'_>) -> TopicArn {
 fn placeholder() -> TopicArn {
     "arn:aws:sns:us-east-1:000000000000:unset".parse().expect("the ARN of a topic")
 }
+
+#[cfg(test)]
+mod tests {
+    use gatehouse_shared::sns::Verifier;
+
+    use super::*;
+
+    const ORIGIN: &str = "arn:aws:sns:eu-west-1:123456789012:origin";
+    const TARGET: &str = "arn:aws:sns:eu-central-1:111122223333:target";
+
+    fn settings(table: &[(&str, &str)]) -> Result<Config, String> {
+        let env = Env::of_table(table);
+        let settings = (Config::from_env(&env), Verifier::from_env_for_https(&env));
+        env.finish(settings).map(|(config, _)| config).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_setting_is_read() {
+        let config = settings(&[("TOPIC_ARNS", ORIGIN), ("TARGET_TOPIC_ARN", TARGET), ("DRY_RUN", "true")]).unwrap();
+        assert_eq!(config, Config { target_topic_arn: TARGET.parse().unwrap(), dry_run: true });
+        assert!(!settings(&[("TOPIC_ARNS", ORIGIN), ("TARGET_TOPIC_ARN", TARGET)]).unwrap().dry_run);
+    }
+
+    #[test]
+    fn settings_that_would_lose_messages_or_let_anybody_in_are_faults() {
+        let both = format!("{TARGET} ,{ORIGIN}");
+        for (table, expected) in [
+            (vec![], "TARGET_TOPIC_ARN is \"\": expected the ARN"),
+            (vec![], "TOPIC_ARNS is \"\": expected the ARNs"),
+            (vec![("TARGET_TOPIC_ARN", "target")], "TARGET_TOPIC_ARN is \"target\": expected arn:"),
+            (vec![("TARGET_TOPIC_ARN", "arn:aws:sns:eu-west-1:111122223333:t.fifo")], "expected a standard topic"),
+            (vec![("TARGET_TOPIC_ARN", TARGET), ("TOPIC_ARNS", &both)], "expected none of TOPIC_ARNS"),
+            (
+                vec![("TOPIC_ARNS", "arn:aws:sns:eu-west-1:111122223333:t.fifo")],
+                "FIFO topics do not deliver over HTTPS",
+            ),
+            (vec![("SNS_VERIFY", "off")], "SNS_VERIFY is \"off\": expected enforce"),
+            (vec![("SNS_VERIFY", "off"), ("AWS_SAM_LOCAL", "false")], "SNS_VERIFY is \"off\": expected enforce"),
+        ] {
+            let mut whole = table.clone();
+            for (name, value) in [("TOPIC_ARNS", ORIGIN), ("TARGET_TOPIC_ARN", TARGET)] {
+                if !table.is_empty() && !table.iter().any(|(given, _)| *given == name) {
+                    whole.push((name, value));
+                }
+            }
+            let error = settings(&whole).unwrap_err();
+            assert!(error.contains(expected), "{table:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn signatures_may_be_left_unchecked_under_sam_local_alone() {
+        let local =
+            [("TOPIC_ARNS", ORIGIN), ("TARGET_TOPIC_ARN", TARGET), ("SNS_VERIFY", "off"), ("AWS_SAM_LOCAL", "true")];
+        assert!(settings(&local).is_ok());
+    }
+}

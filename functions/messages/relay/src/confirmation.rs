@@ -62,3 +62,34 @@ fn check(url: &str, topic: &TopicArn, token: &str) -> Result<(), SubscribeUrlErr
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_url_of_the_topic_and_the_token_is_accepted() {
+        const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:example";
+        let topic: TopicArn = TOPIC.parse().unwrap();
+        let query = format!("Action=ConfirmSubscription&TopicArn={TOPIC}&Token=abc");
+        for (url, expected) in [
+            (format!("https://sns.eu-west-1.amazonaws.com/?{query}"), None),
+            (format!("https://sns.eu-west-1.amazonaws.com/?{}", query.replace(':', "%3A")), None),
+            (format!("http://sns.eu-west-1.amazonaws.com/?{query}"), Some("scheme")),
+            (format!("https://sns.us-east-1.amazonaws.com/?{query}"), Some("host")),
+            (format!("https://sns.eu-west-1.amazonaws.com.example.com/?{query}"), Some("host")),
+            (format!("https://sns.eu-west-1.amazonaws.com@example.com/?{query}"), Some("host")),
+            (format!("https://sns.s3-us-west-2.amazonaws.com/?{query}"), Some("host")),
+            (format!("https://sns.eu-west-1.amazonaws.com:8443/?{query}"), Some("host")),
+            (format!("https://sns.eu-west-1.amazonaws.com/path?{query}"), Some("path")),
+            ("https://sns.eu-west-1.amazonaws.com/".to_owned(), Some("path")),
+            (String::new(), Some("scheme")),
+            (format!("https://sns.eu-west-1.amazonaws.com/?{}", query.replace("Confirm", "Un")), Some("Action")),
+            (format!("https://sns.eu-west-1.amazonaws.com/?{query}x"), Some("Token")),
+            (format!("https://sns.eu-west-1.amazonaws.com/?{query}&Token=abc"), Some("Token")),
+            (format!("https://sns.eu-west-1.amazonaws.com/?{}", query.replace("example", "other")), Some("TopicArn")),
+        ] {
+            assert_eq!(check(&url, &topic, "abc").err().map(|error| error.part), expected, "{url}");
+        }
+    }
+}

@@ -1,4 +1,50 @@
 //! Takes SNS messages over HTTPS, verifies them, and publishes them to a topic of this account.
+//!
+//! | what SNS sends | what is done |
+//! |---|---|
+//! | a notification | published to `TARGET_TOPIC_ARN`, with its subject |
+//! | a subscription confirmation | confirmed by the API, so that unsubscribing needs the rights to do so |
+//! | an unsubscribe confirmation | logged and counted: no more messages will come |
+//!
+//! The function stands on the public internet. The cheap checks come first, nothing is fetched before they pass, and a
+//! sender who is refused gets the same answer whatever the reason; the log has it.
+//!
+//! # Answers
+//!
+//! SNS takes every status from 200 to 499 as delivered. It tries again after a 5xx, or no answer within 15 s: three times,
+//! 20 s apart, by default; then the message goes to the redrive queue of the subscription, where it has one. So a message
+//! that SNS sent is either published or answered 503, whatever went wrong, and always within 10 s.
+//!
+//! | status | when |
+//! |---|---|
+//! | 200 | done, or done before |
+//! | 400, 405, 413, 415 | not a request that SNS sends |
+//! | 403 | not verified, not an accepted topic, too old, or a subscription that cannot be confirmed any more |
+//! | 502 | by Lambda, for invalid settings or a fault of the function: SNS tries again |
+//! | 503 | not published or not confirmed for now |
+//!
+//! # Attributes
+//!
+//! `gatehouse.origin-topic-arn`, `gatehouse.origin-message-id` and `gatehouse.origin-timestamp` say where the message came
+//! from. All three are signed. The message attributes of the origin are not: anybody who once saw the message can send it
+//! again with others, so they are left out.
+//!
+//! # Rights
+//!
+//! `sns:Publish` on `TARGET_TOPIC_ARN`, and `sns:ConfirmSubscription` on each of `TOPIC_ARNS`. The policy of a topic in
+//! another account cannot name `ConfirmSubscription` and need not: the token proves the right to confirm. With
+//! `AuthenticateOnUnsubscribe` the call must be signed, and so the role must be allowed to make it.
+//!
+//! # Limitations
+//!
+//! - A message may be published twice: when another instance of the function gets it, when an answer of SNS is lost, after
+//!   a new start of the process, or when more than 10,000 others came between. Subscribers must be idempotent;
+//!   `gatehouse.origin-message-id` stays the same.
+//! - A function that is throttled is answered 429 by Lambda, which SNS takes as delivered: the message is lost. Do not
+//!   reserve a small concurrency, and watch the metric `Throttles`.
+//! - SNS accepts 256 KiB with all attributes. A message that is larger with those of the relay is not published: it is
+//!   answered 503 and goes to the redrive queue. `MaximumMessageSize` of the target topic raises the limit.
+//! - The order of messages is not kept. FIFO topics do not deliver over HTTPS.
 
 pub mod config;
 pub mod confirmation;
@@ -6,6 +52,8 @@ pub mod error;
 pub mod outcome;
 mod published;
 pub mod request;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -16,11 +64,12 @@ use gatehouse_shared::clock;
 use gatehouse_shared::sns::{Channel, Envelope, MessageType, TopicArn, Verified, Verifier};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use crate::config::Config;
 use crate::confirmation::Confirmation;
 use crate::error::{Declined, Error};
-use crate::outcome::{Done, Subject};
+use crate::outcome::{Done, Outcome, Subject};
 use crate::published::Published;
 use crate::request::Request;
 
@@ -52,33 +101,39 @@ impl MessageRelay {
     /// [`Error::Event`] where the event is no such request.
     pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Value, Error> {
         let LambdaEvent { payload, context } = invocation;
-        let time = clock::until(context.deadline, clock::now()).saturating_sub(RESERVE).min(ANSWER_WITHIN);
-        let Request { request_id, source_ip, delivery } = Request::parse(payload)?;
-        let (subject, outcome) = match delivery {
-            Ok(envelope) => {
-                let subject = Subject::of(request_id, source_ip, &envelope);
-                // On the heap: nested futures of this depth are more than the compiler lays out.
-                let relaying = Box::pin(self.relay(envelope));
-                (subject, tokio::time::timeout(time, relaying).await.unwrap_or(Err(Declined::OutOfTime)))
-            }
-            Err(declined) => (Subject { request_id, source_ip, ..Subject::default() }, Err(declined)),
-        };
+        let now = clock::now();
+        let time = clock::until(context.deadline, now).saturating_sub(RESERVE).min(ANSWER_WITHIN);
+        let (subject, outcome) = self.outcome(Request::parse(payload)?, time, now).await;
         outcome::log(&outcome, &subject);
-        outcome::metrics(&context.env_config.function_name, clock::now(), &outcome).emit();
+        outcome::metrics(&context.env_config.function_name, now, &outcome).emit();
         Ok(outcome::response(&outcome))
     }
 
-    async fn relay(&self, envelope: Envelope) -> Result<Done, Declined> {
-        let message = self.verifier.verify(envelope, Channel::Https, clock::now()).await?;
+    /// What becomes of the request within this time.
+    async fn outcome(&self, request: Request, time: Duration, now: OffsetDateTime) -> (Subject, Outcome) {
+        let Request { request_id, source_ip, delivery } = request;
+        match delivery {
+            Ok(envelope) => {
+                let subject = Subject::of(request_id, source_ip, &envelope);
+                // On the heap: nested futures of this depth are more than the compiler lays out.
+                let relaying = Box::pin(self.relay(envelope, now));
+                (subject, tokio::time::timeout(time, relaying).await.unwrap_or(Err(Declined::OutOfTime)))
+            }
+            Err(declined) => (Subject { request_id, source_ip, ..Subject::default() }, Err(declined)),
+        }
+    }
+
+    async fn relay(&self, envelope: Envelope, now: OffsetDateTime) -> Outcome {
+        let message = self.verifier.verify(envelope, Channel::Https, now).await?;
         match message.message_type() {
-            MessageType::Notification => self.publish(&message).await,
+            MessageType::Notification => self.publish(&message, now).await,
             MessageType::SubscriptionConfirmation => self.confirm(&message).await,
             MessageType::UnsubscribeConfirmation => Ok(Done::Unsubscribed),
         }
     }
 
-    async fn publish(&self, message: &Verified) -> Result<Done, Declined> {
-        if self.published.has(message, clock::now()) {
+    async fn publish(&self, message: &Verified, now: OffsetDateTime) -> Outcome {
+        if self.published.has(message, now) {
             return Ok(Done::Duplicate);
         }
         if self.config.dry_run {
@@ -97,11 +152,11 @@ impl MessageRelay {
             .send()
             .await
             .map_err(|error| error::publish(topic, error))?;
-        self.published.add(message, clock::now());
+        self.published.add(message, now);
         Ok(Done::Relayed { target_message_id: answer.message_id.unwrap_or_default() })
     }
 
-    async fn confirm(&self, message: &Verified) -> Result<Done, Declined> {
+    async fn confirm(&self, message: &Verified) -> Outcome {
         let confirmation = Confirmation::of(message)?;
         if self.config.dry_run {
             return Ok(Done::Planned);

@@ -63,6 +63,10 @@ fn envelope(request: &LambdaFunctionUrlRequest) -> Result<Envelope, Declined> {
     }
     let body = body(request)?;
     let envelope = Envelope::from_json(&body).map_err(|error| not_a_message(error, body.len()))?;
+    let bytes = envelope.unverified_message_bytes();
+    if bytes > LONGEST_MESSAGE {
+        return Err(Malformed::TooLarge { part: "message", bytes, limit: LONGEST_MESSAGE }.into());
+    }
     check_message_type(request, &envelope)?;
     Ok(envelope)
 }
