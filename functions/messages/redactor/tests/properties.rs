@@ -13,7 +13,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn rules(character: char) -> Rules {
-    let identifiers = Managed::ALL.map(|managed| format!("arn:aws:dataprotection::aws:data-identifier/{}", managed.name()));
+    let identifiers =
+        Managed::ALL.map(|managed| format!("arn:aws:dataprotection::aws:data-identifier/{}", managed.name()));
     let policy = json!({
         "Name": "all", "Version": "2021-06-01",
         "Statement": [{
@@ -50,7 +51,8 @@ fn json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 32, 6, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-            prop::collection::btree_map(text.clone(), inner, 0..6).prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            prop::collection::btree_map(text.clone(), inner, 0..6)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
         ]
     })
 }
@@ -89,14 +91,30 @@ proptest! {
 #[test]
 fn what_is_not_found_stays_byte_for_byte() {
     let message = r#" { "b" : 1.10, "a":[1e400, 123456789012345678901234567890, "\u00e9\/\ud800"], "b":"4539894458086459\/\u00e9" } "#;
-    let expected = r##" { "b" : 1.10, "a":[1e400, 123456789012345678901234567890, "\u00e9\/\ud800"], "b":"################\/\u00e9" } "##;
+    let expected = message.replace("4539894458086459", &"#".repeat(16));
     assert_eq!(delivered(&rules('#'), message), expected);
 }
 
 #[test]
 fn the_time_is_linear_whatever_the_text() {
     let rules = rules('#');
-    for text in ["a", "1", ".", "@", "1.", "a@a.", "4539 ", ":", "1:", "-----BEGIN RSA PRIVATE KEY-----", "DE89", "123-45-", "[", "{\"a\":", "\\n4"] {
+    for text in [
+        "a",
+        "1",
+        ".",
+        "@",
+        "1.",
+        "a@a.",
+        "4539 ",
+        ":",
+        "1:",
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "DE89",
+        "123-45-",
+        "[",
+        "{\"a\":",
+        "\\n4",
+    ] {
         let message = text.repeat(256 * 1024 / text.len());
         let start = Instant::now();
         delivered(&rules, &message);
