@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
 use aws_sdk_sns::operation::publish::PublishOutput;
-use aws_smithy_mocks::{RuleMode, mock, mock_client};
+use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{ErrorType as _, chain};
@@ -18,6 +18,23 @@ use message_redactor::report::Outcome;
 use serde_json::{Value, json};
 use time::Duration;
 use time::format_description::well_known::Rfc3339;
+
+/// A client that answers by the rules. The macro of aws-smithy-mocks needs a feature that compiles the SDK once more.
+macro_rules! client {
+    ($sdk:ident, $rules:expr) => {{
+        let rules: &[&Rule] = &$rules;
+        let interceptor = MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny);
+        let interceptor = rules.iter().fold(interceptor, |interceptor, rule| interceptor.with_rule(rule));
+        let config = $sdk::Config::builder()
+            .behavior_version($sdk::config::BehaviorVersion::latest())
+            .region($sdk::config::Region::new("eu-west-1"))
+            .credentials_provider($sdk::config::Credentials::new("test", "test", None, None, "test"))
+            .http_client(create_mock_http_client())
+            .interceptor(interceptor)
+            .build();
+        $sdk::Client::from_conf(config)
+    }};
+}
 
 const ORIGIN: &str = "arn:aws:sns:eu-west-1:111122223333:approved-expenses";
 const TARGET: &str = "arn:aws:sns:eu-west-1:111122223333:reporting";
@@ -78,8 +95,8 @@ async fn a_message_is_published_masked_with_its_attributes() {
                 && attribute.string_value() == Some("################")
         })
         .then_output(|| PublishOutput::builder().message_id("m-2").build());
-    let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&rule]);
-    let function = redactor(&policy(&mask()), &sns, mock_client!(aws_sdk_ssm, []), false);
+    let sns = client!(aws_sdk_sns, [&rule]);
+    let function = redactor(&policy(&mask()), &sns, client!(aws_sdk_ssm, []), false);
     let attributes = json!({ "card": { "Type": "Number", "Value": CARD } });
     let reports = function.handle(invocation(&format!("{{\"card\":{CARD}}}"), attributes)).await.unwrap();
     assert_eq!(rule.num_calls(), 1);
@@ -105,16 +122,16 @@ async fn of_a_denied_message_the_owners_learn_the_identifier_and_no_value() {
                 && !text.contains(CARD)
         })
         .then_output(|| PublishOutput::builder().build());
-    let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&rule]);
-    let function = redactor(&policy(&json!({ "Deny": {} })), &sns, mock_client!(aws_sdk_ssm, []), false);
+    let sns = client!(aws_sdk_sns, [&rule]);
+    let function = redactor(&policy(&json!({ "Deny": {} })), &sns, client!(aws_sdk_ssm, []), false);
     let reports = function.handle(invocation(&format!("card {CARD}"), json!({}))).await.unwrap();
     assert_eq!((reports[0].outcome, rule.num_calls()), (Outcome::Denied, 1));
 }
 
 #[tokio::test]
 async fn a_dry_run_publishes_nothing() {
-    let sns = mock_client!(aws_sdk_sns, []);
-    let function = redactor(&policy(&mask()), &sns, mock_client!(aws_sdk_ssm, []), true);
+    let sns = client!(aws_sdk_sns, []);
+    let function = redactor(&policy(&mask()), &sns, client!(aws_sdk_ssm, []), true);
     let reports = function.handle(invocation(CARD, json!({}))).await.unwrap();
     assert_eq!(reports[0].outcome, Outcome::Planned);
 }
@@ -127,16 +144,16 @@ async fn a_policy_in_a_parameter_is_read_once_and_one_with_faults_delivers_nothi
     };
     let publish =
         mock!(aws_sdk_sns::Client::publish).then_output(|| PublishOutput::builder().message_id("m-2").build());
-    let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&publish]);
+    let sns = client!(aws_sdk_sns, [&publish]);
     let good = mock!(aws_sdk_ssm::Client::get_parameter).then_output(move || answer(policy(&mask())));
-    let function = redactor("ssm:/policy", &sns, mock_client!(aws_sdk_ssm, RuleMode::MatchAny, [&good]), false);
+    let function = redactor("ssm:/policy", &sns, client!(aws_sdk_ssm, [&good]), false);
     for _ in 0..2 {
         function.handle(invocation("hello", json!({}))).await.unwrap();
     }
     assert_eq!((good.num_calls(), publish.num_calls()), (1, 2));
 
     let bad = mock!(aws_sdk_ssm::Client::get_parameter).then_output(move || answer(policy(&json!({}))));
-    let function = redactor("ssm:/policy", &sns, mock_client!(aws_sdk_ssm, RuleMode::MatchAny, [&bad]), false);
+    let function = redactor("ssm:/policy", &sns, client!(aws_sdk_ssm, [&bad]), false);
     let error = function.handle(invocation("hello", json!({}))).await.unwrap_err();
     assert_eq!(error.error_type(), "InvalidSettings");
     assert!(chain(&error).contains("$.Statement[0].Operation is an empty object"), "{}", chain(&error));
@@ -145,8 +162,8 @@ async fn a_policy_in_a_parameter_is_read_once_and_one_with_faults_delivers_nothi
 
 #[tokio::test]
 async fn a_forged_message_is_refused() {
-    let sns = mock_client!(aws_sdk_sns, []);
-    let function = redactor(&policy(&mask()), &sns, mock_client!(aws_sdk_ssm, []), false);
+    let sns = client!(aws_sdk_sns, []);
+    let function = redactor(&policy(&mask()), &sns, client!(aws_sdk_ssm, []), false);
     let mut forged = invocation("hello", json!({}));
     forged.payload["Records"][0]["Sns"]["Message"] = "other".into();
     assert_eq!(function.handle(forged).await.unwrap_err().error_type(), "Refused");
