@@ -124,7 +124,7 @@ fn digit(character: char) -> Option<u8> {
     let after = ZEROS.partition_point(|zero| *zero <= character);
     let zero = *ZEROS.get(after.checked_sub(1)?)?;
     let value = u8::try_from(character as u32 - zero as u32).ok()?;
-    (value < 10).then_some(b'0' + value)
+    (value < 10).then(|| b'0' + value)
 }
 
 #[cfg(test)]

@@ -57,9 +57,10 @@ fn number_at(text: &Text<'_>, start: usize, digits: usize) -> Option<Range<usize
             Some(first..parted(bytes, area, area + 3, true)?).filter(|range| stands_alone(text, range))
         }
         3 if !plus => {
-            let range = match text.before(start) {
-                Some(b'(') => start - 1..in_brackets(bytes, start - 1)?,
-                _ => start..parted(bytes, start, start + 3, false)?,
+            let bracket = start.checked_sub(1).filter(|bracket| bytes[*bracket] == b'(');
+            let range = match bracket.and_then(|bracket| Some(bracket..in_brackets(bytes, bracket)?)) {
+                Some(range) => range,
+                None => start..parted(bytes, start, start + 3, false)?,
             };
             stands_alone(text, &range).then_some(range)
         }
