@@ -30,6 +30,39 @@ LINK_KEY = base64.b64encode(b"This sample key protects nothing").decode()
 OTHER_KEY = base64.b64encode(b"Nobody signs with this other key").decode()
 LINK_EXPIRES = datetime(2036, 1, 1, tzinfo=UTC)
 
+# The samples of the messages capability: topics, the expense report of AWS's announcement, and a policy.
+MESSAGES_TOPIC_ARN = "arn:aws:sns:eu-west-1:123456789012:{}"
+EXPENSE_REPORT = {
+    "report": "CID-000012348-CA",
+    "employee": "EID-123456789-US",
+    "card": "4539894458086459",
+    "amount": 1234.5,
+    "purpose": "Conference in Sydney",
+}
+SAMPLE_TOKEN = "2336412f37fb687f5d51e6e241d09c80" * 4
+REPORTING_ROLE = "arn:aws:iam::123456789012:role/reporting"
+MESSAGES_POLICY = {
+    "Name": "expense-reports",
+    "Version": "2021-06-01",
+    "Configuration": {"CustomDataIdentifier": [{"Name": "EmployeeId", "Regex": r"EID-\d{9}-US"}]},
+    "Statement": [
+        {
+            "Sid": "RefuseKeys",
+            "DataDirection": "Outbound",
+            "Principal": ["*"],
+            "DataIdentifier": ["arn:aws:dataprotection::aws:data-identifier/AwsSecretKey"],
+            "Operation": {"Deny": {}},
+        },
+        {
+            "Sid": "MaskForReporting",
+            "DataDirection": "Outbound",
+            "Principal": [REPORTING_ROLE],
+            "DataIdentifier": ["EmployeeId", "arn:aws:dataprotection::aws:data-identifier/CreditCardNumber"],
+            "Operation": {"Deidentify": {"MaskConfig": {"MaskWithCharacter": "#"}}},
+        },
+    ],
+}
+
 # Ten years: the samples keep their dates, and a function refuses messages older than 40 days otherwise.
 SAMPLE_AGE = {"SNS_MAX_AGE_SECONDS": "315360000"}
 
@@ -131,6 +164,103 @@ def http_request(method: str, query: dict[str, str], form: dict[str, str] | None
         event["headers"]["content-type"] = "application/x-www-form-urlencoded"
         event["body"] = base64.b64encode(urlencode(form).encode()).decode()
     return event
+
+
+def function_url(headers: dict[str, str], body: str, method: str = "POST") -> dict[str, Any]:
+    """The event of a function URL without IAM, payload format 2.0. Text bodies are not base64 there."""
+    host = "example.lambda-url.eu-west-1.on.aws"
+    event: dict[str, Any] = {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": "/",
+        "rawQueryString": "",
+        "headers": {"host": host, "x-forwarded-proto": "https"}
+        | {name.lower(): value for name, value in headers.items()},
+        "requestContext": {
+            "accountId": "anonymous",
+            "apiId": "example",
+            "domainName": host,
+            "domainPrefix": "example",
+            "http": {
+                "method": method,
+                "path": "/",
+                "protocol": "HTTP/1.1",
+                "sourceIp": "192.0.2.1",
+                "userAgent": headers.get("User-Agent", ""),
+            },
+            "requestId": "27539f31-d444-419e-b1ad-4382657b7e04",
+            "routeKey": "$default",
+            "stage": "$default",
+            "time": "17/Jan/2026:06:00:00 +0000",
+            "timeEpoch": 1768629600000,
+        },
+        "isBase64Encoded": False,
+    }
+    if method == "POST":
+        event["body"] = body
+    return event
+
+
+def notification(topic_arn: str, text: str, **more: Any) -> dict[str, Any]:
+    """A notification as Lambda delivers it, unsigned."""
+    region = topic_arn.split(":")[3]
+    return {
+        "Type": "Notification",
+        "MessageId": "1c1fc1ea-71d5-5f05-a3f8-a04e1e5f8d46",
+        "TopicArn": topic_arn,
+        "Subject": "Expense report",
+        "Message": text,
+        "Timestamp": "2026-01-17T06:30:00.000Z",
+        "UnsubscribeUrl": f"https://sns.{region}.amazonaws.com/?Action=Unsubscribe&SubscriptionArn=EXAMPLE",
+        "MessageAttributes": {"office": {"Type": "String", "Value": "Sydney"}},
+    } | more
+
+
+def delivery_over_https(message: dict[str, Any]) -> dict[str, Any]:
+    """A delivery to the function URL of the relay."""
+    headers = {
+        "x-amz-sns-message-type": message["Type"],
+        "x-amz-sns-message-id": message["MessageId"],
+        "x-amz-sns-topic-arn": message["TopicArn"],
+        "Content-Type": "text/plain; charset=UTF-8",
+        "User-Agent": "Amazon Simple Notification Service Agent",
+    }
+    return function_url(headers, sns.http_body(message))
+
+
+def messages() -> dict[str, Any]:
+    """The files of `events/messages`, by name."""
+    report = json.dumps(EXPENSE_REPORT)
+    masked = report
+    for value in (EXPENSE_REPORT["card"], EXPENSE_REPORT["employee"]):
+        masked = masked.replace(value, "#" * len(value))
+    approval, reporting, origin = (
+        MESSAGES_TOPIC_ARN.format(name)
+        for name in ("gatehouse-messages-approval", "gatehouse-messages-reporting", "orders")
+    )
+    example = {"SignatureVersion": "2", "Signature": "EXAMPLE", "SigningCertUrl": "EXAMPLE"}
+    secret = json.dumps(EXPENSE_REPORT | {"purpose": "key wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"})
+    signed = sns.sign(notification(origin, report), "2")
+    query = urlencode({"Action": "ConfirmSubscription", "TopicArn": origin, "Token": SAMPLE_TOKEN}, safe=":")
+    confirmation = notification(origin, f"You have chosen to subscribe to the topic {origin}.", Subject=None) | {
+        "Type": "SubscriptionConfirmation",
+        "Token": SAMPLE_TOKEN,
+        "SubscribeURL": f"https://sns.eu-west-1.amazonaws.com/?{query}",
+    }
+    for name in ("UnsubscribeUrl", "MessageAttributes"):
+        del confirmation[name]
+    return {
+        "redactor-expense.json": sns.lambda_event(notification(approval, report) | example),
+        "redactor-expense-signed.json": sns.lambda_event(sns.sign(notification(approval, report), "2")),
+        "redactor-denied.json": sns.lambda_event(notification(approval, secret) | example),
+        "relay-notification.json": delivery_over_https(notification(origin, report) | example),
+        "relay-notification-signed.json": delivery_over_https(signed),
+        "relay-forged-signed.json": delivery_over_https(signed | {"Message": report.replace("1234.5", "9234.5")}),
+        "relay-confirmation-signed.json": delivery_over_https(sns.sign(confirmation, "2")),
+        "relay-get.json": function_url({"User-Agent": "Mozilla/5.0"}, "", "GET"),
+        "payment-expense.json": sns.lambda_event(notification(approval, report) | example),
+        "reporting-expense.json": sns.lambda_event(notification(reporting, masked) | example),
+    }
 
 
 def amis() -> dict[str, Any]:
@@ -340,6 +470,29 @@ def environment() -> dict[str, dict[str, str]]:
             "DRY_RUN": "true",
             "NOTIFY_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:gatehouse-iam-alerts",
         },
+        "MessageRedactorFunction": {
+            "SNS_VERIFY": "off",
+            "DRY_RUN": "true",
+            "DATA_PROTECTION_POLICY": json.dumps(MESSAGES_POLICY),
+            "SUBSCRIBER_PRINCIPAL": REPORTING_ROLE,
+            "TOPIC_ARNS": MESSAGES_TOPIC_ARN.format("gatehouse-messages-approval"),
+            "TARGET_TOPIC_ARN": MESSAGES_TOPIC_ARN.format("gatehouse-messages-reporting"),
+            "DENIED_TOPIC_ARN": MESSAGES_TOPIC_ARN.format("gatehouse-messages-denied"),
+        },
+        "MessageRelayFunction": {
+            "SNS_VERIFY": "off",
+            "DRY_RUN": "true",
+            "TOPIC_ARNS": MESSAGES_TOPIC_ARN.format("orders"),
+            "TARGET_TOPIC_ARN": MESSAGES_TOPIC_ARN.format("gatehouse-messages-approval"),
+        },
+        "PaymentSubscriberFunction": {
+            "SNS_VERIFY": "off",
+            "TOPIC_ARNS": MESSAGES_TOPIC_ARN.format("gatehouse-messages-approval"),
+        },
+        "ReportingSubscriberFunction": {
+            "SNS_VERIFY": "off",
+            "TOPIC_ARNS": MESSAGES_TOPIC_ARN.format("gatehouse-messages-reporting"),
+        },
     }
 
 
@@ -361,7 +514,8 @@ def load(name: str) -> Any:
 def main() -> None:
     """Writes every sample."""
     files = {"env.json": environment()}
-    for capability, made in (("ip-ranges", ip_ranges), ("amis", amis), ("iam-alerts", iam_alerts)):
+    made_by = {"ip-ranges": ip_ranges, "amis": amis, "iam-alerts": iam_alerts, "messages": messages}
+    for capability, made in made_by.items():
         files |= {f"{capability}/{name}": event for name, event in made().items()}
     for name, value in files.items():
         path = EVENTS / name

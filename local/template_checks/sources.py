@@ -79,11 +79,19 @@ class Crate:
         to_function = r"\(\s*&?env\s*,\s*"  # within(env, "MAX_RULES_PER_GROUP", …)
         spelled = r"(?:&?\w+\(\s*)?"  # list(env, &format_name("REGIONS"), …)
         names = re.findall(rf'(?:{of_env}|{to_function}){spelled}"([A-Z][A-Z0-9_]*)"', self.code)
+        # A name that a function needs several times is a constant there: const NAME: &str = "PORTS"; env.text(NAME)
+        by_constant = set(re.findall(rf"(?:{of_env}|{to_function}){spelled}([A-Z][A-Z0-9_]*)\b", self.code))
+        constants = re.findall(r'\bconst (\w+): &(?:\'static )?str = "([A-Z][A-Z0-9_]*)"', self.code)
+        names += [value for constant, value in constants if constant in by_constant]
         return {name for name in names if not name.startswith("AWS_")}
 
     def metrics(self) -> set[str]:
         """The metrics that the code emits."""
-        return set(re.findall(r'\.(?:count|metric)\(\s*"([A-Za-z0-9]+)"', self.code))
+        found = set(re.findall(r'\.(?:count|metric)\(\s*"([A-Za-z0-9]+)"', self.code))
+        # Or all of them in a table: const METRICS: [&str; 2] = ["Published", "Failed"];
+        for table in re.findall(r"\bconst METRICS: \[&str; \d+\] =\s*\[(.*?)\];", self.code, re.DOTALL):
+            found |= set(re.findall(r'"([A-Za-z0-9]+)"', table))
+        return found
 
     def errors(self) -> set[str]:
         """The names that the code gives its errors: in `fn error_type`, and in the functions that this one asks."""

@@ -8,7 +8,7 @@ import pytest
 from gatehouse_local.functions import capabilities, functions
 from template_checks.policy import IMPLIED, OF_THE_PLATFORM, actions, as_list, differences, rights, statements
 from template_checks.sources import Crate
-from template_checks.template import ACCOUNT, Deployed, load
+from template_checks.template import ACCOUNT, Deployed, load, with_every_resource
 
 IP_RANGES = "functions/ip-ranges/template.yaml"
 UPDATER = "IpRangesUpdaterFunction"
@@ -308,12 +308,18 @@ def test_the_notice_comes_from_awss_topic_and_no_other(region, partition, princi
 @pytest.mark.parametrize("capability", capabilities())
 def test_a_service_may_invoke_or_send_only_for_one_source(capability):
     document = load(f"functions/{capability}/template.yaml")
-    # Once more without conditions, for what is made only where it is asked for.
-    unconditional = {name: {**it, "Condition": "Always"} for name, it in document["Resources"].items()}
-    always = {**document.get("Conditions", {}), "Always": {"Fn::Equals": ["", ""]}}
-    for deployed in (Deployed(document), Deployed({**document, "Resources": unconditional, "Conditions": always})):
+    # Once more with what is made only where it is asked for.
+    for deployed in (Deployed(document), Deployed(with_every_resource(document))):
+        urls = {it["Properties"]["TargetFunctionArn"] for it in deployed.of_type("AWS::Lambda::Url").values()}
         for name, permission in deployed.of_type("AWS::Lambda::Permission").items():
-            assert permission["Properties"]["SourceArn"], name
+            granted = permission["Properties"]
+            if granted["Principal"] == "*":  # everybody, through a public URL alone
+                assert granted["FunctionName"].replace(">", ".Arn>") in urls, name
+                assert granted.get("FunctionUrlAuthType") == "NONE" or granted.get("InvokedViaFunctionUrl") is True, (
+                    name
+                )
+            else:
+                assert granted["SourceArn"], name
         for name, policy in deployed.of_type("AWS::SQS::QueuePolicy").items():
             for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
                 if statement["Effect"] == "Allow":

@@ -8,7 +8,7 @@ import pytest
 from gatehouse_local import ROOT
 from gatehouse_local.functions import capabilities, functions
 from template_checks.sources import Crate, operations, production
-from template_checks.template import Deployed, load, refuse
+from template_checks.template import Deployed, load, refuse, with_every_resource
 
 SUITE = "template.yaml"
 IP_RANGES = "functions/ip-ranges/template.yaml"
@@ -21,6 +21,11 @@ each_capability = pytest.mark.parametrize("capability", capabilities())
 each_template = pytest.mark.parametrize(
     "template", [SUITE, *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("functions/*/*.yaml"))]
 )
+
+
+def everything_of(function):
+    """The template of a function, with what is made on request."""
+    return with_every_resource(load(function.template))
 
 
 def template_of(capability: str) -> str:
@@ -46,7 +51,7 @@ def test_every_parameter_is_described_checked_and_shown_in_one_group(template):
 
 @each_function
 def test_an_empty_parameter_sets_no_variable(function):
-    variables = Deployed(load(function.template)).properties(function.logical_id)["Environment"]["Variables"]
+    variables = Deployed(everything_of(function)).properties(function.logical_id)["Environment"]["Variables"]
     assert variables
     assert "" not in variables.values()
 
@@ -120,7 +125,7 @@ def test_the_settings_of_the_pipelines_capability_have_the_documented_defaults()
 
 @each_function
 def test_a_function_is_built_by_cargo_lambda_for_the_chosen_processor(function):
-    document = load(function.template)
+    document = everything_of(function)
     assert document["Resources"][function.logical_id]["Metadata"]["BuildMethod"] == "rust-cargolambda"
     for architecture in ("arm64", "x86_64"):
         properties = Deployed(document, Architecture=architecture).properties(function.logical_id)
@@ -130,7 +135,7 @@ def test_a_function_is_built_by_cargo_lambda_for_the_chosen_processor(function):
 
 @each_function
 def test_a_function_keeps_its_log_as_long_and_is_traced_as_asked(function):
-    document = load(function.template)
+    document = everything_of(function)
     properties = Deployed(document).properties(function.logical_id)
     assert properties["Tracing"] == "PassThrough"
     assert Deployed(document, Tracing="on").properties(function.logical_id)["Tracing"] == "Active"
@@ -144,13 +149,13 @@ def test_a_failed_job_is_not_kept_since_its_event_holds_credentials():
     assert config == {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 20 * 60}
 
 
-# Functions whose failed events are kept nowhere: they hold secrets.
-NOT_KEPT = {"pipeline-health-gate", "ami-approval-page"}
+# Functions whose failed events are kept nowhere: they hold secrets, or whoever called waits and sends them again.
+NOT_KEPT = {"pipeline-health-gate", "ami-approval-page", "message-relay"}
 
 
 @pytest.mark.parametrize("function", [it for it in functions() if it.binary not in NOT_KEPT], ids=str)
 def test_a_failed_event_is_kept_for_two_weeks_and_raises_an_alarm(function):
-    deployed = Deployed(load(function.template))
+    deployed = Deployed(everything_of(function))
     target = deployed.properties(function.logical_id)["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
     queue = re.fullmatch(r"<(\w+)\.Arn>", target["Destination"])[1]
     assert target["Type"] == "SQS"
@@ -170,7 +175,7 @@ def watched(deployed):
 @each_capability
 def test_every_alarm_tells_what_to_do_and_goes_to_the_topic(capability):
     topic = "arn:aws:sns:eu-west-1:111122223333:alarms"
-    document = load(template_of(capability))
+    document = with_every_resource(load(template_of(capability)))
     silent = Deployed(document).of_type("AWS::CloudWatch::Alarm")
     loud = Deployed(document, AlarmTopicArn=topic).of_type("AWS::CloudWatch::Alarm")
     assert loud
@@ -183,7 +188,7 @@ def test_every_alarm_tells_what_to_do_and_goes_to_the_topic(capability):
 def test_every_alarm_on_a_metric_of_ours_names_one_that_the_code_emits():
     checked = 0
     for function in functions():
-        for alarm in Deployed(load(function.template)).of_type("AWS::CloudWatch::Alarm").values():
+        for alarm in Deployed(everything_of(function)).of_type("AWS::CloudWatch::Alarm").values():
             properties = alarm["Properties"]
             own = f"<{function.logical_id}>" in str(properties.get("Dimensions"))
             if properties.get("Namespace") == "Gatehouse" and own:
@@ -231,8 +236,8 @@ def everything(**given: str) -> Deployed:
     return deployed
 
 
-# Capabilities that need a setting without a useful default, or a Region.
-ON_REQUEST = {"Amis", "IamAlerts"}
+# Capabilities that need a setting without a useful default, or a Region, or start with an example.
+ON_REQUEST = {"Amis", "IamAlerts", "Messages"}
 
 
 def test_the_suite_deploys_with_no_setting_at_all():
@@ -494,6 +499,7 @@ ARNS = {
     "codeconnections": "111122223333:connection/0f1e2d3c-0000-4000-8000-000000000000",
     "events": "111122223333:event-bus/hub",
     "health": ":event/EC2/AWS_EC2_OPERATIONAL_ISSUE/AWS_EC2_OPERATIONAL_ISSUE_1",
+    "lambda": "111122223333:function:reporting",
     "kms": "111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     "sns": "111122223333:changes",
 }
@@ -603,6 +609,17 @@ def test_an_operation_that_several_services_have_is_that_of_the_crate_that_the_f
     assert Crate("example", files | {"other.rs": call}, crates).calls() == {
         f"{service}:ListTagsForResource" for service in ("wafv2", "ssm", "sns")
     }
+
+
+def test_names_in_constants_and_tables_are_found():
+    source = """
+fn target(env: &Env<'_>) { const NAME: &str = "TARGET"; env.text(NAME); }
+fn other() { const TITLE: &str = "OTHER"; }
+const METRICS: [&str; 2] =
+    ["Relayed", "Refused"];
+"""
+    assert crate_of(source).settings() == {"TARGET"}
+    assert crate_of(source).metrics() == {"Relayed", "Refused"}
 
 
 def test_names_of_errors_are_found_where_error_type_has_them():
