@@ -82,8 +82,7 @@ fn domain_end(text: &Text<'_>, start: usize) -> Option<usize> {
     let length = name.iter().take_while(|byte| is_word(**byte) || matches!(byte, b'.' | b'-')).count();
     let mut end = None;
     let mut label_start = 0;
-    let mut labels = 0;
-    for label in name[..length].split(|byte| *byte == b'.') {
+    for (labels, label) in name[..length].split(|byte| *byte == b'.').enumerate() {
         let good = !label.is_empty() && label.len() <= LONGEST_LABEL && label[0] != b'-';
         if !good {
             break;
@@ -98,7 +97,6 @@ fn domain_end(text: &Text<'_>, start: usize) -> Option<usize> {
             break;
         }
         label_start += label.len() + 1;
-        labels += 1;
     }
     let end = end.filter(|end| *end <= LONGEST_DOMAIN)?;
     (!is_image(&name[..end])).then_some(start + end)
