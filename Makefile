@@ -92,7 +92,7 @@ demo: demo-ip-ranges ## Watch security groups follow AWS's published ranges
 .PHONY: $(DEMOS)
 $(DEMOS): demo-%: say-first-build
 	@$(MAKE) $(READY) & packages=$$!; built=0; \
-	$(DEBUG_BUILD) $$(sed -n 's/^ *Binary: */--bin /p' functions/$*/template.yaml) || built=$$?; \
+	$(DEBUG_BUILD) $$(sed -n 's/^ *Binary: */--bin /p' functions/$*/template.yaml | awk '!seen[$$0]++') || built=$$?; \
 	wait "$$packages"; exit "$$built"
 	@$(PYTHON) -m gatehouse_local.demo_$(subst -,_,$*) --bin-dir $(TARGET_DIR)/debug \
 		$(if $(SERVICE),--service '$(SERVICE)') $(if $(PORTS),--ports '$(PORTS)') $(if $(BY_HAND),--by-hand)

@@ -23,7 +23,17 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 from werkzeug.test import run_wsgi_app
 
-from gatehouse_local import codepipeline, ec2, health, images, ssm_automation, wire
+from gatehouse_local import (
+    codepipeline,
+    ec2,
+    health,
+    images,
+    sns_delivery,
+    ssm_automation,
+    ssm_parameters,
+    wafv2,
+    wire,
+)
 from gatehouse_local.parts import Front, Handler, Invocation, Part
 from gatehouse_local.wire import AwsError, Operation, Request, Response
 
@@ -110,6 +120,9 @@ class LocalAws:
         self.health = self._add(health.Health)
         self.images = self._add(images.Images)
         self.ssm_automation = self._add(ssm_automation.SsmAutomation)
+        self.parameters = self._add(ssm_parameters.SsmParameters)
+        self.waf = self._add(wafv2.Wafv2)
+        self.sns = self._add(sns_delivery.SnsDelivery)
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._state = _State()
         # moto's backends expect one caller at a time.

@@ -132,7 +132,8 @@ def main() -> int:
     unknown = set(given.binaries) - {function.binary for function in every}
     if unknown:
         parser.error(f"no function has the binary {', '.join(sorted(unknown))}")
-    chosen = [function for function in every if not given.binaries or function.binary in given.binaries]
+    asked = [function for function in every if not given.binaries or function.binary in given.binaries]
+    chosen = list({function.binary: function for function in asked}.values())
     missing = [function.bootstrap for function in chosen if not (ROOT / function.bootstrap).is_file()]
     if missing:
         out.print(f"{missing[0]} does not exist: run `make bootstraps`, which calls sam build.")

@@ -7,13 +7,15 @@ writing it:
 
 prints one a line: `ip-ranges`; `ip-ranges-updater`; `functions/ip-ranges/updater`; and for each function
 `ip-ranges-updater=.aws-sam/ip-ranges/IpRangesUpdaterFunction/bootstrap`, where `sam build --config-env ip-ranges`
-puts it.
+puts it. A binary that two functions run is built once and printed once; each of them has a bootstrap.
 """
 
 import argparse
+import re
 import sys
 import tomllib
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,8 @@ class Function:
     """One function of the suite. Paths are relative to the repository and have forward slashes.
 
     `settings` are the names of its environment variables. `properties` are those of its resource, short forms such as
-    `!Ref` written out; it is read once, so copy it before changing it.
+    `!Ref` written out; it is read once, so copy it before changing it. `is_alone` is false where another function of
+    the capability runs the same binary.
     """
 
     capability: str
@@ -41,6 +44,7 @@ class Function:
     binary: str
     settings: tuple[str, ...]
     properties: dict[str, Any] = field(compare=False, repr=False)
+    is_alone: bool = True
 
     @property
     def bootstrap(self) -> str:
@@ -55,21 +59,30 @@ class Function:
 
     @property
     def short_name(self) -> str:
-        """The shortest of its names, such as `gate`: within its capability it means no other function."""
+        """The shortest of its names, such as `gate`: within its capability it means no other crate."""
         return self.names[-1]
 
+    @property
+    def event_names(self) -> tuple[str, ...]:
+        """What the names of its events start with. Functions of one binary are told apart by their logical ids:
+        `payment-subscriber` or `payment` for `PaymentSubscriberFunction`."""
+        if self.is_alone:
+            return self.names
+        words = re.findall(r"[A-Z][a-z0-9]*", self.logical_id.removesuffix("Function"))
+        return "-".join(words).lower(), words[0].lower()
+
     def events(self, root: Path = ROOT) -> list[Path]:
-        """Its sample events: those of its capability whose names start with one of its names and `-`.
+        """Its sample events: those of its capability whose names start with one of its `event_names` and `-`.
 
         Where a capability has one function, all events are its own, whatever their names.
         """
         found = sorted((root / "events" / self.capability).glob("*.json"))
         if [it.logical_id for it in functions(root) if it.capability == self.capability] == [self.logical_id]:
             return found
-        return [path for path in found if path.name.startswith(tuple(f"{name}-" for name in self.names))]
+        return [path for path in found if path.name.startswith(tuple(f"{name}-" for name in self.event_names))]
 
     def __str__(self) -> str:
-        return self.binary
+        return self.binary if self.is_alone else self.event_names[0]
 
 
 def capabilities(root: Path = ROOT) -> list[str]:
@@ -100,7 +113,8 @@ def _of_capability(root: Path, capability: str) -> list[Function]:
     ]
     if not found:
         raise BadTemplate(f"{template} has no {TYPE}")
-    return found
+    counted = Counter(function.binary for function in found)
+    return [replace(function, is_alone=counted[function.binary] == 1) for function in found]
 
 
 def _function(root: Path, capability: str, template: str, name: str, resource: dict[str, Any]) -> Function:

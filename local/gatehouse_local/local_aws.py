@@ -72,13 +72,17 @@ class World:
     - AWS Health: the open issue that the samples name.
     - The amis capability: the images of the samples, an approval of them that waits, with the id that the samples name,
       the key of their links, and its topics.
+    - The messages capability: its topics, and a subscription of the relay that waits for its confirmation, with the
+      token that the sample names.
     - SNS: a topic for summaries.
     """
 
     def __init__(self, aws: LocalAws, web: Web):
         self._aws = aws
         web.serve(ranges.URL, ranges.second().body)
-        web.serve(sns.CERTIFICATE_URL, Page(sns.certificate(), content_type="application/x-pem-file"))
+        for region in ("us-east-1", REGION):
+            certificate = Page(sns.certificate(), content_type="application/x-pem-file")
+            web.serve(sns.certificate_url(region), certificate)
         self.arrange()
 
     def arrange(self) -> None:
@@ -88,6 +92,7 @@ class World:
         self._stale_group()
         self._pipelines()
         amis.sample_approval(self._aws, REGION)
+        self._messages()
 
     def settings(self) -> dict[str, dict[str, str]]:
         """What the functions need besides `events/env.json` to act on this world, by logical id."""
@@ -103,7 +108,20 @@ class World:
                 "LINK_KEY_PARAMETER": events.LINK_KEY_PARAMETER,
             },
             "AmiShareFunction": {"DRY_RUN": "false"},
+            "IamAlertMailFunction": act,
+            "MessageRedactorFunction": {"DRY_RUN": "false"},
+            "MessageRelayFunction": {"DRY_RUN": "false"},
         }
+
+    def _messages(self) -> None:
+        client = self._aws.client("sns", REGION)
+        for name in ("approval", "reporting", "denied"):
+            client.create_topic(Name=f"gatehouse-messages-{name}")
+        origin = client.create_topic(Name="orders")["TopicArn"]
+        waiting = client.subscribe(
+            TopicArn=origin, Protocol="https", Endpoint="https://example.com/", ReturnSubscriptionArn=True
+        )
+        self._aws.sns.rename_token(waiting["SubscriptionArn"], events.SAMPLE_TOKEN)
 
     def _stale_group(self) -> None:
         ec2 = self._aws.client("ec2", REGION)
@@ -299,7 +317,7 @@ def architecture() -> str:
 
 def is_signed(sample: str) -> bool:
     """Whether the sample is signed with the test key, so that its signature can be verified here."""
-    return sns.CERTIFICATE_URL in (events.EVENTS / sample).read_text()
+    return sns.CERTIFICATE_PATH in (events.EVENTS / sample).read_text()
 
 
 def sam_build(capability: str, processor: str) -> str:

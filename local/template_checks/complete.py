@@ -15,7 +15,7 @@ from gatehouse_local.functions import BadTemplate, Function, binaries_of, capabi
 
 from . import policy
 from .sources import Crate
-from .template import Deployed, references
+from .template import Deployed, references, with_every_resource
 
 
 def missing(root: Path = ROOT) -> list[str]:
@@ -63,12 +63,12 @@ def crates(root: Path, found: list[Function]) -> Iterator[str]:
 
 def events_without_function(root: Path, found: list[Function]) -> Iterator[str]:
     """Each sample event belongs to one function."""
-    owned = {function.binary: function.events(root) for function in found}
+    owned = {str(function): function.events(root) for function in found}
     for path in sorted(root.glob("events/*/*.json")):
         event, capability = path.relative_to(root).as_posix(), path.parent.name
-        owners = [binary for binary, samples in owned.items() if path in samples]
+        owners = [function for function, samples in owned.items() if path in samples]
         if len(owners) != 1:
-            names = [function.short_name for function in found if function.capability == capability]
+            names = [function.event_names[-1] for function in found if function.capability == capability]
             yield (
                 f"{event} is an event of {' and '.join(owners) or 'no function'}: start its name with that of its "
                 f"function ({', '.join(f'{name}-' for name in names) or f'there is none in {capability}'})"
@@ -108,7 +108,9 @@ def configuration(root: Path) -> Iterator[str]:
 
 
 def settings(root: Path, function: Function) -> Iterator[str]:
-    """What the code reads is what the template gives: a parameter of that name, or a resource of the template."""
+    """What the code reads is what the template gives: a parameter of that name, with or without a word before it
+    (`RelayTopicArns` for `TOPIC_ARNS`), or a resource. What tells functions of one binary apart is fixed.
+    """
     document = cloudformation.load(root / function.template)
     variables = function.properties["Environment"]["Variables"]
     read = Crate.at(function.crate, root).settings()
@@ -122,8 +124,19 @@ def settings(root: Path, function: Function) -> Iterator[str]:
         used, own = references(value), parameter_of(setting)
         if own in used and own not in document["Parameters"]:
             yield f"{function.template} lacks the parameter {own}, for the variable {setting} of {function.logical_id}"
-        elif own not in used and not used & document["Resources"].keys():
+        elif not (
+            any(name.endswith(own) for name in used)
+            or used & document["Resources"].keys()
+            or tells_apart(root, function, setting)
+        ):
             yield f"{where}: the variable {setting} is fixed: refer to a parameter {own}"
+
+
+def tells_apart(root: Path, function: Function, setting: str) -> bool:
+    """Whether the variable has another value in each function that runs this binary."""
+    same = [it for it in functions(root) if it.crate == function.crate and it.binary == function.binary]
+    values = {str(it.properties["Environment"]["Variables"].get(setting)) for it in same}
+    return len(values) == len(same) > 1
 
 
 def rights(root: Path, function: Function) -> Iterator[str]:
@@ -141,7 +154,7 @@ def rights(root: Path, function: Function) -> Iterator[str]:
 
 def log_group(root: Path, function: Function) -> Iterator[str]:
     """It logs JSON to a group of its own, which keeps its lines for a time."""
-    deployed = Deployed(cloudformation.load(root / function.template))
+    deployed = Deployed(with_every_resource(cloudformation.load(root / function.template)))
     logging = deployed.properties(function.logical_id).get("LoggingConfig", {})
     group = deployed.resources.get(str(logging.get("LogGroup")).strip("<>"), {})
     if logging.get("LogFormat") != "JSON":
@@ -155,9 +168,10 @@ def log_group(root: Path, function: Function) -> Iterator[str]:
 
 def alarm(root: Path, function: Function) -> Iterator[str]:
     """Its errors raise an alarm."""
+    deployed = Deployed(with_every_resource(cloudformation.load(root / function.template)))
     watched = {
         (alarm["Properties"].get("Namespace"), alarm["Properties"].get("MetricName"), dimension["Value"])
-        for alarm in Deployed(cloudformation.load(root / function.template)).of_type("AWS::CloudWatch::Alarm").values()
+        for alarm in deployed.of_type("AWS::CloudWatch::Alarm").values()
         for dimension in alarm["Properties"].get("Dimensions", [])
     }
     if ("AWS/Lambda", "Errors", f"<{function.logical_id}>") not in watched:
@@ -173,8 +187,8 @@ def alarm(root: Path, function: Function) -> Iterator[str]:
 def events(root: Path, function: Function) -> Iterator[str]:
     """There is a sample event to invoke it with."""
     if not function.events(root):
-        name = f"events/{function.capability}/{function.short_name}-<case>.json"
-        yield f"{function.binary} has no sample event: add one, such as {name}"
+        name = f"events/{function.capability}/{function.event_names[-1]}-<case>.json"
+        yield f"{function} has no sample event: add one, such as {name}"
 
 
 def flow(root: Path, function: Function) -> Iterator[str]:
@@ -216,9 +230,10 @@ def readme(root: Path, function: Function) -> Iterator[str]:
         return
     text = (root / name).read_text()
     crate, parameters = Crate.at(function.crate, root), cloudformation.load(root / function.template)["Parameters"]
+    used = references(function.properties["Environment"]["Variables"])
 
     described = {word for table in tables(text) for row in table.rows for word in re.findall(r"`(\w+)`", row[0])}
-    for parameter in sorted(set(map(parameter_of, function.settings)) & parameters.keys() - described):
+    for parameter in sorted(used & parameters.keys() - described):
         yield f"{name} does not describe the parameter {parameter}: add a row to its table of settings"
 
     explained = set()

@@ -23,6 +23,7 @@ IMPLIED = {
     "ssm:AddTagsToResource": {"ssm:StartAutomationExecution"},  # started with tags
     "kms:Decrypt": {"sns:Publish"},  # to a topic that a key of one's own encrypts
     "kms:GenerateDataKey": {"sns:Publish"},
+    "wafv2:TagResource": {"wafv2:CreateIPSet"},  # created with tags
 }
 
 

@@ -26,7 +26,8 @@ class Crate:
     def __init__(self, folder: str, files: Mapping[str, str], dependencies: Mapping[str, object]) -> None:
         self.folder = folder
         self.services = [models.of_crate(name) for name in sorted(dependencies) if name.startswith("aws-sdk-")]
-        self.code = "\n".join(map(production, files.values()))
+        self.files = [production(text) for text in files.values()]
+        self.code = "\n".join(self.files)
         if not re.search(r"\bfn main\b", self.code):
             raise ValueError(f"{folder} has no fn main: its sources were not found")
 
@@ -49,14 +50,25 @@ class Crate:
 
         Raises ValueError where the crate depends on an SDK and calls nothing: this check looks past the calls then.
         """
-        # A fluent builder starts with a call without arguments: `client.describe_vpcs()`.
-        methods = set(re.findall(r"\.\s*(\w+)\(\)", self.code))
-        called = {
-            f"{service.signing_name}:{operation}"
-            for service in self.services
-            for operation in operations(service.name)
-            if xform_name(operation) in methods
-        }
+        called: set[str] = set()
+        for text in self.files:
+            # A fluent builder starts with a call without arguments: `client.describe_vpcs()`.
+            methods = set(re.findall(r"\.\s*(\w+)\(\)", text))
+            found = {
+                (service, operation)
+                for service in self.services
+                for operation in operations(service.name)
+                if xform_name(operation) in methods
+            }
+            # Several services may have an operation of one name, such as ListTagsForResource. It is then that of the
+            # crate that the file names; where it names none of them, all count.
+            named = {it for it in found if it[0].sdk_crate.replace("-", "_") in text}
+            known = {operation for _, operation in named}
+            called |= {
+                f"{service.signing_name}:{operation}"
+                for service, operation in found
+                if operation not in known or (service, operation) in named
+            }
         if self.services and not called:
             raise ValueError(f"no call was found in {self.folder}: either it calls nothing or this check looks past it")
         return called
@@ -67,11 +79,19 @@ class Crate:
         to_function = r"\(\s*&?env\s*,\s*"  # within(env, "MAX_RULES_PER_GROUP", …)
         spelled = r"(?:&?\w+\(\s*)?"  # list(env, &format_name("REGIONS"), …)
         names = re.findall(rf'(?:{of_env}|{to_function}){spelled}"([A-Z][A-Z0-9_]*)"', self.code)
+        # A name that a function needs several times is a constant there: const NAME: &str = "PORTS"; env.text(NAME)
+        by_constant = set(re.findall(rf"(?:{of_env}|{to_function}){spelled}([A-Z][A-Z0-9_]*)\b", self.code))
+        constants = re.findall(r'\bconst (\w+): &(?:\'static )?str = "([A-Z][A-Z0-9_]*)"', self.code)
+        names += [value for constant, value in constants if constant in by_constant]
         return {name for name in names if not name.startswith("AWS_")}
 
     def metrics(self) -> set[str]:
         """The metrics that the code emits."""
-        return set(re.findall(r'\.(?:count|metric)\(\s*"([A-Za-z0-9]+)"', self.code))
+        found = set(re.findall(r'\.(?:count|metric)\(\s*"([A-Za-z0-9]+)"', self.code))
+        # Or all of them in a table: const METRICS: [&str; 2] = ["Published", "Failed"];
+        for table in re.findall(r"\bconst METRICS: \[&str; \d+\] =\s*\[(.*?)\];", self.code, re.DOTALL):
+            found |= set(re.findall(r'"([A-Za-z0-9]+)"', table))
+        return found
 
     def errors(self) -> set[str]:
         """The names that the code gives its errors: in `fn error_type`, and in the functions that this one asks."""

@@ -16,6 +16,15 @@ def load(path: str) -> dict[str, Any]:
     return cloudformation.load(ROOT / path)
 
 
+def with_every_resource(document: dict[str, Any]) -> dict[str, Any]:
+    """The template, with what is made on request made in any case. Where it refers to a condition, that one decides."""
+    resources = {
+        name: {key: value for key, value in resource.items() if key != "Condition"}
+        for name, resource in document["Resources"].items()
+    }
+    return {**document, "Resources": resources}
+
+
 class Deployed:
     """A template with its parameters, conditions and functions resolved.
 

@@ -9,7 +9,7 @@ from gatehouse_local import runtime_api
 from gatehouse_local.codepipeline import gate
 from gatehouse_local.events import environment
 from gatehouse_local.functions import functions
-from template_checks.template import Deployed, load
+from template_checks.template import Deployed, load, with_every_resource
 
 each_function = pytest.mark.parametrize("function", functions(), ids=str)
 
@@ -23,7 +23,8 @@ DEBUG_TEXT = re.compile(r"\b[A-Z]\w*\(|\b[A-Z]\w* \{ ")
 def settings(function):
     """The settings that the template gives by its defaults, and those without one as events/env.json has them. What
     refers to a resource and is not there becomes an ARN."""
-    variables = Deployed(load(function.template)).properties(function.logical_id)["Environment"]["Variables"]
+    deployed = Deployed(with_every_resource(load(function.template)))
+    variables = deployed.properties(function.logical_id)["Environment"]["Variables"]
     samples = {name: value for name, value in environment()[function.logical_id].items() if value}
     wanting = {name: value for name, value in samples.items() if "<" in variables.get(name, "<")}
     return {name: _arn(value) for name, value in (variables | wanting).items()}

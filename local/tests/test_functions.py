@@ -117,6 +117,19 @@ def test_an_event_is_the_functions_whose_name_it_starts_with(suite, tmp_path, na
     assert [path.name for path in gate.events(tmp_path)] == [f"{name}-open.json"]
 
 
+def test_functions_of_one_binary_are_told_apart_by_their_logical_ids(suite, tmp_path):
+    _, second = TEMPLATE.split("  KnockFunction:")
+    front, back = suite(f"{TEMPLATE.replace('KnockFunction', 'FrontDoorFunction')}  BackDoorFunction:{second}")
+    assert front.binary == back.binary == "door-knock" and not front.is_alone
+    assert (str(front), str(back)) == ("front-door", "back-door")
+    events = tmp_path / "events/door"
+    events.mkdir(parents=True)
+    for event in ("front-open.json", "back-door-open.json", "knock-twice.json"):
+        (events / event).touch()
+    assert [path.name for path in front.events(tmp_path)] == ["front-open.json"]
+    assert [path.name for path in back.events(tmp_path)] == ["back-door-open.json"]
+
+
 def test_the_lists_are_printed_one_a_line():
     def printed(what):
         command = [sys.executable, "-m", "gatehouse_local.functions", what]
@@ -125,6 +138,7 @@ def test_the_lists_are_printed_one_a_line():
 
     suite = functions()
     assert printed("capabilities") == capabilities()
-    assert printed("binaries") == [function.binary for function in suite]
-    assert printed("crates") == [function.crate for function in suite]
+    # One that two functions run is built once.
+    assert printed("binaries") == list(dict.fromkeys(function.binary for function in suite))
+    assert printed("crates") == list(dict.fromkeys(function.crate for function in suite))
     assert printed("bootstraps") == [f"{function.binary}={function.bootstrap}" for function in suite]

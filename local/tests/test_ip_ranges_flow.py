@@ -8,105 +8,15 @@ import pytest
 
 from gatehouse_local import events, ranges, runtime_api, sns
 from gatehouse_local.aws import operations
+from gatehouse_local.estate import NOON, Estate, cidrs, edition, networks, networks6, report_of, tags
 from gatehouse_local.ranges import Document, Range
 from gatehouse_local.runtime_api import Emulator, RuntimeApi
 from gatehouse_local.web import Page
 
-REGION = "us-east-1"
-NOON = 1_768_478_400  # 2026-01-15 12:00:00
-
-
-def networks(count, start=0):
-    """IPv4 ranges none of which can be joined with another."""
-    return [f"240.{(start + index) // 128}.{(start + index) % 128 * 2}.0/24" for index in range(count)]
-
-
-def networks6(count):
-    """IPv6 ranges none of which can be joined with another."""
-    return [f"3fff:{index * 2:x}::/32" for index in range(1, count + 1)]
-
-
-def edition(prefixes, token=NOON, service="CLOUDFRONT", more=()):
-    """A document in which `service` has `prefixes`; a few other services have some too."""
-    others = [Range("250.0.0.0/24", "S3", "eu-west-1"), Range("250.0.2.0/24", "EC2", "us-east-1")]
-    return Document(token, [*(Range(prefix, service) for prefix in prefixes), *more, *others])
-
-
-class Estate:
-    """The account, the web and the function of one test."""
-
-    def __init__(self, aws, web, binary):
-        self.aws, self.web = aws, web
-        self.path = binary("ip-ranges-updater")
-        self.settings = {"PORTS": "443"}
-        self.calls = []
-
-    def publish(self, *documents):
-        """Serves documents, the last of them for good."""
-        self.web.serve(ranges.URL, *(document.body for document in documents))
-        self.web.serve(sns.CERTIFICATE_URL, Page(sns.certificate()))
-
-    def environment(self, **settings):
-        return runtime_api.environment(
-            self.settings | {"AWS_ENDPOINT_URL": self.aws.url} | events.SAMPLE_AGE | self.web.environment | settings
-        )
-
-    def invoke(self, event=None, **settings):
-        """One cold start and one event. `calls` holds what it asked of AWS."""
-        with self.aws.recording() as self.calls:
-            return runtime_api.invoke_once(self.path, self.environment(**settings), {} if event is None else event)
-
-    def run(self, event=None, **settings):
-        """An invocation that must succeed; its report."""
-        outcome = self.invoke(event, **settings)
-        assert not outcome.failed, outcome.payload
-        return outcome.payload
-
-    @property
-    def counts(self):
-        return operations(self.calls)
-
-    @property
-    def writes(self):
-        return [call.operation for call in self.calls if call.writes]
-
-    def groups(self, service="CLOUDFRONT", port=443, region=REGION, prefix="AUTOUPDATE"):
-        """The groups of one service and port, by name."""
-        wanted = {"gatehouse:service": service, "gatehouse:port": str(port)}
-        found = self.aws.ec2.gatehouse_groups(region, prefix)
-        return {name: group for name, group in found.items() if wanted.items() <= tags(group).items()}
-
-    def held(self, service="CLOUDFRONT", port=443, region=REGION):
-        """The CIDRs that TCP rules of the groups of a service and port let in."""
-        return {
-            cidr
-            for group in self.groups(service, port, region).values()
-            for permission in group["IpPermissions"]
-            if (permission["IpProtocol"], permission.get("FromPort")) == ("tcp", port)
-            for cidr in cidrs(permission)
-        }
-
-
-def tags(group):
-    return {tag["Key"]: tag["Value"] for tag in group["Tags"]}
-
-
-def cidrs(permission):
-    return [entry.get("CidrIp") or entry["CidrIpv6"] for entry in permission["IpRanges"] + permission["Ipv6Ranges"]]
-
-
-def report_of(outcome):
-    """The report, which a failed run has in its log only."""
-    if not outcome.failed:
-        return outcome.payload
-    logged = [record for record in outcome.records if record.get("message") == "report"]
-    assert len(logged) == 1, outcome.log
-    return logged[0]["report"]
-
 
 @pytest.fixture
 def estate(aws, web, binary):
-    return Estate(aws, web, binary)
+    return Estate(aws, web, binary("ip-ranges-updater"))
 
 
 # From notice to groups ---------------------------------------------------------------------------------------------

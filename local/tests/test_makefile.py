@@ -111,7 +111,8 @@ def _recorded(repository: Path, tmp_path: Path, *arguments: str) -> list[str]:
 def test_a_demo_builds_only_what_it_runs(repository, tmp_path, demo):
     capability = demo.removeprefix("demo_").replace("_", "-")
     build, run = _recorded(repository, tmp_path, f"demo-{capability}")
-    bins = [f"--bin {function.binary}" for function in functions.functions() if function.capability == capability]
+    of_capability = [it.binary for it in functions.functions() if it.capability == capability]
+    bins = [f"--bin {binary}" for binary in dict.fromkeys(of_capability)]
     assert bins and build == f"build --workspace --examples {' '.join(bins)}"
     assert run == f"-m gatehouse_local.{demo} --bin-dir target/debug"
 
@@ -124,7 +125,7 @@ def test_the_first_demo_takes_settings(repository, tmp_path):
 def test_lambda_binaries_are_compiled_in_one_pass(repository, tmp_path):
     (build,) = _recorded(repository, tmp_path, "lambda-binaries")
     option = " --arm64" if platform.machine() in ("arm64", "aarch64") else ""
-    bins = " ".join(f"--bin {function.binary}" for function in functions.functions())
+    bins = " ".join(f"--bin {binary}" for binary in dict.fromkeys(it.binary for it in functions.functions()))
     assert build == f"lambda build --release{option} {bins}"
 
 

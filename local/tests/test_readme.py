@@ -16,7 +16,13 @@ READMES = [
     README,
     *(path for folder in ("functions", "shared", "local") for path in (ROOT / folder).rglob("README.md")),
 ]
-PAGES = [*READMES, ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md"]
+PAGES = [*sorted({*READMES, *(ROOT / "functions").rglob("*.md")}), ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md"]
+EXAMPLES = [
+    (page, template)
+    for page in PAGES
+    for template in re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    if "Resources:" in template
+]
 SOURCES = "\n".join(
     path.read_text()
     for folder, form in (("functions", "*.rs"), ("shared", "*.rs"), ("local/tests", "*.py"))
@@ -70,6 +76,23 @@ def test_files_and_headings_that_are_linked_exist(page):
         if not target.exists() or (anchor and anchor not in headings(target)):
             broken.append(link)
     assert broken == []
+
+
+@pytest.mark.parametrize(("page", "template"), EXAMPLES, ids=[name_of(page) for page, _ in EXAMPLES])
+def test_an_example_for_cloudformation_is_a_valid_template(page, template, tmp_path):
+    (tmp_path / "template.yaml").write_text(template)
+    linted = subprocess.run(
+        [Path(sys.executable).parent / "cfn-lint", tmp_path / "template.yaml"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert linted.returncode == 0, linted.stdout + linted.stderr
+
+
+def test_examples_are_found():
+    assert len(EXAMPLES) >= 3
 
 
 def test_links_are_found():

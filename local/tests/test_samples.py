@@ -13,7 +13,12 @@ from cryptography.hazmat.primitives.asymmetric import padding
 
 from gatehouse_local import events, ranges, sns
 
-GENERATED = {"ip-ranges": events.ip_ranges(), "amis": events.amis()}
+GENERATED = {
+    "ip-ranges": events.ip_ranges(),
+    "amis": events.amis(),
+    "iam-alerts": events.iam_alerts(),
+    "messages": events.messages(),
+}
 
 
 @pytest.mark.parametrize(("capability", "name"), [(key, name) for key, files in GENERATED.items() for name in files])

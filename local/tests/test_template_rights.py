@@ -8,10 +8,11 @@ import pytest
 from gatehouse_local.functions import capabilities, functions
 from template_checks.policy import IMPLIED, OF_THE_PLATFORM, actions, as_list, differences, rights, statements
 from template_checks.sources import Crate
-from template_checks.template import ACCOUNT, Deployed, load
+from template_checks.template import ACCOUNT, Deployed, load, with_every_resource
 
 IP_RANGES = "functions/ip-ranges/template.yaml"
 UPDATER = "IpRangesUpdaterFunction"
+TARGETS = ["security-groups", "prefix-lists", "waf-ip-sets"]
 
 each_function = pytest.mark.parametrize("function", functions(), ids=str)
 
@@ -89,11 +90,54 @@ def only(found: list[dict], action: str) -> dict:
 
 
 def test_only_the_half_that_the_target_needs_is_granted():
-    groups = actions(granted(Target="security-groups"))
-    lists = actions(granted(Target="prefix-lists"))
+    groups, lists, sets = (actions(granted(Target=target)) for target in TARGETS)
+    platform = set(list(OF_THE_PLATFORM)[:3])
     assert "ec2:RevokeSecurityGroupIngress" in groups and "elasticloadbalancing:SetSecurityGroups" in groups
     assert "ec2:ModifyManagedPrefixList" in lists
-    assert groups & lists == {"ec2:CreateTags", "ec2:DeleteTags", *list(OF_THE_PLATFORM)[:3]}
+    assert groups & lists == {"ec2:CreateTags", "ec2:DeleteTags"} | platform
+    assert "wafv2:UpdateIPSet" in sets and {it for it in sets if not it.startswith("wafv2:")} == platform
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_nothing_can_be_created_where_only_code_creates(target):
+    refused = actions(granted(Target=target)) - actions(granted(Target=target, Create="never"))
+    created = {
+        "security-groups": {"ec2:CreateSecurityGroup"},
+        "prefix-lists": {"ec2:CreateManagedPrefixList"},
+        "waf-ip-sets": {"wafv2:CreateIPSet", "wafv2:TagResource"},
+    }
+    assert refused == created[target]
+    for statement in granted(Target=target, Create="never"):
+        assert not any("RequestTag" in key for key in statement.get("Condition", {}).get("StringEquals", {}))
+
+
+def test_ids_are_written_below_the_path_given_and_nowhere_else():
+    assert not any(it.startswith("ssm:") for it in actions(granted()))
+    for target in TARGETS:
+        found = granted(Target=target, ParameterPrefix="/gatehouse/ip-ranges", Region="eu-west-1,us-east-1")
+        path = f"arn:aws:ssm:*:{ACCOUNT}:parameter/gatehouse/ip-ranges"
+        for action, resources in (
+            ("ssm:PutParameter", [f"{path}/*"]),
+            ("ssm:GetParametersByPath", [path, f"{path}/*"]),
+        ):
+            statement = only(found, action)
+            assert as_list(statement["Resource"]) == resources
+            assert statement["Condition"] == {"StringEquals": {"aws:RequestedRegion": ["eu-west-1", "us-east-1"]}}
+        assert {it for it in actions(found) if it.startswith("ssm:")} == {"ssm:GetParametersByPath", "ssm:PutParameter"}
+
+
+@pytest.mark.parametrize(("scope", "path"), [("REGIONAL", "regional"), ("CLOUDFRONT", "global")])
+def test_ip_sets_are_reached_in_their_scope_and_made_with_the_name_and_the_tag(scope, path):
+    found = granted(Target="waf-ip-sets", WafScope=scope, PrefixName="OURS")
+    of_waf = [it for it in found if any(action.startswith("wafv2:") for action in as_list(it["Action"]))]
+    for statement in of_waf:
+        lists = statement["Action"] == "wafv2:ListIPSets"
+        assert statement["Resource"] == ("*" if lists else f"arn:aws:wafv2:*:{ACCOUNT}:{path}/ipset/OURS_*/*")
+    # WAF lets a set be made with tags only to whom may tag; this one may give no set the tag of somebody else.
+    tagging = [it for it in of_waf if "wafv2:TagResource" in as_list(it["Action"])]
+    creating = [it for it in of_waf if "wafv2:CreateIPSet" in as_list(it["Action"])]
+    for [statement] in (tagging, creating):
+        assert statement["Condition"]["StringEquals"]["aws:RequestTag/gatehouse:prefix-name"] == "OURS"
 
 
 def test_publishing_and_tracing_are_granted_when_asked_for():
@@ -118,6 +162,7 @@ WITHOUT_RESOURCE = {
     "elasticloadbalancing:DescribeLoadBalancers",
     "health:DescribeEventTypes",
     "health:DescribeEvents",
+    "wafv2:ListIPSets",
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",
 }
@@ -130,10 +175,11 @@ def test_all_resources_are_granted_only_where_a_call_knows_none(function):
             assert set(as_list(statement["Action"])) <= WITHOUT_RESOURCE, statement["Sid"]
 
 
-@pytest.mark.parametrize("target", ["security-groups", "prefix-lists"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_every_write_is_bound_to_our_tag_or_to_a_region(target):
-    for statement in granted(Target=target, PrefixName="OURS", Region="eu-west-1,us-east-1"):
-        if not any(it.startswith(("ec2:", "elasticloadbalancing:")) for it in as_list(statement["Action"])):
+    of_aws = ("ec2:", "elasticloadbalancing:", "ssm:", "wafv2:")
+    for statement in granted(Target=target, PrefixName="OURS", Region="eu-west-1,us-east-1", ParameterPrefix="/ours"):
+        if not any(it.startswith(of_aws) for it in as_list(statement["Action"])):
             continue
         conditions = statement["Condition"]["StringEquals"]
         tag = {value for key, value in conditions.items() if key.endswith("Tag/gatehouse:prefix-name")}
@@ -151,12 +197,15 @@ def test_every_write_is_bound_to_our_tag_or_to_a_region(target):
         ("ec2:ModifyManagedPrefixList", "aws:ResourceTag"),
         ("ec2:GetManagedPrefixListEntries", "aws:ResourceTag"),
         ("ec2:CreateManagedPrefixList", "aws:RequestTag"),
+        ("wafv2:GetIPSet", "aws:ResourceTag"),
+        ("wafv2:UpdateIPSet", "aws:ResourceTag"),
+        ("wafv2:CreateIPSet", "aws:RequestTag"),
     ],
 )
 def test_a_write_reaches_only_what_carries_our_tag(action, key):
     found = [
         statement
-        for target in ("security-groups", "prefix-lists")
+        for target in TARGETS
         for statement in granted(Target=target, PrefixName="OURS")
         if action in as_list(statement["Action"])
     ]
@@ -259,12 +308,18 @@ def test_the_notice_comes_from_awss_topic_and_no_other(region, partition, princi
 @pytest.mark.parametrize("capability", capabilities())
 def test_a_service_may_invoke_or_send_only_for_one_source(capability):
     document = load(f"functions/{capability}/template.yaml")
-    # Once more without conditions, for what is made only where it is asked for.
-    unconditional = {name: {**it, "Condition": "Always"} for name, it in document["Resources"].items()}
-    always = {**document.get("Conditions", {}), "Always": {"Fn::Equals": ["", ""]}}
-    for deployed in (Deployed(document), Deployed({**document, "Resources": unconditional, "Conditions": always})):
+    # Once more with what is made only where it is asked for.
+    for deployed in (Deployed(document), Deployed(with_every_resource(document))):
+        urls = {it["Properties"]["TargetFunctionArn"] for it in deployed.of_type("AWS::Lambda::Url").values()}
         for name, permission in deployed.of_type("AWS::Lambda::Permission").items():
-            assert permission["Properties"]["SourceArn"], name
+            granted = permission["Properties"]
+            if granted["Principal"] == "*":  # everybody, through a public URL alone
+                assert granted["FunctionName"].replace(">", ".Arn>") in urls, name
+                assert granted.get("FunctionUrlAuthType") == "NONE" or granted.get("InvokedViaFunctionUrl") is True, (
+                    name
+                )
+            else:
+                assert granted["SourceArn"], name
         for name, policy in deployed.of_type("AWS::SQS::QueuePolicy").items():
             for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
                 if statement["Effect"] == "Allow":

@@ -8,18 +8,24 @@ import pytest
 from gatehouse_local import ROOT
 from gatehouse_local.functions import capabilities, functions
 from template_checks.sources import Crate, operations, production
-from template_checks.template import Deployed, load, refuse
+from template_checks.template import Deployed, load, refuse, with_every_resource
 
 SUITE = "template.yaml"
 IP_RANGES = "functions/ip-ranges/template.yaml"
 PIPELINES = "functions/pipelines/template.yaml"
 AMIS = "functions/amis/template.yaml"
+IAM_ALERTS = "functions/iam-alerts/template.yaml"
 
 each_function = pytest.mark.parametrize("function", functions(), ids=str)
 each_capability = pytest.mark.parametrize("capability", capabilities())
 each_template = pytest.mark.parametrize(
     "template", [SUITE, *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("functions/*/*.yaml"))]
 )
+
+
+def everything_of(function):
+    """The template of a function, with what is made on request."""
+    return with_every_resource(load(function.template))
 
 
 def template_of(capability: str) -> str:
@@ -45,7 +51,7 @@ def test_every_parameter_is_described_checked_and_shown_in_one_group(template):
 
 @each_function
 def test_an_empty_parameter_sets_no_variable(function):
-    variables = Deployed(load(function.template)).properties(function.logical_id)["Environment"]["Variables"]
+    variables = Deployed(everything_of(function)).properties(function.logical_id)["Environment"]["Variables"]
     assert variables
     assert "" not in variables.values()
 
@@ -60,6 +66,8 @@ def test_the_settings_of_the_updater_have_the_documented_defaults():
         "ADDRESS_FAMILIES": "ipv4,ipv6",
         "AGGREGATE": "true",
         "TARGET": "security-groups",
+        "WAF_SCOPE": "REGIONAL",
+        "CREATE": "always",
         "EGRESS": "all",
         "ATTACH": "follow",
         "MAX_ENTRIES_PER_LIST": "60",
@@ -71,6 +79,24 @@ def test_the_settings_of_the_updater_have_the_documented_defaults():
         "SNS_VERIFY": "enforce",
         "TOPIC_ARNS": "arn:aws:sns:us-east-1:806199016981:AmazonIpSpaceChanged",
     }
+
+
+@pytest.mark.parametrize(
+    ("region", "given", "refused"),
+    [
+        ("us-east-1", {}, False),
+        ("eu-west-1", {}, True),
+        ("eu-west-1", {"Region": "us-east-1"}, False),
+        ("us-east-1", {"Region": "us-east-1,eu-west-1"}, True),
+        ("us-east-1", {"Region": "eu-west-1"}, True),
+        ("eu-west-1", {"WafScope": "REGIONAL"}, False),
+    ],
+)
+def test_ip_sets_of_the_scope_cloudfront_are_kept_in_us_east_1_only(region, given, refused):
+    settings = {"Target": "waf-ip-sets", "WafScope": "CLOUDFRONT"} | given
+    said = Deployed(load(IP_RANGES), region=region, **settings).refusals()
+    assert bool(said) is refused
+    assert all("us-east-1" in text and "Region" in text for text in said)
 
 
 def test_the_settings_of_the_pipelines_capability_have_the_documented_defaults():
@@ -99,7 +125,7 @@ def test_the_settings_of_the_pipelines_capability_have_the_documented_defaults()
 
 @each_function
 def test_a_function_is_built_by_cargo_lambda_for_the_chosen_processor(function):
-    document = load(function.template)
+    document = everything_of(function)
     assert document["Resources"][function.logical_id]["Metadata"]["BuildMethod"] == "rust-cargolambda"
     for architecture in ("arm64", "x86_64"):
         properties = Deployed(document, Architecture=architecture).properties(function.logical_id)
@@ -109,7 +135,7 @@ def test_a_function_is_built_by_cargo_lambda_for_the_chosen_processor(function):
 
 @each_function
 def test_a_function_keeps_its_log_as_long_and_is_traced_as_asked(function):
-    document = load(function.template)
+    document = everything_of(function)
     properties = Deployed(document).properties(function.logical_id)
     assert properties["Tracing"] == "PassThrough"
     assert Deployed(document, Tracing="on").properties(function.logical_id)["Tracing"] == "Active"
@@ -123,13 +149,13 @@ def test_a_failed_job_is_not_kept_since_its_event_holds_credentials():
     assert config == {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 20 * 60}
 
 
-# Functions whose failed events are kept nowhere: they hold secrets.
-NOT_KEPT = {"pipeline-health-gate", "ami-approval-page"}
+# Functions whose failed events are kept nowhere: they hold secrets, or whoever called waits and sends them again.
+NOT_KEPT = {"pipeline-health-gate", "ami-approval-page", "message-relay"}
 
 
 @pytest.mark.parametrize("function", [it for it in functions() if it.binary not in NOT_KEPT], ids=str)
 def test_a_failed_event_is_kept_for_two_weeks_and_raises_an_alarm(function):
-    deployed = Deployed(load(function.template))
+    deployed = Deployed(everything_of(function))
     target = deployed.properties(function.logical_id)["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
     queue = re.fullmatch(r"<(\w+)\.Arn>", target["Destination"])[1]
     assert target["Type"] == "SQS"
@@ -149,7 +175,7 @@ def watched(deployed):
 @each_capability
 def test_every_alarm_tells_what_to_do_and_goes_to_the_topic(capability):
     topic = "arn:aws:sns:eu-west-1:111122223333:alarms"
-    document = load(template_of(capability))
+    document = with_every_resource(load(template_of(capability)))
     silent = Deployed(document).of_type("AWS::CloudWatch::Alarm")
     loud = Deployed(document, AlarmTopicArn=topic).of_type("AWS::CloudWatch::Alarm")
     assert loud
@@ -162,7 +188,7 @@ def test_every_alarm_tells_what_to_do_and_goes_to_the_topic(capability):
 def test_every_alarm_on_a_metric_of_ours_names_one_that_the_code_emits():
     checked = 0
     for function in functions():
-        for alarm in Deployed(load(function.template)).of_type("AWS::CloudWatch::Alarm").values():
+        for alarm in Deployed(everything_of(function)).of_type("AWS::CloudWatch::Alarm").values():
             properties = alarm["Properties"]
             own = f"<{function.logical_id}>" in str(properties.get("Dimensions"))
             if properties.get("Namespace") == "Gatehouse" and own:
@@ -200,14 +226,18 @@ def everything(**given: str) -> Deployed:
     """The suite with every capability."""
     suite = load(SUITE)
     deployed = Deployed(
-        suite, **{f"Deploy{stack}": "Yes" for stack in nested(suite)}, AmisTargetAccountIds="111122223333", **given
+        suite,
+        region="us-east-1",
+        **{f"Deploy{stack}": "Yes" for stack in nested(suite)},
+        AmisTargetAccountIds="111122223333",
+        **given,
     )
     assert deployed.refusals() == []
     return deployed
 
 
-# Capabilities that need a setting without a useful default.
-ON_REQUEST = {"Amis"}
+# Capabilities that need a setting without a useful default, or a Region, or start with an example.
+ON_REQUEST = {"Amis", "IamAlerts", "Messages"}
 
 
 def test_the_suite_deploys_with_no_setting_at_all():
@@ -257,7 +287,7 @@ def test_a_capability_gets_values_that_it_accepts(given):
     for stack, template in nested(load(SUITE)).items():
         for name, value in passed_values(deployed, stack).items():
             refuse(load(template)["Parameters"][name], name, value)
-        assert Deployed(load(template), **passed_values(deployed, stack)).refusals() == [], stack
+        assert Deployed(load(template), region="us-east-1", **passed_values(deployed, stack)).refusals() == [], stack
 
 
 def passed_values(deployed: Deployed, stack: str) -> dict[str, str]:
@@ -346,8 +376,31 @@ def test_a_deployment_asks_no_questions():
 # What parameters take -------------------------------------------------------------------------
 
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:changes"
+ROLE = "arn:aws:iam::111122223333:role/deploy"
 VALUES = [
-    (IP_RANGES, "Service", ["CLOUDFRONT", "S3,EC2"], ["", "cloudfront", "S3, EC2", "S3,"]),
+    (
+        IP_RANGES,
+        "Service",
+        ["CLOUDFRONT", "S3,EC2", "S3@eu-west-1,CLOUDFRONT", "S3@eu-west-1@GLOBAL"],
+        ["", "cloudfront", "S3, EC2", "S3,", "S3@", "@eu-west-1", "S3@eu-west-1@", "S3 @eu-west-1"],
+    ),
+    (
+        IP_RANGES,
+        "ParameterPrefix",
+        ["", "/gatehouse", "/gatehouse/ip-ranges", "/a.b/c_d/443"],
+        ["gatehouse", "/gatehouse/", "/", "/a b", "/aws/x", "/AWS", "/ssm/x", "/a//b", "/a" * 13],
+    ),
+    (IP_RANGES, "Create", ["always", "never"], ["", "Always"]),
+    (IP_RANGES, "WafScope", ["REGIONAL", "CLOUDFRONT"], ["", "regional"]),
+    (
+        IAM_ALERTS,
+        "ExcludePrincipalArns",
+        ["", f"{ROLE},{ROLE}/*"],
+        ["deploy", f"{ROLE}/*/a", f"{ROLE}**", f"{ROLE}, {ROLE}"],
+    ),
+    (IAM_ALERTS, "ExcludeEventNames", ["", "TagRole,UntagRole"], ["tagRole", "Tag*", "TagRole, UntagRole"]),
+    (IAM_ALERTS, "HubOrganizationId", ["", "o-abcdefghij"], ["abcdefghij", "o-a"]),
+    (IAM_ALERTS, "HubAccountIds", ["", "111122223333,444455556666"], ["1111", "111122223333,"]),
     (IP_RANGES, "RangeRegions", ["", "GLOBAL", "GLOBAL,us-east-1"], ["GLOBAL, us-east-1", ","]),
     (IP_RANGES, "Ports", ["80", "80,443,8000-8010"], ["", "80 ,443", "http", "80-", "123456"]),
     (IP_RANGES, "Region", ["", "eu-west-1", "us-gov-west-1,us-east-1"], ["eu-west", "eu-west-1,", "EU-WEST-1"]),
@@ -444,7 +497,9 @@ PARTITIONS = {
 # What follows the Region in an ARN of each service that a parameter takes.
 ARNS = {
     "codeconnections": "111122223333:connection/0f1e2d3c-0000-4000-8000-000000000000",
+    "events": "111122223333:event-bus/hub",
     "health": ":event/EC2/AWS_EC2_OPERATIONAL_ISSUE/AWS_EC2_OPERATIONAL_ISSUE_1",
+    "lambda": "111122223333:function:reporting",
     "kms": "111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     "sns": "111122223333:changes",
 }
@@ -544,6 +599,27 @@ def test_a_crate_without_sources_or_calls_or_with_an_unknown_service_is_an_error
 def test_a_service_is_known_by_its_crate(crate, called):
     source = "fn main() { client.set_security_groups(); client.put_events(); client.start_automation_execution(); "
     assert Crate("example", {"main.rs": source + "client.send_email(); }"}, {crate: {}}).calls() == {called}
+
+
+def test_an_operation_that_several_services_have_is_that_of_the_crate_that_the_file_names():
+    crates = {"aws-sdk-wafv2": {}, "aws-sdk-ssm": {}, "aws-sdk-sns": {}}
+    call = "client.list_tags_for_resource();"
+    files = {"main.rs": "fn main() {}", "ip_set.rs": f"use aws_sdk_wafv2::Client; {call}"}
+    assert Crate("example", files, crates).calls() == {"wafv2:ListTagsForResource"}
+    assert Crate("example", files | {"other.rs": call}, crates).calls() == {
+        f"{service}:ListTagsForResource" for service in ("wafv2", "ssm", "sns")
+    }
+
+
+def test_names_in_constants_and_tables_are_found():
+    source = """
+fn target(env: &Env<'_>) { const NAME: &str = "TARGET"; env.text(NAME); }
+fn other() { const TITLE: &str = "OTHER"; }
+const METRICS: [&str; 2] =
+    ["Relayed", "Refused"];
+"""
+    assert crate_of(source).settings() == {"TARGET"}
+    assert crate_of(source).metrics() == {"Relayed", "Refused"}
 
 
 def test_names_of_errors_are_found_where_error_type_has_them():

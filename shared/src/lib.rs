@@ -11,6 +11,7 @@
 //! | [`log`] | one JSON line for each decision; the report |
 //! | [`sns`] | messages: parsing, signature, certificate, topic, age |
 //! | [`metrics`] | CloudWatch embedded metric format |
+//! | [`text`] | names that others chose, fit for a mail or a page |
 //! | `notify` | a summary published to a topic (feature `notify`) |
 //! | `testing` | a labelled test key and certificate, a signer (feature `testing`) |
 
@@ -27,3 +28,4 @@ pub mod region;
 pub mod sns;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod text;

@@ -7,10 +7,10 @@ use aws_sdk_sns::operation::publish::PublishError;
 
 use crate::sns::TopicArn;
 
-/// SNS accepts 256 KiB, attributes included.
-const LONGEST_MESSAGE: usize = 250 * 1024;
-/// SNS: "Subjects must be ASCII text … must be less than 100 characters long".
-const LONGEST_SUBJECT: usize = 99;
+/// The longest message in bytes: SNS accepts 256 KiB, attributes included.
+pub const LONGEST_MESSAGE: usize = 250 * 1024;
+/// The longest subject. SNS: "Subjects must be ASCII text … must be less than 100 characters long".
+pub const LONGEST_SUBJECT: usize = 99;
 
 /// Publishes to one topic, in the topic's own Region.
 #[derive(Debug, Clone)]

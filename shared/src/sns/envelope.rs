@@ -180,6 +180,18 @@ impl Envelope {
         Fields::of(Expected::Message.deserialize(message)?, path)?.into_envelope()
     }
 
+    /// `Type`, to compare it with what else the delivery says. Anybody can have written it.
+    #[must_use]
+    pub fn unverified_message_type(&self) -> MessageType {
+        self.message_type
+    }
+
+    /// The size of `Message`, to compare it with what a delivery may hold. Anybody can have written it.
+    #[must_use]
+    pub fn unverified_message_bytes(&self) -> usize {
+        self.message.len()
+    }
+
     /// `MessageId`, to name the message in a log line. Anybody can have written it.
     #[must_use]
     pub fn unverified_message_id(&self) -> &str {

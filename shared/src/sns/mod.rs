@@ -395,7 +395,10 @@ impl Verifier {
         Self::with_source(Settings::from_env(env), HttpsCertificates::default())
     }
 
-    /// The verifier of a function that takes messages over HTTPS, which must name its topics.
+    /// The verifier of a function that takes messages over HTTPS, where anybody can send one.
+    ///
+    /// The topics must be named, none of them may be a FIFO topic, which does not deliver over HTTPS, and
+    /// `SNS_VERIFY=off` is a fault unless `AWS_SAM_LOCAL` is `true`, as `sam local` sets it.
     ///
     /// ```
     /// use gatehouse_shared::env::Env;
@@ -411,6 +414,7 @@ impl Verifier {
     /// ```
     #[must_use]
     pub fn from_env_for_https(env: &Env<'_>) -> Self {
+        let settings = Settings::from_env(env);
         if env.text("TOPIC_ARNS").is_none() {
             env.fault(
                 "TOPIC_ARNS",
@@ -418,13 +422,26 @@ impl Verifier {
                 "expected the ARNs of the topics to accept, separated by commas: over HTTPS anybody can send messages",
             );
         }
-        Self::from_env(env)
+        for topic in settings.topics.iter().filter(|topic| topic.is_fifo()) {
+            env.fault("TOPIC_ARNS", topic.as_str(), "expected a standard topic: FIFO topics do not deliver over HTTPS");
+        }
+        if settings.mode == Mode::Off && !env.flag("AWS_SAM_LOCAL", false) {
+            env.fault("SNS_VERIFY", "off", "expected enforce: over HTTPS anybody can send messages");
+        }
+        Self::with_source(settings, HttpsCertificates::default())
     }
 
     /// A verifier with certificates from elsewhere.
     #[must_use]
     pub fn with_source(settings: Settings, source: impl CertificateSource + 'static) -> Self {
         Self { settings, certificates: CertificateCache::new(source), warned: Once::new() }
+    }
+
+    /// For how long a message can be accepted again, counted from the first time: as long as its age allows, and a little
+    /// longer where SNS's clock is ahead. Whoever remembers messages for this long meets none twice.
+    #[must_use]
+    pub fn accepted_again_within(&self, channel: Channel) -> Duration {
+        self.settings.max_age(channel) + MAX_AHEAD
     }
 
     /// Checks that SNS sent this message, for an accepted topic, not long before `now`.

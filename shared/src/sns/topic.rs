@@ -33,6 +33,19 @@ impl TopicArn {
     pub fn region(&self) -> &Region {
         &self.region
     }
+
+    /// Whether this is a FIFO topic. Those do not sign, and deliver to queues alone.
+    ///
+    /// ```
+    /// # use gatehouse_shared::sns::TopicArn;
+    /// let is_fifo = |arn: &str| arn.parse::<TopicArn>().unwrap().is_fifo();
+    /// assert!(is_fifo("arn:aws:sns:us-east-1:123456789012:orders.fifo"));
+    /// assert!(!is_fifo("arn:aws:sns:us-east-1:123456789012:fifo"));
+    /// ```
+    #[must_use]
+    pub fn is_fifo(&self) -> bool {
+        self.text.ends_with(".fifo")
+    }
 }
 
 impl fmt::Display for TopicArn {

@@ -51,6 +51,11 @@ impl Topics {
         self.only.is_none()
     }
 
+    /// The topics; empty where messages of any topic are accepted.
+    pub fn iter(&self) -> impl Iterator<Item = &TopicArn> {
+        self.only.iter().flatten()
+    }
+
     /// Whether messages of the topic with this ARN are accepted.
     #[must_use]
     pub fn admit(&self, topic_arn: &str) -> bool {

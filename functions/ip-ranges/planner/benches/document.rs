@@ -17,10 +17,10 @@ fn whole_document(criterion: &mut Criterion) {
     let path = Env::of_process().text("IP_RANGES_DOCUMENT").expect("IP_RANGES_DOCUMENT names the document");
     let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("reading {path}: {error}"));
     println!("{path}: {} bytes", bytes.len());
-    let services = ["CLOUDFRONT".to_owned()];
+    let services = ["CLOUDFRONT".parse().expect("a service")];
     let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
     let limits = Limits { rules_per_group: 60, groups_per_interface: 5 };
-    let bounds = Bounds { limits, max_shrink_percent: 50, families: &Family::BOTH, force: false };
+    let bounds = Bounds { limits, may_create: true, max_shrink_percent: 50, families: &Family::BOTH, force: false };
     let wanted = document::read(&bytes, selection).expect("the document is whole").services.remove(0).1;
     // Groups as a run finds them when the document has changed a little.
     let held: Vec<_> = wanted.iter().skip(5).copied().collect();

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, de};
 
 use crate::family::Family;
+use crate::service::Service;
 
 /// A published range that covers more than this is refused: AWS's own largest are smaller by far,
 /// and a rule made from it would open the origin to untrusted addresses.
@@ -19,11 +20,11 @@ const SHORTEST_IPV6: u8 = 16;
 /// Which ranges are asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Selection<'a> {
-    /// Service names.
-    pub services: &'a [String],
+    /// Services, each once.
+    pub services: &'a [Service],
     /// Address families.
     pub families: &'a [Family],
-    /// `region` values; empty means all.
+    /// `region` values of the services that name none of their own; empty means all.
     pub range_regions: &'a [String],
     /// Join adjacent and contained ranges.
     pub aggregate: bool,
@@ -37,7 +38,16 @@ pub struct Published {
     /// The ranges of each service that was asked for, in the order asked. A service may have none.
     pub services: Vec<(String, BTreeSet<IpNet>)>,
     /// Those of the `region` values asked for that no range has which was looked at.
-    pub regions_not_seen: Vec<String>,
+    pub regions_not_seen: Vec<RegionNotSeen>,
+}
+
+/// A `region` that is asked for, and that no range has which was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegionNotSeen {
+    /// The service that asks for it; `None` where it is asked for of every service.
+    pub service: Option<String>,
+    /// The value.
+    pub region: String,
 }
 
 /// Why a document is not used.
@@ -69,6 +79,7 @@ pub fn read(document: &[u8], selection: Selection<'_>) -> Result<Published, Docu
     let Selection { services, families, range_regions, aggregate } = selection;
     let mut ranges = vec![Vec::new(); services.len()];
     let mut regions_seen = vec![false; range_regions.len()];
+    let mut own_regions_seen = vec![BTreeSet::new(); services.len()];
     let lists = [(Family::Ipv4, prefixes), (Family::Ipv6, ipv6_prefixes)];
     for (family, prefixes) in lists.into_iter().filter(|(family, _)| families.contains(family)) {
         for prefix in prefixes {
@@ -76,26 +87,39 @@ pub fn read(document: &[u8], selection: Selection<'_>) -> Result<Published, Docu
             if let Some(region) = region {
                 regions_seen[region] = true;
             }
-            let Some(service) = services.iter().position(|service| *service == prefix.service) else { continue };
-            if range_regions.is_empty() || region.is_some() {
+            let Some(index) = services.iter().position(|service| service.name == prefix.service) else { continue };
+            let service = &services[index];
+            let own_region = service.regions.get(prefix.region.as_ref());
+            own_regions_seen[index].extend(own_region);
+            let is_in_region = if service.regions.is_empty() {
+                range_regions.is_empty() || region.is_some()
+            } else {
+                own_region.is_some()
+            };
+            if is_in_region {
                 let range =
                     range(&prefix, family).map_err(|fault| DocumentError::Malformed(de::Error::custom(fault)))?;
-                ranges[service].push(range);
+                ranges[index].push(range);
             }
         }
     }
     let joined = |ranges: Vec<IpNet>| if aggregate { IpNet::aggregate(&ranges) } else { ranges };
     let ranges = ranges.into_iter().map(|ranges| joined(ranges).into_iter().collect());
     let not_seen = range_regions.iter().zip(regions_seen).filter(|(_, seen)| !seen);
+    let not_seen = not_seen.map(|(region, _)| RegionNotSeen { service: None, region: region.clone() });
+    let own_not_seen = services.iter().zip(&own_regions_seen).flat_map(|(service, seen)| {
+        let not_seen = service.regions.iter().filter(|region| !seen.contains(region));
+        not_seen.map(|region| RegionNotSeen { service: Some(service.name.clone()), region: region.clone() })
+    });
     Ok(Published {
         sync_token,
-        services: services.iter().cloned().zip(ranges).collect(),
-        regions_not_seen: not_seen.map(|(region, _)| region.clone()).collect(),
+        services: services.iter().map(|service| service.name.clone()).zip(ranges).collect(),
+        regions_not_seen: not_seen.chain(own_not_seen).collect(),
     })
 }
 
-/// All names of services, and all values of `region`, in the document. Read only to tell a person which there are.
-fn names(document: &[u8]) -> Result<(BTreeSet<&str>, BTreeSet<&str>), DocumentError> {
+/// All names of services in the document, with the values of `region` of each. Read only to tell a person which there are.
+fn names(document: &[u8]) -> Result<BTreeMap<&str, BTreeSet<&str>>, DocumentError> {
     #[derive(Deserialize)]
     struct Names<'a> {
         #[serde(borrow)]
@@ -109,7 +133,11 @@ fn names(document: &[u8]) -> Result<(BTreeSet<&str>, BTreeSet<&str>), DocumentEr
         region: &'a str,
     }
     let names: Names<'_> = serde_json::from_slice(document).map_err(DocumentError::Malformed)?;
-    Ok(names.prefixes.iter().chain(&names.ipv6_prefixes).map(|name| (name.service, name.region)).unzip())
+    let mut regions_by_service: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for Name { service, region } in names.prefixes.into_iter().chain(names.ipv6_prefixes) {
+        regions_by_service.entry(service).or_default().insert(region);
+    }
+    Ok(regions_by_service)
 }
 
 /// The document. Its texts borrow from it unless they hold an escape. A document cut short on its way lacks
@@ -173,9 +201,21 @@ pub enum SelectionError {
         /// Values that are near, or all.
         hint: String,
     },
-    /// The service exists, but ADDRESS_FAMILIES and RANGE_REGIONS leave none of its ranges.
+    /// No range of the service has the `region` that is asked for of it.
     #[error(
-        "{service} has no range in the document with the families and regions of ADDRESS_FAMILIES and RANGE_REGIONS; nothing was changed for it"
+        "SERVICE names {service}@{region}, and no range of {service} in the document has this region; nothing was changed for {service}; {hint}"
+    )]
+    UnknownRegionOfService {
+        /// The service's name.
+        service: String,
+        /// The value as it was set.
+        region: String,
+        /// Values that are near, or all of the service.
+        hint: String,
+    },
+    /// The service exists, but ADDRESS_FAMILIES and RANGE_REGIONS, or its own Regions, leave none of its ranges.
+    #[error(
+        "{service} has no range in the document with the families and regions of ADDRESS_FAMILIES and of RANGE_REGIONS or SERVICE; nothing was changed for it"
     )]
     NoRanges {
         /// The service's name.
@@ -183,8 +223,8 @@ pub enum SelectionError {
     },
 }
 
-/// Takes from `published` what is not to be acted on, and says why: services without a range, and all services where a
-/// `region` is asked for that does not exist.
+/// Takes from `published` what is not to be acted on, and says why: services without a range, those of which a `region` is
+/// asked for that they do not have, and all services where a `region` is asked for that does not exist.
 ///
 /// An empty answer for a service is far likelier to be a fault than a service with no addresses, so its rules are left
 /// alone. A mistyped `region` would remove the ranges of the one that is meant.
@@ -197,30 +237,47 @@ pub fn faults(published: &mut Published, document: &[u8]) -> Result<Vec<Selectio
     if is_complete && published.services.iter().all(|(_, ranges)| !ranges.is_empty()) {
         return Ok(Vec::new());
     }
-    let (services, regions) = names(document)?;
-    let unknown = published.regions_not_seen.iter().filter(|region| !regions.contains(region.as_str()));
-    let unknown: Vec<_> = unknown
-        .map(|region| SelectionError::UnknownRegion {
-            region: region.clone(),
-            hint: hint("regions", region, &region.to_ascii_lowercase(), &regions),
-        })
-        .collect();
+    let known = names(document)?;
+    let regions: BTreeSet<&str> = known.values().flatten().copied().collect();
+    let not_seen = std::mem::take(&mut published.regions_not_seen);
+    let (of_services, of_all): (Vec<_>, Vec<_>) = not_seen.into_iter().partition(|not_seen| not_seen.service.is_some());
+    let unknown =
+        of_all.into_iter().map(|not_seen| not_seen.region).filter(|region| !regions.contains(region.as_str()));
+    let unknown: Vec<_> =
+        unknown.map(|region| SelectionError::UnknownRegion { hint: region_hint(&region, &regions), region }).collect();
     if !unknown.is_empty() {
         published.services.clear();
         return Ok(unknown);
     }
-    let (some, none): (Vec<_>, Vec<_>) =
-        std::mem::take(&mut published.services).into_iter().partition(|(_, ranges)| !ranges.is_empty());
-    published.services = some;
-    let faults = none.into_iter().map(|(service, _)| {
-        if services.contains(service.as_str()) {
-            SelectionError::NoRanges { service }
-        } else {
-            let hint = hint("services", &service, &service.to_ascii_uppercase(), &services);
-            SelectionError::UnknownService { service, hint }
+    let mut faults = Vec::new();
+    published.services.retain(|(service, ranges)| {
+        let before = faults.len();
+        match known.get(service.as_str()) {
+            None => {
+                let names = known.keys().copied().collect();
+                let hint = hint("services", service, &service.to_ascii_uppercase(), &names);
+                faults.push(SelectionError::UnknownService { service: service.clone(), hint });
+            }
+            Some(regions) => {
+                let own = of_services.iter().filter(|not_seen| not_seen.service.as_deref() == Some(service));
+                let unknown = own.map(|not_seen| &not_seen.region).filter(|region| !regions.contains(region.as_str()));
+                faults.extend(unknown.map(|region| SelectionError::UnknownRegionOfService {
+                    service: service.clone(),
+                    region: region.clone(),
+                    hint: region_hint(region, regions),
+                }));
+                if ranges.is_empty() && faults.len() == before {
+                    faults.push(SelectionError::NoRanges { service: service.clone() });
+                }
+            }
         }
+        faults.len() == before
     });
-    Ok(faults.collect())
+    Ok(faults)
+}
+
+fn region_hint(region: &str, known: &BTreeSet<&str>) -> String {
+    hint("regions", region, &region.to_ascii_lowercase(), known)
 }
 
 /// Names like the one that was mistyped, nearest first, and all that there are. `spelled` is the name in the letters
@@ -269,7 +326,7 @@ mod tests {
     }
 
     fn select(services: &[&str], families: &[Family], regions: &[&str], aggregate: bool) -> Vec<String> {
-        let services: Vec<String> = services.iter().map(ToString::to_string).collect();
+        let services: Vec<Service> = services.iter().map(|service| service.parse().unwrap()).collect();
         let range_regions: Vec<String> = regions.iter().map(ToString::to_string).collect();
         let selection = Selection { services: &services, families, range_regions: &range_regions, aggregate };
         let published = read(DOCUMENT.as_bytes(), selection).unwrap();
@@ -300,8 +357,62 @@ mod tests {
     }
 
     #[test]
+    fn the_regions_of_one_service_take_the_place_of_those_of_all() {
+        let both = &Family::BOTH[..];
+        assert_eq!(
+            select(&["CLOUDFRONT@eu-west-1", "S3"], both, &[], true),
+            ["CLOUDFRONT: 192.0.2.128/25", "S3: 198.51.100.0/24"]
+        );
+        assert_eq!(
+            select(&["CLOUDFRONT@GLOBAL", "S3"], both, &["eu-west-1"], true),
+            ["CLOUDFRONT: 192.0.2.0/25 2001:db8::/32", "S3: 198.51.100.0/24"]
+        );
+        assert_eq!(
+            select(&["CLOUDFRONT@eu-west-1@GLOBAL"], both, &["eu-west-1"], true),
+            ["CLOUDFRONT: 192.0.2.0/24 2001:db8::/32"]
+        );
+    }
+
+    #[test]
+    fn a_region_that_no_range_of_the_service_has_stops_that_service() {
+        let faults = |services: &[&str], families: &[Family]| {
+            let services: Vec<Service> = services.iter().map(|service| service.parse().unwrap()).collect();
+            let selection = Selection { services: &services, families, range_regions: &[], aggregate: true };
+            let mut published = read(DOCUMENT.as_bytes(), selection).unwrap();
+            let faults = self::faults(&mut published, DOCUMENT.as_bytes()).unwrap();
+            let left: Vec<String> = published.services.into_iter().map(|(service, _)| service).collect();
+            (left.join(" "), faults.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        let unknown = |service: &str, region: &str, hint: &str| {
+            format!(
+                "SERVICE names {service}@{region}, and no range of {service} in the document has this region; \
+                 nothing was changed for {service}; {hint}"
+            )
+        };
+        // GLOBAL exists, but S3 does not have it.
+        let hint = "the known regions are eu-west-1";
+        assert_eq!(
+            faults(&["S3@GLOBAL", "CLOUDFRONT@GLOBAL"], &Family::BOTH),
+            ("CLOUDFRONT".to_owned(), vec![unknown("S3", "GLOBAL", hint)])
+        );
+        // One that is mistyped beside one that is not: the ranges of the one that is meant must not go.
+        let hint = "did you mean eu-west-1? The known regions are GLOBAL, eu-west-1";
+        assert_eq!(
+            faults(&["CLOUDFRONT@GLOBAL@EU-WEST-1"], &Family::BOTH),
+            (String::new(), vec![unknown("CLOUDFRONT", "EU-WEST-1", hint)])
+        );
+        // The Region is known, though not in the family that is asked for.
+        assert_eq!(faults(&["CLOUDFRONT@GLOBAL@eu-west-1"], &[Family::Ipv6]), ("CLOUDFRONT".to_owned(), vec![]));
+        let (left, no_ranges) = faults(&["CLOUDFRONT@eu-west-1", "S3"], &[Family::Ipv6]);
+        assert!(left.is_empty() && no_ranges.iter().all(|fault| fault.contains("has no range")), "{no_ranges:?}");
+        // A service that does not exist is not told of its Regions.
+        let (_, unknown) = faults(&["S4@eu-west-1"], &Family::BOTH);
+        assert!(unknown.len() == 1 && unknown[0].starts_with("SERVICE names \"S4\", which AWS"), "{unknown:?}");
+    }
+
+    #[test]
     fn a_document_that_is_not_whole_is_refused() {
-        let services = ["CLOUDFRONT".to_owned()];
+        let services = ["CLOUDFRONT".parse().unwrap()];
         let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
         let cases = [
             ("<html>", "expected value"),
@@ -322,7 +433,7 @@ mod tests {
 
     #[test]
     fn one_bad_range_refuses_the_document() {
-        let services = ["X".to_owned()];
+        let services = ["X".parse().unwrap()];
         let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
         for (prefix, expected) in [
             ("0.0.0.0/0", "/8 or smaller"),
@@ -340,7 +451,7 @@ mod tests {
 
     #[test]
     fn escapes_are_understood() {
-        let services = ["X".to_owned()];
+        let services = ["X".parse().unwrap()];
         let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
         let document = r#"{"syncToken":"1","prefixes":[{"ip_prefix":"192.0.2.0\/24","region":"GLOBAL","service":"X"}],"ipv6_prefixes":[]}"#;
         assert_eq!(read(document.as_bytes(), selection).unwrap().services[0].1.len(), 1);
@@ -348,7 +459,7 @@ mod tests {
 
     #[test]
     fn a_service_without_ranges_is_told_from_one_that_does_not_exist() {
-        let services = ["CLOUDFRNT".to_owned(), "S3".to_owned(), "CLOUDFRONT".to_owned()];
+        let services = ["CLOUDFRNT", "S3", "CLOUDFRONT"].map(|service| service.parse().unwrap());
         let selection =
             Selection { services: &services, families: &[Family::Ipv6], range_regions: &[], aggregate: true };
         let mut published = read(DOCUMENT.as_bytes(), selection).unwrap();
@@ -363,7 +474,7 @@ mod tests {
 
     #[test]
     fn a_region_that_no_range_has_stops_everything() {
-        let services = ["CLOUDFRONT".to_owned()];
+        let services = ["CLOUDFRONT".parse().unwrap()];
         let faults = |families: &[Family], regions: &[&str]| {
             let range_regions: Vec<String> = regions.iter().map(ToString::to_string).collect();
             let selection = Selection { services: &services, families, range_regions: &range_regions, aggregate: true };
@@ -382,7 +493,7 @@ mod tests {
     #[test]
     fn real_documents_are_read() {
         let Some(folder) = gatehouse_shared::testing::real("ip-ranges") else { return };
-        let services = ["CLOUDFRONT".to_owned(), "CLOUDFRONT_ORIGIN_FACING".to_owned()];
+        let services = ["CLOUDFRONT", "CLOUDFRONT_ORIGIN_FACING"].map(|service| service.parse().unwrap());
         let selection =
             Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: false };
         let count = |name: &str, selection| {
@@ -431,7 +542,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let services = ["X".to_owned()];
+            let services = ["X".parse().unwrap()];
             let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
             prop_assert!(read(&bytes, selection).is_err());
         }

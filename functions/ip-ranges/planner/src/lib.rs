@@ -7,3 +7,5 @@
 pub mod document;
 pub mod family;
 pub mod plan;
+pub mod service;
+pub mod set;

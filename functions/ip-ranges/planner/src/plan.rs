@@ -61,6 +61,8 @@ pub struct Limits {
 pub struct Bounds<'a> {
     /// EC2's quotas.
     pub limits: Limits,
+    /// Whether groups may be created.
+    pub may_create: bool,
     /// The share, in percent, of the present ranges of a family that may go in one run.
     pub max_shrink_percent: usize,
     /// The families that are asked for. One of them that has ranges and would have none is likelier a fault of the
@@ -138,11 +140,13 @@ impl Plan {
 
 /// Compares what the pool holds with what is wanted.
 ///
-/// As many groups are planned as the wanted ranges need, but not more than an interface takes.
+/// As many groups are planned as the wanted ranges need, but not more than an interface takes, and none where none may be
+/// created.
 #[must_use]
 pub fn plan(pool: &Pool, wanted: &BTreeSet<IpNet>, bounds: Bounds<'_>) -> Plan {
     let brake = if bounds.force { None } else { brake(pool, wanted, bounds) };
     let most = bounds.limits.groups_per_interface.saturating_sub(pool.groups.len());
+    let most = if bounds.may_create { most } else { 0 };
     let mut plan = Simulation::run(pool, 0, wanted, bounds.limits, brake.is_some());
     for create in 1..=most {
         if plan.left_out.is_empty() {
@@ -299,7 +303,7 @@ mod tests {
 
     fn bounds(rules_per_group: usize, groups_per_interface: usize) -> Bounds<'static> {
         let limits = Limits { rules_per_group, groups_per_interface };
-        Bounds { limits, max_shrink_percent: 50, families: &Family::BOTH, force: false }
+        Bounds { limits, may_create: true, max_shrink_percent: 50, families: &Family::BOTH, force: false }
     }
 
     /// One line a call: `0 + a b` adds to group 0, `0 - c` removes from it.
@@ -430,6 +434,15 @@ mod tests {
             let plan = plan(&pool(case.groups), &ranges(case.wanted), bounds(case.quota, case.most));
             assert_eq!(story(&plan), case.expected, "{}", case.name);
         }
+    }
+
+    #[test]
+    fn no_group_is_created_where_none_may_be() {
+        let bounds = Bounds { may_create: false, ..bounds(1, 5) };
+        let plan = |groups: &[&str]| story(&plan(&pool(groups), &ranges("10.0.0.0/24 10.0.2.0/24"), bounds));
+        assert_eq!(plan(&[]), "left out 10.0.0.0/24 10.0.2.0/24\n");
+        assert_eq!(plan(&[""]), "0 + 10.0.0.0/24\nleft out 10.0.2.0/24\n");
+        assert_eq!(plan(&["", ""]), "0 + 10.0.0.0/24\n1 + 10.0.2.0/24\n");
     }
 
     #[test]

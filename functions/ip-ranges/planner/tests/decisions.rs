@@ -30,7 +30,7 @@ fn a_mistyped_service_is_answered_with_the_nearest_names_first() {
         {"ip_prefix": "192.0.2.128/25", "region": "GLOBAL", "service": "ROUTE53_HEALTHCHECKS"},
         {"ip_prefix": "198.51.100.0/24", "region": "GLOBAL", "service": "S3"}
     ]}"#;
-    let services = ["route53_healthcheck".to_owned()];
+    let services = ["route53_healthcheck".parse().unwrap()];
     let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
     let mut published = document::read(document, selection).unwrap();
     let faults = document::faults(&mut published, document).unwrap();
@@ -46,7 +46,7 @@ fn a_mistyped_service_is_answered_with_the_nearest_names_first() {
 
 #[test]
 fn a_document_of_another_shape_is_told_what_is_expected() {
-    let services = ["S3".to_owned()];
+    let services = ["S3".parse().unwrap()];
     let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
     for (document, expected) in [
         ("[]", "expected an object with syncToken, prefixes and ipv6_prefixes"),

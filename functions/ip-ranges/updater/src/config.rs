@@ -1,5 +1,6 @@
 //! Settings.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,18 +11,23 @@ use gatehouse_shared::sns::TopicArn;
 use ip_ranges_planner::document::Selection;
 use ip_ranges_planner::family::Family;
 use ip_ranges_planner::plan::Limits;
+use ip_ranges_planner::service::Service;
+
+use crate::parameters::ParameterPrefix;
 
 /// Settings, read once at cold start. Each field is the environment variable of the same name in
 /// capitals, but where its comment names another.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `SERVICE`: service names as ip-ranges.json spells them.
-    pub services: Vec<String>,
+    /// `SERVICE`: service names as ip-ranges.json spells them, each alone or with the Regions of its ranges:
+    /// `S3@eu-west-1@eu-central-1`. These take the place of `RANGE_REGIONS` for that service.
+    pub services: Vec<Service>,
     /// `REGION` and `VPC_ID`: where the groups are kept.
     pub regions: Vec<RegionConfig>,
-    /// `PORTS`: what the origin listens on.
+    /// `PORTS`: what the origin listens on. Prefix lists and IP sets have no ports: it says nothing for them.
     pub ports: Vec<PortRange>,
-    /// Start of each group's name, and the value of the tag by which groups are found.
+    /// Start of each group's name, and the value of the tag by which groups are found. In the names of IP sets AWS WAF
+    /// takes no dots.
     pub prefix_name: String,
     /// `ADDRESS_FAMILIES`: which of the published ranges count.
     pub families: Vec<Family>,
@@ -31,6 +37,10 @@ pub struct Config {
     pub aggregate: bool,
     /// What follows the ranges.
     pub target: Target,
+    /// Which resources the IP sets are for; says nothing for other targets.
+    pub waf_scope: WafScope,
+    /// Whether missing groups, prefix lists or IP sets are created.
+    pub create: CreatePolicy,
     /// What the first group of a pool lets out. Later groups take the posture of the earlier ones.
     pub egress: EgressPolicy,
     /// What happens to an interface that carries some groups of a pool, and not all.
@@ -46,6 +56,9 @@ pub struct Config {
     /// Where that may be over plain HTTP: on loopback, and with `AWS_SAM_LOCAL=true`, as `sam local invoke` sets it,
     /// anywhere, since a container reaches its host under another name.
     pub plain_http: PlainHttp,
+    /// How the names of the SSM parameters begin that hold the ids of the groups, prefix lists or IP sets; none: no
+    /// parameter is written. All parameters below it belong to this function.
+    pub parameter_prefix: Option<ParameterPrefix>,
     /// Where a summary of each change or failure goes.
     pub notify_topic_arn: Option<TopicArn>,
     /// Log and answer the plan, change nothing.
@@ -68,6 +81,26 @@ pub enum Target {
     SecurityGroups,
     /// Customer-managed prefix lists.
     PrefixLists,
+    /// IP sets of AWS WAF.
+    WafIpSets,
+}
+
+/// Which resources an IP set of AWS WAF is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WafScope {
+    /// Load balancers, APIs and the like of its Region.
+    Regional,
+    /// CloudFront distributions. Such sets exist in us-east-1 alone.
+    CloudFront,
+}
+
+/// What happens where a group, prefix list or IP set is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CreatePolicy {
+    /// It is created.
+    Always,
+    /// It is reported with the tags that it needs: only infrastructure as code creates any.
+    Never,
 }
 
 /// What the first group of a pool lets out.
@@ -93,15 +126,23 @@ impl Config {
     #[must_use]
     pub fn from_env(env: &Env<'_>) -> Self {
         let plain_http = plain_http(env);
+        let target = env.parsed("TARGET").unwrap_or(Target::SecurityGroups);
+        let waf_scope = env.parsed("WAF_SCOPE").unwrap_or(WafScope::Regional);
+        let regions = regions(env);
+        if (target, waf_scope) == (Target::WafIpSets, WafScope::CloudFront) {
+            only_in_us_east_1(env, &regions);
+        }
         Self {
-            services: env.list("SERVICE").unwrap_or_else(|| vec!["CLOUDFRONT".to_owned()]),
-            regions: regions(env),
+            services: services(env),
+            regions,
             ports: env.list("PORTS").unwrap_or_else(|| vec![PortRange { from: 80, to: 80 }]),
-            prefix_name: prefix_name(env),
+            prefix_name: prefix_name(env, target),
             families: env.list("ADDRESS_FAMILIES").unwrap_or_else(|| Family::BOTH.to_vec()),
             range_regions: env.list("RANGE_REGIONS").unwrap_or_default(),
             aggregate: env.flag("AGGREGATE", true),
-            target: env.parsed("TARGET").unwrap_or(Target::SecurityGroups),
+            target,
+            waf_scope,
+            create: env.parsed("CREATE").unwrap_or(CreatePolicy::Always),
             egress: env.parsed("EGRESS").unwrap_or(EgressPolicy::All),
             attach: env.parsed("ATTACH").unwrap_or(AttachPolicy::Follow),
             limits: Limits {
@@ -112,9 +153,18 @@ impl Config {
             max_shrink_percent: env.within("MAX_SHRINK_PERCENT", 0..=100).unwrap_or(50),
             ip_ranges_url: ip_ranges_url(env, plain_http),
             plain_http,
+            parameter_prefix: env.parsed("PARAMETER_PREFIX"),
             notify_topic_arn: env.parsed("NOTIFY_TOPIC_ARN"),
             dry_run: env.flag("DRY_RUN", false),
         }
+    }
+}
+
+impl Config {
+    /// Whether `SERVICE` names this one.
+    #[must_use]
+    pub fn has_service(&self, name: &str) -> bool {
+        self.services.iter().any(|service| service.name == name)
     }
 }
 
@@ -126,6 +176,34 @@ impl<'a> From<&'a Config> for Selection<'a> {
             range_regions: &config.range_regions,
             aggregate: config.aggregate,
         }
+    }
+}
+
+/// Each service once: two lists of Regions for one service would be two answers to one question.
+fn services(env: &Env<'_>) -> Vec<Service> {
+    let cloudfront = || vec![Service { name: "CLOUDFRONT".to_owned(), regions: BTreeSet::new() }];
+    let services: Vec<Service> = env.list("SERVICE").unwrap_or_else(cloudfront);
+    for (index, service) in services.iter().enumerate() {
+        if services[..index].iter().any(|earlier| earlier.name == service.name) {
+            env.fault(
+                "SERVICE",
+                &service.name,
+                "expected each service once, with all its Regions, such as S3@eu-west-1@eu-central-1",
+            );
+        }
+    }
+    services
+}
+
+/// Source: AWS WAF API reference, CreateIPSet, Scope: "To work with CloudFront, you must also specify the Region US East (N.
+/// Virginia)".
+fn only_in_us_east_1(env: &Env<'_>, regions: &[RegionConfig]) {
+    for region in regions.iter().filter(|region| region.name.as_str() != "us-east-1") {
+        let reason = format!(
+            "expected REGIONAL, or us-east-1 as the only REGION, which has {} now: IP sets for CloudFront exist there alone",
+            region.name
+        );
+        env.fault("WAF_SCOPE", "CLOUDFRONT", &reason);
     }
 }
 
@@ -165,7 +243,9 @@ fn regions(env: &Env<'_>) -> Vec<RegionConfig> {
 }
 
 /// EC2 takes more characters in a name; these need no escaping anywhere and leave room for the rest.
-fn prefix_name(env: &Env<'_>) -> String {
+///
+/// Source for IP sets: AWS WAF API reference, CreateIPSet, Name: at most 128 characters of `[\w\-]`.
+fn prefix_name(env: &Env<'_>, target: Target) -> String {
     let name = env.text("PREFIX_NAME").unwrap_or_else(|| "AUTOUPDATE".to_owned());
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if name.len() > 64 || !name.bytes().all(allowed) || name.starts_with("sg-") {
@@ -173,6 +253,13 @@ fn prefix_name(env: &Env<'_>) -> String {
             "PREFIX_NAME",
             &name,
             "expected at most 64 letters, digits, dots, dashes or underscores, not beginning with sg-",
+        );
+    }
+    if target == Target::WafIpSets && name.contains('.') {
+        env.fault(
+            "PREFIX_NAME",
+            &name,
+            "expected letters, digits, dashes or underscores: AWS WAF takes no dots in names",
         );
     }
     name
@@ -227,7 +314,32 @@ impl FromStr for Target {
         match text {
             "security-groups" => Ok(Self::SecurityGroups),
             "prefix-lists" => Ok(Self::PrefixLists),
-            _ => Err("expected security-groups or prefix-lists"),
+            "waf-ip-sets" => Ok(Self::WafIpSets),
+            _ => Err("expected security-groups, prefix-lists or waf-ip-sets"),
+        }
+    }
+}
+
+impl FromStr for WafScope {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "REGIONAL" => Ok(Self::Regional),
+            "CLOUDFRONT" => Ok(Self::CloudFront),
+            _ => Err("expected REGIONAL or CLOUDFRONT"),
+        }
+    }
+}
+
+impl FromStr for CreatePolicy {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "always" => Ok(Self::Always),
+            "never" => Ok(Self::Never),
+            _ => Err("expected always or never"),
         }
     }
 }
@@ -271,13 +383,15 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_reference() {
         let config = config(&[]).unwrap();
-        assert_eq!(config.services, ["CLOUDFRONT"]);
+        assert_eq!(config.services, ["CLOUDFRONT".parse().unwrap()]);
         assert_eq!(config.regions, [RegionConfig { name: "eu-west-1".parse().unwrap(), vpc_ids: vec![] }]);
         assert_eq!(config.ports, [PortRange { from: 80, to: 80 }]);
         assert_eq!(config.prefix_name, "AUTOUPDATE");
         assert_eq!(config.families, Family::BOTH);
         assert!(config.range_regions.is_empty() && config.aggregate && !config.dry_run);
         assert_eq!((config.target, config.egress), (Target::SecurityGroups, EgressPolicy::All));
+        assert_eq!((config.waf_scope, config.create), (WafScope::Regional, CreatePolicy::Always));
+        assert_eq!(config.parameter_prefix, None);
         assert_eq!((config.attach, config.max_entries_per_list), (AttachPolicy::Follow, 60));
         assert_eq!(config.limits, Limits { rules_per_group: 60, groups_per_interface: 5 });
         assert_eq!(config.max_shrink_percent, 50);
@@ -302,7 +416,14 @@ mod tests {
             ("PORTS", "70000", "expected a port"),
             ("PORTS", "http", "expected a port"),
             ("ADDRESS_FAMILIES", "ipv5", "expected ipv4 or ipv6"),
-            ("TARGET", "acl", "expected security-groups or prefix-lists"),
+            ("SERVICE", "S3@", "expected a service such as S3"),
+            ("SERVICE", "@eu-west-1", "expected a service such as S3"),
+            ("TARGET", "acl", "expected security-groups, prefix-lists or waf-ip-sets"),
+            ("WAF_SCOPE", "regional", "expected REGIONAL or CLOUDFRONT"),
+            ("CREATE", "no", "expected always or never"),
+            ("PARAMETER_PREFIX", "gatehouse", "expected a path such as /gatehouse/ip-ranges"),
+            ("PARAMETER_PREFIX", "/gatehouse/", "no slash at the end"),
+            ("PARAMETER_PREFIX", "/aws/gatehouse", "not beginning with /aws or /ssm"),
             ("EGRESS", "some", "expected all or none"),
             ("ATTACH", "maybe", "expected follow or report"),
             ("MAX_ENTRIES_PER_LIST", "1001", "expected a whole number from 1 to 1000"),
@@ -325,6 +446,46 @@ mod tests {
             let start = format!("invalid settings: {name} is {value:?}: ");
             assert!(error.starts_with(&start) && error.contains(expected), "{name}={value}: {error}");
         }
+    }
+
+    #[test]
+    fn a_service_is_named_once_with_all_its_regions() {
+        let services = |text: &str| config(&[("SERVICE", text)]).map(|config| config.services);
+        let read = services("S3@eu-west-1@eu-central-1,CLOUDFRONT").unwrap();
+        assert_eq!(read, ["S3@eu-west-1@eu-central-1", "CLOUDFRONT"].map(|service| service.parse().unwrap()));
+        // The same twice counts once.
+        assert_eq!(services("S3@a@b,S3@b@a").unwrap().len(), 1);
+        for text in ["S3@a,S3@b", "S3,S3@b", "S3@a,CLOUDFRONT,S3"] {
+            let error = services(text).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                "invalid settings: SERVICE is \"S3\": expected each service once, with all its Regions, such as S3@eu-west-1@eu-central-1"
+            );
+        }
+    }
+
+    #[test]
+    fn ip_sets_for_cloudfront_are_kept_in_us_east_1_alone() {
+        let sets = ("TARGET", "waf-ip-sets");
+        let cloudfront = ("WAF_SCOPE", "CLOUDFRONT");
+        assert!(config(&[sets, ("WAF_SCOPE", "REGIONAL"), ("REGION", "eu-west-1,us-east-1")]).is_ok());
+        assert!(config(&[sets, cloudfront, ("REGION", "us-east-1")]).is_ok());
+        // The scope says nothing for other targets.
+        assert!(config(&[cloudfront]).is_ok());
+        for (region, wrong) in [("", "eu-west-1"), ("us-east-1,eu-central-1", "eu-central-1")] {
+            let error = config(&[sets, cloudfront, ("REGION", region)]).unwrap_err().to_string();
+            let expected =
+                "invalid settings: WAF_SCOPE is \"CLOUDFRONT\": expected REGIONAL, or us-east-1 as the only REGION";
+            assert!(error.starts_with(expected) && error.contains(wrong), "{error}");
+        }
+    }
+
+    #[test]
+    fn names_of_ip_sets_have_no_dots() {
+        assert!(config(&[("PREFIX_NAME", "my.origin")]).is_ok());
+        let error = config(&[("PREFIX_NAME", "my.origin"), ("TARGET", "waf-ip-sets")]).unwrap_err().to_string();
+        assert!(error.contains("AWS WAF takes no dots in names"), "{error}");
+        assert!(config(&[("PREFIX_NAME", "my-origin_1"), ("TARGET", "waf-ip-sets")]).is_ok());
     }
 
     #[test]

@@ -219,7 +219,7 @@ mod tests {
     }
 
     async fn fetch(download: &Download, notice: Option<&Notice>, newest: u64) -> Result<Fetched, String> {
-        let services = ["X".to_owned()];
+        let services = ["X".parse().unwrap()];
         let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
         download.fetch(notice, newest, selection).await.map_err(|error| chain(&error))
     }

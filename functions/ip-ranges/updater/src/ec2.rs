@@ -1,150 +1,29 @@
 //! The calls to EC2. Each write leaves the group as asked even when its reply was lost, or when another run was quicker.
-//!
-//! All calls of a Region go through [`Ec2::call`], which bounds how many are under way, stops before Lambda's deadline,
-//! and waits until EC2 knows what was just created.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::types::{Filter, ResourceType, SecurityGroup, Tag};
 use aws_sdk_elasticloadbalancingv2 as elb;
-use gatehouse_shared::failure::chain;
 use ip_ranges_planner::family::Family;
 use ipnet::IpNet;
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep_until, timeout_at};
-use tracing::{debug, info, warn};
+use tokio::time::Instant;
+use tracing::{info, warn};
 
+use crate::caller::{CallError, Caller, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::group::{self, ATTACH_TAG, Egress, Follows, Group, PREFIX_NAME_TAG, PoolKey};
-use crate::report::Kind;
 
-/// How many calls are under way at a time in one Region: enough to be quick, too few to be throttled.
-pub const AT_A_TIME: usize = 4;
 /// How often a rule change is repeated without the rules that another run changed meanwhile.
 const ATTEMPTS: usize = 3;
-/// The first pause before something is looked at, or tried, again. Each further one is twice as long.
-pub const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// The longest pause, and the last: a minute in all.
-///
-/// Source: EC2 Developer Guide, "Eventual consistency in the Amazon EC2 API": "starting with a couple of seconds of wait
-/// time, and increasing gradually up to a few minutes".
-pub const LONGEST_PAUSE: Duration = Duration::from_secs(32);
 
-/// A call that failed, as EC2 put it.
-#[derive(Debug, thiserror::Error)]
-pub enum CallError {
-    /// EC2 answered with an error.
-    #[error("{code}: {message}{hint}")]
-    Refused {
-        /// EC2's error code.
-        code: String,
-        /// EC2's text.
-        message: String,
-        /// What to do next, where it is known.
-        hint: &'static str,
-    },
-    /// There was no answer that could be understood, after the SDK's retries.
-    #[error("{0}")]
-    Unanswered(String),
-    /// The answer lacks what every such answer has.
-    #[error("the answer has no {0}")]
-    Incomplete(&'static str),
-    /// The rules that were to go are still there.
-    #[error("the group still has its outbound rule for all {0} traffic")]
-    StillOpen(Family),
-    /// Lambda's deadline is near.
-    #[error("Lambda's deadline is near{}; the next run continues", if *.under_way { ", and a call that was under way may have taken effect" } else { "" })]
-    OutOfTime {
-        /// Whether the call was made.
-        under_way: bool,
-    },
-    /// Every name that was tried belongs to a group that is not ours.
-    #[error(
-        "the names up to {0} belong to groups without the tag {PREFIX_NAME_TAG} of this function: choose another PREFIX_NAME"
-    )]
-    NamesTaken(String),
-    /// There is no default VPC.
-    #[error("there is no default VPC: set VPC_ID")]
-    NoDefaultVpc,
-}
-
-impl<E> From<SdkError<E>> for CallError
-where
-    E: std::error::Error + ProvideErrorMetadata + 'static,
-{
-    fn from(error: SdkError<E>) -> Self {
-        match (error.code(), error.message()) {
-            (Some(code), message) => Self::Refused {
-                code: code.to_owned(),
-                message: message.unwrap_or("no message").to_owned(),
-                hint: hint(code),
-            },
-            _ => Self::Unanswered(chain(&error)),
-        }
-    }
-}
-
-impl CallError {
-    /// EC2's error code.
-    #[must_use]
-    pub fn code(&self) -> Option<&str> {
-        match self {
-            Self::Refused { code, .. } => Some(code),
-            _ => None,
-        }
-    }
-
-    /// What kind of failure this is in the report.
-    #[must_use]
-    pub fn kind(&self) -> Kind {
-        if matches!(self, Self::OutOfTime { .. }) { Kind::OutOfTime } else { Kind::Partial }
-    }
-
-    /// Whether this is what EC2 or ELB may answer about something that was just created, or just tagged: rights are
-    /// bound to a tag, and the tag is as eventually consistent as the rest.
-    fn is_not_known_yet(&self) -> bool {
-        matches!(
-            self.code(),
-            Some(
-                "InvalidGroup.NotFound"
-                    | "InvalidSecurityGroupID.NotFound"
-                    | "InvalidSecurityGroup"
-                    | "InvalidID"
-                    | "InvalidPrefixListId.NotFound"
-                    | "InvalidPrefixListID.NotFound"
-                    | "UnauthorizedOperation"
-            )
-        )
-    }
-}
-
-/// What a person can do about the errors that are met in practice.
-fn hint(code: &str) -> &'static str {
-    match code {
-        "RulesPerSecurityGroupLimitExceeded" => {
-            "; the quota of rules in a group is lower than MAX_RULES_PER_GROUP says, or prefix lists in the group use it up: lower the setting or raise the quota"
-        }
-        "SecurityGroupsPerInterfaceLimitExceeded" => {
-            "; the quota of groups on an interface is lower than MAX_GROUPS_PER_INTERFACE says: lower the setting or raise the quota"
-        }
-        "SecurityGroupLimitExceeded" => "; raise the quota of groups in a VPC, or delete groups nobody uses",
-        "UnauthorizedOperation" | "AccessDenied" => {
-            "; the function's role does not allow it: compare with the policy in the template"
-        }
-        _ => "",
-    }
-}
-
-/// The calls of one run in one Region.
+/// The calls to EC2 and ELB of one run in one Region.
 #[derive(Debug)]
 pub struct Ec2 {
     /// EC2.
     pub client: aws_sdk_ec2::Client,
     /// Its load balancers.
     pub elb: elb::Client,
-    places: Semaphore,
-    stop: Instant,
+    caller: Caller,
 }
 
 fn filter(name: impl Into<String>, values: impl IntoIterator<Item = String>) -> Filter {
@@ -155,10 +34,10 @@ impl Ec2 {
     /// Makes no call after `stop`.
     #[must_use]
     pub fn new(client: &aws_sdk_ec2::Client, elb: &elb::Client, stop: Instant) -> Self {
-        Self { client: client.clone(), elb: elb.clone(), places: Semaphore::new(AT_A_TIME), stop }
+        Self { client: client.clone(), elb: elb.clone(), caller: Caller::new(stop) }
     }
 
-    /// Makes a call. With `just_created`, it is repeated for up to a minute while EC2 does not know the thing yet.
+    /// As [`Caller::call`].
     ///
     /// # Errors
     ///
@@ -168,34 +47,12 @@ impl Ec2 {
         just_created: bool,
         call: impl AsyncFn() -> Result<T, E>,
     ) -> Result<T, CallError> {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match self.call_once(&call).await {
-                Err(error) if just_created && error.is_not_known_yet() && pause <= LONGEST_PAUSE => {
-                    debug!(error = error.to_string(), ?pause, "waiting until EC2 knows it");
-                    self.pause(pause).await;
-                    pause *= 2;
-                }
-                outcome => return outcome,
-            }
-        }
+        self.caller.call(just_created, call).await
     }
 
-    async fn call_once<T, E: Into<CallError>>(&self, call: &impl AsyncFn() -> Result<T, E>) -> Result<T, CallError> {
-        let place = timeout_at(self.stop, self.places.acquire()).await;
-        let _place = place.map_err(|_| CallError::OutOfTime { under_way: false })?;
-        if Instant::now() >= self.stop {
-            return Err(CallError::OutOfTime { under_way: false });
-        }
-        match timeout_at(self.stop, call()).await {
-            Ok(outcome) => outcome.map_err(Into::into),
-            Err(_) => Err(CallError::OutOfTime { under_way: true }),
-        }
-    }
-
-    /// Waits, but not beyond the end of the run.
+    /// As [`Caller::pause`].
     pub async fn pause(&self, pause: Duration) {
-        sleep_until((Instant::now() + pause).min(self.stop)).await;
+        self.caller.pause(pause).await;
     }
 
     /// All groups that carry our tag, in every VPC.

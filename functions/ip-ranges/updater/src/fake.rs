@@ -20,6 +20,8 @@ use aws_smithy_types::body::SdkBody;
 use ip_ranges_planner::family::Family;
 use ipnet::IpNet;
 
+pub(crate) mod json;
+
 /// What goes wrong with one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -84,6 +86,8 @@ pub(crate) struct State {
     pub(crate) groups: BTreeMap<String, FakeGroup>,
     pub(crate) lists: BTreeMap<String, FakeList>,
     pub(crate) interfaces: BTreeMap<String, FakeInterface>,
+    pub(crate) waf: json::FakeWaf,
+    pub(crate) ssm: json::FakeSsm,
     pub(crate) rules_per_group: usize,
     pub(crate) groups_per_interface: usize,
     pub(crate) page: usize,
@@ -107,6 +111,8 @@ pub(crate) struct State {
     /// Every call that arrived, and what it said.
     pub(crate) calls: Vec<String>,
     pub(crate) requests: Vec<Parameters>,
+    /// The requests to AWS WAF and SSM, with the names of their operations.
+    pub(crate) json_requests: Vec<(String, serde_json::Value)>,
     /// Addresses that have to be let in at an interface all the while.
     pub(crate) watched: BTreeSet<(String, IpAddr)>,
     /// Those that were not.
@@ -157,6 +163,8 @@ impl HttpClient for FakeEc2 {
 impl HttpConnector for FakeEc2 {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let body = request.body().bytes().unwrap_or_default();
+        let target = request.headers().get("x-amz-target").map(str::to_owned);
+        let json = target.map(|target| (target, serde_json::from_slice(body).unwrap()));
         let parameters: Parameters = url::form_urlencoded::parse(body).into_owned().collect();
         let latency = self.state().latencies.pop_front();
         let fake = self.clone();
@@ -164,7 +172,10 @@ impl HttpConnector for FakeEc2 {
             if let Some(latency) = latency {
                 tokio::time::sleep(Duration::from_millis(latency)).await;
             }
-            fake.state().answer(&parameters)
+            match json {
+                Some((target, request)) => fake.state().answer_json(&target, request),
+                None => fake.state().answer(&parameters),
+            }
         })
     }
 }
@@ -199,6 +210,29 @@ impl State {
             ),
         };
         Ok(HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body)))
+    }
+
+    fn answer_json(&mut self, target: &str, request: serde_json::Value) -> Result<HttpResponse, ConnectorError> {
+        let (service, action) = target.split_once('.').unwrap();
+        self.calls.push(action.to_owned());
+        let fault = self.faults.pop_front().unwrap_or(Fault::None);
+        let fault = self.broken.get(action).copied().unwrap_or(fault);
+        let answer = match fault {
+            Fault::Throttled => Err((400, "ThrottlingException", "Rate exceeded".to_owned())),
+            Fault::ServerError => Err((500, "InternalServerError", "An internal error has occurred.".to_owned())),
+            Fault::Denied => Err((400, "AccessDeniedException", "You are not authorized.".to_owned())),
+            Fault::None | Fault::LostReply if service == "AmazonSSM" => self.ssm.act(action, &request),
+            Fault::None | Fault::LostReply => self.waf.act(action, &request),
+        };
+        self.json_requests.push((action.to_owned(), request));
+        if fault == Fault::LostReply {
+            return Err(ConnectorError::io("connection reset by peer".into()));
+        }
+        let (status, body) = match answer {
+            Ok(content) => (200, content),
+            Err((status, code, message)) => (status, serde_json::json!({"__type": code, "message": message})),
+        };
+        Ok(HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body.to_string())))
     }
 
     fn not_known_yet(&mut self, parameters: &Parameters) -> Option<&'static str> {

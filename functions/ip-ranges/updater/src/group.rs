@@ -9,14 +9,14 @@ use ipnet::IpNet;
 
 use crate::config::PortRange;
 
-/// The tag by which groups and prefix lists are found; its value is `PREFIX_NAME`. The function's policy lets it write to
+/// The tag by which groups and prefix lists are found, and which an IP set has to carry; its value is `PREFIX_NAME`. The function's policy lets it write to
 /// nothing that does not carry it.
 pub const PREFIX_NAME_TAG: &str = "gatehouse:prefix-name";
 /// The tag that names the service.
 pub const SERVICE_TAG: &str = "gatehouse:service";
 /// The tag that names the port of a group.
 pub const PORT_TAG: &str = "gatehouse:port";
-/// The tag that names the address family of a prefix list.
+/// The tag that names the address family of a prefix list or an IP set.
 pub const FAMILY_TAG: &str = "gatehouse:family";
 /// How the keys of the tags begin that name the `syncToken` of a document that a group or list followed. The key holds the
 /// token, so a run with an older document never overwrites what a newer one wrote. It is written before the first rule of
@@ -36,6 +36,15 @@ pub struct PoolKey {
     pub service: String,
     /// The ports.
     pub port: PortRange,
+}
+
+/// What the prefix lists of one service and family have in common, or whose addresses an IP set holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FamilyKey {
+    /// The service.
+    pub service: String,
+    /// The address family.
+    pub family: Family,
 }
 
 /// A group that carries our tags.

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ec2::types::{Filter, NetworkInterface};
 use futures::stream::{self, StreamExt as _};
 
+use crate::caller::{AT_A_TIME, CallError};
 use crate::config::{AttachPolicy, Config};
-use crate::ec2::{AT_A_TIME, CallError, Ec2};
+use crate::ec2::Ec2;
 use crate::group::Egress;
 use crate::report::{Failure, Kind};
 

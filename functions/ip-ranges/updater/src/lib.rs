@@ -1,9 +1,12 @@
-//! Keeps security groups, or prefix lists, on the IP ranges that AWS publishes.
+//! Keeps security groups, prefix lists or IP sets of AWS WAF on the IP ranges that AWS publishes.
 //!
 //! A run reads as [`Updater::handle`] does: accept what started it, fetch the document while the groups are read, bring
 //! each Region in line, report. What is wanted and what is to change the crate [`ip_ranges_planner`] decides, which knows
-//! no client, clock or environment; [`region`], [`pool`], [`interfaces`] and [`prefix_list`] act; [`ec2`] has the calls.
+//! no client, clock or environment; [`region`], [`pool`], [`interfaces`], [`prefix_list`], [`ip_set`] and [`parameters`] act;
+//! [`caller`] makes the calls, and [`ec2`] has those to EC2.
 
+pub mod aws_lists;
+pub mod caller;
 pub mod calls;
 pub mod config;
 pub mod download;
@@ -13,7 +16,9 @@ mod error;
 mod fake;
 pub mod group;
 pub mod interfaces;
+pub mod ip_set;
 mod notifications;
+pub mod parameters;
 pub mod pool;
 pub mod prefix_list;
 pub mod region;
@@ -113,7 +118,7 @@ impl Updater {
         let run = Run {
             dry_run: self.config.dry_run || asked.dry_run,
             force: asked.force,
-            looks_at_interfaces: notice.is_none(),
+            looks_for_drift: notice.is_none(),
             stop,
         };
         // The groups are read while the document is downloaded.
@@ -166,7 +171,9 @@ impl From<SelectionError> for Failure {
     fn from(error: SelectionError) -> Self {
         let (kind, what) = match &error {
             SelectionError::UnknownService { service, .. } => (Kind::UnknownService, service),
-            SelectionError::UnknownRegion { region, .. } => (Kind::UnknownRegion, region),
+            SelectionError::UnknownRegion { region, .. } | SelectionError::UnknownRegionOfService { region, .. } => {
+                (Kind::UnknownRegion, region)
+            }
             SelectionError::NoRanges { service } => (Kind::NoRanges, service),
         };
         Self { kind, what: what.clone(), reason: error.to_string() }

@@ -21,6 +21,8 @@ pub struct PoolRun<'a> {
     key: PoolKey,
     wanted: &'a BTreeSet<IpNet>,
     plan: Plan,
+    /// With `CREATE=never`: how many groups the plan lacks.
+    would_create: usize,
     /// By the plan's indices. `None`: it was to be created and could not be.
     members: Vec<Option<Member>>,
     /// Whether there were groups before this run. The first groups of all are attached by a person.
@@ -46,6 +48,12 @@ impl Member {
     fn of(group: Group, report: GroupReport) -> Self {
         let is_missing_somewhere = group.state.pending;
         Self { group, report, is_open: false, is_missing_somewhere }
+    }
+
+    /// Whether an interface that carries other groups of the pool needs it. An empty group lets nobody in and takes one of
+    /// an interface's few places; one that lets out too much would lift the restrictions of the others.
+    fn is_needed(&self) -> bool {
+        !self.is_open && !self.ranges().is_empty()
     }
 
     /// What it holds now.
@@ -81,6 +89,11 @@ impl<'a> PoolRun<'a> {
     ) -> Self {
         let pool = Pool { groups: groups.iter().map(|group| group.state.clone()).collect() };
         let plan = plan::plan(&pool, wanted, bounds);
+        let would_create = if bounds.may_create || plan.left_out.is_empty() {
+            0
+        } else {
+            plan::plan(&pool, wanted, Bounds { may_create: true, ..bounds }).create
+        };
         debug!(vpc_id = key.vpc_id, service = key.service, port = %key.port, wanted = wanted.len(), ?plan, "planned");
         Self {
             closed: closed(&groups, policy),
@@ -89,6 +102,7 @@ impl<'a> PoolRun<'a> {
             key,
             wanted,
             plan,
+            would_create,
             not_added: BTreeSet::new(),
             failures: Vec::new(),
         }
@@ -247,8 +261,7 @@ impl<'a> PoolRun<'a> {
     /// The groups that belong together on an interface. `None` for the first groups of all, which no interface carries.
     #[must_use]
     pub fn groups_to_attach(&self) -> Option<PoolGroups> {
-        // An empty group lets nobody in and takes one of an interface's few places.
-        let needed = self.members().filter(|member| !member.is_open && !member.ranges().is_empty());
+        let needed = self.members().filter(|member| member.is_needed());
         let groups = self.members().map(|member| (member.group.id.clone(), member.group.egress.clone()));
         self.had_groups.then(|| PoolGroups {
             needed: needed.map(|member| member.group.id.clone()).collect(),
@@ -380,7 +393,7 @@ impl<'a> PoolRun<'a> {
     }
 
     /// Writes everything into the Region's report.
-    pub fn finish(self, report: &mut RegionReport) {
+    pub fn finish(self, prefix_name: &str, report: &mut RegionReport) {
         let pool = self.name();
         let empty =
             self.members().filter(|member| member.group.id == member.report.group_id && member.ranges().is_empty());
@@ -401,16 +414,33 @@ impl<'a> PoolRun<'a> {
             ranges,
         };
         if !self.plan.left_out.is_empty() {
-            let advice = "raise the quotas and MAX_RULES_PER_GROUP or MAX_GROUPS_PER_INTERFACE, or narrow SERVICE or RANGE_REGIONS";
-            report.failures.push(Failure::no_capacity(pool, self.plan.left_out.len(), advice));
+            let advice = if self.would_create > 0 {
+                format!(
+                    "CREATE=never, so no group is created. Create {} security group(s) in {} with the tags {}={prefix_name}, {}={} and {}={}",
+                    self.would_create,
+                    self.key.vpc_id,
+                    group::PREFIX_NAME_TAG,
+                    group::SERVICE_TAG,
+                    self.key.service,
+                    group::PORT_TAG,
+                    self.key.port
+                )
+            } else {
+                "raise the quotas and MAX_RULES_PER_GROUP or MAX_GROUPS_PER_INTERFACE, or narrow SERVICE or RANGE_REGIONS"
+                    .to_owned()
+            };
+            report.failures.push(Failure::no_capacity(pool, self.plan.left_out.len(), &advice));
             report.left_out.push(without_rule(self.plan.left_out));
         }
         if !self.not_added.is_empty() {
             report.not_added.push(without_rule(self.not_added));
         }
-        for Member { group, report: mut done, .. } in self.members.into_iter().flatten() {
+        for member in self.members.into_iter().flatten() {
+            let is_in_use = member.is_needed();
+            let Member { group, report: mut done, .. } = member;
             let stale = group.state.ranges.difference(self.wanted).filter(|range| !done.removed.contains(range));
             done.kept = stale.copied().collect();
+            done.is_in_use = is_in_use;
             report.groups.push(done);
         }
     }

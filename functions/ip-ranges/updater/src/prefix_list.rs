@@ -17,9 +17,10 @@ use ip_ranges_planner::plan::{self, Bounds, Changes, GroupState, Limits, Plan, P
 use ipnet::IpNet;
 use tracing::{debug, info};
 
-use crate::config::Config;
-use crate::ec2::{CallError, Ec2, FIRST_PAUSE, LONGEST_PAUSE};
-use crate::group::{self, FAMILY_TAG, Follows, PREFIX_NAME_TAG, SERVICE_TAG};
+use crate::caller::{CallError, FIRST_PAUSE, LONGEST_PAUSE};
+use crate::config::{Config, CreatePolicy};
+use crate::ec2::Ec2;
+use crate::group::{self, FAMILY_TAG, FamilyKey, Follows, PREFIX_NAME_TAG, SERVICE_TAG};
 use crate::report::{Failure, GroupReport, RangesWithoutRule, RegionReport};
 use crate::run::Run;
 
@@ -32,19 +33,12 @@ const MOST_LISTS: usize = 100;
 /// The first pause before a list is asked whether it is ready.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 
-/// What the lists of one service and family have in common.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ListKey {
-    service: String,
-    family: Family,
-}
-
 /// A prefix list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrefixList {
     id: String,
     name: String,
-    key: ListKey,
+    key: FamilyKey,
     version: i64,
     max_entries: usize,
     entries: BTreeSet<IpNet>,
@@ -66,7 +60,7 @@ impl PrefixList {
             group::tag(described.tags(), key)
                 .ok_or_else(|| format!("{id} has the tag {PREFIX_NAME_TAG} and no tag {key}; it was left as it is"))
         };
-        let key = ListKey {
+        let key = FamilyKey {
             service: tag(SERVICE_TAG)?.to_owned(),
             family: tag(FAMILY_TAG)?.parse().map_err(|expected| {
                 format!("{id} has a tag {FAMILY_TAG} that is not understood, {expected}; it was left as it is")
@@ -135,7 +129,7 @@ pub async fn reconcile(
     report: &mut RegionReport,
 ) {
     lists.sort_by(|a, b| (group::number(&a.name), &a.id).cmp(&(group::number(&b.name), &b.id)));
-    let mut by_key: BTreeMap<ListKey, Vec<PrefixList>> = BTreeMap::new();
+    let mut by_key: BTreeMap<FamilyKey, Vec<PrefixList>> = BTreeMap::new();
     for list in lists {
         by_key.entry(list.key.clone()).or_default().push(list);
     }
@@ -143,14 +137,14 @@ pub async fn reconcile(
     for (service, ranges) in &published.services {
         for family in &config.families {
             let wanted: BTreeSet<IpNet> = ranges.iter().filter(|range| Family::of(range) == *family).copied().collect();
-            let key = ListKey { service: service.clone(), family: *family };
+            let key = FamilyKey { service: service.clone(), family: *family };
             let lists = by_key.remove(&key).unwrap_or_default();
             if !(lists.is_empty() && wanted.is_empty()) {
                 runs.push(ListsRun::new(key, lists, wanted, config, run));
             }
         }
     }
-    let is_configured = |key: &ListKey| config.services.contains(&key.service) && config.families.contains(&key.family);
+    let is_configured = |key: &FamilyKey| config.has_service(&key.service) && config.families.contains(&key.family);
     let left_over = by_key.into_iter().filter(|(key, _)| !is_configured(key)).flat_map(|(_, lists)| lists);
     report.notes.extend(left_over.map(|list| {
         format!(
@@ -164,15 +158,17 @@ pub async fn reconcile(
         join_all(runs.iter_mut().map(|run| run.apply(ec2, &config.prefix_name, published.sync_token))).await;
     }
     for run in runs {
-        run.finish(report);
+        run.finish(&config.prefix_name, report);
     }
 }
 
 /// The lists of one service and family in one run.
 struct ListsRun {
-    key: ListKey,
+    key: FamilyKey,
     wanted: BTreeSet<IpNet>,
     plan: Plan,
+    /// With `CREATE=never`: how many lists the plan lacks.
+    would_create: usize,
     /// By the plan's indices. `None`: it was to be created and could not be.
     members: Vec<Option<Member>>,
     had_lists: bool,
@@ -207,15 +203,22 @@ impl Member {
 }
 
 impl ListsRun {
-    fn new(key: ListKey, lists: Vec<PrefixList>, wanted: BTreeSet<IpNet>, config: &Config, run: Run) -> Self {
+    fn new(key: FamilyKey, lists: Vec<PrefixList>, wanted: BTreeSet<IpNet>, config: &Config, run: Run) -> Self {
         let bounds = Bounds {
             limits: Limits { rules_per_group: config.max_entries_per_list, groups_per_interface: MOST_LISTS },
+            may_create: config.create == CreatePolicy::Always,
             max_shrink_percent: config.max_shrink_percent,
             families: &config.families,
             force: run.force,
         };
         let state = |list: &PrefixList| GroupState { ranges: list.entries.clone(), ..GroupState::default() };
-        let plan = plan::plan(&Pool { groups: lists.iter().map(state).collect() }, &wanted, bounds);
+        let pool = Pool { groups: lists.iter().map(state).collect() };
+        let plan = plan::plan(&pool, &wanted, bounds);
+        let would_create = if bounds.may_create || plan.left_out.is_empty() {
+            0
+        } else {
+            plan::plan(&pool, &wanted, Bounds { may_create: true, ..bounds }).create
+        };
         debug!(service = key.service, family = %key.family, wanted = wanted.len(), ?plan, "planned");
         Self {
             had_lists: !lists.is_empty(),
@@ -223,6 +226,7 @@ impl ListsRun {
             key,
             wanted,
             plan,
+            would_create,
             failures: Vec::new(),
         }
     }
@@ -387,7 +391,7 @@ impl ListsRun {
         self.failures.extend(failures.into_iter().flatten());
     }
 
-    fn finish(mut self, report: &mut RegionReport) {
+    fn finish(mut self, prefix_name: &str, report: &mut RegionReport) {
         let name = self.name();
         report.failures.append(&mut self.failures);
         report.failures.extend(self.plan.brake.map(|brake| Failure::braked(&name, &brake)));
@@ -415,8 +419,15 @@ impl ListsRun {
             report.not_added.push(without_rule(not_added));
         }
         if !self.plan.left_out.is_empty() {
-            let advice = "raise MAX_ENTRIES_PER_LIST, where the quota of rules in your groups has room for it, or narrow SERVICE or RANGE_REGIONS";
-            report.failures.push(Failure::no_capacity(name, self.plan.left_out.len(), advice));
+            let advice = if self.would_create > 0 {
+                format!(
+                    "CREATE=never, so no prefix list is created. Create {} list(s) of {} with the tags {PREFIX_NAME_TAG}={prefix_name}, {SERVICE_TAG}={} and {FAMILY_TAG}={}",
+                    self.would_create, self.key.family, self.key.service, self.key.family
+                )
+            } else {
+                "raise MAX_ENTRIES_PER_LIST, where the quota of rules in your groups has room for it, or narrow SERVICE or RANGE_REGIONS".to_owned()
+            };
+            report.failures.push(Failure::no_capacity(name, self.plan.left_out.len(), &advice));
             report.left_out.push(without_rule(std::mem::take(&mut self.plan.left_out)));
         }
         for mut member in self.members.into_iter().flatten() {
@@ -431,6 +442,7 @@ impl ListsRun {
             }
             let stale = member.before.difference(&self.wanted).filter(|range| !member.report.removed.contains(range));
             member.report.kept = stale.copied().collect();
+            member.report.is_in_use = !member.list.entries.is_empty() || !member.report.added.is_empty();
             report.groups.push(member.report);
         }
     }

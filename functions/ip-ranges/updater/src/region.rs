@@ -1,6 +1,8 @@
 //! One Region: what is there, and bringing it in line with what is published.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_config::SdkConfig;
 use aws_sdk_ec2::types::SecurityGroup;
@@ -12,14 +14,18 @@ use ip_ranges_planner::plan::Bounds;
 use tokio::sync::OnceCell;
 use tracing::{debug, info, warn};
 
+use crate::aws_lists;
+use crate::caller::{CallError, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::calls::Calls;
-use crate::config::{Config, RegionConfig, Target};
-use crate::ec2::{self, CallError, Ec2};
+use crate::config::{Config, CreatePolicy, RegionConfig, Target};
+use crate::ec2::Ec2;
 use crate::group::{self, Follows, Group, PoolKey};
 use crate::interfaces::{self, PoolGroups};
+use crate::ip_set::{self, Waf};
+use crate::parameters::{self, ParameterPrefix, Ssm};
 use crate::pool::PoolRun;
 use crate::prefix_list::{self, PrefixList};
-use crate::report::{Differences, Failure, GroupReport, RegionReport};
+use crate::report::{Differences, Failure, GroupReport, Mark, RegionReport};
 use crate::run::Run;
 
 /// The clients of one Region, and the VPCs whose groups are kept.
@@ -29,6 +35,12 @@ pub struct Region {
     default_vpc: OnceCell<String>,
     client: aws_sdk_ec2::Client,
     elb: elb::Client,
+    /// For the clients that few settings need.
+    sdk: SdkConfig,
+    waf: OnceLock<aws_sdk_wafv2::Client>,
+    ssm: OnceLock<aws_sdk_ssm::Client>,
+    /// The last run in this process could not bring the parameters in line.
+    parameters_are_due: AtomicBool,
     calls: Calls,
 }
 
@@ -46,6 +58,8 @@ pub enum Held {
     },
     /// All prefix lists with our tag that can be kept, and why others cannot.
     PrefixLists(Vec<PrefixList>, Vec<String>),
+    /// The IP sets with our names.
+    IpSets(ip_set::Found),
 }
 
 impl Region {
@@ -62,8 +76,29 @@ impl Region {
             default_vpc: OnceCell::new(),
             client: aws_sdk_ec2::Client::from_conf(ec2.build()),
             elb: elb::Client::from_conf(elb.build()),
+            sdk: sdk.clone(),
+            waf: OnceLock::new(),
+            ssm: OnceLock::new(),
+            parameters_are_due: AtomicBool::new(false),
             calls,
         }
+    }
+
+    fn waf(&self, config: &Config, run: Run) -> Waf {
+        let client = self.waf.get_or_init(|| {
+            let waf =
+                aws_sdk_wafv2::config::Builder::from(&self.sdk).region(aws_config::Region::new(self.name.clone()));
+            aws_sdk_wafv2::Client::from_conf(waf.interceptor(self.calls.clone()).build())
+        });
+        Waf::new(client, config.waf_scope, run.stop)
+    }
+
+    fn ssm(&self, run: Run) -> Ssm {
+        let client = self.ssm.get_or_init(|| {
+            let ssm = aws_sdk_ssm::config::Builder::from(&self.sdk).region(aws_config::Region::new(self.name.clone()));
+            aws_sdk_ssm::Client::from_conf(ssm.interceptor(self.calls.clone()).build())
+        });
+        Ssm::new(client, run.stop)
     }
 
     /// Reads what is there. One call for groups where the VPCs are known, pages aside.
@@ -76,6 +111,9 @@ impl Region {
         if config.target == Target::PrefixLists {
             let (lists, notes) = prefix_list::read(&ec2, &config.prefix_name).await?;
             return Ok(Held::PrefixLists(lists, notes));
+        }
+        if config.target == Target::WafIpSets {
+            return Ok(Held::IpSets(self.waf(config, run).read(&config.prefix_name).await?));
         }
         let vpc_ids = if self.vpc_ids.is_empty() {
             vec![self.default_vpc.get_or_try_init(|| ec2.default_vpc()).await?.clone()]
@@ -104,27 +142,47 @@ impl Region {
     ) -> RegionReport {
         let mut report = RegionReport { region: self.name.clone(), ..RegionReport::default() };
         let ec2 = Ec2::new(&self.client, &self.elb, run.stop);
-        match held {
+        let vpc_ids = match held {
             Ok(Held::Groups { vpc_ids, groups, notes }) => {
                 debug!(region = self.name, ?vpc_ids, groups = groups.len(), "groups read");
                 report.notes = notes;
                 let newest = groups.iter().flat_map(|group| group.sync_tokens.iter().copied()).max();
-                if !report.refuses_older(newest, published.sync_token) {
+                if !report.refuses_older(newest, published.sync_token, Mark::Tag) {
                     let pools = pools(&vpc_ids, groups, published, config, run, &mut report);
                     report.is_planned = true;
+                    // Not with each notice: a person reads it once.
+                    if run.looks_for_drift {
+                        report.notes.extend(aws_lists::notes(config, &self.name));
+                    }
                     reconcile_groups(&ec2, pools, published.sync_token, config, run, &mut report).await;
                 }
+                vpc_ids
             }
             Ok(Held::PrefixLists(lists, notes)) => {
                 debug!(region = self.name, lists = lists.len(), "prefix lists read");
                 report.notes = notes;
                 let newest = lists.iter().filter_map(PrefixList::sync_token).max();
-                if !report.refuses_older(newest, published.sync_token) {
+                if !report.refuses_older(newest, published.sync_token, Mark::Tag) {
                     report.is_planned = true;
                     prefix_list::reconcile(&ec2, lists, published, config, run, &mut report).await;
                 }
+                Vec::new()
             }
-            Err(error) => report.failures.push(Failure::of("reading what is there", &error)),
+            Ok(Held::IpSets(found)) => {
+                debug!(region = self.name, sets = found.len(), "IP sets read");
+                if !report.refuses_older(found.sync_token(), published.sync_token, Mark::Description) {
+                    report.is_planned = true;
+                    ip_set::reconcile(&self.waf(config, run), found, published, config, run, &mut report).await;
+                }
+                Vec::new()
+            }
+            Err(error) => {
+                report.failures.push(Failure::of("reading what is there", &error));
+                Vec::new()
+            }
+        };
+        if let Some(prefix) = &config.parameter_prefix {
+            self.publish_ids(prefix, &vpc_ids, config, run, &mut report).await;
         }
         for note in &report.notes {
             warn!(region = self.name, note, "note");
@@ -137,6 +195,29 @@ impl Region {
         report.calls = self.calls.take();
         report.ec2_calls = report.calls.values().sum();
         report
+    }
+}
+
+impl Region {
+    /// Writes the ids of what the run kept to their parameters. A notice that changes nothing does not look at them, unless
+    /// the run before it could not write one.
+    async fn publish_ids(
+        &self,
+        prefix: &ParameterPrefix,
+        vpc_ids: &[String],
+        config: &Config,
+        run: Run,
+        report: &mut RegionReport,
+    ) {
+        let is_due = run.looks_for_drift || report.has_changes() || self.parameters_are_due.load(Ordering::Relaxed);
+        if !report.is_planned || !is_due {
+            return;
+        }
+        let names = parameters::names(prefix, vpc_ids, config);
+        let is_done = self.ssm(run).publish(prefix, &names, vpc_ids, run, report).await;
+        if !run.dry_run {
+            self.parameters_are_due.store(!is_done, Ordering::Relaxed);
+        }
     }
 }
 
@@ -179,7 +260,7 @@ async fn reconcile_groups(
         }
         join_all(pools.iter_mut().map(|pool| pool.create_and_fill(ec2, &config.prefix_name, sync_token))).await;
     }
-    if changes || is_unfinished || run.looks_at_interfaces {
+    if changes || is_unfinished || run.looks_for_drift {
         let groups: Vec<PoolGroups> = pools.iter().filter_map(PoolRun::groups_to_attach).collect();
         let attached = interfaces::attach(ec2, &groups, config, run.dry_run).await;
         pools.iter_mut().for_each(|pool| pool.note_attached(&attached));
@@ -200,7 +281,7 @@ async fn reconcile_groups(
         ec2.forget_tokens(tagged, older).await;
     }
     for pool in pools {
-        pool.finish(report);
+        pool.finish(&config.prefix_name, report);
     }
 }
 
@@ -225,7 +306,7 @@ async fn is_undisturbed(
             return false;
         }
     };
-    if report.refuses_older(newest_token(&described), sync_token) {
+    if report.refuses_older(newest_token(&described), sync_token, Mark::Tag) {
         return false;
     }
     let now = clock::now().unix_timestamp();
@@ -249,7 +330,7 @@ async fn is_undisturbed(
 /// A range that it has not seen before is that of a run with an older document, which read the groups before this one
 /// tagged them.
 async fn look_again(ec2: &Ec2, pools: &[PoolRun<'_>], sync_token: u64, config: &Config, report: &mut RegionReport) {
-    let mut pause = ec2::FIRST_PAUSE;
+    let mut pause = FIRST_PAUSE;
     loop {
         let described = match ec2.tagged_groups(&config.prefix_name).await {
             Ok(described) => described,
@@ -258,7 +339,7 @@ async fn look_again(ec2: &Ec2, pools: &[PoolRun<'_>], sync_token: u64, config: &
                 return;
             }
         };
-        if report.refuses_older(newest_token(&described), sync_token) {
+        if report.refuses_older(newest_token(&described), sync_token, Mark::Tag) {
             return;
         }
         let differences = pools.iter().map(|pool| (pool, pool.differences(&described)));
@@ -267,7 +348,7 @@ async fn look_again(ec2: &Ec2, pools: &[PoolRun<'_>], sync_token: u64, config: &
             return;
         }
         // EC2 may not show the changes of this run at once.
-        if pause > ec2::LONGEST_PAUSE / 4 {
+        if pause > LONGEST_PAUSE / 4 {
             let failures = differences.iter().map(|(pool, found)| Failure::changed_meanwhile(pool.name(), found));
             report.failures.extend(failures);
             return;
@@ -293,6 +374,7 @@ fn pools<'a>(
     }
     let bounds = Bounds {
         limits: config.limits,
+        may_create: config.create == CreatePolicy::Always,
         max_shrink_percent: config.max_shrink_percent,
         families: &config.families,
         force: run.force,
@@ -321,7 +403,7 @@ fn notes(
 ) -> Vec<String> {
     let mut notes = Vec::new();
     for (key, group) in left_over.iter().flat_map(|(key, groups)| groups.iter().map(move |group| (key, group))) {
-        let is_configured = config.services.contains(&key.service) && config.ports.contains(&key.port);
+        let is_configured = config.has_service(&key.service) && config.ports.contains(&key.port);
         let why = if !vpc_ids.contains(&key.vpc_id) {
             format!("belongs to {}, which VPC_ID does not name", key.vpc_id)
         } else if !is_configured {

@@ -8,7 +8,7 @@ use ip_ranges_planner::plan::Brake;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::ec2::CallError;
+use crate::caller::CallError;
 use crate::group::{Group, SYNC_TOKEN_TAG};
 
 /// The answer of a run.
@@ -35,12 +35,15 @@ pub struct Report {
 pub struct RegionReport {
     /// Its name.
     pub region: String,
-    /// Calls to EC2 and ELB, retries and pages included.
+    /// Calls to EC2, ELB, AWS WAF and SSM, retries and pages included.
     pub ec2_calls: usize,
     /// The same by operation.
     pub calls: BTreeMap<String, usize>,
-    /// The groups or prefix lists, changed or not.
+    /// The groups, prefix lists or IP sets, changed or not.
     pub groups: Vec<GroupReport>,
+    /// The SSM parameters that were written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<ParameterReport>,
     /// Wanted ranges for which there is no room.
     pub left_out: Vec<RangesWithoutRule>,
     /// Wanted ranges whose call failed, or was not made.
@@ -53,13 +56,24 @@ pub struct RegionReport {
     pub failures: Vec<Failure>,
 }
 
-/// What happened to one group or prefix list.
+/// A parameter that was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ParameterReport {
+    /// Its name.
+    pub name: String,
+    /// Its value now: ids, or ARNs, separated by commas.
+    pub value: String,
+    /// Made by this run.
+    pub created: bool,
+}
+
+/// What happened to one group, prefix list or IP set.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct GroupReport {
-    /// The VPC; absent for a prefix list.
+    /// The VPC of a group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vpc_id: Option<String>,
-    /// `sg-…` or `pl-…`; `(new)` where a dry run would create it.
+    /// `sg-…`, `pl-…` or the ARN of an IP set; `(new)` where a dry run would create it.
     pub group_id: String,
     /// Its name.
     pub name: String,
@@ -68,9 +82,12 @@ pub struct GroupReport {
     /// The port of a group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<String>,
-    /// The address family of a prefix list.
+    /// The address family of a prefix list or an IP set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,
+    /// Whether interfaces, or rules, need it: not an empty group, nor one that lets out more than it may.
+    #[serde(skip)]
+    pub is_in_use: bool,
     /// Made by this run.
     pub created: bool,
     /// Its outbound rules that allow all traffic were removed.
@@ -88,7 +105,7 @@ pub struct GroupReport {
 /// Ranges of one service and port, or family, without a rule.
 #[derive(Debug, Clone, Serialize)]
 pub struct RangesWithoutRule {
-    /// The VPC; absent for prefix lists.
+    /// The VPC of groups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vpc_id: Option<String>,
     /// The service.
@@ -96,7 +113,7 @@ pub struct RangesWithoutRule {
     /// The port of groups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<String>,
-    /// The address family of prefix lists.
+    /// The address family of prefix lists and IP sets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,
     /// The ranges.
@@ -195,6 +212,22 @@ impl Failure {
         Self { kind: Kind::Partial, what: "removing ranges".to_owned(), reason }
     }
 
+    /// What is there follows the document `newest`, and this run has the older one of `sync_token`.
+    #[must_use]
+    pub fn stale_document(newest: u64, sync_token: u64, mark: Mark) -> Self {
+        let (says, undo) = match mark {
+            Mark::Tag => (format!("the tag {SYNC_TOKEN_TAG}{newest}"), "delete the tag"),
+            Mark::Description => ("the description of the IP set".to_owned(), "change the description"),
+        };
+        Self {
+            kind: Kind::StaleDocument,
+            what: format!("following the document {sync_token}"),
+            reason: format!(
+                "the newer document {newest} was used here before, as {says} says; an edge still serves the old one, and Lambda tries again. To go back on purpose, {undo}"
+            ),
+        }
+    }
+
     /// Another run, or a person, removed ranges that are wanted, or added some.
     #[must_use]
     pub fn changed_meanwhile(pool: String, differences: &Differences) -> Self {
@@ -208,6 +241,15 @@ impl Failure {
     }
 }
 
+/// What says which document something follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// A tag of the groups or prefix lists.
+    Tag,
+    /// The description of an IP set.
+    Description,
+}
+
 /// What something else did to the groups during a run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Differences {
@@ -218,16 +260,16 @@ pub struct Differences {
 }
 
 impl RegionReport {
-    /// Whether the groups or lists follow a newer document, `newest`, than this one; then that is a failure.
-    pub fn refuses_older(&mut self, newest: Option<u64>, sync_token: u64) -> bool {
+    /// Whether anything was changed, or would be in a dry run.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        !self.parameters.is_empty() || self.groups.iter().any(GroupReport::is_changed)
+    }
+
+    /// Whether the groups, lists or sets follow a newer document, `newest`, than this one; then that is a failure.
+    pub fn refuses_older(&mut self, newest: Option<u64>, sync_token: u64, mark: Mark) -> bool {
         let Some(newest) = newest.filter(|newest| *newest > sync_token) else { return false };
-        let failure = Failure {
-            kind: Kind::StaleDocument,
-            what: format!("following the document {sync_token}"),
-            reason: format!(
-                "the newer document {newest} was used here before, as the tag {SYNC_TOKEN_TAG}{newest} says; an edge still serves the old one, and Lambda tries again. To go back on purpose, delete the tag"
-            ),
-        };
+        let failure = Failure::stale_document(newest, sync_token, mark);
         if !self.failures.iter().any(|known| known.kind == Kind::StaleDocument) {
             self.failures.push(failure);
         }
@@ -278,7 +320,7 @@ impl Report {
     /// Whether anything was changed, or would be in a dry run.
     #[must_use]
     pub fn has_changes(&self) -> bool {
-        self.regions.iter().flat_map(|region| &region.groups).any(GroupReport::is_changed)
+        self.regions.iter().any(RegionReport::has_changes)
     }
 }
 
@@ -307,6 +349,7 @@ impl GroupReport {
             service: _,
             port: _,
             family: _,
+            is_in_use: _,
             created,
             egress_closed,
             added,
@@ -351,6 +394,10 @@ impl fmt::Display for Report {
                 group.added.iter().try_for_each(|range| writeln!(text, "  + {range}"))?;
                 group.removed.iter().try_for_each(|range| writeln!(text, "  - {range}"))?;
                 group.attached.iter().try_for_each(|interface| writeln!(text, "  attached to {interface}"))?;
+            }
+            for ParameterReport { name, value, created } in &region.parameters {
+                let created = if *created { ", created" } else { "" };
+                writeln!(text, "\n{} parameter {name}{created}\n  = {value}", region.region)?;
             }
             for (ranges, why) in [(&region.left_out, "no room for"), (&region.not_added, "not added")] {
                 for without in ranges {

@@ -18,8 +18,9 @@ pub struct Run {
     pub dry_run: bool,
     /// Remove more than `MAX_SHRINK_PERCENT` allows, or a whole family.
     pub force: bool,
-    /// Look whether the groups are attached even where nothing is to change: any run but that of a notice.
-    pub looks_at_interfaces: bool,
+    /// Look whether the groups are attached, and the parameters right, even where nothing is to change: any run but that of
+    /// a notice.
+    pub looks_for_drift: bool,
     /// When to stop making calls.
     pub stop: Instant,
 }

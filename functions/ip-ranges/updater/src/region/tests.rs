@@ -20,12 +20,12 @@ fn config(limits: Limits) -> Config {
 /// A run of a notice, with plenty of time.
 fn go() -> Run {
     let stop = tokio::time::Instant::now() + std::time::Duration::from_secs(3_600);
-    Run { dry_run: false, force: false, looks_at_interfaces: false, stop }
+    Run { dry_run: false, force: false, looks_for_drift: false, stop }
 }
 
 /// A scheduled run.
 fn scheduled() -> Run {
-    Run { looks_at_interfaces: true, ..go() }
+    Run { looks_for_drift: true, ..go() }
 }
 
 fn limits(rules_per_group: usize, groups_per_interface: usize) -> Limits {
@@ -1241,6 +1241,9 @@ mod prefix_lists {
         assert_eq!(ec2.state().calls, ["DescribeManagedPrefixLists"]);
     }
 }
+
+mod ip_sets;
+mod parameters;
 
 fn network() -> impl Strategy<Value = IpNet> {
     (0u32..32, 27u8..=32).prop_map(|(bits, length)| {

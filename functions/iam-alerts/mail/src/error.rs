@@ -1,0 +1,32 @@
+//! Why an event could not be mailed.
+
+use gatehouse_shared::failure::ErrorType;
+
+use crate::event::EventError;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why an event could not be mailed. Lambda invokes the function twice more, then the event goes to the failure queue.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// EventBridge did not send this.
+    #[error("reading the event")]
+    Event(#[from] EventError),
+    /// The topic did not take the mail.
+    #[error("publishing to NOTIFY_TOPIC_ARN; Lambda tries it again, then the event is in the failure queue")]
+    Notify(#[source] BoxError),
+    /// Lambda's deadline came near.
+    #[error("out of time; Lambda tries it again, then the event is in the failure queue")]
+    OutOfTime,
+}
+
+impl ErrorType for Error {
+    fn error_type(&self) -> &'static str {
+        match self {
+            Self::Event(_) => "InvalidEvent",
+            Self::Notify(_) => "Notify",
+            Self::OutOfTime => "OutOfTime",
+        }
+    }
+}

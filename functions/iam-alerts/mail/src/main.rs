@@ -1,0 +1,26 @@
+//! Entry point: read the settings, build the clients, hand over.
+
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::timeout::TimeoutConfig;
+use gatehouse_shared::env::Env;
+use gatehouse_shared::notify::Notifier;
+use gatehouse_shared::{lambda, log};
+use iam_alert_mail::IamAlertMail;
+use iam_alert_mail::config::Config;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let env = Env::of_process();
+    log::init(&env, env!("CARGO_CRATE_NAME"));
+    let config = match env.finish(Config::from_env(&env)) {
+        Ok(config) => config,
+        Err(error) => return lambda::answer_always(error).await,
+    };
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(5)).build();
+    let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
+    let notifier = Notifier::new(&sdk, &config.notify_topic_arn);
+    let function = IamAlertMail::new(config, notifier);
+    lambda::run(|event| function.handle(event)).await
+}

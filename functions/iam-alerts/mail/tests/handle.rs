@@ -1,0 +1,81 @@
+//! Whole invocations against a topic, and mails about records that nobody foresaw.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
+
+use aws_sdk_sns::operation::publish::PublishOutput;
+use aws_smithy_mocks::{RuleMode, mock, mock_client};
+use gatehouse_shared::clock;
+use gatehouse_shared::env::Env;
+use gatehouse_shared::notify::{LONGEST_MESSAGE, Notifier};
+use iam_alert_mail::IamAlertMail;
+use iam_alert_mail::config::Config;
+use iam_alert_mail::event::events;
+use iam_alert_mail::mail::{about, as_it_is};
+use iam_alert_mail::record::Record;
+use iam_alert_mail::report::Outcome;
+use lambda_runtime::{Context, LambdaEvent};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const TOPIC: &str = "arn:aws:sns:us-east-1:111122223333:iam-alerts";
+
+fn event(detail: Value) -> Value {
+    json!({ "id": "e-1", "source": "aws.iam", "detail-type": "AWS API Call via CloudTrail",
+            "account": "111122223333", "region": "us-east-1", "detail": detail })
+}
+
+#[tokio::test]
+async fn a_call_is_published_once_to_the_topic_with_its_subject() {
+    let publish = mock!(aws_sdk_sns::Client::publish)
+        .match_requests(|request| {
+            request.topic_arn() == Some(TOPIC)
+                && request.subject() == Some("Gatehouse iam-alerts: CreateUser by Ana in 111122223333")
+        })
+        .then_output(|| PublishOutput::builder().build());
+    let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&publish]);
+    let table = [("NOTIFY_TOPIC_ARN", TOPIC)];
+    let env = Env::of_table(&table);
+    let config = env.finish(Config::from_env(&env)).unwrap();
+    let notifier = Notifier::new(sns.config().to_builder(), &config.notify_topic_arn);
+    let mut context = Context::default();
+    context.deadline = u64::try_from(clock::now().unix_timestamp() + 30).unwrap() * 1_000;
+    let detail = json!({ "eventName": "CreateUser", "userIdentity": { "type": "IAMUser", "userName": "Ana" } });
+    let invocation = LambdaEvent::new(event(detail), context);
+    let reports = IamAlertMail::new(config, notifier).handle(invocation).await.unwrap();
+    assert_eq!((reports.len(), reports[0].outcome, publish.num_calls()), (1, Outcome::Mailed, 1));
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map("[a-zA-Z]{1,12}", inner, 0..6)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_record_gives_a_mail_that_sns_takes(
+        name in any::<String>(), user in any::<String>(), request in any_json(), answer in any_json(),
+    ) {
+        let detail = json!({ "eventName": name, "requestParameters": request, "responseElements": answer,
+                             "userIdentity": { "type": "IAMUser", "userName": user } });
+        let event = events(event(detail)).unwrap().remove(0);
+        let mail = match Record::of(&event.detail) {
+            Ok(record) => about(&event, &record),
+            Err(reason) => as_it_is(&event, &reason),
+        };
+        prop_assert!(mail.subject.len() < 100);
+        prop_assert!(mail.subject.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+        prop_assert!(mail.subject.starts_with("Gatehouse iam-alerts: "));
+        prop_assert!(mail.text.len() <= LONGEST_MESSAGE && !mail.text.contains('\r'));
+    }
+}

@@ -1,0 +1,189 @@
+//! Making calls to AWS: how many at a time, until when, and why one failed.
+//!
+//! All calls of a run in one Region go through [`Caller::call`], which bounds how many are under way, stops before Lambda's
+//! deadline, and waits until AWS knows what was just created.
+
+use std::time::Duration;
+
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use gatehouse_shared::failure::chain;
+use ip_ranges_planner::family::Family;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::debug;
+
+use crate::group::PREFIX_NAME_TAG;
+use crate::report::Kind;
+
+/// How many calls are under way at a time in one Region: enough to be quick, too few to be throttled.
+pub const AT_A_TIME: usize = 4;
+/// The first pause before something is looked at, or tried, again. Each further one is twice as long.
+pub const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause, and the last: a minute in all.
+///
+/// Source: EC2 Developer Guide, "Eventual consistency in the Amazon EC2 API": "starting with a couple of seconds of wait
+/// time, and increasing gradually up to a few minutes".
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(32);
+
+/// A call that failed, as AWS put it.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// AWS answered with an error.
+    #[error("{code}: {message}{hint}")]
+    Refused {
+        /// The error code.
+        code: String,
+        /// The text.
+        message: String,
+        /// What to do next, where it is known.
+        hint: &'static str,
+    },
+    /// There was no answer that could be understood, after the SDK's retries.
+    #[error("{0}")]
+    Unanswered(String),
+    /// The answer lacks what every such answer has.
+    #[error("the answer has no {0}")]
+    Incomplete(&'static str),
+    /// The rules that were to go are still there.
+    #[error("the group still has its outbound rule for all {0} traffic")]
+    StillOpen(Family),
+    /// Lambda's deadline is near.
+    #[error("Lambda's deadline is near{}; the next run continues", if *.under_way { ", and a call that was under way may have taken effect" } else { "" })]
+    OutOfTime {
+        /// Whether the call was made.
+        under_way: bool,
+    },
+    /// Every name that was tried belongs to a group that is not ours.
+    #[error(
+        "the names up to {0} belong to groups without the tag {PREFIX_NAME_TAG} of this function: choose another PREFIX_NAME"
+    )]
+    NamesTaken(String),
+    /// There is no default VPC.
+    #[error("there is no default VPC: set VPC_ID")]
+    NoDefaultVpc,
+}
+
+impl<E> From<SdkError<E>> for CallError
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    fn from(error: SdkError<E>) -> Self {
+        match (error.code(), error.message()) {
+            (Some(code), message) => Self::Refused {
+                code: code.to_owned(),
+                message: message.unwrap_or("no message").to_owned(),
+                hint: hint(code),
+            },
+            _ => Self::Unanswered(chain(&error)),
+        }
+    }
+}
+
+impl CallError {
+    /// The error code.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
+    /// What kind of failure this is in the report.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        if matches!(self, Self::OutOfTime { .. }) { Kind::OutOfTime } else { Kind::Partial }
+    }
+
+    /// Whether this is what AWS may answer about something that was just created, or just tagged: rights are
+    /// bound to a tag, and the tag is as eventually consistent as the rest.
+    fn is_not_known_yet(&self) -> bool {
+        matches!(
+            self.code(),
+            Some(
+                "InvalidGroup.NotFound"
+                    | "InvalidSecurityGroupID.NotFound"
+                    | "InvalidSecurityGroup"
+                    | "InvalidID"
+                    | "InvalidPrefixListId.NotFound"
+                    | "InvalidPrefixListID.NotFound"
+                    | "UnauthorizedOperation"
+                    | "WAFUnavailableEntityException"
+            )
+        )
+    }
+}
+
+/// What a person can do about the errors that are met in practice.
+fn hint(code: &str) -> &'static str {
+    match code {
+        "RulesPerSecurityGroupLimitExceeded" => {
+            "; the quota of rules in a group is lower than MAX_RULES_PER_GROUP says, or prefix lists in the group use it up: lower the setting or raise the quota"
+        }
+        "SecurityGroupsPerInterfaceLimitExceeded" => {
+            "; the quota of groups on an interface is lower than MAX_GROUPS_PER_INTERFACE says: lower the setting or raise the quota"
+        }
+        "SecurityGroupLimitExceeded" => "; raise the quota of groups in a VPC, or delete groups nobody uses",
+        "WAFLimitsExceededException" => "; raise the quota of IP sets, or delete sets nobody uses",
+        "ParameterLimitExceeded" => "; raise the quota of parameters, or delete parameters nobody uses",
+        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => {
+            "; the function's role does not allow it: compare with the policy in the template"
+        }
+        _ => "",
+    }
+}
+
+/// Makes the calls of one run in one Region.
+#[derive(Debug)]
+pub struct Caller {
+    places: Semaphore,
+    stop: Instant,
+}
+
+impl Caller {
+    /// Makes no call after `stop`.
+    #[must_use]
+    pub fn new(stop: Instant) -> Self {
+        Self { places: Semaphore::new(AT_A_TIME), stop }
+    }
+
+    /// Makes a call. With `just_created`, it is repeated for up to a minute while AWS does not know the thing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn call<T, E: Into<CallError>>(
+        &self,
+        just_created: bool,
+        call: impl AsyncFn() -> Result<T, E>,
+    ) -> Result<T, CallError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.call_once(&call).await {
+                Err(error) if just_created && error.is_not_known_yet() && pause <= LONGEST_PAUSE => {
+                    debug!(error = error.to_string(), ?pause, "waiting until AWS knows it");
+                    self.pause(pause).await;
+                    pause *= 2;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn call_once<T, E: Into<CallError>>(&self, call: &impl AsyncFn() -> Result<T, E>) -> Result<T, CallError> {
+        let place = timeout_at(self.stop, self.places.acquire()).await;
+        let _place = place.map_err(|_| CallError::OutOfTime { under_way: false })?;
+        if Instant::now() >= self.stop {
+            return Err(CallError::OutOfTime { under_way: false });
+        }
+        match timeout_at(self.stop, call()).await {
+            Ok(outcome) => outcome.map_err(Into::into),
+            Err(_) => Err(CallError::OutOfTime { under_way: true }),
+        }
+    }
+
+    /// Waits, but not beyond the end of the run.
+    pub async fn pause(&self, pause: Duration) {
+        sleep_until((Instant::now() + pause).min(self.stop)).await;
+    }
+}

@@ -1,0 +1,552 @@
+//! The third target: IP sets of AWS WAF, one for each service and address family.
+//!
+//! One call replaces all addresses of a set, so nothing has to be added before something else is removed. It names the lock
+//! token of what was read: where something else wrote meanwhile, AWS WAF refuses it, and the set is read and planned again.
+//! The description of a set says which document it follows, and the same call writes it: a run with an older document
+//! cannot undo a newer one.
+//!
+//! A set is found by its name, since AWS WAF lists no tags, and kept only where it carries our tags too. Every address in it
+//! is managed: one that a person added is removed, and the report says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_wafv2::types::{IpAddressVersion, IpSetSummary, Scope, Tag};
+use futures::future::join_all;
+use ip_ranges_planner::document::Published;
+use ip_ranges_planner::family::Family;
+use ip_ranges_planner::plan::Bounds;
+use ip_ranges_planner::set::{self, SetPlan};
+use ipnet::IpNet;
+use tokio::time::Instant;
+use tracing::{debug, info};
+
+use crate::caller::{CallError, Caller, FIRST_PAUSE};
+use crate::config::{Config, CreatePolicy, WafScope};
+use crate::group::{FAMILY_TAG, FamilyKey, PREFIX_NAME_TAG, SERVICE_TAG};
+use crate::report::{Failure, GroupReport, Kind, Mark, RangesWithoutRule, RegionReport};
+use crate::run::Run;
+
+/// The most addresses of one set.
+///
+/// Source: AWS WAF Developer Guide, "AWS WAF quotas": 10,000 addresses in CIDR notation; it cannot be raised.
+const MOST_ADDRESSES: usize = 10_000;
+/// The most sets, or tags, of one page.
+///
+/// Source: AWS WAF API reference, ListIPSets and ListTagsForResource: Limit.
+const PAGE: i32 = 100;
+/// How often a set that something else writes to is read and planned again.
+const ATTEMPTS: u32 = 5;
+/// How the description of a set names the document that it follows.
+const DOCUMENT: &str = "ranges of document ";
+
+/// The calls to AWS WAF of one run in one Region.
+#[derive(Debug)]
+pub struct Waf {
+    client: aws_sdk_wafv2::Client,
+    scope: Scope,
+    caller: Caller,
+}
+
+/// A set that carries our name and our tags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IpSet {
+    id: String,
+    arn: String,
+    name: String,
+    key: FamilyKey,
+    lock_token: String,
+    addresses: BTreeSet<IpNet>,
+    sync_token: Option<u64>,
+}
+
+/// What is there under our names.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The sets that can be kept.
+    sets: Vec<IpSet>,
+    /// The others, by name.
+    foreign: BTreeMap<String, Foreign>,
+}
+
+/// A set that is not kept.
+#[derive(Debug)]
+struct Foreign {
+    reason: String,
+    /// It carries the tag of this function all the same.
+    is_tagged: bool,
+}
+
+/// The name of a set.
+fn name(prefix_name: &str, key: &FamilyKey) -> String {
+    format!("{prefix_name}_{}_{}", key.service, key.family)
+}
+
+/// The three tags of a set.
+fn tags<'a>(prefix_name: &'a str, key: &'a FamilyKey) -> [(&'static str, &'a str); 3] {
+    let family = match key.family {
+        Family::Ipv4 => "ipv4",
+        Family::Ipv6 => "ipv6",
+    };
+    [(PREFIX_NAME_TAG, prefix_name), (SERVICE_TAG, &key.service), (FAMILY_TAG, family)]
+}
+
+fn version(family: Family) -> IpAddressVersion {
+    match family {
+        Family::Ipv4 => IpAddressVersion::Ipv4,
+        Family::Ipv6 => IpAddressVersion::Ipv6,
+    }
+}
+
+fn description(key: &FamilyKey, sync_token: u64) -> String {
+    format!("{} {} {DOCUMENT}{sync_token}, kept by Gatehouse", key.service, key.family)
+}
+
+/// The document that the description of a set names.
+fn sync_token(description: &str) -> Option<u64> {
+    let (_, rest) = description.split_once(DOCUMENT)?;
+    rest.split(|other: char| !other.is_ascii_digit()).next()?.parse().ok()
+}
+
+impl Found {
+    /// The `syncToken` of the newest document that a set follows.
+    #[must_use]
+    pub fn sync_token(&self) -> Option<u64> {
+        self.sets.iter().filter_map(|set| set.sync_token).max()
+    }
+
+    /// How many sets can be kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sets.len()
+    }
+
+    /// Whether no set can be kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sets.is_empty()
+    }
+}
+
+impl Waf {
+    /// Makes no call after `stop`.
+    #[must_use]
+    pub fn new(client: &aws_sdk_wafv2::Client, scope: WafScope, stop: Instant) -> Self {
+        let scope = match scope {
+            WafScope::Regional => Scope::Regional,
+            WafScope::CloudFront => Scope::Cloudfront,
+        };
+        Self { client: client.clone(), scope, caller: Caller::new(stop) }
+    }
+
+    /// All sets with our names, with what is in them.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn read(&self, prefix_name: &str) -> Result<Found, CallError> {
+        let start = format!("{prefix_name}_");
+        let summaries = self.list(|name| name.starts_with(&start)).await?;
+        let read = join_all(summaries.iter().map(|summary| self.read_one(prefix_name, summary))).await;
+        let mut found = Found::default();
+        for (summary, read) in summaries.iter().zip(read) {
+            match read? {
+                Some(Ok(set)) => found.sets.push(set),
+                Some(Err(foreign)) => {
+                    found.foreign.insert(summary.name().unwrap_or_default().to_owned(), foreign);
+                }
+                None => {}
+            }
+        }
+        Ok(found)
+    }
+
+    async fn list(&self, is_ours: impl Fn(&str) -> bool) -> Result<Vec<IpSetSummary>, CallError> {
+        let mut sets = Vec::new();
+        let mut marker = None;
+        loop {
+            let call = self.caller.call(false, async || {
+                let call = self.client.list_ip_sets().scope(self.scope.clone()).limit(PAGE);
+                call.set_next_marker(marker.clone()).send().await
+            });
+            let page = call.await?;
+            let next = page.next_marker.filter(|marker| !marker.is_empty());
+            let summaries = page.ip_sets.unwrap_or_default();
+            // A marker may follow the last page; the one after it is empty.
+            let is_last = next.is_none() || summaries.is_empty();
+            sets.extend(summaries.into_iter().filter(|set| set.name().is_some_and(&is_ours)));
+            if is_last {
+                return Ok(sets);
+            }
+            marker = next;
+        }
+    }
+
+    /// The set with its tags and addresses; `None` where it is gone.
+    async fn read_one(
+        &self,
+        prefix_name: &str,
+        summary: &IpSetSummary,
+    ) -> Result<Option<Result<IpSet, Foreign>>, CallError> {
+        let (name, id) = (summary.name().unwrap_or_default(), summary.id().unwrap_or_default());
+        let arn = summary.arn().unwrap_or_default();
+        let tagged = self
+            .caller
+            .call(false, async || self.client.list_tags_for_resource().resource_arn(arn).limit(PAGE).send().await);
+        let tags = match tagged.await {
+            Ok(tagged) => tagged.tag_info_for_resource.and_then(|info| info.tag_list).unwrap_or_default(),
+            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let key = match key_of(prefix_name, name, &tags) {
+            Ok(key) => key,
+            Err(foreign) => return Ok(Some(Err(foreign))),
+        };
+        match self.get(name, id, arn, key).await {
+            Ok(set) => Ok(Some(set)),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn get(&self, name: &str, id: &str, arn: &str, key: FamilyKey) -> Result<Result<IpSet, Foreign>, CallError> {
+        let call = self
+            .caller
+            .call(false, async || self.client.get_ip_set().name(name).scope(self.scope.clone()).id(id).send().await);
+        let got = call.await?;
+        let lock_token = got.lock_token.ok_or(CallError::Incomplete("LockToken"))?;
+        let set = got.ip_set.ok_or(CallError::Incomplete("IPSet"))?;
+        if set.ip_address_version != version(key.family) {
+            let reason =
+                format!("it is of version {}, and its tag {FAMILY_TAG} is {}", set.ip_address_version, key.family);
+            return Ok(Err(Foreign { reason, is_tagged: true }));
+        }
+        Ok(Ok(IpSet {
+            id: id.to_owned(),
+            arn: arn.to_owned(),
+            name: name.to_owned(),
+            key,
+            lock_token,
+            addresses: set.addresses.iter().filter_map(|address| address.parse().ok()).collect(),
+            sync_token: set.description().and_then(sync_token),
+        }))
+    }
+
+    /// Creates the set with its first addresses.
+    async fn create(
+        &self,
+        prefix_name: &str,
+        key: &FamilyKey,
+        ranges: &BTreeSet<IpNet>,
+        token: u64,
+    ) -> Result<IpSet, CallError> {
+        let name = name(prefix_name, key);
+        let tags = [("Name", name.as_str())].into_iter().chain(tags(prefix_name, key));
+        let tags =
+            tags.map(|(key, value)| Tag::builder().key(key).value(value).build()).collect::<Result<Vec<Tag>, _>>();
+        let tags = tags.map_err(|error| CallError::Unanswered(error.to_string()))?;
+        let addresses: Vec<String> = ranges.iter().map(ToString::to_string).collect();
+        let call = self.caller.call(false, async || {
+            self.client
+                .create_ip_set()
+                .name(&name)
+                .scope(self.scope.clone())
+                .description(description(key, token))
+                .ip_address_version(version(key.family))
+                .set_addresses(Some(addresses.clone()))
+                .set_tags(Some(tags.clone()))
+                .send()
+                .await
+        });
+        let summary = call.await?.summary.ok_or(CallError::Incomplete("Summary"))?;
+        let arn = summary.arn.ok_or(CallError::Incomplete("ARN"))?;
+        info!(group_id = arn, name, ranges = ranges.len(), "IP set created");
+        Ok(IpSet {
+            id: summary.id.unwrap_or_default(),
+            arn,
+            name,
+            key: key.clone(),
+            lock_token: summary.lock_token.unwrap_or_default(),
+            addresses: ranges.clone(),
+            sync_token: Some(token),
+        })
+    }
+
+    /// Replaces all addresses of the set, if nothing else wrote to it since it was read.
+    async fn update(&self, set: &mut IpSet, ranges: &BTreeSet<IpNet>, token: u64) -> Result<(), CallError> {
+        let addresses: Vec<String> = ranges.iter().map(ToString::to_string).collect();
+        let call = self.caller.call(false, async || {
+            self.client
+                .update_ip_set()
+                .name(&set.name)
+                .scope(self.scope.clone())
+                .id(&set.id)
+                .description(description(&set.key, token))
+                .set_addresses(Some(addresses.clone()))
+                .lock_token(&set.lock_token)
+                .send()
+                .await
+        });
+        call.await?;
+        info!(group_id = set.arn, name = set.name, ranges = ranges.len(), "IP set updated");
+        set.addresses.clone_from(ranges);
+        Ok(())
+    }
+}
+
+fn is_gone(error: &CallError) -> bool {
+    error.code() == Some("WAFNonexistentItemException")
+}
+
+/// What the set is for, if it is ours.
+fn key_of(prefix_name: &str, set_name: &str, tags: &[Tag]) -> Result<FamilyKey, Foreign> {
+    let tag = |key| tags.iter().find(|tag| tag.key() == key).map(Tag::value);
+    let is_tagged = tag(PREFIX_NAME_TAG) == Some(prefix_name);
+    let foreign = |reason: String| Foreign { reason, is_tagged };
+    if !is_tagged {
+        return Err(foreign(format!("it does not have the tag {PREFIX_NAME_TAG}={prefix_name}")));
+    }
+    let required = |key| tag(key).ok_or_else(|| foreign(format!("it has no tag {key}")));
+    let key = FamilyKey {
+        service: required(SERVICE_TAG)?.to_owned(),
+        family: required(FAMILY_TAG)?
+            .parse()
+            .map_err(|expected| foreign(format!("its tag {FAMILY_TAG} is not understood, {expected}")))?,
+    };
+    let expected = name(prefix_name, &key);
+    if set_name == expected { Ok(key) } else { Err(foreign(format!("with these tags its name has to be {expected}"))) }
+}
+
+/// Brings the sets in line with what is published.
+pub async fn reconcile(
+    waf: &Waf,
+    found: Found,
+    published: &Published,
+    config: &Config,
+    run: Run,
+    report: &mut RegionReport,
+) {
+    let Found { sets, mut foreign } = found;
+    let mut by_key: BTreeMap<FamilyKey, IpSet> = sets.into_iter().map(|set| (set.key.clone(), set)).collect();
+    for (service, ranges) in &published.services {
+        for family in &config.families {
+            let wanted: BTreeSet<IpNet> = ranges.iter().filter(|range| Family::of(range) == *family).copied().collect();
+            let key = FamilyKey { service: service.clone(), family: *family };
+            let set = by_key.remove(&key);
+            if set.is_none() && wanted.is_empty() {
+                continue;
+            }
+            let foreign = foreign.remove(&name(&config.prefix_name, &key));
+            let mut set = SetRun::new(key, set, wanted, config, run);
+            // One set after the other: AWS WAF takes one call of each writing operation in a second.
+            if let Err(failure) = set.apply(waf, foreign, published.sync_token).await {
+                set.failures.push(failure);
+            }
+            set.finish(report);
+        }
+    }
+    let is_configured = |key: &FamilyKey| config.has_service(&key.service) && config.families.contains(&key.family);
+    let left_over = by_key.into_values().filter(|set| !is_configured(&set.key));
+    report.notes.extend(left_over.map(|set| {
+        format!(
+            "{} ({}) holds {} addresses for {}, which SERVICE and ADDRESS_FAMILIES no longer name; they stay: delete the set when nothing uses it",
+            set.name, set.arn, set.key.service, set.key.family
+        )
+    }));
+    let tagged = foreign.into_iter().filter(|(_, foreign)| foreign.is_tagged);
+    report.notes.extend(tagged.map(|(name, foreign)| {
+        format!("the IP set {name} has the tag {PREFIX_NAME_TAG}, but {}; it was left as it is", foreign.reason)
+    }));
+}
+
+/// The set of one service and family in one run.
+struct SetRun<'a> {
+    config: &'a Config,
+    run: Run,
+    key: FamilyKey,
+    name: String,
+    wanted: BTreeSet<IpNet>,
+    /// The set as it is now.
+    set: Option<IpSet>,
+    /// What it held when the run began.
+    before: BTreeSet<IpNet>,
+    plan: SetPlan,
+    created: bool,
+    failures: Vec<Failure>,
+}
+
+impl<'a> SetRun<'a> {
+    fn new(key: FamilyKey, set: Option<IpSet>, wanted: BTreeSet<IpNet>, config: &'a Config, run: Run) -> Self {
+        let before = set.as_ref().map(|set| set.addresses.clone()).unwrap_or_default();
+        let mut this = Self {
+            config,
+            run,
+            name: name(&config.prefix_name, &key),
+            key,
+            wanted,
+            set,
+            before,
+            plan: SetPlan::default(),
+            created: false,
+            failures: Vec::new(),
+        };
+        this.plan();
+        this
+    }
+
+    /// Compares what the set holds now with what is wanted.
+    fn plan(&mut self) {
+        let bounds = Bounds {
+            limits: self.config.limits,
+            may_create: false,
+            max_shrink_percent: self.config.max_shrink_percent,
+            families: &self.config.families,
+            force: self.run.force,
+        };
+        let present = self.set.as_ref().map(|set| set.addresses.clone()).unwrap_or_default();
+        self.plan = set::plan(&present, &self.wanted, MOST_ADDRESSES, bounds);
+        debug!(name = self.name, wanted = self.wanted.len(), present = present.len(), plan = ?self.plan, "planned");
+    }
+
+    /// Creates the set, or updates it; in a dry run, neither.
+    async fn apply(&mut self, waf: &Waf, foreign: Option<Foreign>, token: u64) -> Result<(), Failure> {
+        let what = format!("creating the IP set {}", self.name);
+        if self.set.is_none() {
+            if let Some(Foreign { reason, .. }) = foreign {
+                return Err(self.taken(what, &reason));
+            }
+            if self.config.create == CreatePolicy::Never {
+                return Err(self.not_created());
+            }
+            self.created = true;
+            if self.run.dry_run {
+                return Ok(());
+            }
+            match waf.create(&self.config.prefix_name, &self.key, &self.plan.ranges, token).await {
+                Ok(set) => self.set = Some(set),
+                // The reply of its creation was lost, or another run created it, or somebody else has the name.
+                Err(error) if error.code() == Some("WAFDuplicateItemException") => {
+                    let found = waf.read(&self.config.prefix_name).await;
+                    let mut found = found.map_err(|error| self.not_made(&what, &error))?;
+                    self.set = found.sets.into_iter().find(|set| set.key == self.key);
+                    if self.set.is_none() {
+                        self.created = false;
+                        let reason = found.foreign.remove(&self.name).map(|foreign| foreign.reason);
+                        return Err(
+                            self.taken(what, &reason.unwrap_or_else(|| "AWS WAF does not list it yet".to_owned()))
+                        );
+                    }
+                    info!(name = self.name, "IP set of that name taken over");
+                }
+                Err(error) => return Err(self.not_made(&what, &error)),
+            }
+        }
+        if self.run.dry_run { Ok(()) } else { self.update(waf, token).await }
+    }
+
+    /// Updates the set until it holds what is planned, or something else keeps writing to it.
+    async fn update(&mut self, waf: &Waf, token: u64) -> Result<(), Failure> {
+        let what = format!("updating the IP set {}", self.name);
+        for attempt in 1..=ATTEMPTS {
+            self.plan();
+            let Some(set) = &mut self.set else { return Ok(()) };
+            if self.plan.ranges == set.addresses {
+                return Ok(());
+            }
+            if let Some(newer) = set.sync_token.filter(|newer| *newer > token) {
+                return Err(Failure::stale_document(newer, token, Mark::Description));
+            }
+            let error = match waf.update(set, &self.plan.ranges, token).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if error.code() != Some("WAFOptimisticLockException") || attempt == ATTEMPTS {
+                return Err(Failure::of(what, &error));
+            }
+            debug!(name = self.name, attempt, "something else wrote to the IP set; reading it again");
+            waf.caller.pause(FIRST_PAUSE * 2_u32.pow(attempt - 1)).await;
+            let now = waf.get(&set.name, &set.id, &set.arn, set.key.clone()).await;
+            match now.map_err(|error| Failure::of(&*what, &error))? {
+                Ok(now) => *set = now,
+                Err(foreign) => return Err(self.taken(what, &foreign.reason)),
+            }
+        }
+        Ok(())
+    }
+
+    fn not_made(&mut self, what: &str, error: &CallError) -> Failure {
+        self.created = false;
+        Failure::of(what, error)
+    }
+
+    fn taken(&self, what: String, reason: &str) -> Failure {
+        let tags = self.tags_in_words();
+        let reason = format!(
+            "a set of this name is there, but {reason}; it was left as it is. Give it the tags {tags}, delete it, or choose another PREFIX_NAME"
+        );
+        Failure { kind: Kind::Partial, what, reason }
+    }
+
+    /// With `CREATE=never`: what somebody has to create.
+    fn not_created(&mut self) -> Failure {
+        self.plan.left_out.clone_from(&self.wanted);
+        let advice = format!(
+            "CREATE=never, so no IP set is created. Create one with the name {}, the IP address version {} and the tags {}",
+            self.name,
+            version(self.key.family),
+            self.tags_in_words()
+        );
+        Failure::no_capacity(self.what(), self.wanted.len(), &advice)
+    }
+
+    fn tags_in_words(&self) -> String {
+        tags(&self.config.prefix_name, &self.key).map(|(key, value)| format!("{key}={value}")).join(", ")
+    }
+
+    fn what(&self) -> String {
+        format!("{} {}", self.key.service, self.key.family)
+    }
+
+    /// Writes everything into the Region's report.
+    fn finish(self, report: &mut RegionReport) {
+        let what = self.what();
+        let Self { key, name, wanted, set, before, plan, created, failures, run, .. } = self;
+        let is_pretended = run.dry_run && failures.is_empty();
+        let now =
+            if is_pretended { plan.ranges } else { set.as_ref().map(|set| set.addresses.clone()).unwrap_or_default() };
+        let without_rule = |ranges: BTreeSet<IpNet>| RangesWithoutRule {
+            vpc_id: None,
+            service: key.service.clone(),
+            port: None,
+            family: Some(key.family.to_string()),
+            ranges,
+        };
+        let not_added: BTreeSet<IpNet> =
+            wanted.iter().filter(|range| !now.contains(range) && !plan.left_out.contains(range)).copied().collect();
+        if !not_added.is_empty() {
+            report.not_added.push(without_rule(not_added));
+        }
+        report.failures.extend(plan.brake.map(|brake| Failure::braked(&what, &brake)));
+        if !plan.left_out.is_empty() {
+            if set.is_some() || created {
+                let advice = "an IP set takes 10,000 addresses: narrow SERVICE or RANGE_REGIONS";
+                report.failures.push(Failure::no_capacity(what, plan.left_out.len(), advice));
+            }
+            report.left_out.push(without_rule(plan.left_out));
+        }
+        report.failures.extend(failures);
+        if set.is_some() || created {
+            report.groups.push(GroupReport {
+                group_id: set.map_or_else(|| "(new)".to_owned(), |set| set.arn),
+                name,
+                service: key.service.clone(),
+                family: Some(key.family.to_string()),
+                created,
+                added: now.difference(&before).copied().collect(),
+                removed: before.difference(&now).copied().collect(),
+                kept: before.intersection(&now).filter(|range| !wanted.contains(range)).copied().collect(),
+                is_in_use: true,
+                ..GroupReport::default()
+            });
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! `TARGET=waf-ip-sets`.
+
+use super::*;
+use crate::config::{CreatePolicy, Target};
+use crate::fake::json::FakeSet;
+
+const NAME: &str = "AUTOUPDATE_CLOUDFRONT_ipv4";
+
+fn config() -> Config {
+    Config { target: Target::WafIpSets, ..super::config(limits(60, 5)) }
+}
+
+/// A set as the function leaves it, which follows this document.
+fn set(document: u64, held: &str) -> FakeSet {
+    let tags = [(PREFIX_NAME_TAG, "AUTOUPDATE"), (SERVICE_TAG, "CLOUDFRONT"), (FAMILY_TAG, "ipv4")];
+    FakeSet {
+        scope: "REGIONAL".to_owned(),
+        version: "IPV4".to_owned(),
+        description: format!("CLOUDFRONT ipv4 ranges of document {document}, kept by Gatehouse"),
+        addresses: ranges(held),
+        tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        lock: 3,
+    }
+}
+
+fn with(held: FakeSet) -> FakeEc2 {
+    let ec2 = FakeEc2::new();
+    ec2.state().waf.sets.insert(NAME.to_owned(), held);
+    ec2
+}
+
+async fn run(ec2: &FakeEc2, wanted: &str) -> RegionReport {
+    run_with(ec2, wanted, &config(), go()).await
+}
+
+fn held(ec2: &FakeEc2) -> BTreeSet<IpNet> {
+    ec2.state().waf.sets.values().flat_map(|set| &set.addresses).copied().collect()
+}
+
+fn count(ec2: &FakeEc2, action: &str) -> usize {
+    ec2.state().calls.iter().filter(|call| *call == action).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_is_created_for_each_family_and_left_alone_afterwards() {
+    let ec2 = FakeEc2::new();
+    let wanted = format!("{A} {B} 2001:db8::/32");
+    let report = run(&ec2, &wanted).await;
+    assert_whole(&report);
+    assert_eq!(held(&ec2), ranges(&wanted));
+    let groups: Vec<_> =
+        report.groups.iter().map(|group| (group.name.as_str(), group.created, group.added.len())).collect();
+    assert_eq!(groups, [(NAME, true, 2), ("AUTOUPDATE_CLOUDFRONT_ipv6", true, 1)]);
+    ec2.state().calls.clear();
+    ec2.state().waf.page = 1;
+    assert_whole(&run(&ec2, &wanted).await);
+    // Two sets, a page each, and the empty page after them.
+    let reads = ["ListIPSets", "ListTagsForResource", "GetIPSet"].map(|call| count(&ec2, call));
+    assert_eq!((reads, ec2.state().calls.len()), ([3, 2, 2], 7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn write_calls_say_what_they_should() {
+    let ec2 = FakeEc2::new();
+    assert_whole(&run(&ec2, A).await);
+    assert_whole(&run(&ec2, B).await);
+    let state = ec2.state();
+    let said = |action: &str| state.json_requests.iter().find(|(name, _)| name == action).unwrap().1.clone();
+    let description = "CLOUDFRONT ipv4 ranges of document 1, kept by Gatehouse";
+    assert_eq!(
+        said("CreateIPSet"),
+        serde_json::json!({
+            "Name": NAME, "Scope": "REGIONAL", "Description": description, "IPAddressVersion": "IPV4", "Addresses": [A],
+            "Tags": [
+                {"Key": "Name", "Value": NAME}, {"Key": "gatehouse:prefix-name", "Value": "AUTOUPDATE"},
+                {"Key": "gatehouse:service", "Value": "CLOUDFRONT"}, {"Key": "gatehouse:family", "Value": "ipv4"},
+            ],
+        })
+    );
+    assert_eq!(
+        said("UpdateIPSet"),
+        serde_json::json!({
+            "Name": NAME, "Scope": "REGIONAL", "Id": format!("id-{NAME}"), "Description": description, "Addresses": [B],
+            "LockToken": "0",
+        })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_added_is_removed_and_reported() {
+    let ec2 = with(set(1, &format!("{A} 203.0.113.9/32")));
+    let report = run(&ec2, &format!("{A} {B}")).await;
+    assert_whole(&report);
+    assert_eq!((&report.groups[0].added, &report.groups[0].removed), (&ranges(B), &ranges("203.0.113.9/32")));
+    assert_eq!((count(&ec2, "UpdateIPSet"), held(&ec2)), (1, ranges(&format!("{A} {B}"))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_something_else_writes_to_is_read_and_planned_again() {
+    let ec2 = with(set(1, A));
+    ec2.state().waf.others = VecDeque::from([(ranges(C), "by hand".to_owned()), (ranges(A), "by hand".to_owned())]);
+    assert_whole(&run(&ec2, B).await);
+    assert_eq!((count(&ec2, "UpdateIPSet"), held(&ec2)), (3, ranges(B)));
+    // One that never rests is reported, and the run ends.
+    ec2.state().waf.others = std::iter::repeat_n((ranges(C), "by hand".to_owned()), 50).collect();
+    let report = run(&ec2, A).await;
+    let expected = format!("Partial updating the IP set {NAME}: WAFOptimisticLockException");
+    assert!(failures(&report)[0].starts_with(&expected), "{report:?}");
+    assert_eq!(report.not_added[0].ranges, ranges(A));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_run_goes_back_to_an_older_document() {
+    let ec2 = with(set(7, A));
+    let report = run(&ec2, B).await;
+    assert_eq!(report.failures[0].kind, Kind::StaleDocument);
+    assert!(report.failures[0].reason.contains("change the description"), "{report:?}");
+    assert_eq!((count(&ec2, "UpdateIPSet"), held(&ec2)), (0, ranges(A)));
+    // The newer document arrives between the read and the write.
+    let ec2 = with(set(1, A));
+    ec2.state().waf.others = VecDeque::from([(ranges(C), set(7, "").description)]);
+    let report = run(&ec2, B).await;
+    assert_eq!((report.failures[0].kind, held(&ec2)), (Kind::StaleDocument, ranges(C)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_without_our_tags_is_reported_and_not_written() {
+    let other = (PREFIX_NAME_TAG.to_owned(), "OTHER".to_owned());
+    for (tags, version) in [
+        (BTreeMap::new(), "IPV4"),
+        (set(1, "").tags.into_iter().chain([other]).collect(), "IPV4"),
+        (set(1, "").tags, "IPV6"),
+    ] {
+        let stranger = FakeSet { tags, version: version.to_owned(), ..set(1, "") };
+        let ec2 = with(stranger.clone());
+        let report = run(&ec2, A).await;
+        let expected = format!("Partial creating the IP set {NAME}: a set of this name is there, but it");
+        assert!(failures(&report)[0].starts_with(&expected), "{report:?}");
+        assert_eq!((ec2.state().waf.sets[NAME].clone(), &report.not_added[0].ranges), (stranger, &ranges(A)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_replies_and_throttling_do_no_harm() {
+    for fault in [Fault::LostReply, Fault::Throttled, Fault::ServerError] {
+        for at in 0..5 {
+            let ec2 = FakeEc2::new();
+            let faults: VecDeque<Fault> = std::iter::repeat_n(Fault::None, at).chain([fault]).collect();
+            ec2.state().faults = faults.clone();
+            let report = run(&ec2, A).await;
+            assert_whole(&report);
+            assert_eq!((held(&ec2), &report.groups[0].added), (ranges(A), &ranges(A)), "{fault:?} {at}");
+            ec2.state().faults = faults;
+            let report = run(&ec2, B).await;
+            assert_whole(&report);
+            assert_eq!((held(&ec2), &report.groups[0].removed), (ranges(B), &ranges(A)), "{fault:?} {at}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_brakes_and_the_size_of_a_set_hold() {
+    let many = |count: usize| (0..count).map(|n| format!("10.{}.{}.0/24 ", n / 256, n % 256)).collect::<String>();
+    let ec2 = with(set(1, &many(30)));
+    let report = run(&ec2, &format!("{} {}", many(10), "192.0.2.0/24")).await;
+    assert_eq!((report.failures[0].kind, report.groups[0].kept.len()), (Kind::ShrinkRefused, 20));
+    assert_eq!(held(&ec2).len(), 31, "what is new is let in all the same");
+    let report = run(&ec2, "2001:db8::/32").await;
+    assert_eq!(report.failures[0].kind, Kind::NoRanges);
+    assert_whole(&run_with(&ec2, &many(10), &config(), Run { force: true, ..go() }).await);
+    let report = run(&FakeEc2::new(), &many(10_001)).await;
+    assert_eq!((report.failures[0].kind, report.left_out[0].ranges.len()), (Kind::NoCapacity, 1));
+    assert_eq!(report.groups[0].added.len(), 10_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_create_never_a_missing_set_is_named_with_its_tags() {
+    let config = Config { create: CreatePolicy::Never, ..config() };
+    let ec2 = FakeEc2::new();
+    let report = run_with(&ec2, A, &config, go()).await;
+    assert_eq!(
+        failures(&report),
+        [
+            "NoCapacity CLOUDFRONT ipv4: 1 ranges have no room: CREATE=never, so no IP set is created. Create one with the name \
+             AUTOUPDATE_CLOUDFRONT_ipv4, the IP address version IPV4 and the tags gatehouse:prefix-name=AUTOUPDATE, \
+             gatehouse:service=CLOUDFRONT, gatehouse:family=ipv4"
+        ]
+    );
+    assert_eq!((count(&ec2, "CreateIPSet"), &report.left_out[0].ranges), (0, &ranges(A)));
+    // A set that code made is kept.
+    let made = FakeSet { description: String::new(), ..set(1, "") };
+    let ec2 = with(made);
+    assert_whole(&run_with(&ec2, A, &config, go()).await);
+    assert_eq!(held(&ec2), ranges(A));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_reports_the_plan_and_writes_nothing() {
+    let dry = Run { dry_run: true, ..go() };
+    let report = run_with(&FakeEc2::new(), A, &config(), dry).await;
+    assert_eq!((report.groups[0].group_id.as_str(), &report.groups[0].added), ("(new)", &ranges(A)));
+    let ec2 = with(set(1, A));
+    let report = run_with(&ec2, B, &config(), dry).await;
+    assert_eq!((&report.groups[0].added, &report.groups[0].removed), (&ranges(B), &ranges(A)));
+    assert_eq!((count(&ec2, "UpdateIPSet"), held(&ec2)), (0, ranges(A)));
+}

@@ -1,0 +1,533 @@
+//! What is delivered: message, subject, attributes. And what the rules make of it.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::IgnoredAny;
+
+use crate::path::Path;
+use crate::rules::{Change, Match, Rules};
+
+/// Different findings that are listed; the rest is counted.
+const MOST_FINDINGS: usize = 100;
+/// How many JSON documents may be inside one another as text.
+const DEEPEST_DOCUMENT: usize = 4;
+
+/// What a subscriber receives.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Content {
+    /// The message: JSON or any other text.
+    pub message: String,
+    /// The subject, where there is one.
+    pub subject: Option<String>,
+    /// The message attributes.
+    pub attributes: Vec<Attribute>,
+}
+
+/// A message attribute.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Attribute {
+    /// Its name.
+    pub name: String,
+    /// `String`, `String.Array`, `Number` or `Binary`.
+    pub data_type: String,
+    /// Its value.
+    pub value: AttributeValue,
+}
+
+/// The value of a message attribute.
+#[derive(Clone, PartialEq, Eq)]
+pub enum AttributeValue {
+    /// Of every type but `Binary`.
+    Text(String),
+    /// Of the type `Binary`.
+    Binary(Vec<u8>),
+}
+
+/// Hides the content.
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Content({} bytes, {} attributes)", self.message.len(), self.attributes.len())
+    }
+}
+
+/// Hides the content.
+impl fmt::Debug for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Attribute({})", self.data_type)
+    }
+}
+
+/// Hides the content.
+impl fmt::Debug for AttributeValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AttributeValue(…)")
+    }
+}
+
+/// What was found somewhere: never the value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Where: `$.card` in a JSON message, `message` in any other, `subject`, `attributes.<name>`.
+    pub path: String,
+    /// The name of the data identifier.
+    pub identifier: String,
+    /// What is done.
+    pub operation: Done,
+    /// How many.
+    pub count: usize,
+}
+
+/// What is done with a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Done {
+    /// It is counted.
+    Audit,
+    /// For it, nothing is delivered.
+    Deny,
+    /// It is masked.
+    Mask,
+    /// It is removed.
+    Redact,
+}
+
+/// What the rules say of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// What is done.
+    pub decision: Decision,
+    /// What was found; of a denied message, what denied it and what was counted.
+    pub findings: Vec<Finding>,
+    /// How many more were found and are not listed.
+    pub more_findings: usize,
+    /// How many of each identifier were counted for Audit.
+    pub audited: Vec<(String, usize)>,
+    /// How many attributes were dropped because nothing is left of them.
+    pub attributes_dropped: usize,
+}
+
+/// What is done with a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It is delivered, with this content.
+    Deliver(Content),
+    /// It is not delivered, because of a statement with Deny.
+    Denied,
+    /// It is not delivered, because nothing is left of it.
+    NothingLeft,
+}
+
+/// Applies the rules.
+#[must_use]
+pub fn apply(rules: &Rules, content: &Content) -> Verdict {
+    let mut rewriter = Rewriter::new(rules);
+    let message = rewriter.document(&content.message, "", Path::root_of_message(), 0);
+    let subject = content.subject.as_ref().map(|subject| {
+        let changed = rewriter.text(subject, "subject", &Path::named("subject"));
+        changed.map_or_else(|| subject.clone(), |changed| changed.trim().to_owned())
+    });
+    let attributes: Vec<_> = content.attributes.iter().filter_map(|attribute| rewriter.attribute(attribute)).collect();
+    let attributes_dropped = content.attributes.len() - attributes.len();
+    let message = message.unwrap_or_else(|| content.message.clone());
+    let subject = subject.filter(|subject| !subject.is_empty());
+    let audited = rewriter.audited();
+    let Rewriter { mut findings, mut more_findings, denied, changed, .. } = rewriter;
+    let decision = if denied {
+        findings.retain(|finding| matches!(finding.operation, Done::Deny | Done::Audit));
+        more_findings = if findings.len() < MOST_FINDINGS { 0 } else { more_findings };
+        Decision::Denied
+    } else if changed && matches!(message.trim(), "" | "\"\"") {
+        Decision::NothingLeft
+    } else {
+        Decision::Deliver(Content { message, subject, attributes })
+    };
+    let attributes_dropped = if matches!(decision, Decision::Deliver(_)) { attributes_dropped } else { 0 };
+    Verdict { decision, findings, more_findings, audited, attributes_dropped }
+}
+
+struct Rewriter<'r> {
+    rules: &'r Rules,
+    findings: Vec<Finding>,
+    more_findings: usize,
+    counts: Vec<usize>,
+    denied: bool,
+    changed: bool,
+}
+
+impl<'r> Rewriter<'r> {
+    fn new(rules: &'r Rules) -> Self {
+        let counts = vec![0; rules.detectors().len()];
+        Self { rules, findings: Vec::new(), more_findings: 0, counts, denied: false, changed: false }
+    }
+
+    fn audited(&self) -> Vec<(String, usize)> {
+        let detectors = self.rules.detectors().iter().zip(&self.counts);
+        detectors
+            .filter(|(detector, _)| detector.audit)
+            .map(|(detector, count)| (detector.name().to_owned(), *count))
+            .collect()
+    }
+
+    /// The matches in a text, noted with where they are.
+    fn matches(&mut self, text: &str, name: &str, path: &Path) -> Vec<Match> {
+        let matches = self.rules.find(text, name);
+        if !matches.is_empty() {
+            self.note(&matches, path);
+        }
+        matches
+    }
+
+    fn note(&mut self, matches: &[Match], path: &Path) {
+        let path = path.to_string();
+        let first = self.findings.len();
+        for Match { detector: index, .. } in matches {
+            let detector = &self.rules.detectors()[*index];
+            self.counts[*index] += 1;
+            self.denied |= detector.deny;
+            let change = detector.change.map(|change| match change {
+                Change::Redact => Done::Redact,
+                Change::Mask(..) => Done::Mask,
+            });
+            let done = [detector.audit.then_some(Done::Audit), detector.deny.then_some(Done::Deny), change];
+            for operation in done.into_iter().flatten() {
+                let listed = self.findings[first..].iter_mut();
+                let mut same =
+                    listed.filter(|finding| finding.operation == operation && finding.identifier == detector.name());
+                if let Some(finding) = same.next() {
+                    finding.count += 1;
+                } else if self.findings.len() < MOST_FINDINGS {
+                    let (path, identifier) = (path.clone(), detector.name().to_owned());
+                    self.findings.push(Finding { path, identifier, operation, count: 1 });
+                } else {
+                    self.more_findings += 1;
+                }
+            }
+        }
+    }
+
+    /// The changed document; `None` where nothing changed. JSON stays JSON, anything else is one text.
+    ///
+    /// A number alone is a text: whoever reads `4111…` reads no JSON, and AWS's own feature masks it without quotes.
+    fn document(&mut self, text: &str, name: &str, root: Path, depth: usize) -> Option<String> {
+        if is_document(text, true) { self.json(text, root.into_json(), depth) } else { self.text(text, name, &root) }
+    }
+
+    fn text(&mut self, text: &str, name: &str, path: &Path) -> Option<String> {
+        let matches = self.matches(text, name, path);
+        let changes = self.rules.changes(&matches);
+        if changes.is_empty() {
+            return None;
+        }
+        self.changed = true;
+        let mut output = String::with_capacity(text.len());
+        let mut copied = 0;
+        for (range, change) in changes {
+            output.push_str(&text[copied..range.start]);
+            copied = range.end;
+            put(&mut output, &text[range], change);
+        }
+        output.push_str(&text[copied..]);
+        Some(output)
+    }
+
+    /// Walks through JSON that is known to be valid, and copies whatever does not change byte for byte.
+    fn json(&mut self, text: &str, mut path: Path, depth: usize) -> Option<String> {
+        let bytes = text.as_bytes();
+        let mut output = String::new();
+        let mut copied = 0;
+        let mut index = 0;
+        let mut objects: Vec<Container> = Vec::new();
+        while index < bytes.len() {
+            let start = index;
+            index += 1;
+            let replaced = match bytes[start] {
+                b'{' => {
+                    objects.push(Container::object());
+                    path.push();
+                    None
+                }
+                b'[' => {
+                    objects.push(Container::array());
+                    path.push();
+                    path.set_index(0);
+                    None
+                }
+                b'}' | b']' => {
+                    objects.pop();
+                    path.pop();
+                    None
+                }
+                b',' => {
+                    if let Some(container) = objects.last_mut() {
+                        container.next += 1;
+                        container.expects_key = container.is_object;
+                        if !container.is_object {
+                            path.set_index(container.next);
+                        }
+                    }
+                    None
+                }
+                b'"' => {
+                    index = string_end(bytes, index);
+                    let raw = &text[start + 1..index - 1];
+                    match objects.last_mut() {
+                        Some(container) if container.expects_key => {
+                            container.expects_key = false;
+                            let key = unescaped(raw).0.into_owned();
+                            path.set_key(&key, container.next);
+                            let replaced = self.key(&key, &path, container);
+                            container.key = key;
+                            replaced
+                        }
+                        Some(container) => {
+                            let name = std::mem::take(&mut container.key);
+                            let replaced = self.string(raw, &name, &path, depth);
+                            container.key = name;
+                            replaced
+                        }
+                        None => self.string(raw, "", &path, depth),
+                    }
+                }
+                b'-' | b'0'..=b'9' => {
+                    let number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
+                    index = start + bytes[start..].iter().take_while(|byte| number(byte)).count();
+                    let name = objects.last().map_or("", |container| container.key.as_str());
+                    self.number(&text[start..index], name, &path)
+                }
+                _ => None,
+            };
+            if let Some(replaced) = replaced {
+                output.push_str(&text[copied..start]);
+                output.push_str(&replaced);
+                copied = index;
+            }
+        }
+        if copied == 0 {
+            return None;
+        }
+        output.push_str(&text[copied..]);
+        Some(output)
+    }
+
+    /// A key of an object. Two keys that become the same are told apart by a number.
+    fn key(&mut self, key: &str, path: &Path, container: &mut Container) -> Option<String> {
+        let changed = self.text(key, "", path)?;
+        let count = container.changed_keys.entry(changed.clone()).and_modify(|count| *count += 1).or_insert(1);
+        let changed = if *count == 1 { changed } else { format!("{changed} ({count})") };
+        Some(quoted(&changed))
+    }
+
+    /// A text in JSON, without its quotation marks.
+    fn string(&mut self, raw: &str, name: &str, path: &Path, depth: usize) -> Option<String> {
+        let (content, positions) = unescaped(raw);
+        if depth < DEEPEST_DOCUMENT && is_document(&content, false) {
+            return self.json(&content, path.nested(), depth + 1).map(|changed| quoted(&changed));
+        }
+        let matches = self.matches(&content, name, path);
+        let changes = self.rules.changes(&matches);
+        if changes.is_empty() {
+            return None;
+        }
+        self.changed = true;
+        let position = |index: usize| positions.as_ref().map_or(index, |positions| positions[index]);
+        let mut output = String::with_capacity(raw.len() + 2);
+        output.push('"');
+        let mut copied = 0;
+        for (range, change) in changes {
+            output.push_str(&raw[copied..position(range.start)]);
+            copied = position(range.end);
+            let change = if matches!(change, Change::Mask(_, '\\')) { None } else { Some(change) };
+            match change {
+                Some(change) => put(&mut output, &content[range], change),
+                None => content[range].chars().for_each(|_| output.push_str("\\\\")),
+            }
+        }
+        output.push_str(&raw[copied..]);
+        output.push('"');
+        Some(output)
+    }
+
+    /// A number in JSON becomes a text where a part of it changes.
+    fn number(&mut self, number: &str, name: &str, path: &Path) -> Option<String> {
+        let mut matches = self.matches(number, name, path);
+        if matches.is_empty() {
+            // 4.539894458086459E15 is how Java writes a card number that went through a double.
+            let integer = integer_of(number)?;
+            matches = self.matches(&integer, name, path);
+            for found in &mut matches {
+                found.range = 0..number.len();
+            }
+        }
+        let changes = self.rules.changes(&matches);
+        if changes.is_empty() {
+            return None;
+        }
+        self.changed = true;
+        let mut output = String::new();
+        let mut copied = 0;
+        for (range, change) in changes {
+            output.push_str(&number[copied..range.start]);
+            copied = range.end;
+            put(&mut output, &number[range], change);
+        }
+        output.push_str(&number[copied..]);
+        Some(quoted(&output))
+    }
+
+    /// The attribute; `None` where nothing is left of it, or its name holds what may not be delivered.
+    fn attribute(&mut self, attribute: &Attribute) -> Option<Attribute> {
+        let path = Path::attribute(&attribute.name);
+        let in_name = self.matches(&attribute.name, "", &path);
+        if !self.rules.changes(&in_name).is_empty() {
+            return None;
+        }
+        let mut data_type = attribute.data_type.clone();
+        let value = match &attribute.value {
+            AttributeValue::Text(text) => {
+                let changed = self.document(text, &attribute.name, path, 0);
+                // What is masked is no number any more.
+                if changed.is_some() && data_type.starts_with("Number") {
+                    "String".clone_into(&mut data_type);
+                }
+                AttributeValue::Text(changed.unwrap_or_else(|| text.clone()))
+            }
+            AttributeValue::Binary(bytes) => AttributeValue::Binary(self.binary(bytes, &attribute.name, path)),
+        };
+        let is_empty = match &value {
+            AttributeValue::Text(text) => text.is_empty(),
+            AttributeValue::Binary(bytes) => bytes.is_empty(),
+        };
+        (!is_empty).then(|| Attribute { name: attribute.name.clone(), data_type, value })
+    }
+
+    /// UTF-8 as any text; other bytes one character each.
+    fn binary(&mut self, bytes: &[u8], name: &str, path: Path) -> Vec<u8> {
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            return self.document(text, name, path, 0).map_or_else(|| bytes.to_vec(), String::into_bytes);
+        }
+        let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
+        let Some(changed) = self.text(&text, name, &path) else { return bytes.to_vec() };
+        changed.chars().filter_map(|character| u8::try_from(character).ok()).collect()
+    }
+}
+
+/// An object or array that is open.
+struct Container {
+    is_object: bool,
+    expects_key: bool,
+    next: usize,
+    /// The key of the value that comes next; for an array, empty.
+    key: String,
+    changed_keys: HashMap<String, usize>,
+}
+
+impl Container {
+    fn object() -> Self {
+        Self { is_object: true, expects_key: true, next: 0, key: String::new(), changed_keys: HashMap::new() }
+    }
+
+    fn array() -> Self {
+        Self { is_object: false, expects_key: false, ..Self::object() }
+    }
+}
+
+fn put(output: &mut String, value: &str, change: Change) {
+    if let Change::Mask(_, character) = change {
+        output.extend(value.chars().map(|_| character));
+    }
+}
+
+/// Whether the text is a JSON object or array, or a JSON string where those count.
+fn is_document(text: &str, or_string: bool) -> bool {
+    let begins = match text.trim_start_matches([' ', '\t', '\n', '\r']).as_bytes().first() {
+        Some(b'{' | b'[') => true,
+        Some(b'"') => or_string,
+        _ => false,
+    };
+    begins && serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+/// Where a string ends, behind its quotation mark. `start` is behind the first one.
+fn string_end(bytes: &[u8], start: usize) -> usize {
+    let mut index = start;
+    while let Some(offset) = memchr::memchr2(b'"', b'\\', &bytes[index..]) {
+        index += offset;
+        if bytes[index] == b'"' {
+            return index + 1;
+        }
+        index += 2;
+    }
+    bytes.len()
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// What a string of JSON says, and where each byte of that is written. `None` where nothing is escaped.
+fn unescaped(raw: &str) -> (Cow<'_, str>, Option<Vec<usize>>) {
+    if !raw.contains('\\') {
+        return (Cow::Borrowed(raw), None);
+    }
+    let mut content = String::with_capacity(raw.len());
+    let mut positions = Vec::with_capacity(raw.len() + 1);
+    let mut index = 0;
+    while index < raw.len() {
+        let (character, length) = if raw.as_bytes()[index] == b'\\' {
+            escaped(&raw[index..])
+        } else {
+            let character = raw[index..].chars().next().unwrap_or('\u{FFFD}');
+            (character, character.len_utf8())
+        };
+        content.push(character);
+        positions.resize(content.len(), index);
+        index += length;
+    }
+    positions.push(raw.len());
+    (Cow::Owned(content), Some(positions))
+}
+
+/// The character that an escape stands for, and the length of the escape. Half of a pair is U+FFFD.
+fn escaped(raw: &str) -> (char, usize) {
+    let unit = |at: usize| raw.get(at..at + 4).and_then(|hex| u32::from_str_radix(hex, 16).ok());
+    let simple = |character| (character, 2);
+    match raw.as_bytes().get(1) {
+        Some(b'n') => simple('\n'),
+        Some(b't') => simple('\t'),
+        Some(b'r') => simple('\r'),
+        Some(b'b') => simple('\u{8}'),
+        Some(b'f') => simple('\u{C}'),
+        Some(b'u') => {
+            let first = unit(2).unwrap_or(0xFFFD);
+            let second = if raw.get(6..8) == Some("\\u") { unit(8) } else { None };
+            match (first, second) {
+                (0xD800..=0xDBFF, Some(low @ 0xDC00..=0xDFFF)) => {
+                    let value = 0x1_0000 + ((first - 0xD800) << 10) + (low - 0xDC00);
+                    (char::from_u32(value).unwrap_or('\u{FFFD}'), 12)
+                }
+                _ => (char::from_u32(first).unwrap_or('\u{FFFD}'), 6),
+            }
+        }
+        Some(byte) => simple(char::from(*byte)),
+        None => ('\u{FFFD}', 1),
+    }
+}
+
+/// The whole number that a JSON number with a fraction or an exponent is, in at most 19 digits.
+fn integer_of(number: &str) -> Option<String> {
+    let number = number.strip_prefix('-').unwrap_or(number);
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if fraction.is_empty() && exponent == "0" {
+        return None;
+    }
+    let exponent: usize = exponent.strip_prefix('+').unwrap_or(exponent).parse().ok()?;
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.len() > exponent || whole.len() + exponent > 19 {
+        return None;
+    }
+    let zeros = exponent - fraction.len();
+    Some(format!("{whole}{fraction}{}", "0".repeat(zeros)))
+}

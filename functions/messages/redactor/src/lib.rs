@@ -1,0 +1,194 @@
+//! Applies an SNS data protection policy to the messages of one subscriber, and publishes them to the subscriber's topic.
+//!
+//! The policy is AWS's JSON. Statements with the direction `Outbound` that name `SUBSCRIBER_PRINCIPAL` apply. The rules
+//! where AWS documents none are those of `Rules` in the module [`rules`].
+//!
+//! Message, subject and message attributes are scanned. In JSON, keys, strings and numbers are each one text, and so is
+//! a string that is JSON itself; the result is JSON of the same shape, in which whatever was not found stays byte for
+//! byte. A number that is masked becomes a string. Of an attribute, a `Number` that is masked becomes a `String`, and one
+//! of which nothing is left is dropped.
+//!
+//! # Limitations
+//!
+//! - SNS and Lambda deliver at least once: a message that is delivered twice is published twice.
+//! - Values that are parted between two fields are not found.
+//! - Message attributes are not signed by SNS: whoever may invoke the function can set them.
+//! - A custom identifier's regex is searched in linear time, but one that can fail only at the end of a text, such as
+//!   `.*x`, is searched again from each place.
+
+mod attributes;
+pub mod config;
+pub mod content;
+pub mod error;
+mod folded;
+pub mod identifiers;
+mod json;
+mod path;
+pub mod policy;
+pub mod principal;
+pub mod publish;
+pub mod report;
+pub mod rules;
+mod source;
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use aws_sdk_ssm::Client;
+use gatehouse_shared::failure::{ErrorType as _, chain};
+use gatehouse_shared::notify::Notifier;
+use gatehouse_shared::sns::{Channel, Envelope, MessageType, TopicArn, Verifier, envelopes_of_lambda_event};
+use gatehouse_shared::{clock, log};
+use lambda_runtime::LambdaEvent;
+use serde_json::Value;
+
+use crate::attributes::attributes_of;
+use crate::config::Config;
+use crate::content::{Content, Decision, Done, Verdict, apply};
+use crate::error::Error;
+use crate::publish::Publisher;
+use crate::report::{Audit, Outcome, Report};
+use crate::source::Source;
+
+/// Kept back from Lambda's deadline, to log what happened.
+const RESERVE: Duration = Duration::from_secs(2);
+
+/// The function.
+pub struct Redactor {
+    source: Source,
+    principal: String,
+    own_topics: Vec<TopicArn>,
+    dry_run: bool,
+    verifier: Verifier,
+    ssm: Client,
+    publisher: Publisher,
+    denied: Option<Notifier>,
+}
+
+impl Redactor {
+    /// The function with its clients. `publisher` is for `TARGET_TOPIC_ARN`, `denied` for `DENIED_TOPIC_ARN`.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        verifier: Verifier,
+        ssm: Client,
+        publisher: Publisher,
+        denied: Option<Notifier>,
+    ) -> Self {
+        let principal = config.subscriber_principal.as_str().to_owned();
+        let own_topics = std::iter::once(config.target_topic_arn).chain(config.denied_topic_arn).collect();
+        let source = Source::new(config.policy, config.subscriber_principal);
+        Self { source, principal, own_topics, dry_run: config.dry_run, verifier, ssm, publisher, denied }
+    }
+
+    /// Answers one invocation. SNS puts one message into each; more are handled one after the other.
+    ///
+    /// # Errors
+    ///
+    /// The first failure, after everything else was done.
+    pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Vec<Report>, Error> {
+        let LambdaEvent { payload, context } = invocation;
+        let mut reports = Vec::new();
+        let mut audits = Vec::new();
+        let mut failures = Vec::new();
+        match envelopes_of_lambda_event(&payload) {
+            Err(error) => failures.push(error.into()),
+            Ok(envelopes) => {
+                for (record, envelope) in envelopes.into_iter().enumerate() {
+                    let time = clock::until(context.deadline, clock::now()).saturating_sub(RESERVE);
+                    if time.is_zero() {
+                        failures.push(Error::OutOfTime);
+                        continue;
+                    }
+                    match tokio::time::timeout(time, self.message(envelope, &payload, record)).await {
+                        Ok(Ok((report, audit))) => {
+                            reports.push(report);
+                            audits.extend(audit);
+                        }
+                        Ok(Err(error)) => failures.push(error),
+                        Err(_) => failures.push(Error::OutOfTime),
+                    }
+                }
+            }
+        }
+        report::metrics(&context.env_config.function_name, clock::now(), &reports, &audits, failures.len()).emit();
+        let mut failures = failures.into_iter();
+        let Some(first) = failures.next() else { return Ok(reports) };
+        for error in failures {
+            tracing::error!(errorType = error.error_type(), error = chain(&error), "one more message failed");
+        }
+        Err(first)
+    }
+
+    async fn message(
+        &self,
+        envelope: Envelope,
+        event: &Value,
+        record: usize,
+    ) -> Result<(Report, Option<Audit>), Error> {
+        let message = self.verifier.verify(envelope, Channel::Lambda, clock::now()).await?;
+        if message.message_type() != MessageType::Notification {
+            return Err(Error::MessageType { seen: message.message_type().as_str() });
+        }
+        if self.own_topics.iter().any(|topic| topic.as_str() == message.topic_arn()) {
+            return Err(Error::Loop { topic_arn: message.topic_arn().to_owned() });
+        }
+        let rules = self.source.rules(&self.ssm).await?;
+        let content = Content {
+            message: message.message().to_owned(),
+            subject: message.subject().map(str::to_owned),
+            attributes: attributes_of(event, record)?,
+        };
+        let Verdict { decision, findings, more_findings, audited, attributes_dropped } = apply(&rules, &content);
+        let audit = rules.audits(message.message_id()).then_some(Audit(audited));
+        let mut report = Report {
+            outcome: Outcome::Planned,
+            message_id: message.message_id().to_owned(),
+            topic_arn: message.topic_arn().to_owned(),
+            published_message_id: None,
+            findings,
+            more_findings,
+            attributes_dropped,
+            audited: audit.is_some(),
+        };
+        match decision {
+            Decision::Deliver(_) if self.dry_run => {}
+            Decision::Deliver(content) => {
+                report.published_message_id = Some(self.publisher.publish(content).await?);
+                report.outcome = Outcome::Published;
+            }
+            Decision::Denied => report.outcome = Outcome::Denied,
+            Decision::NothingLeft => report.outcome = Outcome::NothingLeft,
+        }
+        log::report(&report);
+        if let (Outcome::Denied | Outcome::NothingLeft, Some(notifier), false) =
+            (report.outcome, &self.denied, self.dry_run)
+        {
+            let text = notice(&report, &self.principal);
+            notifier
+                .publish("Gatehouse messages: not delivered", &text)
+                .await
+                .map_err(|error| Error::Notify(error.into()))?;
+        }
+        Ok((report, audit))
+    }
+}
+
+/// What the owners learn of a message that was not delivered: reason and identifiers, no value.
+fn notice(report: &Report, principal: &str) -> String {
+    let (reason, wanted) = match report.outcome {
+        Outcome::Denied => ("the data protection policy denies it", Done::Deny),
+        _ => ("nothing is left of it after redaction", Done::Redact),
+    };
+    let mut text = format!(
+        "A message was not delivered: {reason}.\n\nSubscriber: {principal}\nTopic: {}\nMessage id: {}\n\nFound:\n",
+        report.topic_arn, report.message_id
+    );
+    for finding in report.findings.iter().filter(|finding| finding.operation == wanted) {
+        let _ = writeln!(text, "- {} ({}) in {}", finding.identifier, finding.count, finding.path);
+    }
+    if report.more_findings > 0 {
+        let _ = writeln!(text, "- and {} more", report.more_findings);
+    }
+    text
+}

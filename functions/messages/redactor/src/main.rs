@@ -1,0 +1,29 @@
+//! Entry point: read the settings, build the clients, hand over.
+
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::timeout::TimeoutConfig;
+use gatehouse_shared::env::Env;
+use gatehouse_shared::notify::Notifier;
+use gatehouse_shared::sns::Verifier;
+use gatehouse_shared::{lambda, log};
+use message_redactor::Redactor;
+use message_redactor::config::Config;
+use message_redactor::publish::Publisher;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let env = Env::of_process();
+    log::init(&env, env!("CARGO_CRATE_NAME"));
+    let (config, verifier) = match env.finish((Config::from_env(&env), Verifier::from_env(&env))) {
+        Ok(settings) => settings,
+        Err(error) => return lambda::answer_always(error).await,
+    };
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(5)).build();
+    let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
+    let publisher = Publisher::new(&sdk, &config.target_topic_arn);
+    let denied = config.denied_topic_arn.as_ref().map(|topic_arn| Notifier::new(&sdk, topic_arn));
+    let function = Redactor::new(config, verifier, aws_sdk_ssm::Client::new(&sdk), publisher, denied);
+    lambda::run(|event| function.handle(event)).await
+}

@@ -1,0 +1,123 @@
+//! What holds for any message: JSON stays JSON of the same shape, a mask has the length of the value, the time is linear.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
+
+use std::time::{Duration, Instant};
+
+use message_redactor::content::{Content, Decision, apply};
+use message_redactor::identifiers::Managed;
+use message_redactor::policy::{Direction, Policy};
+use message_redactor::principal::Principal;
+use message_redactor::rules::Rules;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn rules(character: char) -> Rules {
+    let identifiers =
+        Managed::ALL.map(|managed| format!("arn:aws:dataprotection::aws:data-identifier/{}", managed.name()));
+    let policy = json!({
+        "Name": "all", "Version": "2021-06-01",
+        "Statement": [{
+            "DataDirection": "Outbound", "Principal": ["*"], "DataIdentifier": identifiers,
+            "Operation": { "Deidentify": { "MaskConfig": { "MaskWithCharacter": character.to_string() } } },
+        }],
+    });
+    let principal: Principal = "arn:aws:iam::123456789012:role/Reporting".parse().unwrap();
+    Rules::of(&Policy::parse(&policy.to_string()).unwrap(), Direction::Outbound, &principal)
+}
+
+fn delivered(rules: &Rules, text: &str) -> String {
+    let content = Content { message: text.to_owned(), subject: None, attributes: Vec::new() };
+    match apply(rules, &content).decision {
+        Decision::Deliver(content) => content.message,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn json() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        any::<String>(),
+        Just("4539894458086459".to_owned()),
+        Just("mail jane@example.com, 192.0.2.1 \\ \"x\"".to_owned()),
+        Just("{\"inner\":\"4539894458086459\"}".to_owned()),
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        Just(json!(4_539_894_458_086_459_u64)),
+        text.clone().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map(text.clone(), inner, 0..6)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+fn same_shape(before: &Value, after: &Value) -> bool {
+    match (before, after) {
+        (Value::Array(before), Value::Array(after)) => {
+            before.len() == after.len() && before.iter().zip(after).all(|(before, after)| same_shape(before, after))
+        }
+        (Value::Object(before), Value::Object(after)) => before.len() == after.len(),
+        (Value::Number(_), Value::Number(_) | Value::String(_)) | (Value::String(_), Value::String(_)) => true,
+        (before, after) => before == after,
+    }
+}
+
+proptest! {
+    #[test]
+    fn json_stays_json_of_the_same_shape(message in json(), backslash: bool) {
+        let after = delivered(&rules(if backslash { '\\' } else { '#' }), &message.to_string());
+        if message.is_object() || message.is_array() {
+            let after: Value = serde_json::from_str(&after).unwrap();
+            prop_assert!(same_shape(&message, &after), "{} {}", message, after);
+        }
+    }
+
+    #[test]
+    fn text_keeps_its_length_and_does_not_change_again(text in any::<String>()) {
+        let rules = rules('#');
+        let after = delivered(&rules, &text);
+        if serde_json::from_str::<Value>(&text).is_err() {
+            prop_assert_eq!(after.chars().count(), text.chars().count());
+        }
+    }
+}
+
+#[test]
+fn what_is_not_found_stays_byte_for_byte() {
+    let message = r#" { "b" : 1.10, "a":[1e400, 123456789012345678901234567890, "\u00e9\/\ud800"], "b":"4539894458086459\/\u00e9" } "#;
+    let expected = message.replace("4539894458086459", &"#".repeat(16));
+    assert_eq!(delivered(&rules('#'), message), expected);
+}
+
+#[test]
+fn the_time_is_linear_whatever_the_text() {
+    let rules = rules('#');
+    for text in [
+        "a",
+        "1",
+        ".",
+        "@",
+        "1.",
+        "a@a.",
+        "4539 ",
+        ":",
+        "1:",
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "DE89",
+        "123-45-",
+        "[",
+        "{\"a\":",
+        "\\n4",
+    ] {
+        let message = text.repeat(256 * 1024 / text.len());
+        let start = Instant::now();
+        delivered(&rules, &message);
+        assert!(start.elapsed() < Duration::from_secs(5), "{text}: {:?}", start.elapsed());
+    }
+}

@@ -1,0 +1,186 @@
+//! Takes SNS messages over HTTPS, verifies them, and publishes them to a topic of this account.
+//!
+//! | what SNS sends | what is done |
+//! |---|---|
+//! | a notification | published to `TARGET_TOPIC_ARN`, with its subject |
+//! | a subscription confirmation | confirmed by the API, so that unsubscribing needs the rights to do so |
+//! | an unsubscribe confirmation | logged and counted: no more messages will come |
+//!
+//! The function stands on the public internet. The cheap checks come first, nothing is fetched before they pass, and a
+//! sender who is refused gets the same answer whatever the reason; the log has it.
+//!
+//! # Answers
+//!
+//! SNS takes every status from 200 to 499 as delivered. It tries again after a 5xx, or no answer within 15 s: three times,
+//! 20 s apart, by default; then the message goes to the redrive queue of the subscription, where it has one. So a message
+//! that SNS sent is either published or answered 503, whatever went wrong, and always within 10 s.
+//!
+//! | status | when |
+//! |---|---|
+//! | 200 | done, or done before |
+//! | 400, 405, 413, 415 | not a request that SNS sends |
+//! | 403 | not verified, not an accepted topic, too old, or a subscription that cannot be confirmed any more |
+//! | 502 | by Lambda, for invalid settings or a fault of the function: SNS tries again |
+//! | 503 | not published or not confirmed for now |
+//!
+//! # Attributes
+//!
+//! `gatehouse.origin-topic-arn`, `gatehouse.origin-message-id` and `gatehouse.origin-timestamp` say where the message came
+//! from. All three are signed. The message attributes of the origin are not: anybody who once saw the message can send it
+//! again with others, so they are left out.
+//!
+//! # Rights
+//!
+//! `sns:Publish` on `TARGET_TOPIC_ARN`, and `sns:ConfirmSubscription` on each of `TOPIC_ARNS`. The policy of a topic in
+//! another account cannot name `ConfirmSubscription` and need not: the token proves the right to confirm. With
+//! `AuthenticateOnUnsubscribe` the call must be signed, and so the role must be allowed to make it.
+//!
+//! # Limitations
+//!
+//! - A message may be published twice: when another instance of the function gets it, when an answer of SNS is lost, after
+//!   a new start of the process, or when more than 10,000 others came between. Subscribers must be idempotent;
+//!   `gatehouse.origin-message-id` stays the same.
+//! - A function that is throttled is answered 429 by Lambda, which SNS takes as delivered: the message is lost. Do not
+//!   reserve a small concurrency, and watch the metric `Throttles`.
+//! - SNS accepts 256 KiB with all attributes. A message that is larger with those of the relay is not published: it is
+//!   answered 503 and goes to the redrive queue. `MaximumMessageSize` of the target topic raises the limit.
+//! - The order of messages is not kept. FIFO topics do not deliver over HTTPS.
+
+pub mod config;
+pub mod confirmation;
+pub mod error;
+pub mod outcome;
+mod published;
+pub mod request;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use aws_sdk_sns::Client;
+use aws_sdk_sns::config::Region;
+use aws_sdk_sns::types::MessageAttributeValue;
+use gatehouse_shared::clock;
+use gatehouse_shared::sns::{Channel, Envelope, MessageType, TopicArn, Verified, Verifier};
+use lambda_runtime::LambdaEvent;
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::config::Config;
+use crate::confirmation::Confirmation;
+use crate::error::{Declined, Error};
+use crate::outcome::{Done, Outcome, Subject};
+use crate::published::Published;
+use crate::request::Request;
+
+/// SNS gives up a request after 15 s, and the answer must come within 10.
+const ANSWER_WITHIN: Duration = Duration::from_secs(9);
+/// Kept back from Lambda's deadline, to answer.
+const RESERVE: Duration = Duration::from_millis(500);
+
+/// The function.
+pub struct MessageRelay {
+    config: Config,
+    verifier: Verifier,
+    sns: Client,
+    published: Published,
+}
+
+impl MessageRelay {
+    /// The function with its client. Those of other Regions are made from `sns`.
+    #[must_use]
+    pub fn new(config: Config, verifier: Verifier, sns: Client) -> Self {
+        let published = Published::new(verifier.accepted_again_within(Channel::Https));
+        Self { config, verifier, sns, published }
+    }
+
+    /// Answers a request of the function URL.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Event`] where the event is no such request.
+    pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Value, Error> {
+        let LambdaEvent { payload, context } = invocation;
+        let now = clock::now();
+        let time = clock::until(context.deadline, now).saturating_sub(RESERVE).min(ANSWER_WITHIN);
+        let (subject, outcome) = self.outcome(Request::parse(payload)?, time, now).await;
+        outcome::log(&outcome, &subject);
+        outcome::metrics(&context.env_config.function_name, now, &outcome).emit();
+        Ok(outcome::response(&outcome))
+    }
+
+    /// What becomes of the request within this time.
+    async fn outcome(&self, request: Request, time: Duration, now: OffsetDateTime) -> (Subject, Outcome) {
+        let Request { request_id, source_ip, delivery } = request;
+        match delivery {
+            Ok(envelope) => {
+                let subject = Subject::of(request_id, source_ip, &envelope);
+                // On the heap: nested futures of this depth are more than the compiler lays out.
+                let relaying = Box::pin(self.relay(envelope, now));
+                (subject, tokio::time::timeout(time, relaying).await.unwrap_or(Err(Declined::OutOfTime)))
+            }
+            Err(declined) => (Subject { request_id, source_ip, ..Subject::default() }, Err(declined)),
+        }
+    }
+
+    async fn relay(&self, envelope: Envelope, now: OffsetDateTime) -> Outcome {
+        let message = self.verifier.verify(envelope, Channel::Https, now).await?;
+        match message.message_type() {
+            MessageType::Notification => self.publish(&message, now).await,
+            MessageType::SubscriptionConfirmation => self.confirm(&message).await,
+            MessageType::UnsubscribeConfirmation => Ok(Done::Unsubscribed),
+        }
+    }
+
+    async fn publish(&self, message: &Verified, now: OffsetDateTime) -> Outcome {
+        if self.published.has(message, now) {
+            return Ok(Done::Duplicate);
+        }
+        if self.config.dry_run {
+            return Ok(Done::Planned);
+        }
+        let topic = &self.config.target_topic_arn;
+        let answer = self
+            .client_of(topic)
+            .publish()
+            .topic_arn(topic.as_str())
+            .message(message.message())
+            .set_subject(message.subject().map(ToOwned::to_owned))
+            .message_attributes("gatehouse.origin-topic-arn", text_attribute(message.topic_arn()))
+            .message_attributes("gatehouse.origin-message-id", text_attribute(message.message_id()))
+            .message_attributes("gatehouse.origin-timestamp", text_attribute(message.timestamp()))
+            .send()
+            .await
+            .map_err(|error| error::publish(topic, error))?;
+        self.published.add(message, now);
+        Ok(Done::Relayed { target_message_id: answer.message_id.unwrap_or_default() })
+    }
+
+    async fn confirm(&self, message: &Verified) -> Outcome {
+        let confirmation = Confirmation::of(message)?;
+        if self.config.dry_run {
+            return Ok(Done::Planned);
+        }
+        let answer = self
+            .client_of(confirmation.topic())
+            .confirm_subscription()
+            .topic_arn(confirmation.topic().as_str())
+            .token(confirmation.token())
+            .authenticate_on_unsubscribe("true")
+            .send()
+            .await
+            .map_err(|error| error::confirm(confirmation.topic(), error))?;
+        Ok(Done::Confirmed { subscription_arn: answer.subscription_arn.unwrap_or_default() })
+    }
+
+    /// A client for the Region of the topic.
+    fn client_of(&self, topic: &TopicArn) -> Client {
+        let region = Region::new(topic.region().to_string());
+        Client::from_conf(self.sns.config().to_builder().region(region).build())
+    }
+}
+
+#[expect(clippy::expect_used, reason = "the type, which is all that is required, is set")]
+fn text_attribute(value: &str) -> MessageAttributeValue {
+    MessageAttributeValue::builder().data_type("String").string_value(value).build().expect("a type")
+}

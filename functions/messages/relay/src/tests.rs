@@ -1,0 +1,600 @@
+//! Requests and what becomes of them.
+
+use std::future::pending;
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_sns::error::ErrorMetadata;
+use aws_sdk_sns::operation::confirm_subscription::{ConfirmSubscriptionError, ConfirmSubscriptionOutput};
+use aws_sdk_sns::operation::publish::{PublishInput, PublishOutput};
+use aws_smithy_http_client::test_util::{NeverClient, ReplayEvent, StaticReplayClient};
+use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+use aws_smithy_types::body::SdkBody;
+use gatehouse_shared::env::Env;
+use gatehouse_shared::failure::{ErrorType as _, chain};
+use gatehouse_shared::fetch::FetchError;
+use gatehouse_shared::sns::Settings;
+use gatehouse_shared::sns::certificate::{CertificateSource, CertificateUrl, Fetching};
+use gatehouse_shared::testing::{SIGNING_CERTIFICATE_PATH, SIGNING_CERTIFICATE_PEM, Signer, StaticCertificates, real};
+use lambda_runtime::Context;
+use proptest::prelude::*;
+use serde_json::json;
+use time::format_description::well_known::Rfc3339;
+use time::macros::datetime;
+use url::form_urlencoded;
+
+use super::*;
+
+const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:example";
+const TARGET: &str = "arn:aws:sns:eu-central-1:111122223333:target";
+const TIMESTAMP: &str = "2026-03-06T19:31:32.895Z";
+const NOW: OffsetDateTime = datetime!(2026-03-06 19:32 UTC);
+const TOKEN: &str = "2336412f37fb687f5d51e6e2425929f52e8e353134fe72d55ef8b330217d82da";
+
+fn relay_with(settings: &[(&str, &str)], source: impl CertificateSource + 'static, sns: Client) -> MessageRelay {
+    let mut table = vec![("TOPIC_ARNS", TOPIC), ("TARGET_TOPIC_ARN", TARGET)];
+    table.retain(|(name, _)| !settings.iter().any(|(given, _)| given == name));
+    table.extend(settings);
+    let env = Env::of_table(&table);
+    let (config, settings) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
+    MessageRelay::new(config, Verifier::with_source(settings, source), sns)
+}
+
+/// When this message was sent.
+fn time_of(message: &Value) -> OffsetDateTime {
+    OffsetDateTime::parse(message["Timestamp"].as_str().unwrap(), &Rfc3339).unwrap()
+}
+
+fn relay(sns: Client) -> MessageRelay {
+    relay_with(&[], StaticCertificates::new(), sns)
+}
+
+/// An SNS that publishes, and confirms; and what was published.
+fn working() -> (Client, [Rule; 2], Arc<Mutex<Vec<PublishInput>>>) {
+    let inputs = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&inputs);
+    let publish = mock!(Client::publish).match_requests(move |input| {
+        seen.lock().unwrap().push(input.clone());
+        true
+    });
+    let publish = publish.then_output(|| PublishOutput::builder().message_id("published-1").build());
+    let confirm = mock!(Client::confirm_subscription)
+        .then_output(|| ConfirmSubscriptionOutput::builder().subscription_arn(format!("{TOPIC}:1")).build());
+    (mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&publish, &confirm]), [publish, confirm], inputs)
+}
+
+/// A client that must not be used.
+fn unused() -> Client {
+    mock_client!(aws_sdk_sns, RuleMode::MatchAny, Vec::<&Rule>::new())
+}
+
+fn notification(id: &str, text: &str) -> Value {
+    json!({
+        "Type": "Notification", "MessageId": id, "TopicArn": TOPIC, "Subject": "expense", "Message": text,
+        "Timestamp": TIMESTAMP,
+        "MessageAttributes": { "role": { "Type": "String", "Value": "forged" } },
+    })
+}
+
+fn confirmation(of_type: &str) -> Value {
+    json!({
+        "Type": of_type, "MessageId": "c-1", "TopicArn": TOPIC, "Message": "You have chosen …", "Timestamp": TIMESTAMP,
+        "Token": TOKEN,
+        "SubscribeURL":
+            format!("https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&TopicArn={TOPIC}&Token={TOKEN}"),
+    })
+}
+
+fn signed(message: Value) -> Value {
+    Signer::new().sign(message)
+}
+
+fn version_1(name: &str) -> Value {
+    let file = format!("{}/../../../shared/testing/messages/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+}
+
+/// The event of a function URL.
+fn event(message_type: &str, body: impl Into<String>) -> Value {
+    json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": "/", "rawQueryString": "",
+        "headers": { "content-type": "text/plain; charset=UTF-8", "x-amz-sns-message-type": message_type },
+        "requestContext": {
+            "requestId": "r-1", "timeEpoch": 1, "http": { "method": "POST", "path": "/", "sourceIp": "192.0.2.1" },
+        },
+        "body": body.into(), "isBase64Encoded": false,
+    })
+}
+
+fn delivery(message: &Value) -> Value {
+    event(message["Type"].as_str().unwrap(), message.to_string())
+}
+
+async fn outcome(relay: &MessageRelay, event: Value, now: OffsetDateTime) -> Outcome {
+    relay.outcome(Request::parse(event).unwrap(), ANSWER_WITHIN, now).await.1
+}
+
+/// The status, and the name of what was done or of the error.
+fn seen(outcome: &Outcome) -> (u64, String) {
+    let name = match outcome {
+        Ok(done) => format!("{done:?}").split([' ', '{']).next().unwrap_or_default().to_owned(),
+        Err(declined) => declined.error_type().to_owned(),
+    };
+    (outcome::response(outcome)["statusCode"].as_u64().unwrap(), name)
+}
+
+#[tokio::test]
+async fn a_notification_is_published_with_its_origin_and_without_what_nobody_signed() {
+    for message in [version_1("notification-v1"), signed(notification("n-1", "a message"))] {
+        let (sns, _, published) = working();
+        assert_eq!(
+            seen(&outcome(&relay(sns), delivery(&message), time_of(&message)).await),
+            (200, "Relayed".to_owned())
+        );
+        let published = published.lock().unwrap();
+        let [input] = &published[..] else { panic!("{published:?}") };
+        assert_eq!(input.topic_arn(), Some(TARGET));
+        assert_eq!(input.message(), message["Message"].as_str());
+        assert_eq!(input.subject(), message["Subject"].as_str());
+        let mut attributes: Vec<_> = input
+            .message_attributes()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.data_type(), value.string_value().unwrap()))
+            .collect();
+        attributes.sort_unstable();
+        assert_eq!(
+            attributes,
+            [
+                ("gatehouse.origin-message-id", "String", message["MessageId"].as_str().unwrap()),
+                ("gatehouse.origin-timestamp", "String", message["Timestamp"].as_str().unwrap()),
+                ("gatehouse.origin-topic-arn", "String", TOPIC),
+            ]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_is_confirmed_as_often_as_sns_asks() {
+    for message in [version_1("subscription-confirmation-v1"), signed(confirmation("SubscriptionConfirmation"))] {
+        let (sns, [publish, confirm], _) = working();
+        let relay = relay(sns);
+        for _ in 0..2 {
+            assert_eq!(
+                seen(&outcome(&relay, delivery(&message), time_of(&message)).await),
+                (200, "Confirmed".to_owned())
+            );
+        }
+        assert_eq!((publish.num_calls(), confirm.num_calls()), (0, 2));
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_subscription_is_reported_and_nothing_is_called() {
+    for message in [version_1("unsubscribe-confirmation-v1"), signed(confirmation("UnsubscribeConfirmation"))] {
+        let result = outcome(&relay(unused()), delivery(&message), time_of(&message)).await;
+        assert_eq!(seen(&result), (200, "Unsubscribed".to_owned()));
+        let line = outcome::metrics("message-relay", NOW, &result).line();
+        assert!(line.contains("\"Unsubscribed\":1.0") && line.contains("\"Refused\":0.0"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_calls_nothing() {
+    let relay = relay_with(&[("DRY_RUN", "true")], StaticCertificates::new(), unused());
+    for message in [signed(notification("n-1", "a")), signed(confirmation("SubscriptionConfirmation"))] {
+        assert_eq!(seen(&outcome(&relay, delivery(&message), NOW).await), (200, "Planned".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn requests_that_sns_does_not_send_are_answered_before_anything_is_fetched() {
+    let certificates = StaticCertificates::new();
+    let relay = relay_with(&[], certificates.clone(), unused());
+    let message = signed(notification("n-1", "a"));
+    let with = |change: fn(&mut Value)| {
+        let mut event = delivery(&message);
+        change(&mut event);
+        event
+    };
+    let huge = |bytes| event("Notification", "a".repeat(bytes));
+    let long = |bytes: usize| delivery(&signed(notification("n-1", &"a".repeat(bytes))));
+    for (event, status) in [
+        (with(|event| event["requestContext"]["http"]["method"] = "GET".into()), 405),
+        (with(|event| event["requestContext"]["http"]["method"] = "post".into()), 405),
+        (with(|event| event["headers"]["content-type"] = "text/html".into()), 415),
+        (with(|event| event["headers"]["content-type"] = "application/jsonp".into()), 415),
+        (with(|event| event["headers"] = json!({ "x-amz-sns-message-type": "Notification" })), 415),
+        (with(|event| event["headers"]["x-amz-sns-rawdelivery"] = "true".into()), 403),
+        (with(|event| event["headers"]["x-amz-sns-message-type"] = "SubscriptionConfirmation".into()), 400),
+        (with(|event| event["headers"] = json!({ "content-type": "text/plain" })), 400),
+        // What aws_lambda_events refuses as a whole.
+        (with(|event| event["headers"]["x-note"] = "a\u{7}b".into()), 400),
+        (with(|event| event["queryStringParameters"] = json!({ "a": null })), 400),
+        (with(|event| event["isBase64Encoded"] = true.into()), 400),
+        (with(|event| (event["isBase64Encoded"], event["body"]) = (true.into(), "/w==".into())), 400),
+        (with(|event| event["body"] = Value::Null), 400),
+        (with(|event| event["body"] = "[]".into()), 400),
+        (with(|event| event["body"] = "{".into()), 400),
+        (huge(256 * 1_024), 400),
+        (huge(256 * 1_024 + 1), 413),
+        (huge(5 << 20), 413),
+        (long(256 * 1_024 + 1), 413),
+    ] {
+        let result = outcome(&relay, event.clone(), NOW).await;
+        assert_eq!(seen(&result).0, status, "{result:?} {:.300}", event.to_string());
+        assert_eq!(outcome::response(&result)["headers"]["allow"].is_string(), status == 405);
+    }
+    assert_eq!(certificates.fetches(), 0);
+    let mut encoded = huge(1);
+    (encoded["isBase64Encoded"], encoded["body"]) = (true.into(), "YWFh".repeat(1 << 20).into());
+    assert_eq!(seen(&outcome(&relay, encoded, NOW).await).0, 413);
+}
+
+#[tokio::test]
+async fn what_sns_may_send_is_accepted_in_each_of_its_forms() {
+    // Every character escaped: the body is twice as large as the message that SNS accepts at most.
+    let message = signed(notification("n-1", &"\"".repeat(256 * 1_024)));
+    assert!(message.to_string().len() > 512 * 1_024);
+    let plain = delivery(&message);
+    let mut encoded = plain.clone();
+    {
+        use base64::Engine as _;
+        let body = base64::prelude::BASE64_STANDARD.encode(message.to_string());
+        (encoded["isBase64Encoded"], encoded["body"]) = (true.into(), body.into());
+    }
+    let mut json = plain.clone();
+    json["headers"]["content-type"] = "Application/JSON;charset=utf-8".into();
+    for event in [plain, encoded, json] {
+        let (sns, [publish, _], _) = working();
+        assert_eq!(seen(&outcome(&relay(sns), event, NOW).await).0, 200);
+        assert_eq!(publish.num_calls(), 1);
+    }
+}
+
+#[tokio::test]
+async fn every_refusal_has_the_same_answer_and_its_reason_in_the_log_alone() {
+    let message = signed(notification("n-1", "a"));
+    let with = |field: &str, value: &str| {
+        let mut message = message.clone();
+        message[field] = value.into();
+        message
+    };
+    let other_url = {
+        let mut message = confirmation("SubscriptionConfirmation");
+        message["SubscribeURL"] = "https://example.com/".into();
+        signed(message)
+    };
+    let mut raw = delivery(&message);
+    raw["headers"]["x-amz-sns-rawdelivery"] = "TRUE".into();
+    let cases = [
+        (delivery(&with("Message", "b")), NOW, "does not fit the message"),
+        (delivery(&with("MessageId", "n-2")), NOW, "does not fit the message"),
+        (delivery(&with("TopicArn", "arn:aws:sns:eu-west-1:123456789012:other")), NOW, "expected one of TOPIC_ARNS"),
+        (delivery(&with("SigningCertURL", "https://example.com/a.pem")), NOW, "SigningCertURL"),
+        (delivery(&with("SignatureVersion", "3")), NOW, "expected \"1\" or \"2\""),
+        (delivery(&with("Signature", "EXAMPLE")), NOW, "expected base64"),
+        (delivery(&message), NOW + time::Duration::minutes(75), "SNS_MAX_AGE_SECONDS"),
+        (delivery(&message), NOW - time::Duration::minutes(16), "check this machine's clock"),
+        (delivery(&other_url), NOW, "SubscribeURL"),
+        (raw, NOW, "turn off raw message delivery"),
+    ];
+    let relay = relay(unused());
+    let mut answers = Vec::new();
+    for (event, now, reason) in cases {
+        let result = outcome(&relay, event, now).await;
+        let text = chain(result.as_ref().unwrap_err());
+        assert!(text.contains(reason), "{text}: {reason}");
+        assert!(!text.contains(TOKEN), "{text}");
+        answers.push(outcome::response(&result));
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert_eq!((answers[0]["statusCode"].as_u64(), answers[0]["body"].as_str()), (Some(403), Some("refused\n")));
+}
+
+#[tokio::test]
+async fn a_message_is_published_once_as_long_as_sns_may_deliver_it() {
+    let (sns, [publish, _], _) = working();
+    let relay = relay(sns);
+    let event = delivery(&signed(notification("n-1", "a")));
+    let later = NOW + time::Duration::minutes(74);
+    for (now, name) in [(NOW, "Relayed"), (NOW, "Duplicate"), (later, "Duplicate")] {
+        assert_eq!(seen(&outcome(&relay, event.clone(), now).await), (200, name.to_owned()));
+    }
+    assert_eq!(seen(&outcome(&relay, event, NOW + time::Duration::minutes(91)).await).0, 403, "too old by then");
+    assert_eq!(seen(&outcome(&relay, delivery(&signed(notification("n-2", "a"))), NOW).await).1, "Relayed");
+    assert_eq!(publish.num_calls(), 2);
+}
+
+/// Codes of `Publish`, final ones and passing ones.
+const PUBLISH_ERRORS: [&str; 7] =
+    ["AuthorizationError", "NotFound", "InvalidParameter", "KMSDisabled", "Throttled", "InternalError", "ExpiredToken"];
+
+#[tokio::test]
+async fn a_message_that_sns_sent_is_never_lost_by_an_answer_below_500() {
+    for code in PUBLISH_ERRORS {
+        let publish = mock!(Client::publish)
+            .sequence()
+            .http_status(400, Some(error_body(code)))
+            .times(5)
+            .output(|| PublishOutput::builder().message_id("published-1").build())
+            .build();
+        let sns = mock_client!(aws_sdk_sns, RuleMode::Sequential, [&publish], |config| config
+            .retry_config(aws_sdk_sns::config::retry::RetryConfig::disabled()));
+        let relay = relay(sns);
+        let event = delivery(&signed(notification("n-1", "a secret")));
+        for _ in 0..5 {
+            let result = outcome(&relay, event.clone(), NOW).await;
+            assert_eq!(seen(&result), (503, "Publish".to_owned()), "{code}");
+            let text = chain(result.as_ref().unwrap_err());
+            assert!(text.starts_with(&format!("publishing to {TARGET}; ")) && !text.contains("secret"), "{text}");
+        }
+        assert_eq!(seen(&outcome(&relay, event, NOW).await).1, "Relayed", "a failure is not remembered: {code}");
+    }
+}
+
+#[tokio::test]
+async fn a_confirmation_fails_for_good_or_for_now() {
+    for (code, status, error_type) in [
+        ("InvalidParameter", 403, "NotConfirmed"),
+        ("NotFound", 403, "NotConfirmed"),
+        ("AuthorizationError", 403, "NotConfirmed"),
+        ("SubscriptionLimitExceeded", 403, "NotConfirmed"),
+        ("FilterPolicyLimitExceeded", 403, "NotConfirmed"),
+        ("ReplayLimitExceeded", 503, "Confirm"),
+        ("Throttling", 503, "Confirm"),
+        ("InternalError", 503, "Confirm"),
+        ("ExpiredToken", 503, "Confirm"),
+    ] {
+        let confirm = mock!(Client::confirm_subscription).then_error(move || {
+            ConfirmSubscriptionError::generic(ErrorMetadata::builder().code(code).message("as tested").build())
+        });
+        let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&confirm], |config| config
+            .retry_config(aws_sdk_sns::config::retry::RetryConfig::disabled()));
+        let event = delivery(&signed(confirmation("SubscriptionConfirmation")));
+        let result = outcome(&relay(sns), event, NOW).await;
+        assert_eq!(seen(&result), (status, error_type.to_owned()), "{code}");
+        assert!(!chain(result.as_ref().unwrap_err()).contains(TOKEN));
+        let metric = if status == 403 { "\"NotConfirmed\":1.0" } else { "\"RetryLater\":1.0" };
+        assert!(outcome::metrics("message-relay", NOW, &result).line().contains(metric), "{code}");
+    }
+}
+
+fn error_body(code: &str) -> String {
+    format!(
+        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>as tested</Message></Error>\
+         <RequestId>r-1</RequestId></ErrorResponse>"
+    )
+}
+
+/// A server that has the test certificate, and answers as told for every other URL.
+#[derive(Clone, Default)]
+struct Server {
+    requests: Arc<Mutex<usize>>,
+    hangs: bool,
+}
+
+impl CertificateSource for Server {
+    fn fetch<'a>(&'a self, url: &'a CertificateUrl) -> Fetching<'a> {
+        Box::pin(async move {
+            *self.requests.lock().unwrap() += 1;
+            if self.hangs {
+                return pending().await;
+            }
+            if url.as_str().ends_with(SIGNING_CERTIFICATE_PATH) {
+                return Ok(SIGNING_CERTIFICATE_PEM.into());
+            }
+            Err(FetchError::Status { status: 404 })
+        })
+    }
+}
+
+async fn flood(relay: &MessageRelay, ids: std::ops::Range<usize>, now: OffsetDateTime) {
+    let message = signed(notification("forged", "a"));
+    for id in ids {
+        let mut message = message.clone();
+        message["SigningCertURL"] =
+            format!("https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-{id:08}.pem").into();
+        let (status, name) = seen(&outcome(relay, delivery(&message), now).await);
+        assert!(matches!((status, name.as_str()), (403, "Refused") | (503, "Certificate")), "{status} {name}");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_invented_certificates_costs_few_fetches_and_keeps_no_message_out() {
+    let real_message = delivery(&signed(notification("n-1", "a")));
+    // The certificate is known.
+    let (server, (sns, ..)) = (Server::default(), working());
+    let relay = relay_with(&[], server.clone(), sns);
+    assert_eq!(seen(&outcome(&relay, delivery(&signed(notification("n-0", "a"))), NOW).await).0, 200);
+    flood(&relay, 0..200, NOW).await;
+    assert_eq!(*server.requests.lock().unwrap(), 3, "the true one and two of the flood");
+    assert_eq!(seen(&outcome(&relay, real_message.clone(), NOW).await), (200, "Relayed".to_owned()));
+    // It is not: the message is to be tried again, and the next attempt of SNS passes in the midst of the flood.
+    let (server, (sns, ..)) = (Server::default(), working());
+    let relay = relay_with(&[], server.clone(), sns);
+    flood(&relay, 0..200, NOW).await;
+    assert_eq!(seen(&outcome(&relay, real_message.clone(), NOW).await), (503, "Certificate".to_owned()));
+    let later = NOW + time::Duration::seconds(20);
+    flood(&relay, 200..400, later).await;
+    assert_eq!(seen(&outcome(&relay, real_message, later).await), (200, "Relayed".to_owned()));
+    assert!(*server.requests.lock().unwrap() <= 8, "{:?}", server.requests);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_comes_within_ten_seconds_whatever_hangs() {
+    let never = Client::from_conf(
+        aws_sdk_sns::Config::builder()
+            .with_test_defaults_v2()
+            .region(Region::new("eu-west-1"))
+            .http_client(NeverClient::new())
+            .build(),
+    );
+    let hanging = Server { hangs: true, ..Server::default() };
+    for (relay, message) in [
+        (relay_with(&[], hanging, unused()), signed(notification("n-1", "a"))),
+        (relay(never.clone()), signed(notification("n-1", "a"))),
+        (relay(never), signed(confirmation("SubscriptionConfirmation"))),
+    ] {
+        let start = tokio::time::Instant::now();
+        let result = outcome(&relay, delivery(&message), NOW).await;
+        assert_eq!(seen(&result), (503, "OutOfTime".to_owned()));
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_that_is_near_or_over_is_answered_503() {
+    let event = delivery(&signed(notification("n-1", "a")));
+    // A default context has the deadline 0.
+    let response = relay(unused()).handle(LambdaEvent::new(event, Context::default())).await.unwrap();
+    assert_eq!(response["statusCode"], 403, "the checks need no time, and this message is too old by the real clock");
+    let hanging = Server { hangs: true, ..Server::default() };
+    let mut message = notification("n-1", "a");
+    message["Timestamp"] = clock::now().format(&Rfc3339).unwrap().into();
+    let relay = relay_with(&[], hanging, unused());
+    let event = LambdaEvent::new(delivery(&signed(message)), Context::default());
+    assert_eq!(relay.handle(event).await.unwrap()["statusCode"], 503);
+}
+
+#[tokio::test]
+async fn both_calls_have_this_form_on_the_wire_in_the_region_of_their_topic() {
+    let cases = [
+        (
+            signed(notification("n-1", "a message")),
+            "sns.eu-central-1.amazonaws.com",
+            "<PublishResponse><PublishResult><MessageId>m</MessageId></PublishResult></PublishResponse>",
+            json!({ "Action": "Publish", "TopicArn": TARGET, "Message": "a message", "Subject": "expense" }),
+        ),
+        (
+            signed(confirmation("SubscriptionConfirmation")),
+            "sns.eu-west-1.amazonaws.com",
+            "<ConfirmSubscriptionResponse><ConfirmSubscriptionResult><SubscriptionArn>s</SubscriptionArn>\
+             </ConfirmSubscriptionResult></ConfirmSubscriptionResponse>",
+            json!({ "Action": "ConfirmSubscription", "TopicArn": TOPIC, "Token": TOKEN,
+                    "AuthenticateOnUnsubscribe": "true" }),
+        ),
+    ];
+    for (message, host, answer, expected) in cases {
+        let request = aws_smithy_runtime_api::client::orchestrator::HttpRequest::empty().try_into_http1x().unwrap();
+        let response = aws_smithy_runtime_api::client::orchestrator::HttpResponse::new(
+            200.try_into().unwrap(),
+            SdkBody::from(answer),
+        );
+        let replay = StaticReplayClient::new(vec![ReplayEvent::new(request, response.try_into_http1x().unwrap())]);
+        let config = aws_sdk_sns::Config::builder()
+            .with_test_defaults_v2()
+            // The function's own Region is another one than that of either topic.
+            .region(Region::new("us-east-1"))
+            .http_client(replay.clone())
+            .build();
+        assert_eq!(seen(&outcome(&relay(Client::from_conf(config)), delivery(&message), NOW).await).0, 200);
+        let request = replay.actual_requests().next().unwrap();
+        assert!(request.uri().contains(host), "{}", request.uri());
+        assert!(request.headers().get("authorization").is_some(), "signed");
+        let form: serde_json::Map<String, Value> =
+            form_urlencoded::parse(request.body().bytes().unwrap()).map(|(k, v)| (k.into(), v.into())).collect();
+        for (name, value) in expected.as_object().unwrap() {
+            assert_eq!(form.get(name), Some(value), "{name} in {form:?}");
+        }
+        assert_eq!(replay.actual_requests().count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_real_requests_of_function_urls_and_http_apis_get_an_answer() {
+    for (name, status) in [
+        ("function-url-get", 405),
+        ("function-url-post-text", 400),
+        ("httpapi-get-account-null", 405),
+        ("httpapi-get-query-repeated", 405),
+        ("httpapi-get-query", 405),
+        ("httpapi-post-form-base64", 415),
+        ("httpapi-post-form", 415),
+    ] {
+        let Some(file) = real(&format!("lambda-events/{name}.json")) else { return };
+        let event: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        let result = outcome(&relay(unused()), event, NOW).await;
+        // The crate refuses a number as Content-Length, which AWS never sends.
+        let expected = if name == "httpapi-post-form" { [400, 415].as_slice() } else { &[status] };
+        assert!(expected.contains(&seen(&result).0), "{name}: {result:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_real_messages_of_sns_pass_at_their_time() {
+    let mut passed = 0;
+    for (folder, certificate) in [
+        ("java-v2", "SimpleNotificationService-7506a1e35b36ef5a444dd1a8e7cc3ed8.pem"),
+        ("php", "SimpleNotificationService-7ff5318490ec183fbaddaa2a969abfda.pem"),
+    ] {
+        let Some(folder) = real(&format!("sns-signed/{folder}")) else { return };
+        let certificate = std::fs::read_to_string(folder.join(certificate)).unwrap();
+        for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+            // Lambda's spelling never comes over HTTPS.
+            if !name.ends_with(".json") || name.starts_with("lambda") {
+                continue;
+            }
+            let message: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+            let now = time_of(&message);
+            let settings = [("TOPIC_ARNS", message["TopicArn"].as_str().unwrap())];
+            let relay = relay_with(&settings, StaticCertificates::of(certificate.clone()), working().0);
+            let result = outcome(&relay, delivery(&message), now).await;
+            assert_eq!(seen(&result).0, 200, "{name}: {result:?}");
+            passed += 1;
+        }
+    }
+    assert!(passed >= 9, "{passed}");
+}
+
+#[test]
+fn an_event_from_elsewhere_is_an_error() {
+    for event in [
+        json!(null),
+        json!([]),
+        json!({ "Records": [] }),
+        json!({ "httpMethod": "POST", "body": "{}" }),
+        json!({ "requestContext": { "http": { "method": 1 } } }),
+    ] {
+        let error = Request::parse(event.clone()).unwrap_err();
+        assert_eq!(error.error_type(), "InvalidEvent", "{event}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Whatever a stranger sends gets an answer, and never one that says it was accepted.
+    #[test]
+    fn no_request_of_a_stranger_panics_or_is_accepted(
+        body in ".{0,200}", method in "[A-Z]{0,7}", content_type in ".{0,40}", header in ".{0,20}", base64: bool,
+    ) {
+        let mut event = event(&header, body);
+        event["requestContext"]["http"]["method"] = method.into();
+        event["headers"]["content-type"] = content_type.into();
+        event["isBase64Encoded"] = base64.into();
+        let request = Request::parse(event).unwrap();
+        let declined = request.delivery.unwrap_err();
+        prop_assert!((400..500).contains(&declined.status()));
+    }
+
+    /// No byte of what SNS signed can be changed.
+    #[test]
+    fn a_changed_message_is_never_published(position in 0usize..2_000, byte in 0x20u8..0x7f) {
+        const SIGNED: [&str; 6] = ["Type", "MessageId", "TopicArn", "Subject", "Message", "Timestamp"];
+        let message = signed(notification("n-1", "a message"));
+        let mut bytes = message.to_string().into_bytes();
+        let position = position % bytes.len();
+        bytes[position] = byte;
+        let body = String::from_utf8(bytes).unwrap();
+        let changed: Value = serde_json::from_str(&body).unwrap_or_default();
+        let is_same = SIGNED.iter().all(|field| changed[field] == message[field]);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (sns, [publish, _], _) = working();
+        let relay = relay(sns);
+        let status = runtime.block_on(async { seen(&outcome(&relay, event("Notification", body), NOW).await).0 });
+        prop_assert!(status == 200 || publish.num_calls() == 0);
+        prop_assert!(is_same || status != 200, "{}", status);
+    }
+}

@@ -1,0 +1,29 @@
+//! Settings of the function.
+
+use gatehouse_shared::env::Env;
+
+/// Settings, read once at cold start. `SNS_VERIFY`, `TOPIC_ARNS` and `SNS_MAX_AGE_SECONDS` belong to
+/// [`gatehouse_shared::sns`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `SUBSCRIBER`: who this function is in its log lines, such as `payment` or `reporting`.
+    pub subscriber: String,
+}
+
+impl Config {
+    /// Reads the settings. Whatever is wrong with them is reported by [`Env::finish`].
+    #[must_use]
+    pub fn from_env(env: &Env<'_>) -> Self {
+        let subscriber = env.text("SUBSCRIBER").unwrap_or_default();
+        let is_name = (1..=64).contains(&subscriber.len())
+            && subscriber.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+        if !is_name {
+            env.fault(
+                "SUBSCRIBER",
+                &subscriber,
+                "expected a name such as payment: 1 to 64 letters, digits, underscores or hyphens",
+            );
+        }
+        Self { subscriber }
+    }
+}

@@ -1,0 +1,169 @@
+"""`make demo-messages`: an expense report reaches payment as it is, reporting masked, and a forged one nobody.
+
+The functions of the messages capability are the real binaries behind the Lambda runtime API. SNS is the local AWS,
+which signs with the repository's test key; the certificate comes over HTTPS from `web`.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gatehouse_local import ROOT, sns
+from gatehouse_local.aws import LocalAws, operations
+from gatehouse_local.messages import EXPENSE_REPORT, PAYMENT, RELAY_URL, REPORTING, Stack, origin_arn
+from gatehouse_local.runtime_api import FunctionDied
+from gatehouse_local.web import Web
+
+BINARIES = ("message-redactor", "message-relay", "expense-subscriber")
+LOG = ROOT / "local" / ".work" / "demo-messages.log"
+ORIGIN = origin_arn()
+
+
+class DemoFailed(Exception):
+    """A step did not end as it should; the text says what was seen."""
+
+
+def play(out: Console, stack: Stack) -> None:
+    """The whole story. Raises DemoFailed where a step ends otherwise than it should."""
+    out.rule("[bold]1. Somebody publishes an expense report", align="left")
+    out.print("The policy masks card numbers and employee ids for reporting. Payment receives everything.\n")
+    stack.publish(EXPENSE_REPORT)
+    payment, reporting = _last(stack, PAYMENT), _last(stack, REPORTING)
+    out.print(_compared({"published": EXPENSE_REPORT, "payment": payment, "reporting": reporting}))
+    hidden = [name for name in EXPENSE_REPORT if reporting.get(name) != EXPENSE_REPORT[name]]
+    if payment != EXPENSE_REPORT or hidden != ["employee", "card"]:
+        raise DemoFailed(f"payment received {payment}, reporting received {reporting}")
+    out.print("The number of the report, CID-000012348-CA, has a similar form and stays.\n")
+
+    out.rule("[bold]2. A topic of another Region is relayed over HTTPS", align="left")
+    stack.subscribe_relay(stack.origin())
+    [subscription] = [it for it in stack.aws.sns.subscriptions.values() if it.endpoint == RELAY_URL]
+    if not subscription.confirmed:
+        raise DemoFailed("The relay did not confirm the subscription.")
+    out.print(f"SNS asks the relay to confirm its subscription to {ORIGIN}: confirmed,", soft_wrap=True)
+    out.print("and only its owner can end it. Then somebody publishes there:\n")
+    *_, delivery = [it for it in stack.publish_at(ORIGIN, EXPENSE_REPORT | {"amount": 77.0}) if it.statuses]
+    received = {"payment": _last(stack, PAYMENT), "reporting": _last(stack, REPORTING)}
+    out.print(_compared({"published": EXPENSE_REPORT | {"amount": 77.0}} | received))
+    if received["payment"].get("amount") != 77.0 or received["reporting"].get("card") == EXPENSE_REPORT["card"]:
+        raise DemoFailed(f"the relayed message arrived as {received}")
+
+    out.rule("[bold]3. Somebody sends to the public URL", align="left")
+    before = len(stack.received(PAYMENT))
+    forged = delivery.message | {"Message": json.dumps(EXPENSE_REPORT | {"amount": 99999})}
+    invented = sns.certificate_url("eu-west-1").replace("eu-west-1", "s3-us-west-2")
+    sent = {
+        "the message with another amount": (sns.http_body(forged), 403),
+        "with a certificate of their own bucket": (sns.http_body(delivery.message | {"SigningCertUrl": invented}), 403),
+        "for a topic that is not relayed": (sns.http_body(forged | {"TopicArn": origin_arn("others")}), 403),
+        "something else": ("hello", 400),
+        "the genuine message once more": (delivery.body, 200),
+    }
+    table = Table(box=box.ROUNDED)
+    for heading in ("What is sent", "answer", "text", "published"):
+        table.add_column(heading)
+    for what, (body, expected) in sent.items():
+        published = len(stack.aws.sns.published[stack.topics["ApprovalTopic"]])
+        answer = stack.request(delivery.headers, body)
+        more = len(stack.aws.sns.published[stack.topics["ApprovalTopic"]]) - published
+        table.add_row(what, str(answer["statusCode"]), answer["body"].strip(), "yes" if more else "no")
+        if answer["statusCode"] != expected or more:
+            raise DemoFailed(f"{what}: answered {answer['statusCode']}, published {more} messages")
+    stack.aws.sns.deliver()
+    out.print(table)
+    if len(stack.received(PAYMENT)) != before:
+        raise DemoFailed("A forged message reached payment.")
+    out.print("Payment and reporting received none of these.\n")
+
+    out.rule("[bold]4. The topic does not take messages for a while", align="left")
+    stack.aws.disturb("throttle", service="sns", operation="Publish", times=None)
+    *_, late = [it for it in stack.publish_at(ORIGIN, EXPENSE_REPORT | {"amount": 5.0}) if it.statuses]
+    stack.aws.calm()
+    stack.aws.sns.retry()
+    if late.statuses != [503, 200] or _last(stack, PAYMENT).get("amount") != 5.0:
+        raise DemoFailed(f"the relay answered {late.statuses}")
+    out.print("The relay answers 503, SNS tries again 20 s later, and the relay answers 200: nothing is lost.\n")
+
+    out.rule("[bold]Summary", align="left")
+    for name, who in ((PAYMENT, "payment  "), (REPORTING, "reporting")):
+        cards = sum(EXPENSE_REPORT["card"] in item["message"] for item in stack.received(name))
+        count = len(stack.received(name))
+        out.print(f"{who} received {count} messages, {cards} of them with the card number.", highlight=False)
+    calls = ", ".join(f"{name} {count}" for name, count in operations(stack.aws.calls).items())
+    out.print(f"AWS calls of the functions: {calls}.", soft_wrap=True)
+
+
+def _last(stack: Stack, name: str) -> dict[str, Any]:
+    received = stack.received(name)
+    if not received:
+        failures = [f"{who}: {it.error_type}: {it.error_message}" for who, it in stack.outcomes if it.failed]
+        raise DemoFailed(f"{name} received nothing. {'; '.join(failures)}")
+    return json.loads(received[-1]["message"])
+
+
+def _compared(messages: dict[str, dict[str, Any]]) -> Table:
+    table = Table(box=box.ROUNDED)
+    table.add_column("")
+    for heading in messages:
+        table.add_column(heading, no_wrap=True)
+    for name in EXPENSE_REPORT:
+        table.add_row(name, *(Text(str(message.get(name, ""))) for message in messages.values()))
+    return table
+
+
+def _keep_log(stack: Stack) -> None:
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f"# {name}\n" + "".join(f"{line}\n" for line in outcome.log) for name, outcome in stack.outcomes]
+    LOG.write_text("".join(lines))
+
+
+def _terminated(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Tells the story; 0 where it ended well."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bin-dir", type=Path, default=target / "debug", help="folder of the built binaries")
+    folder = parser.parse_args().bin_dir.absolute()
+
+    signal.signal(signal.SIGTERM, _terminated)
+    out = Console(highlight=False)
+    for name in BINARIES:
+        if not (folder / name).is_file():
+            out.print(f"{folder / name} does not exist: run `cargo build -p {name}`.", soft_wrap=True)
+            return 1
+    try:
+        with contextlib.ExitStack() as stop:
+            aws, web = stop.enter_context(LocalAws()), stop.enter_context(Web())
+            stack = stop.enter_context(Stack(aws, web, lambda name: folder / name, RelayTopicArns=ORIGIN))
+            try:
+                play(out, stack)
+            finally:
+                _keep_log(stack)
+    except (DemoFailed, FunctionDied) as failure:
+        out.print(Text(str(failure), style="bold red"), soft_wrap=True)
+        out.print(f"Everything is stopped. The functions' log is in {LOG.relative_to(ROOT)}.")
+        return 1
+    except KeyboardInterrupt:
+        out.print("\nInterrupted. Everything is stopped.")
+        return 130
+    out.print("All of it was on this machine, and is stopped now.")
+    out.print(f"The functions' log is in {LOG.relative_to(ROOT)}.")
+    out.print("Next: `make local-aws` for single functions, or functions/messages/README.md to deploy it.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,430 @@
+"""The iam-alerts capability as a whole: record, pattern, mail, with the real binary."""
+
+import copy
+import json
+
+import botocore.session
+import pytest
+from moto.events.exceptions import InvalidEventPatternException
+
+from gatehouse_local import ROOT, events
+from gatehouse_local.iam_alerts import Mailer, TransformerRefused, matches, transformed
+from template_checks.template import Deployed, load
+
+TEMPLATE, SPOKE = "functions/iam-alerts/template.yaml", "functions/iam-alerts/spoke.yaml"
+HUB = {"HubBusArn": "arn:aws:events:us-east-1:999999999999:event-bus/hub"}
+SCOPES = ["all", "changes", "authorization"]
+RENDERED = ROOT / "local" / ".work" / "iam-alerts" / "mails.txt"
+
+# What moto 5.2 judges wrongly among the patterns that AWS takes: empty lists and objects in lists. Ours have neither.
+MOTO_IS_WRONG = {"exists_list_empty_NEG", "list_within_dict"}
+
+
+def deployed(path=TEMPLATE, region="us-east-1", **given):
+    return Deployed(load(path), region=region, **(HUB if path == SPOKE else {}), **given)
+
+
+def pattern(path=TEMPLATE, rule="IamRule", **given):
+    return deployed(path, **given).properties(rule)["EventPattern"]
+
+
+def wrap(record):
+    return {
+        "version": "0",
+        "id": "7d9a0c00-0000-4000-8000-000000000000",
+        "detail-type": "AWS API Call via CloudTrail",
+        "source": "aws." + record["eventSource"].split(".")[0],
+        "account": record.get("recipientAccountId", "123456789012"),
+        "time": record["eventTime"],
+        "region": record["awsRegion"],
+        "resources": [],
+        "detail": record,
+    }
+
+
+def records(folder):
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        document = json.loads(path.read_text())
+        for record in document.get("Records", [document]):
+            found[path.stem] = wrap(record)
+    return found
+
+
+@pytest.fixture
+def mailer(aws, binary):
+    with Mailer(aws, binary("iam-alert-mail")) as made:
+        yield made
+
+
+# The judges -----------------------------------------------------------------------------------------
+
+
+def test_moto_judges_patterns_as_aws_does_but_for_what_is_listed(real):
+    wrong, judged = set(), 0
+    for vector in json.loads((real / "eventbridge/patterns.json").read_text()):
+        if vector["expected"] == "invalid":
+            continue
+        judged += 1
+        try:
+            seen = matches(vector["pattern"], vector["event"])
+        except InvalidEventPatternException:
+            seen = None
+        if seen is not (vector["expected"] == "match"):
+            wrong.add(vector["name"])
+    assert (judged, wrong) == (117, MOTO_IS_WRONG)
+
+
+def test_transformers_are_rendered_as_aws_delivers_them(real):
+    vectors = json.loads((real / "eventbridge/transformers.json").read_text())
+    for vector in vectors:
+        if "input_path" in vector:
+            continue  # PutTargets refuses two kinds of input; ours have one
+        made = (vector["input_paths_map"], vector["input_template"], vector["event"], vector.get("variables"))
+        if "expected_error" in vector:
+            with pytest.raises(TransformerRefused):
+                transformed(*made)
+        elif isinstance(vector["expected_output"], str):
+            assert transformed(*made) == vector["expected_output"], vector["name"]
+        else:
+            assert json.loads(transformed(*made)) == vector["expected_output"], vector["name"]
+    assert len(vectors) == 26
+
+
+def strict(node):
+    """Raises AssertionError where a pattern uses anything but the operators that AWS documents, in their forms."""
+    for key, value in node.items():
+        assert key != "$or"
+        if isinstance(value, dict):
+            strict(value)
+            continue
+        assert isinstance(value, list) and value, key
+        for item in value:
+            if isinstance(item, str):
+                continue
+            [(operator, operand)] = item.items()
+            if operator == "anything-but" and isinstance(operand, dict):
+                [(operator, operand)] = operand.items()
+                assert operator in ("prefix", "wildcard") and isinstance(operand, list)
+            elif operator == "anything-but":
+                assert isinstance(operand, list)
+            elif operator == "exists":
+                assert operand is False
+                continue
+            else:
+                assert operator in ("prefix", "wildcard") and isinstance(operand, str)
+            for text in operand if isinstance(operand, list) else [operand]:
+                assert isinstance(text, str) and text and text.count("*") <= (operator == "wildcard")
+
+
+PRINCIPALS = "arn:aws:iam::123456789012:role/deploy,arn:aws:sts::123456789012:assumed-role/terraform/*"
+EXCLUSIONS = [{}, {"ExcludePrincipalArns": PRINCIPALS}, {"ExcludeEventNames": "TagRole,CreateUser"}]
+EXCLUSIONS.append(EXCLUSIONS[1] | EXCLUSIONS[2])
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("given", EXCLUSIONS)
+def test_patterns_use_documented_operators_and_the_spoke_has_the_same(scope, given):
+    ours = pattern(Scope=scope, **given)
+    strict(ours)
+    assert pattern(SPOKE, Scope=scope, **given) == ours
+    hub = copy.deepcopy(pattern(rule="HubRule", Scope=scope, HubAccountIds="444455556666", **given))
+    assert hub.pop("account") == [{"anything-but": ["111122223333"]}]
+    assert hub == ours
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_the_longest_exclusions_fit_the_quota(scope):
+    # The most items of the shortest kind have the most quotes.
+    short = "arn:aws:iam::123456789012:a"
+    arns = [",".join([short] * (400 // (len(short) + 1))), "arn:aws:iam::123456789012:" + "a" * 374]
+    names = [",".join(["Abc"] * 75), ",".join(["A" + "b" * 63] * 4)]
+    for principals in arns:
+        for events_left_out in names:
+            found = pattern(
+                rule="HubRule",
+                Scope=scope,
+                HubAccountIds="444455556666",
+                ExcludePrincipalArns=principals,
+                ExcludeEventNames=events_left_out,
+            )
+            assert len(json.dumps(found, separators=(",", ":"))) <= 2048
+    assert load(TEMPLATE)["Parameters"]["ExcludePrincipalArns"]["MaxLength"] == 400
+    assert load(TEMPLATE)["Parameters"]["ExcludeEventNames"]["MaxLength"] == 300
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_only_all_asks_for_reads(scope):
+    state = "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS" if scope == "all" else "ENABLED"
+    stack = deployed(Scope=scope, HubAccountIds="444455556666")
+    assert {stack.properties(rule)["State"] for rule in ("IamRule", "HubRule")} == {state}
+    assert deployed(SPOKE, Scope=scope).properties("IamRule")["State"] == state
+
+
+# Which calls alert ----------------------------------------------------------------------------------
+
+READS = ("Get", "List", "Generate", "Simulate")
+# The changes that Scope=authorization leaves out: a new call of IAM shows up here, and a person decides.
+NOT_AUTHORIZATION = {
+    "AcceptDelegationRequest", "AcquireRole", "AssociateDelegationRequest", "PutAccountProperties",
+    "RejectDelegationRequest", "ResetServiceSpecificCredential", "ResyncMFADevice", "SendDelegationToken",
+    *(f"{verb}{thing}" for verb in ("Tag", "Untag") for thing in (
+        "InstanceProfile", "MFADevice", "OpenIDConnectProvider", "Policy", "Role", "SAMLProvider",
+        "ServerCertificate", "User",
+    )),
+}  # fmt: skip
+
+
+def test_every_call_of_iam_is_in_the_scopes_that_a_person_chose():
+    names = set(botocore.session.get_session().get_service_model("iam").operation_names)
+    user = events.iam_alerts()["tag-role.json"]["detail"]["userIdentity"]
+    found = {
+        scope: {name for name in names if matches(pattern(Scope=scope), events.iam_event(name, user, "1" * 36))}
+        for scope in SCOPES
+    }
+    assert found["all"] == names and len(names) >= 180
+    assert found["changes"] == {name for name in names if not name.startswith(READS)}
+    assert found["changes"] - found["authorization"] == NOT_AUTHORIZATION
+    assert found["authorization"] < found["changes"]
+
+
+def test_a_verb_of_tomorrow_is_a_change():
+    user = events.iam_alerts()["tag-role.json"]["detail"]["userIdentity"]
+    event = events.iam_event("RevokeEverything", user, "1" * 36)
+    assert matches(pattern(Scope="changes"), event)
+    del event["detail"]["eventName"]
+    assert matches(pattern(Scope="changes"), event)
+    assert matches(pattern(Scope="changes", ExcludeEventNames="TagRole"), event)
+
+
+def test_every_real_record_is_judged_by_each_scope_and_no_other_service_matches(real):
+    for name, event in records(real / "cloudtrail").items():
+        read = event["detail"]["eventName"].startswith(READS)
+        tag = event["detail"]["eventName"].startswith("Tag")
+        seen = [matches(pattern(Scope=scope), event) for scope in SCOPES]
+        assert seen == [True, not read, not read and not tag], name
+    others = records(real / "cloudtrail-other")
+    assert len(others) == 5
+    for name, event in others.items():
+        for disguise in (event, event | {"source": "aws.iam"}):
+            assert not any(matches(pattern(Scope=scope), disguise) for scope in SCOPES), name
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_exclusions_leave_out_what_they_name_and_keep_events_without_the_field(scope):
+    ours = pattern(Scope=scope, ExcludePrincipalArns=PRINCIPALS)
+    by_role = events.iam_event("PutRolePolicy", events.iam_role("deploy", "ci"), "1" * 36)
+    by_session = events.iam_event("PutRolePolicy", events.iam_role("terraform", "apply-7"), "1" * 36)
+    other = events.iam_event("PutRolePolicy", events.iam_role("deployer", "ci"), "1" * 36)
+    assert [matches(ours, event) for event in (by_role, by_session, other)] == [False, False, True]
+    for identity in ({}, {"type": "AWSService", "invokedBy": "sso.amazonaws.com"}, None):
+        event = events.iam_event("PutRolePolicy", {}, "1" * 36, userIdentity=identity)
+        assert matches(ours, event), identity
+    if scope != "authorization":  # there the function leaves them out
+        ours = pattern(Scope=scope, ExcludeEventNames="PutRolePolicy,CreateUser")
+        assert not matches(ours, other)
+        for name in ("PutRolePolicyX", "PutUserPolicy"):
+            assert matches(ours, events.iam_event(name, {}, "1" * 36))
+
+
+# Where it may be deployed ---------------------------------------------------------------------------
+
+HOME = {
+    "aws": "us-east-1",
+    "aws-cn": "cn-north-1",
+    "aws-us-gov": "us-gov-west-1",
+    "aws-iso": "us-iso-east-1",
+    "aws-iso-b": "us-isob-east-1",
+    "aws-iso-e": "eu-isoe-west-1",
+    "aws-iso-f": "us-isof-south-1",
+    "aws-eusc": "eusc-de-east-1",
+}
+
+
+@pytest.mark.parametrize("path", [TEMPLATE, SPOKE])
+@pytest.mark.parametrize(("partition", "home"), HOME.items())
+def test_another_region_than_the_home_of_iam_is_refused_and_the_right_one_named(path, partition, home):
+    given = HUB if path == SPOKE else {}
+    assert Deployed(load(path), region=home, partition=partition, **given).refusals() == []
+    [said] = Deployed(load(path), region="eu-west-1", partition=partition, **given).refusals()
+    assert f"--region {home}" in said
+
+
+def test_the_suite_refuses_it_in_another_region():
+    suite = load("template.yaml")
+    assert Deployed(suite, region="us-east-1", DeployIamAlerts="Yes").refusals() == []
+    [said] = Deployed(suite, region="eu-west-1", DeployIamAlerts="Yes").refusals()
+    assert "us-east-1" in said
+
+
+def test_settings_that_could_not_work_are_refused():
+    assert "Mail=readable" in deployed(Mail="plain", DryRun="true").refusals()[0]
+    names = {"Scope": "authorization", "ExcludeEventNames": "CreateUser"}
+    assert deployed(**names).refusals() == []
+    assert "Mail=readable" in deployed(**names, Mail="plain").refusals()[0]
+    assert "in the hub" in deployed(SPOKE, **names).refusals()[0]
+
+
+# Who may send and who may publish -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("mail", "role"), [("readable", "MailRole"), ("plain", "PlainMailRole")])
+def test_only_the_function_or_only_the_rule_publishes(mail, role):
+    stack = deployed(Mail=mail)
+    assert stack.properties("AlertTopic")["SignatureVersion"] == "2"
+    refused, tls = stack.properties("AlertTopicPolicy")["PolicyDocument"]["Statement"]
+    assert (refused["Effect"], refused["Principal"]) == ("Deny", "*")
+    assert refused["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": f"<{role}.Arn>"}}
+    assert tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert ("PlainMailRole" in stack.resources) is (mail == "plain")
+
+
+def test_only_the_rules_invoke_the_function():
+    permissions = deployed(HubAccountIds="444455556666").of_type("AWS::Lambda::Permission").values()
+    assert {it["Properties"]["SourceArn"] for it in permissions} == {"<IamRule.Arn>", "<HubRule.Arn>"}
+    assert not deployed(Mail="plain").of_type("AWS::Lambda::Permission")
+
+
+def test_the_bus_admits_the_organization_or_the_accounts_given_and_events_of_iam_alone():
+    assert not deployed().of_type("AWS::Events::EventBus")
+    stack = deployed(HubOrganizationId="o-abcdefghij", HubAccountIds="444455556666,777788889999")
+    organization = stack.properties("HubBusOrganizationPolicy")["Statement"]
+    expected = {"aws:PrincipalOrgID": "o-abcdefghij", "events:source": "aws.iam"}
+    assert organization["Condition"] == {"StringEquals": expected}
+    accounts = stack.properties("HubBusAccountPolicy")["Statement"]
+    assert accounts["Principal"] == {"AWS": ["444455556666", "777788889999"]}
+    assert accounts["Condition"] == {"StringEquals": {"events:source": "aws.iam"}}
+    assert "HubBusOrganizationPolicy" not in deployed(HubAccountIds="444455556666").resources
+
+
+def test_nothing_that_could_not_be_delivered_is_lost_and_nothing_is_forwarded_twice():
+    for stack in (deployed(HubAccountIds="444455556666"), deployed(SPOKE)):
+        for rule in stack.of_type("AWS::Events::Rule").values():
+            [target] = rule["Properties"]["Targets"]
+            assert target["DeadLetterConfig"] == {"Arn": "<FailureQueue.Arn>"}
+    # The hub's rules end in the function or the topic, never in a bus: no loop.
+    for mail, end in (("readable", "<IamAlertMailFunction.Arn>"), ("plain", "<AlertTopic>")):
+        stack = deployed(HubAccountIds="444455556666", Mail=mail)
+        ends = {rule["Properties"]["Targets"][0]["Arn"] for rule in stack.of_type("AWS::Events::Rule").values()}
+        assert ends == {end}
+
+
+# Mails ----------------------------------------------------------------------------------------------
+
+
+def plain(event):
+    [target] = deployed(Mail="plain").properties("IamRule")["Targets"]
+    transformer = target["InputTransformer"]
+    return transformed(transformer["InputPathsMap"], transformer["InputTemplate"], event)
+
+
+def test_a_plain_mail_has_what_matters_and_keeps_its_quotes():
+    lines = plain(events.load("iam-alerts/denied.json")).splitlines()
+    assert lines[0] == '"Gatehouse iam-alerts: CreateUser in the account 123456789012"'
+    assert lines[1].startswith('"FAILED (empty where the call succeeded): AccessDenied User: arn:aws:sts')
+    succeeded = plain(events.load("iam-alerts/tag-role.json")).splitlines()
+    assert succeeded[1].strip() == '"FAILED (empty where the call succeeded):  "'
+    assert all(line.startswith('"') and line.endswith('"') for line in lines + succeeded)
+
+
+def test_mails_of_all_records_can_be_read(mailer, real):
+    samples = {f"sample {name}": event for name, event in events.iam_alerts().items()}
+    text = []
+    for name, event in (records(real / "cloudtrail") | samples).items():
+        outcome, [mail] = mailer.invoke(event)
+        assert not outcome.failed, name
+        detail = event["detail"]
+        subject, body = mail["Subject"], mail["Message"]
+        assert len(subject) < 100 and subject.isascii() and subject.isprintable(), subject
+        assert event["account"] in subject
+        if detail["eventName"]:
+            assert detail["eventName"] in subject and detail["eventName"] in body
+            assert ("FAILED" in subject) is ("errorCode" in detail)
+            assert detail.get("eventID", "") in body and event["id"] in body
+            assert ("ROOT" in subject) is (detail["userIdentity"]["type"] == "Root")
+            assert detail["userIdentity"]["arn"] in body
+        text.append(f"{'=' * 100}\n{name}\nSubject: {subject}\n\n{body}\n--- Mail=plain\n{plain(event)}\n")
+    RENDERED.parent.mkdir(parents=True, exist_ok=True)
+    RENDERED.write_text("\n".join(text))
+
+
+def test_a_record_that_is_not_understood_is_mailed_as_it_is(mailer):
+    for detail in ({}, [], "text", {"eventName": 7, "x": "kept"}, {"eventName": "A", "userIdentity": "who"}):
+        event = events.load("iam-alerts/tag-role.json") | {"detail": detail}
+        outcome, [mail] = mailer.invoke(event)
+        assert outcome.payload[0]["outcome"] == "NotUnderstood"
+        assert json.dumps(detail, indent=2) in mail["Message"]
+
+
+def test_identical_calls_of_one_invocation_are_not_merged(mailer):
+    event = events.load("iam-alerts/tag-role.json")
+    outcome, mails = mailer.invoke([event, event, event])
+    assert len(mails) == len(outcome.payload) == 3
+
+
+def test_a_repeated_delivery_is_mailed_again_with_the_same_ids(mailer):
+    event = events.load("iam-alerts/put-role-policy.json")
+    [first], [second] = mailer.invoke(event)[1], mailer.invoke(event)[1]
+    assert first == second
+    assert "A second mail with the same ids is about the same call" in first["Message"]
+
+
+def test_a_record_that_is_too_large_is_cut_with_a_note(mailer):
+    event = events.load("iam-alerts/put-role-policy.json")
+    event["detail"]["requestParameters"]["policyDocument"] = "é" * 200_000
+    _, [mail] = mailer.invoke(event)
+    assert len(mail["Message"].encode()) <= 256 * 1024
+    assert "CUT HERE" in mail["Message"] and event["detail"]["eventID"] in mail["Message"]
+
+
+def test_names_outside_ascii_and_line_breaks_do_no_harm(mailer):
+    event = events.load("iam-alerts/tag-role.json")
+    event["detail"]["userIdentity"]["userName"] = "Zoë\r\nBcc: all\u202e" + "x" * 200
+    _, [mail] = mailer.invoke(event)
+    assert len(mail["Subject"]) < 100 and mail["Subject"].isascii() and mail["Subject"].isprintable()
+    assert mail["Subject"].endswith(" in 123456789012")
+    assert "\nBcc: all" not in mail["Message"] and "\u202e" not in mail["Message"]
+
+
+def test_no_secret_that_iam_knows_is_mailed(mailer):
+    model = botocore.session.get_session().get_service_model("iam")
+    secret = set()
+
+    def walk(shape, seen=()):
+        if shape is not None and shape.name not in seen:
+            if shape.type_name == "structure":
+                for name, member in shape.members.items():
+                    if member.metadata.get("sensitive"):
+                        secret.add(name)
+                    walk(member, (*seen, shape.name))
+            elif shape.type_name == "list":
+                walk(shape.member, seen)
+
+    for name in model.operation_names:
+        operation = model.operation_model(name)
+        walk(operation.input_shape), walk(operation.output_shape)
+    assert {"SecretAccessKey", "Password", "PrivateKey"} <= secret
+    event = events.load("iam-alerts/put-role-policy.json")
+    for spelled in (lambda name: name, lambda name: name[0].lower() + name[1:]):
+        event["detail"]["responseElements"] = {"x": {spelled(name): f"hush-{name}" for name in secret}}
+        outcome, [mail] = mailer.invoke(event)
+        assert "hush-" not in mail["Message"] and "hush-" not in "".join(outcome.log)
+
+
+def test_a_call_that_is_left_out_is_not_mailed_and_a_dry_run_mails_nothing(aws, binary):
+    event = events.load("iam-alerts/tag-role.json")
+    for settings, expected in (({"EXCLUDE_EVENT_NAMES": "TagRole"}, "Excluded"), ({"DRY_RUN": "true"}, "Planned")):
+        with Mailer(aws, binary("iam-alert-mail"), **settings) as mailer:
+            outcome, mails = mailer.invoke(event)
+        assert (outcome.payload[0]["outcome"], mails) == (expected, [])
+
+
+def test_a_topic_that_takes_nothing_fails_the_invocation(aws, mailer):
+    aws.disturb("refuse", service="sns", operation="Publish", code="AuthorizationError", times=None)
+    outcome, mails = mailer.invoke(events.load("iam-alerts/denied.json"))
+    assert (outcome.error_type, mails) == ("Notify", [])
+
+
+def test_the_log_has_no_body_of_a_mail(mailer):
+    outcome, _ = mailer.invoke(events.load("iam-alerts/put-role-policy.json"))
+    assert "everything" not in "".join(outcome.log) and "PutRolePolicy" in "".join(outcome.log)

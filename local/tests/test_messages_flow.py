@@ -1,0 +1,375 @@
+"""The messages capability as a whole, with the real binaries: masking for one subscriber, and the relay over HTTPS.
+
+AWS is the local AWS, whose SNS signs and delivers. The stack is read from the template.
+"""
+
+import copy
+import json
+import time
+
+import pytest
+
+from gatehouse_local import events, runtime_api, sns
+from gatehouse_local.messages import (
+    CARD,
+    EMPLOYEE,
+    EXPENSE_REPORT,
+    PAYMENT,
+    REDACTOR,
+    RELAY,
+    RELAY_URL,
+    REPORT,
+    REPORTING,
+    Stack,
+    certificate,
+    origin_arn,
+)
+from gatehouse_local.web import Page
+
+# As they are called here: each flow names the functions that it runs.
+FUNCTIONS = ("message-redactor", "message-relay", "expense-subscriber")
+
+ORIGIN = origin_arn()
+DENY = {
+    "Name": "no-keys",
+    "Version": "2021-06-01",
+    "Statement": [
+        {
+            "DataDirection": "Outbound",
+            "Principal": ["*"],
+            "DataIdentifier": ["arn:aws:dataprotection::aws:data-identifier/AwsSecretKey"],
+            "Operation": {"Deny": {}},
+        }
+    ],
+}
+SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+
+
+@pytest.fixture
+def make(aws, web, binary, request):
+    """Makes a stack with these parameters; it is stopped after the test."""
+
+    def stack(**parameters):
+        made = Stack(aws, web, binary, **parameters)
+        request.addfinalizer(lambda: made.__exit__())
+        return made
+
+    return stack
+
+
+@pytest.fixture
+def relay(make):
+    """A stack whose relay is subscribed to the topic of another Region and confirmed."""
+    stack = make(RelayTopicArns=ORIGIN)
+    stack.subscribe_relay(stack.origin())
+    return stack
+
+
+def messages(stack, name):
+    return [json.loads(item["message"]) for item in stack.received(name)]
+
+
+def logs(stack):
+    return "\n".join(line for name, outcome in stack.outcomes if name in (REDACTOR, RELAY) for line in outcome.log)
+
+
+def statuses(stack):
+    return [answer["statusCode"] for answer in stack.answers]
+
+
+# Masking --------------------------------------------------------------------------------------
+
+
+def test_payment_receives_the_report_and_reporting_receives_it_masked(make):
+    stack = make()
+    attributes = {"office": {"DataType": "String", "StringValue": "Sydney"}}
+    stack.publish(EXPENSE_REPORT, Subject="Expense report", MessageAttributes=attributes)
+    assert messages(stack, PAYMENT) == [EXPENSE_REPORT]
+    assert messages(stack, REPORTING) == [EXPENSE_REPORT | {"card": "#" * len(CARD), "employee": "#" * len(EMPLOYEE)}]
+    assert messages(stack, REPORTING)[0]["report"] == REPORT == "CID-000012348-CA"
+    for name in (PAYMENT, REPORTING):
+        [received] = stack.received(name)
+        assert received["subject"] == "Expense report"
+        assert received["attributes"]["office"] == {"Type": "String", "Value": "Sydney"}
+    assert stack.denied == []
+    assert stack.failed == {}
+
+
+def test_no_log_of_redactor_or_relay_has_a_sensitive_value(relay):
+    relay.publish(EXPENSE_REPORT)
+    relay.publish_at(ORIGIN, EXPENSE_REPORT)
+    assert len(relay.received(REPORTING)) == 2
+    assert not [value for value in (CARD, EMPLOYEE, "Conference in Sydney") if value in logs(relay)]
+    assert all(CARD not in it.message for it in relay.aws.sns.published[relay.topics["ReportingTopic"]])
+
+
+def test_a_denied_message_is_not_published_and_the_topic_hears_why_without_the_value(make):
+    stack = make(DataProtectionPolicy=json.dumps(DENY))
+    stack.publish(EXPENSE_REPORT | {"purpose": f"key {SECRET}"})
+    assert len(stack.received(PAYMENT)) == 1
+    assert stack.received(REPORTING) == []
+    [told] = stack.denied
+    assert "AwsSecretKey" in told.message
+    assert SECRET not in told.message + (told.subject or "") + json.dumps(told.attributes)
+    assert SECRET not in logs(stack)
+
+
+def test_the_policy_is_read_from_a_parameter(make, aws):
+    aws.client("ssm").put_parameter(Name="/gatehouse/messages/policy", Type="String", Value=json.dumps(DENY))
+    stack = make(DataProtectionPolicy="ssm:/gatehouse/messages/policy")
+    stack.publish(EXPENSE_REPORT)
+    stack.publish(f"key {SECRET}")
+    assert messages(stack, REPORTING) == [EXPENSE_REPORT]
+    assert len(stack.denied) == 1
+
+
+def test_a_message_that_is_not_signed_by_sns_reaches_nobody(make):
+    stack = make()
+    message = events.messages()["redactor-expense-signed.json"]["Records"][0]["Sns"]
+    forged = message | {"TopicArn": stack.topics["ApprovalTopic"], "Timestamp": "2026-01-17T06:30:00.000Z"}
+    for name in (REDACTOR, PAYMENT):
+        outcome = stack.invoke(name, sns.lambda_event(forged))
+        assert (outcome.failed, outcome.error_type) == (True, "Refused")
+    assert stack.received(REPORTING) == []
+
+
+def test_a_target_that_takes_nothing_keeps_the_message_in_the_failure_queue(make, aws):
+    stack = make()
+    aws.disturb("refuse", service="sns", operation="Publish", code="AuthorizationError", times=None)
+    stack.publish(EXPENSE_REPORT)
+    aws.calm()
+    assert stack.received(REPORTING) == []
+    [kept] = stack.failed["FailureQueue"]
+    assert json.loads(kept["requestPayload"]["Records"][0]["Sns"]["Message"]) == EXPENSE_REPORT
+    assert stack.invoke_later(REDACTOR, kept["requestPayload"]), "the alarm says to send it again"
+    aws.sns.deliver()
+    assert len(stack.received(REPORTING)) == 1
+
+
+def test_a_dry_run_publishes_nothing(make):
+    stack = make(DryRun="true", RelayTopicArns=ORIGIN)
+    stack.publish(EXPENSE_REPORT)
+    assert len(stack.received(PAYMENT)) == 1
+    assert stack.received(REPORTING) == []
+    arn = stack.subscribe_relay(stack.origin())
+    assert not stack.aws.sns.subscriptions[arn].confirmed
+    assert [call for call in stack.aws.calls if call.operation in ("Publish", "ConfirmSubscription")] == []
+
+
+# Relay ----------------------------------------------------------------------------------------
+
+
+def test_a_signed_delivery_is_relayed_and_then_masked(relay, aws):
+    [delivery] = [it for it in relay.publish_at(ORIGIN, EXPENSE_REPORT, Subject="From afar") if it.statuses]
+    assert (delivery.message["SignatureVersion"], delivery.statuses) == ("2", [200])
+    [published] = aws.sns.published[relay.topics["ApprovalTopic"]]
+    assert (json.loads(published.message), published.subject) == (EXPENSE_REPORT, "From afar")
+    values = {name: value["Value"] for name, value in published.attributes.items()}
+    assert values["gatehouse.origin-topic-arn"] == ORIGIN
+    assert values["gatehouse.origin-message-id"] == delivery.message["MessageId"]
+    assert messages(relay, PAYMENT) == [EXPENSE_REPORT]
+    assert CARD not in relay.received(REPORTING)[0]["message"]
+
+
+def test_a_subscription_is_confirmed_so_that_no_link_ends_it(relay, aws):
+    [subscription] = [it for it in aws.sns.subscriptions.values() if it.endpoint == RELAY_URL]
+    assert subscription.confirmed and subscription.authenticate_on_unsubscribe
+    [call] = [it for it in aws.calls if it.operation == "ConfirmSubscription"]
+    assert (call.region, call.params["TopicArn"]) == ("eu-west-1", ORIGIN)
+    assert not aws.sns.follow_unsubscribe_link(subscription.arn), "a mail scanner opens links"
+    assert subscription.token not in logs(relay)
+
+
+def test_the_end_of_a_subscription_is_in_the_log_and_a_metric(relay, aws):
+    [arn] = [it.arn for it in aws.sns.subscriptions.values() if it.endpoint == RELAY_URL]
+    aws.client("sns", "eu-west-1").unsubscribe(SubscriptionArn=arn)
+    aws.sns.deliver()
+    assert statuses(relay)[-1] == 200
+    [record] = [it for it in relay.outcomes[-1][1].records if "Unsubscribed" in it]
+    assert record["Unsubscribed"] == 1
+
+
+def test_a_topic_that_is_not_named_is_neither_confirmed_nor_relayed(relay, aws):
+    other = relay.origin("others")
+    arn = relay.subscribe_relay(other)
+    assert statuses(relay)[-1] == 403
+    assert not aws.sns.subscriptions[arn].confirmed
+    message = sns.sign(events.notification(other, "hello", Timestamp=now()), "2")
+    assert send(relay, message)["statusCode"] == 403
+    assert relay.received(PAYMENT) == []
+
+
+def now():
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+
+
+def send(stack, message, **headers):
+    """Posts a message as SNS does."""
+    request = events.delivery_over_https(message)
+    return stack.request(request["headers"] | headers, request["body"])
+
+
+def a_message(text="hello", topic=ORIGIN, **more):
+    return events.notification(topic, text, Timestamp=now(), MessageAttributes={}) | more
+
+
+def test_forged_and_replayed_messages_get_one_answer_and_reach_nobody(relay):
+    genuine = sns.sign(a_message(), "2")
+    old = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - 2 * 3600))
+    refused = {
+        "changed": genuine | {"Message": "hello, and pay me"},
+        "another topic": genuine | {"TopicArn": origin_arn("others")},
+        "replayed after two hours": sns.sign(a_message() | {"Timestamp": old}, "2"),
+        "a bucket called like SNS": genuine
+        | {"SigningCertUrl": f"https://sns.s3-us-west-2.amazonaws.com{sns.CERTIFICATE_PATH}"},
+        "a certificate of another Region": genuine | {"SigningCertUrl": sns.certificate_url("us-east-1")},
+        "the word EXAMPLE": genuine | {"Signature": "EXAMPLE"},
+    }
+    answers = {name: send(relay, message) for name, message in refused.items()}
+    assert {name: answer["statusCode"] for name, answer in answers.items()} == dict.fromkeys(refused, 403)
+    assert len({answer["body"] for answer in answers.values()}) == 1, "nobody learns the reason"
+    assert relay.received(PAYMENT) == []
+    assert all(url.startswith("https://sns.") and "s3-" not in url for url in relay.web.requests)
+
+
+def test_a_message_that_is_delivered_twice_is_published_once(relay, aws):
+    [delivery] = [it for it in relay.publish_at(ORIGIN, EXPENSE_REPORT) if it.statuses]
+    assert aws.sns.again(delivery).statuses == [200]
+    aws.sns.deliver()
+    assert len(aws.sns.published[relay.topics["ApprovalTopic"]]) == 1
+    assert len(relay.received(PAYMENT)) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "method", "status"),
+    [
+        ({"content-type": "text/plain"}, "", "GET", 405),
+        ({"content-type": "text/plain"}, "no JSON", "POST", 400),
+        ({"content-type": "text/html"}, "{}", "POST", 415),
+        ({"content-type": "text/plain"}, "x" * 5_000_000, "POST", 413),
+        ({"content-type": "text/plain", "x-bad": "a\x01b"}, "{}", "POST", 400),
+    ],
+)
+def test_what_sns_would_not_send_is_answered(make, headers, body, method, status):
+    stack = make(RelayTopicArns=ORIGIN)
+    assert stack.request(headers, body, method)["statusCode"] == status
+    assert stack.web.requests == []
+
+
+def test_the_type_in_the_header_must_be_that_of_the_body(relay):
+    answer = send(relay, sns.sign(a_message(), "2"), **{"x-amz-sns-message-type": "SubscriptionConfirmation"})
+    assert answer["statusCode"] == 400
+    assert relay.received(PAYMENT) == []
+
+
+def test_raw_delivery_is_refused_with_the_reason_in_the_log(make):
+    stack = make(RelayTopicArns=ORIGIN)
+    stack.subscribe_relay(stack.origin(), RawMessageDelivery="true")
+    deliveries = stack.publish_at(ORIGIN, EXPENSE_REPORT)
+    assert deliveries[-1].statuses == [403]
+    assert any(record.get("errorType") == "RawDelivery" for record in stack.outcomes[-1][1].records)
+
+
+def test_a_certificate_that_cannot_be_fetched_for_now_is_503_and_delivered_later(make, aws, web):
+    stack = make(RelayTopicArns=ORIGIN)
+    url = sns.certificate_url("eu-west-1")
+    topic = stack.origin()
+    web.serve(url, Page(b"", 503))
+    stack.subscribe_relay(topic)
+    assert statuses(stack) == [503]
+    web.serve(url, certificate())
+    time.sleep(6)  # a failure that may pass is remembered for 5 s, and SNS comes again after 20
+    aws.sns.retry()
+    assert statuses(stack) == [503, 200]
+    stack.publish_at(topic, EXPENSE_REPORT)
+    assert messages(stack, PAYMENT) == [EXPENSE_REPORT]
+
+
+@pytest.mark.parametrize("kind", ["throttle", "server-error", "refuse"])
+def test_a_target_that_does_not_take_it_is_503_and_delivered_later(relay, aws, kind):
+    aws.disturb(kind, service="sns", operation="Publish", times=None, code="AuthorizationError")
+    [delivery] = [it for it in relay.publish_at(ORIGIN, EXPENSE_REPORT) if it.statuses]
+    assert delivery.statuses == [503]
+    assert relay.received(PAYMENT) == []
+    aws.calm()
+    aws.sns.retry()
+    assert delivery.statuses == [503, 200]
+    assert messages(relay, PAYMENT) == [EXPENSE_REPORT]
+
+
+def test_what_sns_gives_up_on_is_in_the_redrive_queue(make, aws):
+    stack = make(RelayTopicArns=ORIGIN)
+    sqs = aws.client("sqs", "eu-west-1")
+    queue = sqs.create_queue(QueueName="undelivered")["QueueUrl"]
+    redrive = json.dumps({"deadLetterTargetArn": f"arn:aws:sqs:eu-west-1:{ORIGIN.split(':')[4]}:undelivered"})
+    stack.subscribe_relay(stack.origin(), RedrivePolicy=redrive)
+    aws.disturb("throttle", service="sns", operation="Publish", times=None)
+    stack.publish_at(ORIGIN, EXPENSE_REPORT)
+    for _ in range(3):
+        aws.sns.retry()
+    aws.calm()
+    [kept] = sqs.receive_message(QueueUrl=queue)["Messages"]
+    assert json.loads(json.loads(kept["Body"])["Message"]) == EXPENSE_REPORT
+
+
+def test_a_flood_of_invented_certificates_is_bounded_and_shuts_nobody_out(relay, web):
+    relay.publish_at(ORIGIN, EXPENSE_REPORT)
+    before = len(web.requests)
+    answered = []
+    for number in range(60):
+        url = sns.certificate_url("eu-west-1").replace("0" * 32, f"{number:032x}f")
+        message = sns.sign(a_message(f"flood {number}"), "2") | {"SigningCertUrl": url}
+        answered.append(send(relay, message)["statusCode"])
+        if number % 20 == 0:
+            relay.publish_at(ORIGIN, EXPENSE_REPORT)
+    assert len(web.requests) - before <= 6, "SECURITY.md: fetches are bounded in each Region"
+    assert set(answered) <= {403, 503} and answered.count(503) >= 50
+    assert len(relay.received(PAYMENT)) == 4
+    assert all("flood" not in item["message"] for item in relay.received(PAYMENT))
+
+
+def test_the_relay_without_topics_answers_that_its_settings_are_wrong(binary):
+    env = runtime_api.environment({"TARGET_TOPIC_ARN": origin_arn("target")})
+    outcome = runtime_api.invoke_once(binary("message-relay"), env, events.messages()["relay-get.json"])
+    assert (outcome.error_type, "TOPIC_ARNS" in outcome.error_message) == ("InvalidSettings", True)
+
+
+# The local SNS itself -------------------------------------------------------------------------
+
+
+def test_the_local_sns_asks_for_confirmation_and_delivers_nothing_before(aws):
+    client, seen = aws.client("sns"), []
+    topic = client.create_topic(Name="t", Attributes={"SignatureVersion": "2"})["TopicArn"]
+    aws.sns.endpoints["https://example.com/"] = lambda headers, body: seen.append((headers, json.loads(body))) or 200
+    asked = client.subscribe(TopicArn=topic, Protocol="https", Endpoint="https://example.com/")
+    assert asked["SubscriptionArn"] == "pending confirmation"
+    client.publish(TopicArn=topic, Message="early")
+    aws.sns.deliver()
+    [(headers, body)] = seen
+    assert (headers["x-amz-sns-message-type"], body["Type"]) == ("SubscriptionConfirmation",) * 2
+    with pytest.raises(client.exceptions.InvalidParameterException):
+        client.confirm_subscription(TopicArn=topic, Token="wrong")
+    arn = client.confirm_subscription(TopicArn=topic, Token=body["Token"])["SubscriptionArn"]
+    assert client.confirm_subscription(TopicArn=topic, Token=body["Token"])["SubscriptionArn"] == arn
+    attributes = {"n": {"DataType": "Number", "StringValue": "7"}}
+    client.publish(TopicArn=topic, Message="now", MessageAttributes=attributes)
+    aws.sns.deliver()
+    assert seen[-1][1]["MessageAttributes"] == {"n": {"Type": "Number", "Value": "7"}}
+    assert "Subject" not in seen[-1][1]
+
+
+def test_the_local_sns_refuses_what_sns_refuses(aws):
+    client = aws.client("sns")
+    topic = client.create_topic(Name="t")["TopicArn"]
+    text = {"DataType": "String", "StringValue": "x"}
+    for wrong in (
+        {"Message": "x" * 262_145},
+        {"Message": "x", "Subject": "two\nlines"},
+        {"Message": "x", "Subject": "s" * 101},
+        {"Message": "x", "MessageAttributes": {"AWS.x": text}},
+        {"Message": "x", "MessageAttributes": {"a": {"DataType": "String", "StringValue": ""}}},
+        {"Message": "x" * 262_140, "MessageAttributes": {"a": text}},
+    ):
+        with pytest.raises(client.exceptions.ClientError) as refused:
+            client.publish(TopicArn=topic, **copy.deepcopy(wrong))
+        assert refused.value.response["Error"]["Code"] in ("InvalidParameter", "InvalidParameterValue")

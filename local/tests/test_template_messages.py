@@ -1,0 +1,266 @@
+"""The messages capability: who receives what, who may publish, and what is deployed when."""
+
+import json
+
+import pytest
+
+from gatehouse_local import events
+from template_checks.policy import actions, as_list, rights, statements
+from template_checks.template import ACCOUNT, Deployed, load, with_every_resource
+
+MESSAGES = "functions/messages/template.yaml"
+NATIVE_SUBSCRIPTION = "functions/messages/native-subscription.yaml"
+ORIGIN = "arn:aws:sns:eu-west-1:444455556666:orders"
+OTHER = "arn:aws:sns:us-east-1:444455556666:invoices"
+RELAY = {"RelayTopicArns": f"{ORIGIN},{OTHER}"}
+NATIVE = {"NativeDataProtection": "true"}
+OWN = {"SubscriberPrincipalArn": "arn:aws:iam::111122223333:role/own"}
+PUBLISHER = "arn:aws:iam::111122223333:role/publisher"
+
+
+def deployed(**parameters):
+    return Deployed(load(MESSAGES), **parameters)
+
+
+def functions_of(stack):
+    return {name.removesuffix("Function") for name in stack.of_type("AWS::Serverless::Function")}
+
+
+# What is deployed -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"MessageRedactor", "PaymentSubscriber", "ReportingSubscriber"}),
+        (NATIVE, {"PaymentSubscriber", "ReportingSubscriber"}),
+        (OWN, {"MessageRedactor"}),
+        (RELAY, {"MessageRedactor", "MessageRelay", "PaymentSubscriber", "ReportingSubscriber"}),
+        (NATIVE | OWN | RELAY, {"MessageRelay"}),
+    ],
+)
+def test_only_what_is_asked_for_is_deployed(given, expected):
+    stack = deployed(**given)
+    assert stack.refusals() == []
+    assert functions_of(stack) == expected
+    # Whatever refers to a resource refers to one that is there.
+    for name, resource in stack.resources.items():
+        for other in load(MESSAGES)["Resources"].keys() - stack.resources.keys():
+            assert f"<{other}>" not in json.dumps(resource) and f"<{other}." not in json.dumps(resource), name
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (NATIVE | {"DataProtectionPolicy": "{}"}, "DataProtectionPolicy is the policy of the redactor"),
+        (RELAY | {"SnsVerify": "off"}, "SnsVerify=off would let anybody publish"),
+        ({"RelayTargetTopicArn": ORIGIN}, "without RelayTopicArns there is none"),
+        ({"RelayTopicArns": ORIGIN, "RelayTargetTopicArn": ORIGIN}, "relayed again without an end"),
+    ],
+)
+def test_settings_that_exclude_one_another_are_refused(given, said):
+    [refusal] = deployed(**given).refusals()
+    assert said in refusal
+
+
+@pytest.mark.parametrize(
+    ("policy", "taken"),
+    [
+        ("", True),
+        ('{"Name": "x",\n "Statement": []}', True),
+        ("ssm:/gatehouse/messages/policy", True),
+        ("ssm:policy", False),
+        ("policy.json", False),
+        ("{" + " " * 3000 + "}", False),
+    ],
+)
+def test_a_policy_is_json_or_a_parameter_and_fits_into_the_variables(policy, taken):
+    if taken:
+        deployed(DataProtectionPolicy=policy)
+    else:
+        with pytest.raises(ValueError, match="DataProtectionPolicy"):
+            deployed(DataProtectionPolicy=policy)
+
+
+def test_the_largest_inline_policy_leaves_room_for_the_other_variables():
+    policy = "{" + "x" * 2998 + "}"
+    variables = deployed(DataProtectionPolicy=policy).properties("MessageRedactorFunction")["Environment"]["Variables"]
+    assert sum(len(name) + len(value) for name, value in variables.items()) < 3500, "ARNs are longer than here; 4 KB"
+
+
+# The policy -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "native", "redactor"),
+    [
+        ({}, "<ReportingSubscriptionRole.Arn>", "<ReportingRole.Arn>"),
+        (OWN, OWN["SubscriberPrincipalArn"], OWN["SubscriberPrincipalArn"]),
+    ],
+)
+def test_sns_and_the_redactor_get_the_same_policy_for_the_subscriber(given, native, redactor):
+    of_sns = deployed(**NATIVE, **given).properties("ApprovalTopic")["DataProtectionPolicy"]
+    variables = deployed(**given).properties("MessageRedactorFunction")["Environment"]["Variables"]
+    ours = json.loads(variables["DATA_PROTECTION_POLICY"])
+    assert of_sns["Statement"][0].pop("Principal") == [native]
+    assert ours["Statement"][0].pop("Principal") == [redactor] == [variables["SUBSCRIBER_PRINCIPAL"]]
+    assert of_sns == ours
+    assert ours["Configuration"] == events.MESSAGES_POLICY["Configuration"]
+    assert "DataProtectionPolicy" not in deployed(**given).properties("ApprovalTopic")
+
+
+def test_with_sns_own_policy_the_stack_subscribes_reporting_to_nothing():
+    """SNS masks for who made the subscription: CloudFormation would be another principal."""
+    stack = deployed(**NATIVE)
+    endpoints = [it["Properties"]["Endpoint"] for it in stack.of_type("AWS::SNS::Subscription").values()]
+    assert endpoints == ["<PaymentSubscriberFunction.Arn>"]
+    [trust] = stack.properties("ReportingSubscriptionRole")["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "cloudformation.amazonaws.com"}
+    [granted] = statements(stack.properties("ReportingSubscriptionPolicy"))
+    assert "sns:Subscribe" in granted["Action"] and granted["Resource"] == "<ApprovalTopic>"
+    assert {"ApprovalTopicArn", "ReportingFunctionArn"} == load(NATIVE_SUBSCRIPTION)["Parameters"].keys()
+    assert {"ApprovalTopicArn", "ReportingFunctionArn", "ReportingSubscriptionRoleArn"} <= stack.outputs.keys()
+    assert stack.properties("ReportingPermission")["SourceArn"] == "<ApprovalTopic>"
+
+
+def test_each_function_is_subscribed_once():
+    subscriptions = deployed(**RELAY).of_type("AWS::SNS::Subscription").values()
+    ways = {(it["Properties"]["TopicArn"], it["Properties"]["Endpoint"]) for it in subscriptions}
+    assert ways == {
+        ("<ApprovalTopic>", "<MessageRedactorFunction.Arn>"),
+        ("<ApprovalTopic>", "<PaymentSubscriberFunction.Arn>"),
+        ("<ReportingTopic>", "<ReportingSubscriberFunction.Arn>"),
+    }
+    assert len(subscriptions) == len(ways)
+    assert all("deadLetterTargetArn" in it["Properties"]["RedrivePolicy"] for it in subscriptions)
+
+
+# Topics ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("topic", ["ReportingTopic", "DeniedTopic"])
+def test_only_the_redactor_publishes_what_is_masked_and_what_is_refused(topic):
+    refused, tls = deployed().properties(f"{topic}Policy")["PolicyDocument"]["Statement"]
+    assert (refused["Effect"], refused["Principal"], refused["Action"]) == ("Deny", "*", "sns:Publish")
+    assert refused["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": "<RedactorRole.Arn>"}}
+    assert tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "condition"),
+    [
+        ({}, {"StringNotEquals": {"aws:PrincipalAccount": ACCOUNT}}),
+        ({"PublisherArns": PUBLISHER}, {"ArnNotEquals": {"aws:PrincipalArn": [PUBLISHER]}}),
+        (
+            {"PublisherArns": PUBLISHER} | RELAY,
+            {"ArnNotEquals": {"aws:PrincipalArn": [PUBLISHER, "<RelayRole.Arn>"]}},
+        ),
+        (
+            {"PublisherArns": PUBLISHER, "RelayTargetTopicArn": OTHER, "RelayTopicArns": ORIGIN},
+            {"ArnNotEquals": {"aws:PrincipalArn": [PUBLISHER]}},
+        ),
+    ],
+)
+def test_the_approval_topic_takes_only_what_its_publishers_and_the_relay_publish(given, condition):
+    *accepted, refused, tls = deployed(**given).properties("ApprovalTopicPolicy")["PolicyDocument"]["Statement"]
+    assert (refused["Effect"], refused["Condition"]) == ("Deny", condition)
+    assert [it["Principal"] for it in accepted] == ([{"AWS": [PUBLISHER]}] if "PublisherArns" in given else [])
+    assert tls["Sid"] == "RequireTls"
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({}, "alias/aws/sns"),
+        *[({"TopicKeyArn": it}, it) for it in ["arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-0"]],
+    ],
+)
+def test_every_topic_signs_as_today_and_is_encrypted(given, key):
+    topics = deployed(**given).of_type("AWS::SNS::Topic")
+    assert len(topics) == 3
+    assert {(it["Properties"]["SignatureVersion"], it["Properties"]["KmsMasterKeyId"]) for it in topics.values()} == {
+        ("2", key)
+    }
+
+
+def test_raw_and_masked_messages_are_never_in_one_queue():
+    stack = deployed()
+    kept = {
+        name: it["Properties"]["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"]
+        for name, it in stack.of_type("AWS::Serverless::Function").items()
+    }
+    assert kept["ReportingSubscriberFunction"] == "<ReportingFailureQueue.Arn>"
+    assert {queue for name, queue in kept.items() if not name.startswith("Reporting")} == {"<FailureQueue.Arn>"}
+    redrive = stack.properties("ReportingSubscription")["RedrivePolicy"]["deadLetterTargetArn"]
+    assert redrive == "<ReportingFailureQueue.Arn>"
+
+
+# The relay ------------------------------------------------------------------------------------
+
+
+def test_the_url_is_public_by_both_permissions_and_exists_only_with_a_relay():
+    assert not deployed().of_type("AWS::Lambda::Url")
+    stack = deployed(**RELAY)
+    [url] = stack.of_type("AWS::Lambda::Url").values()
+    assert url["Properties"] == {"AuthType": "NONE", "TargetFunctionArn": "<MessageRelayFunction.Arn>"}
+    public = [it["Properties"] for it in stack.of_type("AWS::Lambda::Permission").values()]
+    public = {it["Action"]: it for it in public if it["Principal"] == "*"}
+    assert public.keys() == {"lambda:InvokeFunctionUrl", "lambda:InvokeFunction"}
+    assert public["lambda:InvokeFunctionUrl"]["FunctionUrlAuthType"] == "NONE"
+    assert public["lambda:InvokeFunction"]["InvokedViaFunctionUrl"] is True
+    assert all(it["FunctionName"] == "<MessageRelayFunction>" for it in public.values())
+
+
+@pytest.mark.parametrize(("given", "reserved"), [({}, "5"), ({"RelayConcurrency": "20"}, "20")])
+def test_a_flood_is_bounded(given, reserved):
+    properties = deployed(**RELAY, **given).properties("MessageRelayFunction")
+    assert properties["ReservedConcurrentExecutions"] == reserved
+    assert 10 < properties["Timeout"] <= 15, "SNS waits 15 s"
+    empty = deployed(**RELAY, RelayConcurrency="").properties("MessageRelayFunction")
+    assert "ReservedConcurrentExecutions" not in empty
+
+
+def test_the_relay_confirms_only_topics_given_and_publishes_to_its_target():
+    for given, target in (({}, "<ApprovalTopic>"), ({"RelayTargetTopicArn": f"{OTHER}-2"}, f"{OTHER}-2")):
+        stack = deployed(**RELAY, **given)
+        granted = {it["Sid"]: it for it in statements(stack.properties("RelayRole")["Policies"])}
+        assert granted["ConfirmSubscription"]["Resource"] == [ORIGIN, OTHER]
+        assert granted["Publish"]["Resource"] == target
+        variables = stack.properties("MessageRelayFunction")["Environment"]["Variables"]
+        assert (variables["TOPIC_ARNS"], variables["TARGET_TOPIC_ARN"]) == (f"{ORIGIN},{OTHER}", target)
+
+
+@pytest.mark.parametrize(
+    ("given", "allowed"),
+    [
+        ({}, None),
+        ({"DataProtectionPolicy": '{"Name": "ssm:/other"}'}, None),
+        (
+            {"DataProtectionPolicy": "ssm:/gatehouse/messages/policy"},
+            f"arn:aws:ssm:eu-west-1:{ACCOUNT}:parameter/gatehouse/messages/policy",
+        ),
+    ],
+)
+def test_the_redactor_reads_its_parameter_and_no_other(given, allowed):
+    policy = deployed(**given).resources.get("RedactorPolicyParameter")
+    found = [it["Resource"] for it in statements(policy)] if policy else [None]
+    assert found == [allowed]
+
+
+def test_the_example_subscribers_may_only_log_and_keep_what_failed():
+    resources = load(MESSAGES)["Resources"]
+    for name in ("PaymentSubscriberFunction", "ReportingSubscriberFunction"):
+        assert {it for it in actions(rights(resources, name)) if not it.startswith("xray:")} == {
+            "logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"
+        }  # fmt: skip
+
+
+def test_whoever_publishes_may_use_the_key():
+    stack = Deployed(with_every_resource(load(MESSAGES)))
+    users = {
+        role
+        for policy in stack.of_type("AWS::IAM::Policy").values()
+        if "kms:Decrypt" in {action for it in statements(policy) for action in as_list(it["Action"])}
+        for role in policy["Properties"]["Roles"]
+    }
+    assert users == {"<RedactorRole>", "<RelayRole>"}
