@@ -272,6 +272,13 @@ class Files:
             folder.mkdir(parents=True)
             shutil.copyfile(self.authority, folder / AUTHORITY)
             outside = self.on_host | {"SSL_CERT_FILE": str((folder / AUTHORITY).absolute())}
+            # What SAM adds by itself: the texts that stand in the template, and that this is a laptop.
+            stated = {
+                name: value
+                for name, value in function.properties["Environment"]["Variables"].items()
+                if isinstance(value, str)
+            }
+            outside |= stated | {"AWS_SAM_LOCAL": "true"}
             lines = [f"{name}={value}\n" for name, value in (outside | self.of(function)).items()]
             self.env_of_watch(function).write_text("".join(lines))
         self.template(capability).write_text(json.dumps(document, indent=2) + "\n")
