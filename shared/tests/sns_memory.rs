@@ -26,7 +26,8 @@ fn growth(name: &str, body: &str, is_read: bool) -> usize {
     fs::write("/proc/self/clear_refs", "5").unwrap();
     let before = peak();
     let envelope = Envelope::from_json(body);
-    let growth = peak() - before;
+    // The kernel counts in batches, so the peak can seem to fall a little.
+    let growth = peak().saturating_sub(before);
     assert_eq!(envelope.is_ok(), is_read, "{name}: {envelope:?}");
     growth
 }
