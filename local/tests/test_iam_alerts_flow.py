@@ -289,11 +289,11 @@ def test_the_bus_admits_the_organization_or_the_accounts_given_and_events_of_iam
     assert not deployed().of_type("AWS::Events::EventBus")
     stack = deployed(HubOrganizationId="o-abcdefghij", HubAccountIds="444455556666,777788889999")
     organization = stack.properties("HubBusOrganizationPolicy")["Statement"]
-    expected = {"aws:PrincipalOrgID": "o-abcdefghij", "events:source": "aws.iam"}
-    assert organization["Condition"] == {"StringEquals": expected}
+    iam_alone = {"ForAllValues:StringEquals": {"events:source": "aws.iam"}}
+    assert organization["Condition"] == {"StringEquals": {"aws:PrincipalOrgID": "o-abcdefghij"}} | iam_alone
     accounts = stack.properties("HubBusAccountPolicy")["Statement"]
     assert accounts["Principal"] == {"AWS": ["444455556666", "777788889999"]}
-    assert accounts["Condition"] == {"StringEquals": {"events:source": "aws.iam"}}
+    assert accounts["Condition"] == iam_alone
     assert "HubBusOrganizationPolicy" not in deployed(HubAccountIds="444455556666").resources
 
 

@@ -2,8 +2,8 @@
 //!
 //! A parameter is a `StringList` with the name `<prefix>/<service>/<port or family>`. Where a Region has several VPCs, the
 //! id of the VPC stands before the service, since no interface takes groups of two. Its value is what an interface or rule
-//! needs: no group that is empty. Rules of AWS WAF refer to a set by its ARN, so that of an IP set is the ARN. It is written only where it
-//! changes, and never deleted: a template may refer to it.
+//! needs: no group that is empty; of an IP set the ARN, by which rules of AWS WAF refer to it. It is written only where
+//! it changes, and never deleted: a template may refer to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
