@@ -83,6 +83,8 @@ pub struct MessageRelay {
     config: Config,
     verifier: Verifier,
     sns: Client,
+    /// For the Region of `TARGET_TOPIC_ARN`. Made once: each client has connections of its own.
+    target: Client,
     published: Published,
 }
 
@@ -91,7 +93,8 @@ impl MessageRelay {
     #[must_use]
     pub fn new(config: Config, verifier: Verifier, sns: Client) -> Self {
         let published = Published::new(verifier.accepted_again_within(Channel::Https));
-        Self { config, verifier, sns, published }
+        let target = client_for(&sns, &config.target_topic_arn);
+        Self { config, verifier, sns, target, published }
     }
 
     /// Answers a request of the function URL.
@@ -141,7 +144,7 @@ impl MessageRelay {
         }
         let topic = &self.config.target_topic_arn;
         let answer = self
-            .client_of(topic)
+            .target
             .publish()
             .topic_arn(topic.as_str())
             .message(message.message())
@@ -161,8 +164,7 @@ impl MessageRelay {
         if self.config.dry_run {
             return Ok(Done::Planned);
         }
-        let answer = self
-            .client_of(confirmation.topic())
+        let answer = client_for(&self.sns, confirmation.topic())
             .confirm_subscription()
             .topic_arn(confirmation.topic().as_str())
             .token(confirmation.token())
@@ -172,12 +174,12 @@ impl MessageRelay {
             .map_err(|error| error::confirm(confirmation.topic(), error))?;
         Ok(Done::Confirmed { subscription_arn: answer.subscription_arn.unwrap_or_default() })
     }
+}
 
-    /// A client for the Region of the topic.
-    fn client_of(&self, topic: &TopicArn) -> Client {
-        let region = Region::new(topic.region().to_string());
-        Client::from_conf(self.sns.config().to_builder().region(region).build())
-    }
+/// A client for the Region of the topic.
+fn client_for(sns: &Client, topic: &TopicArn) -> Client {
+    let region = Region::new(topic.region().to_string());
+    Client::from_conf(sns.config().to_builder().region(region).build())
 }
 
 #[expect(clippy::expect_used, reason = "the type, which is all that is required, is set")]
