@@ -54,7 +54,7 @@ impl Config {
             ("DENIED_TOPIC_ARN", config.denied_topic_arn.as_ref()),
         ] {
             let Some(topic) = topic else { continue };
-            if topic.as_str().ends_with(".fifo") {
+            if topic.is_fifo() {
                 env.fault(name, topic.as_str(), "expected a standard topic: messages are published without a group");
             }
             if source.split(',').any(|source| source.trim() == topic.as_str()) {

@@ -115,19 +115,16 @@ impl Rules {
     pub(crate) fn find(&self, text: &str, name: &str) -> Vec<Match> {
         let folded = Folded::of(text);
         let mut matches = Vec::new();
-        // Managed identifiers have a digit, an @, two colons or five dashes, or 40 characters of base64.
-        let worth_it = folded.bytes().len() >= 2;
         let view = Text { bytes: folded.bytes(), name };
         let mut ranges = Vec::new();
         for (index, detector) in self.detectors.iter().enumerate() {
             match &detector.identifier {
-                Identifier::Managed(managed) if worth_it => {
+                Identifier::Managed(managed) => {
                     managed.find(&view, &mut ranges);
                     matches.extend(
                         ranges.drain(..).map(|range| Match { range: folded.range_in_text(range), detector: index }),
                     );
                 }
-                Identifier::Managed(_) => {}
                 Identifier::Custom { regex, .. } => {
                     let found = regex.find_iter(text).filter(|found| !found.is_empty());
                     matches.extend(found.map(|found| Match { range: found.range(), detector: index }));

@@ -57,6 +57,18 @@ fn json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Any text, with values in it that are masked.
+fn text_with_values() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        any::<String>(),
+        Just(" 4539 8944 5808 6459 ".to_owned()),
+        Just(" jane@example.com ".to_owned()),
+        Just("192.0.2.1\n".to_owned()),
+        Just("４５３９８９４４５８０８６４５９".to_owned()),
+    ];
+    prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
+}
+
 fn same_shape(before: &Value, after: &Value) -> bool {
     match (before, after) {
         (Value::Array(before), Value::Array(after)) => {
@@ -79,7 +91,7 @@ proptest! {
     }
 
     #[test]
-    fn text_keeps_its_length_and_does_not_change_again(text in any::<String>()) {
+    fn text_keeps_its_length(text in text_with_values()) {
         let rules = rules('#');
         let after = delivered(&rules, &text);
         if serde_json::from_str::<Value>(&text).is_err() {
