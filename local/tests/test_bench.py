@@ -1,19 +1,24 @@
 """The bench: it measures what it says, each twin does the same work as its function, and no function is left out."""
 
+import contextlib
 import io
+import json
 import re
 import sys
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from bench import ami_approval_page, ami_approval_request, ami_share
-from gatehouse_local import amis, bench, events, functions, ranges, runtime_api, sns
+from bench import ami_approval_page, ami_approval_request, ami_share, iam_alert_mail, message_redactor, message_relay
+from gatehouse_local import amis, bench, events, functions, messages, ranges, runtime_api, sns
 from gatehouse_local.aws import operations
 from gatehouse_local.bench_case import ZIP, Bench
 from gatehouse_local.codepipeline import Action, gate
 from gatehouse_local.figures import zipped
-from gatehouse_local.runtime_api import RuntimeApi
+from gatehouse_local.iam_alerts import MAIL
+from gatehouse_local.runtime_api import Outcome, RuntimeApi
 from gatehouse_local.web import Page
 
 REGIONS = ",".join(f"eu-west-{number}" for number in range(1, 13))
@@ -211,6 +216,147 @@ def test_share_and_twin_do_the_same(aws, binary):
         assert not [call for call in aws.calls if call.writes and call.service == "ec2"]
     assert asked[0] == asked[1] and len(asked[1]) == 4
     assert answered[0] == answered[1]
+
+
+@dataclass
+class Run:
+    """What a program answered to each event, and what it asked of AWS."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    asked: list[list[tuple[str, str, dict[str, Any]]]] = field(default_factory=list)  # for each event
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """What was published."""
+        return [params for calls in self.asked for operation, _, params in calls if operation == "Publish"]
+
+
+@contextlib.contextmanager
+def _case(name, binary, aws):
+    """The environment of a function's first case, with this local AWS in place of that of the bench."""
+    with _bench(name).cases(binary(name)) as cases:
+        topics = aws.client("sns", cases[0].env["AWS_REGION"])
+        for topic in ("approval", "reporting", "denied", "iam-alerts"):
+            topics.create_topic(Name=topic)
+        yield cases[0].env | {"AWS_ENDPOINT_URL": aws.url}
+
+
+def _run_both(aws, binary, name, env, given):
+    """What function and twin made of the same events."""
+    runs = []
+    for command in _both(binary, name).values():
+        run = Run()
+        with RuntimeApi(command, env) as function:
+            for event in given:
+                with aws.recording() as calls:
+                    run.outcomes.append(function.invoke(event))
+                run.asked.append([(call.operation, call.region, call.params) for call in calls])
+        runs.append(run)
+    return runs
+
+
+def test_mail_and_twin_write_the_same_mails(aws, binary, real):
+    samples = [event for name, event in events.iam_alerts().items() if name != "not-understood.json"]
+    recorded = []
+    for path in sorted((real / "cloudtrail").glob("*.json")):
+        document = json.loads(path.read_text())
+        for record in document.get("Records", [document]):
+            recorded.append(events.iam_event("x", {}, "1" * 36) | {"detail": record})
+    others = [
+        events.iam_event("CreateUser", identity, "11111111-0000-4000-8000-000000000007", **fields)
+        for identity, fields in (
+            ({}, {}),
+            ({"type": "AWSAccount", "accountId": "444455556666"}, {"recipientAccountId": "123456789012"}),
+            ({"type": "FederatedUser", "arn": "arn:aws:sts::1:federated-user/guest"}, {"awsRegion": "cn-north-1"}),
+            ({"type": "AssumedRole", "principalId": "AROA:anna"}, {"awsRegion": "us-iso-east-1"}),
+            (events.iam_role("AWSReservedSSO_Admins_0123456789abcdef", "anna"), {}),
+            ({"type": "Root", "sessionContext": {"assumedRoot": "true"}}, {"errorMessage": "No."}),
+            ({"type": "IAMUser", "userName": "Zoë\r\nBcc: all\u202e" + "x" * 200}, {"eventTime": "yesterday"}),
+            ({"accountId": "1", "invokedBy": "sso.amazonaws.com"}, {"eventID": "../x", "userAgent": "y" * 2000}),
+            ({}, {"userIdentity": None, "requestParameters": {"password": "hush", "n": 7, "flag": True, "items": []}}),
+            (
+                {},
+                {
+                    "userIdentity": None,
+                    "responseElements": {"user": {"userName": "b", "policy": "%7B%22a%22%3A%5B%5D%7D"}},
+                },
+            ),
+        )
+    ]
+    given = [*samples, *recorded, *others, iam_alert_mail.large(), [samples[0], samples[1], samples[0]]]
+    given[-2]["detail"]["responseElements"] = {"copy": "é" * 200_000}
+    with _case(MAIL, binary, aws) as env:
+        function, twin = _run_both(aws, binary, MAIL, env, given)
+    assert not any(outcome.failed for run in (function, twin) for outcome in run.outcomes)
+    assert len(function.messages) == len(given) + 2 >= 40
+    for ours, theirs in zip(function.messages, twin.messages, strict=True):
+        assert ours == theirs
+    assert function.asked == twin.asked
+    assert [it.payload for it in function.outcomes] == [it.payload for it in twin.outcomes]
+    assert "CUT HERE" in twin.messages[-4]["Message"]
+
+
+def test_mail_and_twin_mail_what_they_do_not_understand_as_it_is(aws, binary):
+    sample = events.load("iam-alerts/not-understood.json")
+    details = [sample["detail"], {}, [], "text", {"eventName": " "}, {"eventName": "A", "userIdentity": "who"}]
+    given = [sample | {"detail": detail} for detail in details]
+    with _case(MAIL, binary, aws) as env:
+        runs = _run_both(aws, binary, MAIL, env, given)
+    # Why it is not understood, each says in its own words.
+    function, twin = (
+        [it | {"Message": re.sub(r"understand \(.*\)\.", "", it["Message"])} for it in run.messages] for run in runs
+    )
+    assert function == twin and len(twin) == len(given)
+    assert {outcome.payload[0]["outcome"] for run in runs for outcome in run.outcomes} == {"NotUnderstood"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "outcome"), [({"EXCLUDE_EVENT_NAMES": "TagRole"}, "Excluded"), ({"DRY_RUN": "true"}, "Planned")]
+)
+def test_mail_and_twin_leave_out_the_same(aws, binary, settings, outcome):
+    with _case(MAIL, binary, aws) as env:
+        runs = _run_both(aws, binary, MAIL, env | settings, [events.load("iam-alerts/tag-role.json")])
+    assert [(run.outcomes[0].payload[0]["outcome"], run.messages) for run in runs] == [(outcome, [])] * 2
+
+
+@pytest.mark.parametrize("event", [[], {}, {"source": "aws.iam", "detail-type": "x"}])
+def test_mail_and_twin_fail_where_the_event_is_none(aws, binary, event):
+    with _case(MAIL, binary, aws) as env:
+        runs = _run_both(aws, binary, MAIL, env, [event])
+    assert all(run.outcomes[0].failed and not run.messages for run in runs)
+
+
+def test_redactor_and_twin_publish_the_same(aws, binary):
+    name = "message-redactor"
+    report, secret = (
+        json.loads(events.load(f"messages/redactor-{it}.json")["Records"][0]["Sns"]["Message"])
+        for it in ("expense", "denied")
+    )
+    nested = {"reports": [report, {"card": "4539 8944 5808 6459", "phone": "4539894458086458"}], "amount": 1.5}
+    given = [message_redactor.signed(json.dumps(it)) for it in (report, nested, secret)]
+    with _case(name, binary, aws) as env:
+        function, twin = _run_both(aws, binary, name, env, given)
+    assert not any(outcome.failed for run in (function, twin) for outcome in run.outcomes)
+    topics = [[it["TopicArn"].rpartition(":")[2] for it in run.messages] for run in (function, twin)]
+    assert topics == [["reporting", "reporting", "denied"]] * 2
+    # What is said of a denied message, each says in its own words; neither repeats the value.
+    assert function.asked[:2] == twin.asked[:2]
+    assert all("EXAMPLEKEY" not in run.messages[2]["Message"] for run in (function, twin))
+    assert messages.CARD not in str(twin.messages) and "4539894458086458" in twin.messages[1]["Message"]
+
+
+def test_relay_and_twin_publish_the_same(aws, binary):
+    name = "message-relay"
+    given = [events.load(f"messages/relay-{it}.json") for it in ("notification-signed", "forged-signed", "get")]
+    given.insert(1, given[0])  # a message that was published before is not published again
+    plain = sns.sign(events.notification(message_relay.ORIGIN, "no subject", Subject=None) | {"MessageId": "m-2"}, "2")
+    given.append(events.delivery_over_https(plain))
+    with _case(name, binary, aws) as env:
+        function, twin = _run_both(aws, binary, name, env, given)
+    assert [it.payload["statusCode"] for it in function.outcomes] == [200, 200, 403, 405, 200]
+    assert [it.payload["statusCode"] for it in twin.outcomes] == [200, 200, 403, 405, 200]
+    assert function.asked == twin.asked
+    assert [len(calls) for calls in twin.asked] == [1, 0, 0, 0, 1]
 
 
 def test_the_zip_holds_the_binary_compressed(tmp_path):

@@ -243,9 +243,9 @@ fn value(text: &str) -> String {
 
 fn capitalized(text: &str) -> String {
     let mut chars = text.chars();
-    // The name of a person or a role keeps its letters: only an article begins the sentence.
+    // The name of a person or a role keeps its letters: only an article is written with a capital.
     match chars.next() {
-        Some(first) if text.starts_with("the ") || text.starts_with("a") => {
+        Some(first) if ["the ", "a ", "an "].iter().any(|article| text.starts_with(article)) => {
             format!("{}{}", first.to_ascii_uppercase(), chars.as_str())
         }
         _ => text.to_owned(),

@@ -45,6 +45,24 @@ async fn a_call_is_published_once_to_the_topic_with_its_subject() {
     assert_eq!((reports.len(), reports[0].outcome, publish.num_calls()), (1, Outcome::Mailed, 1));
 }
 
+#[test]
+fn a_sentence_begins_with_a_capital_letter_and_a_name_keeps_its_letters() {
+    let person = json!({ "type": "AssumedRole", "principalId": "AROA:anna",
+        "sessionContext": { "sessionIssuer": { "userName": "AWSReservedSSO_Admins_0123456789abcdef" } } });
+    let cases = [
+        (person, "anna (IAM Identity Center, permission set Admins) called CreateUser"),
+        (json!({ "type": "IAMUser", "userName": "ana" }), "The IAM user ana called CreateUser"),
+        (json!({ "type": "AWSAccount", "accountId": "1" }), "A principal of the account 1 called CreateUser"),
+        (json!({}), "An identity that the record does not name called CreateUser"),
+    ];
+    for (identity, begin) in cases {
+        let detail = json!({ "eventName": "CreateUser", "userIdentity": identity });
+        let event = events(event(detail)).unwrap().remove(0);
+        let mail = about(&event, &Record::of(&event.detail).unwrap());
+        assert!(mail.text.starts_with(begin), "{}", mail.text);
+    }
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

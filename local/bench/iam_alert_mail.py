@@ -1,0 +1,56 @@
+"""The bench of iam-alert-mail: a call of IAM, written as a mail and published; then a record of almost 256 KiB."""
+
+import contextlib
+import copy
+import functools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gatehouse_local import events, runtime_api
+from gatehouse_local.aws import LocalAws
+from gatehouse_local.bench_case import Bench, Case, Goals
+from gatehouse_local.figures import roots
+from gatehouse_local.runtime_api import Outcome
+
+REGION = "us-east-1"  # of the samples: IAM has its events there
+CALL = events.load("iam-alerts/put-role-policy.json")
+
+
+def large() -> dict[str, Any]:
+    """The call with a policy document that makes an event of almost 256 KiB, the most that CloudTrail hands on."""
+    event = copy.deepcopy(CALL)
+    statement = {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": "arn:aws:s3:::shop/*"}
+    statements = [statement] * (200_000 // len(json.dumps(statement)))
+    event["detail"]["requestParameters"]["policyDocument"] = json.dumps({"Statement": statements})
+    return event
+
+
+@contextlib.contextmanager
+def cases(_mail: Path) -> Iterator[list[Case]]:
+    """A topic, and calls to tell of. EventBridge delivers at least once, so each may be the same."""
+    with LocalAws() as aws:
+        topic = aws.client("sns", REGION).create_topic(Name="iam-alerts")["TopicArn"]
+        here = {"AWS_ENDPOINT_URL": aws.url, "NOTIFY_TOPIC_ARN": topic}
+
+        def done(_: Outcome) -> bool:
+            mail = aws.sns.published[topic].pop()
+            return mail.subject == "Gatehouse iam-alerts: PutRolePolicy by deploy/ci-4711 in 123456789012"
+
+        yield [
+            Case(
+                title=title,
+                env=runtime_api.environment(here | roots(), REGION),
+                event=functools.partial(copy.deepcopy, event),
+                done=done,
+                goals=goals,
+            )
+            for title, event, goals in (
+                ("A call of IAM: a mail is written and published", CALL, Goals(ratio=15)),
+                (f"The same with {len(json.dumps(large())):,} bytes", large(), Goals()),
+            )
+        ]
+
+
+BENCH = Bench(twin=Path(__file__).with_name("iam_alert_mail_twin.py"), cases=cases)
