@@ -21,6 +21,7 @@ EXCLUDED = {name.strip() for name in os.environ.get("EXCLUDE_EVENT_NAMES", "").s
 DRY_RUN = os.environ.get("DRY_RUN") == "true"
 LONGEST_MESSAGE, ROOM_FOR_NOTE = 250 * 1024, 200
 LONGEST_SUBJECT, LONGEST_EVENT_NAME, LONGEST_VALUE = 99, 50, 1000
+PAUSE = 0.125  # seconds between two mails
 LEFT_OUT = "(left out of this mail: a secret)"
 SECRETS = {
     "addprivatekey",
@@ -53,6 +54,7 @@ CONSOLES = (
     ("eu-iso", None),
     ("", "console.aws.amazon.com"),
 )
+next_mail = [0.0]
 UNSEEN = re.compile(
     "[\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
@@ -110,8 +112,17 @@ def alert(event):
         report["outcome"] = "Planned"
     report = logged(report | {"mail": subject})
     if not DRY_RUN:
+        pause()
         sns().publish(TopicArn=TOPIC, Subject=subject, Message=text)
     return report
+
+
+def pause():
+    """Waits until the next mail may be sent: SNS suspends an address that gets more than 10 a second."""
+    now = time.monotonic()
+    turn = max(next_mail[0], now)
+    next_mail[0] = turn + PAUSE
+    time.sleep(turn - now)
 
 
 def logged(report):

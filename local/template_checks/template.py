@@ -120,6 +120,8 @@ class Deployed:
                 return self.resolve(text).split(delimiter)
             case "Fn::Select", [index, items]:
                 return self.resolve(items)[int(index)]
+            case "Fn::Contains", [items, item]:
+                return self.resolve(item) in self.resolve(items)
             case "Fn::Equals", [left, right]:
                 return self.resolve(left) == self.resolve(right)
             case "Fn::Not", [condition]:

@@ -1,7 +1,11 @@
 """The iam-alerts capability as a whole: record, pattern, mail, with the real binary."""
 
 import copy
+import functools
+import itertools
 import json
+import operator
+import re
 
 import botocore.session
 import pytest
@@ -136,8 +140,8 @@ def test_patterns_use_documented_operators_and_the_spoke_has_the_same(scope, giv
 @pytest.mark.parametrize("scope", SCOPES)
 def test_the_longest_exclusions_fit_the_quota(scope):
     # The most items of the shortest kind have the most quotes.
-    short = "arn:aws:iam::123456789012:a"
-    arns = [",".join([short] * (400 // (len(short) + 1))), "arn:aws:iam::123456789012:" + "a" * 374]
+    short = "arn:aws:iam::123456789012:role/a"
+    arns = [",".join([short] * (400 // (len(short) + 1))), short + "a" * (400 - len(short))]
     names = [",".join(["Abc"] * 75), ",".join(["A" + "b" * 63] * 4)]
     for principals in arns:
         for events_left_out in names:
@@ -250,11 +254,25 @@ def test_another_region_than_the_home_of_iam_is_refused_and_the_right_one_named(
     assert f"--region {home}" in said
 
 
+@pytest.mark.parametrize("path", [TEMPLATE, SPOKE])
+def test_a_partition_that_is_not_known_is_refused_with_what_to_do(path):
+    given = HUB if path == SPOKE else {}
+    for region in ("us-east-1", "xx-new-1"):
+        [said] = Deployed(load(path), region=region, partition="aws-new", **given).refusals()
+        assert "partition" in said and "add" in said and "HomeRegionOf" in said
+    # Each partition that is known has a rule of its own.
+    rules = load(path)["Rules"]
+    [known] = rules["HomeRegionIsKnown"]["Assertions"]
+    homes = [it["RuleCondition"]["Fn::Equals"][1] for name, it in rules.items() if name.startswith("HomeRegionOf")]
+    assert known["Assert"]["Fn::Contains"][0] == homes == list(HOME)
+
+
 def test_the_suite_refuses_it_in_another_region():
     suite = load("template.yaml")
     assert Deployed(suite, region="us-east-1", DeployIamAlerts="Yes").refusals() == []
-    [said] = Deployed(suite, region="eu-west-1", DeployIamAlerts="Yes").refusals()
-    assert "us-east-1" in said
+    for region, partition in (("eu-west-1", "aws"), ("xx-new-1", "aws-new")):
+        [said] = Deployed(suite, region=region, partition=partition, DeployIamAlerts="Yes").refusals()
+        assert "us-east-1" in said
 
 
 def test_settings_that_could_not_work_are_refused():
@@ -307,6 +325,275 @@ def test_nothing_that_could_not_be_delivered_is_lost_and_nothing_is_forwarded_tw
         stack = deployed(HubAccountIds="444455556666", Mail=mail)
         ends = {rule["Properties"]["Targets"][0]["Arn"] for rule in stack.of_type("AWS::Events::Rule").values()}
         assert ends == {end}
+
+
+# What is deployed ------------------------------------------------------------------------------------
+
+KEY = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+HUBS = [{}, {"HubOrganizationId": "o-abcdefghij"}, {"HubAccountIds": "444455556666"}]
+HUBS.append(HUBS[1] | HUBS[2])
+# What is there in any case, and with a setting.
+ALWAYS = {
+    "IamRule", "AlertTopic", "AlertTopicPolicy", "FailureQueue", "FailureQueuePolicy", "FailureQueueAlarm",
+    "NobodyMailedAlarm",
+}  # fmt: skip
+READABLE = {
+    "IamAlertMailFunction", "MailRole", "MailLogGroup", "IamRulePermission", "MailErrorsAlarm", "MailsLateAlarm",
+}  # fmt: skip
+
+
+def combinations(mail, scope):
+    """Every combination of the other settings that the template takes."""
+    switches = [HUBS, EXCLUSIONS]
+    switches += [
+        [{}, {name: value}]
+        for name, value in (
+            ("CreateTrail", "Yes"),
+            ("NotificationKeyArn", KEY),
+            ("NotifyEmail", "you@example.com"),
+            ("Tracing", "on"),
+        )
+    ]
+    for chosen in itertools.product(*switches):
+        given = functools.reduce(operator.or_, chosen, {"Mail": mail, "Scope": scope})
+        if not (mail == "plain" and scope == "authorization" and "ExcludeEventNames" in given):
+            yield given
+
+
+def expected(given):
+    """The logical ids of a stack with these settings."""
+    is_hub = "HubOrganizationId" in given or "HubAccountIds" in given
+    is_readable = given["Mail"] == "readable"
+    found = ALWAYS | (READABLE if is_readable else {"PlainMailRole"})
+    for asked, names in (
+        (is_hub, {"HubBus", "HubRule"}),
+        (is_hub and is_readable, {"HubRulePermission"}),
+        ("HubOrganizationId" in given, {"HubBusOrganizationPolicy"}),
+        ("HubAccountIds" in given, {"HubBusAccountPolicy"}),
+        ("CreateTrail" in given, {"Trail", "TrailBucket", "TrailBucketPolicy"}),
+        ("NotificationKeyArn" in given, {"KeyPolicy"}),
+        ("NotifyEmail" in given, {"AlertSubscription"}),
+        ("Tracing" in given and is_readable, {"TracePolicy"}),
+    ):
+        found |= names if asked else set()
+    return found
+
+
+@pytest.mark.parametrize("mail", ["readable", "plain"])
+@pytest.mark.parametrize("scope", SCOPES)
+def test_every_combination_of_settings_gives_a_whole_stack(mail, scope):
+    declared = load(TEMPLATE)["Resources"].keys()
+    given_all = list(combinations(mail, scope))
+    assert len(given_all) >= 128
+    for given in given_all:
+        stack = deployed(**given)
+        assert stack.refusals() == []
+        assert stack.resources.keys() == expected(given), given
+        # Whatever refers to a resource refers to one that is there.
+        said = json.dumps([stack.resources, stack.outputs])
+        missing = declared - stack.resources.keys()
+        assert not {name for name in missing if f"<{name}>" in said or f"<{name}." in said}, given
+        assert stack.resources.get("Trail", {}).get("DependsOn") in (None, "TrailBucketPolicy")
+        assert ("HubBusArn" in stack.outputs) is ("HubBus" in stack.resources)
+        rules = {f"<{name}.Arn>" for name in stack.of_type("AWS::Events::Rule")}
+        statements = stack.properties("FailureQueuePolicy")["PolicyDocument"]["Statement"]
+        senders = [it["Condition"]["ArnEquals"]["aws:SourceArn"] for it in statements if it["Effect"] == "Allow"]
+        assert set(senders) == rules and len(senders) == len(rules)
+
+
+def test_plain_mails_need_no_code():
+    stack = deployed(Mail="plain", Tracing="on", NotificationKeyArn=KEY, HubAccountIds="444455556666")
+    kinds = {resource["Type"] for resource in stack.resources.values()}
+    assert not {kind for kind in kinds if "Lambda" in kind or "Serverless" in kind or "Logs" in kind}
+
+
+# The key of the topic ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("mail", "role"), [("readable", "MailRole"), ("plain", "PlainMailRole")])
+def test_who_publishes_may_use_the_key_of_the_topic(mail, role):
+    stack = deployed(Mail=mail, NotificationKeyArn=KEY)
+    assert stack.properties("AlertTopic")["KmsMasterKeyId"] == KEY
+    policy = stack.properties("KeyPolicy")
+    assert policy["Roles"] == [f"<{role}>"]
+    [granted] = policy["PolicyDocument"]["Statement"]
+    assert (granted["Effect"], granted["Resource"]) == ("Allow", KEY)
+    assert granted["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    # It is the role with which the rule publishes, and the only one that the topic admits.
+    if mail == "plain":
+        [target] = stack.properties("IamRule")["Targets"]
+        assert (target["Arn"], target["RoleArn"]) == ("<AlertTopic>", f"<{role}.Arn>")
+        [trust] = stack.properties(role)["AssumeRolePolicyDocument"]["Statement"]
+        assert trust["Principal"] == {"Service": "events.amazonaws.com"}
+    else:
+        assert stack.properties("IamAlertMailFunction")["Role"] == f"<{role}.Arn>"
+    refused, _ = stack.properties("AlertTopicPolicy")["PolicyDocument"]["Statement"]
+    assert refused["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": f"<{role}.Arn>"}}
+    assert "KmsMasterKeyId" not in deployed(Mail=mail).properties("AlertTopic")
+
+
+@pytest.mark.parametrize("mail", ["readable", "plain"])
+def test_the_statement_for_the_key_in_the_readme_allows_what_the_role_needs(mail):
+    readme = (ROOT / "functions" / "iam-alerts" / "README.md").read_text()
+    [statement] = [json.loads(it) for it in re.findall(r"```json\n(.*?)```", readme, re.DOTALL) if "kms:" in it]
+    [needed] = deployed(Mail=mail, NotificationKeyArn=KEY).properties("KeyPolicy")["PolicyDocument"]["Statement"]
+    assert sorted(statement["Action"]) == sorted(needed["Action"])
+    # The account, whose policies give the role of the stack the rest: the role is made after the key.
+    assert statement["Principal"] == {"AWS": "arn:aws:iam::111122223333:root"}
+    assert statement["Condition"] == {"StringEquals": {"kms:ViaService": "sns.us-east-1.amazonaws.com"}}
+    assert (statement["Effect"], statement["Resource"]) == ("Allow", "*")
+
+
+# The trail -----------------------------------------------------------------------------------------
+
+
+def test_the_trail_records_the_calls_of_iam_and_shows_whether_a_file_was_changed():
+    stack = deployed(CreateTrail="Yes", TrailRetentionDays="30")
+    trail = stack.properties("Trail")
+    assert trail == {
+        "S3BucketName": "<TrailBucket>",
+        "IsLogging": True,
+        "IsMultiRegionTrail": False,
+        "IncludeGlobalServiceEvents": True,  # without it a trail of one Region has no call of IAM
+        "EnableLogFileValidation": True,
+    }
+    # No selector: by default a trail records all management events, reads and writes.
+    assert stack.resources["Trail"]["DependsOn"] == "TrailBucketPolicy"
+
+
+def test_the_files_of_the_trail_are_private_encrypted_and_outlive_the_stack():
+    stack = deployed(CreateTrail="Yes", TrailRetentionDays="30")
+    bucket = stack.resources["TrailBucket"]
+    assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    properties = bucket["Properties"]
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(properties["PublicAccessBlockConfiguration"]) == 4
+    [encryption] = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    assert properties["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    [expiry] = properties["LifecycleConfiguration"]["Rules"]
+    assert (expiry["Status"], expiry["ExpirationInDays"]) == ("Enabled", "30")
+
+
+def test_cloudtrail_writes_for_this_account_alone_and_nobody_without_tls():
+    stack = deployed(CreateTrail="Yes")
+    policy = stack.properties("TrailBucketPolicy")
+    assert policy["Bucket"] == "<TrailBucket>"
+    check, write, tls = policy["PolicyDocument"]["Statement"]
+    of_account = {"StringEquals": {"aws:SourceAccount": "111122223333"}}
+    for statement, action, resource in (
+        (check, "s3:GetBucketAcl", "<TrailBucket.Arn>"),
+        (write, "s3:PutObject", "<TrailBucket.Arn>/AWSLogs/111122223333/*"),
+    ):
+        assert (statement["Effect"], statement["Principal"]) == ("Allow", {"Service": "cloudtrail.amazonaws.com"})
+        assert (statement["Action"], statement["Resource"]) == (action, resource)
+        assert statement["Condition"] == of_account
+    assert (tls["Effect"], tls["Principal"], tls["Action"]) == ("Deny", "*", "s3:*")
+    assert tls["Resource"] == ["<TrailBucket.Arn>", "<TrailBucket.Arn>/*"]
+    assert tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+# No silence ----------------------------------------------------------------------------------------
+
+
+def metrics(stack, alarm):
+    """The metrics that an alarm watches, with their dimensions."""
+    properties = stack.properties(alarm)
+    found = [it["MetricStat"]["Metric"] for it in properties.get("Metrics", []) if "MetricStat" in it] or [properties]
+    return {(it["Namespace"], it["MetricName"], *it["Dimensions"][0].values()) for it in found}
+
+
+def test_an_alert_that_is_late_or_reaches_nobody_raises_an_alarm():
+    stack = deployed()
+    function, topic = ("FunctionName", "<IamAlertMailFunction>"), ("TopicName", "<AlertTopic.TopicName>")
+    assert metrics(stack, "MailErrorsAlarm") == {("AWS/Lambda", "Errors", *function)}
+    assert metrics(stack, "MailsLateAlarm") == {("AWS/Lambda", "AsyncEventAge", *function)}
+    late = stack.properties("MailsLateAlarm")
+    assert (late["Statistic"], late["Threshold"]) == ("Maximum", 10 * 60 * 1000)
+    assert metrics(stack, "NobodyMailedAlarm") == {
+        ("AWS/SNS", name, *topic) for name in ("NumberOfMessagesPublished", "NumberOfNotificationsDelivered")
+    }
+    for plain_stack in (deployed(Mail="plain"), deployed(SPOKE)):
+        assert metrics(plain_stack, "FailureQueueAlarm") == {
+            ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", "<FailureQueue.QueueName>")
+        }
+    assert "NobodyMailedAlarm" in deployed(Mail="plain").resources
+
+
+@pytest.mark.parametrize(
+    ("published", "delivered", "alarm"),
+    [(None, None, False), (3, 3, False), (3, 1, False), (3, None, True), (1, 0, True), (None, 2, False)],
+)
+def test_the_alarm_goes_off_where_mails_reach_nobody(published, delivered, alarm):
+    properties = deployed().properties("NobodyMailedAlarm")
+    [watched] = [it for it in properties["Metrics"] if it["ReturnData"]]
+    form = r"IF\(FILL\((\w+), 0\) > 0 AND FILL\((\w+), 0\) == 0, 1, 0\)"
+    names = re.fullmatch(form, watched["Expression"]).groups()
+    of = {it["Id"]: it["MetricStat"]["Metric"]["MetricName"] for it in properties["Metrics"] if "MetricStat" in it}
+    seen = {"NumberOfMessagesPublished": published or 0, "NumberOfNotificationsDelivered": delivered or 0}
+    first, second = (seen[of[name]] for name in names)
+    value = 1 if first > 0 and second == 0 else 0
+    assert properties["ComparisonOperator"] == "GreaterThanThreshold"
+    assert (value > properties["Threshold"]) is alarm
+
+
+@pytest.mark.parametrize("mail", ["readable", "plain"])
+def test_an_event_that_cannot_be_delivered_is_in_the_failure_queue_within_the_hour(mail):
+    for stack in (deployed(Mail=mail, HubAccountIds="444455556666"), deployed(SPOKE)):
+        for rule in stack.of_type("AWS::Events::Rule").values():
+            for target in rule["Properties"]["Targets"]:
+                assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600}
+
+
+@pytest.mark.parametrize(("answer", "reserved"), [("Yes", 1), ("No", None)])
+def test_mails_go_out_one_at_a_time_where_the_account_can_reserve(answer, reserved):
+    properties = deployed(ReserveConcurrency=answer).properties("IamAlertMailFunction")
+    assert properties.get("ReservedConcurrentExecutions") == reserved
+
+
+IAM, STS = "arn:aws:iam::123456789012:", "arn:aws:sts::123456789012:"
+
+
+@pytest.mark.parametrize("path", [TEMPLATE, SPOKE])
+@pytest.mark.parametrize(
+    ("principals", "taken"),
+    [
+        (PRINCIPALS, True),
+        (f"{IAM}user/team/Ana", True),
+        (f"{IAM}role/aws-reserved/sso.amazonaws.com/*", True),
+        (f"{STS}federated-user/guest", True),
+        ("arn:aws-cn:iam::123456789012:role/deploy", True),
+        # The root user is never left out, and nobody leaves out all principals of a kind by a slip.
+        (f"{IAM}root", False),
+        (f"{IAM}*", False),
+        (f"{IAM}r*", False),
+        (f"{IAM}role/*", False),
+        (f"{IAM}user/*", False),
+        (f"{STS}*", False),
+        (f"{STS}assumed-role/*", False),
+        (f"{IAM}role/deploy,{IAM}r*", False),
+        # Neither has such principals, so the exclusion would never match.
+        (f"{STS}role/deploy", False),
+        (f"{IAM}assumed-role/deploy/ci", False),
+        (f"{IAM}role/de*loy", False),
+        ("arn:aws:iam::*:role/deploy", False),
+        (f"{IAM}role/deploy, {IAM}role/other", False),
+    ],
+)
+def test_principals_are_left_out_by_name_and_the_root_user_never(path, principals, taken):
+    if taken:
+        assert deployed(path, ExcludePrincipalArns=principals).refusals() == []
+    else:
+        with pytest.raises(ValueError, match="ExcludePrincipalArns"):
+            deployed(path, ExcludePrincipalArns=principals)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_the_root_user_is_mailed_whatever_is_left_out(scope):
+    event = events.load("iam-alerts/root-access-key.json")
+    assert matches(
+        pattern(Scope=scope, ExcludePrincipalArns=f"{IAM}role/r*,{IAM}user/root,{STS}assumed-role/r*"), event
+    )
 
 
 # Mails ----------------------------------------------------------------------------------------------

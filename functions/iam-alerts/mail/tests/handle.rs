@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
+use std::time::Duration;
+
 use aws_sdk_sns::operation::publish::PublishOutput;
 use aws_smithy_mocks::{RuleMode, mock, mock_client};
 use gatehouse_shared::clock;
@@ -16,12 +18,28 @@ use iam_alert_mail::report::Outcome;
 use lambda_runtime::{Context, LambdaEvent};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 const TOPIC: &str = "arn:aws:sns:us-east-1:111122223333:iam-alerts";
 
 fn event(detail: Value) -> Value {
     json!({ "id": "e-1", "source": "aws.iam", "detail-type": "AWS API Call via CloudTrail",
             "account": "111122223333", "region": "us-east-1", "detail": detail })
+}
+
+/// The function with a client of the topic, which answers as `publish` says.
+fn function(sns: &aws_sdk_sns::Client) -> IamAlertMail {
+    let table = [("NOTIFY_TOPIC_ARN", TOPIC)];
+    let env = Env::of_table(&table);
+    let config = env.finish(Config::from_env(&env)).unwrap();
+    let notifier = Notifier::new(sns.config().to_builder(), &config.notify_topic_arn);
+    IamAlertMail::new(config, notifier)
+}
+
+fn invocation(payload: Value) -> LambdaEvent<Value> {
+    let mut context = Context::default();
+    context.deadline = u64::try_from(clock::now().unix_timestamp() + 30).unwrap() * 1_000;
+    LambdaEvent::new(payload, context)
 }
 
 #[tokio::test]
@@ -33,16 +51,30 @@ async fn a_call_is_published_once_to_the_topic_with_its_subject() {
         })
         .then_output(|| PublishOutput::builder().build());
     let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&publish]);
-    let table = [("NOTIFY_TOPIC_ARN", TOPIC)];
-    let env = Env::of_table(&table);
-    let config = env.finish(Config::from_env(&env)).unwrap();
-    let notifier = Notifier::new(sns.config().to_builder(), &config.notify_topic_arn);
-    let mut context = Context::default();
-    context.deadline = u64::try_from(clock::now().unix_timestamp() + 30).unwrap() * 1_000;
     let detail = json!({ "eventName": "CreateUser", "userIdentity": { "type": "IAMUser", "userName": "Ana" } });
-    let invocation = LambdaEvent::new(event(detail), context);
-    let reports = IamAlertMail::new(config, notifier).handle(invocation).await.unwrap();
+    let reports = function(&sns).handle(invocation(event(detail))).await.unwrap();
     assert_eq!((reports.len(), reports[0].outcome, publish.num_calls()), (1, Outcome::Mailed, 1));
+}
+
+/// SNS suspends the subscription of an address that gets more than 10 mails a second.
+#[tokio::test(start_paused = true)]
+async fn mails_of_a_burst_go_out_eight_a_second_and_a_single_one_at_once() {
+    let publish = mock!(aws_sdk_sns::Client::publish).then_output(|| PublishOutput::builder().build());
+    let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&publish]);
+    let function = function(&sns);
+    let one = event(json!({ "eventName": "CreateUser" }));
+    let waited = async |events: Value| {
+        let started = Instant::now();
+        function.handle(invocation(events)).await.unwrap();
+        started.elapsed().as_millis() / 125
+    };
+    assert_eq!(waited(one.clone()).await, 0, "the first mail waits for nothing");
+    assert_eq!(waited(one.clone()).await, 1, "the pause holds across invocations");
+    assert_eq!(waited(json!([one, one, one])).await, 3, "and within one");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(waited(one.clone()).await, 0, "a quiet time is not made up for");
+    assert_eq!(waited(json!([one, one])).await, 2);
+    assert_eq!(publish.num_calls(), 8);
 }
 
 #[test]
