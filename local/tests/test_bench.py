@@ -283,7 +283,7 @@ def test_mail_and_twin_write_the_same_mails(aws, binary, real):
             ),
         )
     ]
-    given = [*samples, *recorded, *others, iam_alert_mail.large(), [samples[0], samples[1], samples[0]]]
+    given = [*samples, *recorded, *others, iam_alert_mail.with_policy(200_000), [samples[0], samples[1], samples[0]]]
     given[-2]["detail"]["responseElements"] = {"copy": "é" * 200_000}
     with _case(MAIL, binary, aws) as env:
         function, twin = _run_both(aws, binary, MAIL, env, given)
