@@ -520,6 +520,13 @@ def test_an_alert_that_is_late_or_reaches_nobody_raises_an_alarm():
     assert "NobodyMailedAlarm" in deployed(Mail="plain").resources
 
 
+def test_the_alarm_of_a_spoke_goes_to_its_topic():
+    topic = "arn:aws:sns:us-east-1:111122223333:alarms"
+    [loud] = deployed(SPOKE, AlarmTopicArn=topic).of_type("AWS::CloudWatch::Alarm").values()
+    assert loud["Properties"]["AlarmActions"] == loud["Properties"]["OKActions"] == [topic]
+    assert "AlarmActions" not in deployed(SPOKE).properties("FailureQueueAlarm")
+
+
 @pytest.mark.parametrize(
     ("published", "delivered", "alarm"),
     [(None, None, False), (3, 3, False), (3, 1, False), (3, None, True), (1, 0, True), (None, 2, False)],
