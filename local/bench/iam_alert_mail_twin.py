@@ -281,7 +281,7 @@ def of_service(service):
 def on_what(record):
     """The names in the request; where it has none, those in the answer."""
     answer = readable(record.get("responseElements"))
-    made = next((answer[name] for name in sorted(answer)), None) if isinstance(answer, dict) else None
+    made = next(iter(answer.values()), None) if isinstance(answer, dict) else None
     return names(readable(record.get("requestParameters"))) or names(made)
 
 
@@ -289,7 +289,7 @@ def names(content):
     """What is text or a number and no document."""
     if not isinstance(content, dict):
         return None
-    plain = [(name, content[name]) for name in sorted(content) if isinstance(content[name], str | int | float)]
+    plain = [(name, it) for name, it in content.items() if isinstance(it, str | int | float)]
     return ", ".join(f"{name} {it if isinstance(it, str) else json.dumps(it)}" for name, it in plain) or None
 
 
@@ -339,7 +339,7 @@ def document(given):
 
 def block(content):
     """A value as JSON that people can read."""
-    written = json.dumps(readable(content), indent=2, ensure_ascii=False, sort_keys=True)
+    written = json.dumps(readable(content), indent=2, ensure_ascii=False)
     return "".join(f"{visible(it)}\n" for it in written.split("\n"))
 
 

@@ -642,6 +642,15 @@ def test_mails_of_all_records_can_be_read(mailer, real):
     RENDERED.write_text("\n".join(text))
 
 
+def test_a_request_is_shown_in_the_order_in_which_it_was_written(mailer):
+    event = events.load("iam-alerts/put-role-policy.json")
+    names = ["roleName", "policyName", "policyDocument", "Version", "Statement", "Effect", "Action", "Resource"]
+    [mail] = mailer.invoke(event)[1]
+    shown = mail["Message"].partition("Request:")[2]
+    assert re.findall(r'^ *"(\w+)": ', shown, re.MULTILINE) == names
+    assert "On what: roleName web, policyName everything" in mail["Message"]
+
+
 def test_a_record_that_is_not_understood_is_mailed_as_it_is(mailer):
     for detail in ({}, [], "text", {"eventName": 7, "x": "kept"}, {"eventName": "A", "userIdentity": "who"}):
         event = events.load("iam-alerts/tag-role.json") | {"detail": detail}
