@@ -20,7 +20,7 @@ use ipnet::IpNet;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use crate::caller::{CallError, Caller, FIRST_PAUSE};
+use crate::caller::{CallError, Caller, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::config::{Config, CreatePolicy, WafScope};
 use crate::group::{FAMILY_TAG, FamilyKey, PREFIX_NAME_TAG, SERVICE_TAG};
 use crate::report::{Failure, GroupReport, Kind, Mark, RangesWithoutRule, RegionReport};
@@ -36,10 +36,21 @@ const MOST_ADDRESSES: usize = 10_000;
 const PAGE: i32 = 100;
 /// How often a set that something else writes to is read and planned again.
 const ATTEMPTS: u32 = 5;
+/// There is no such set.
+const GONE: &str = "WAFNonexistentItemException";
+/// Something else wrote to the set after it was read.
+const LOCK: &str = "WAFOptimisticLockException";
+/// There is a set of this name.
+const DUPLICATE: &str = "WAFDuplicateItemException";
 /// How the description of a set names the document that it follows.
 const DOCUMENT: &str = "ranges of document ";
 
 /// The calls to AWS WAF of one run in one Region.
+///
+/// Each waits where AWS WAF cannot find what it has.
+///
+/// Source: AWS WAF API reference, `WAFUnavailableEntityException`: "you might just need to wait a few minutes. It can take
+/// from a few seconds to a number of minutes for changes to propagate".
 #[derive(Debug)]
 pub struct Waf {
     client: aws_sdk_wafv2::Client,
@@ -164,7 +175,7 @@ impl Waf {
         let mut sets = Vec::new();
         let mut marker = None;
         loop {
-            let call = self.caller.call(false, async || {
+            let call = self.caller.call(true, async || {
                 let call = self.client.list_ip_sets().scope(self.scope.clone()).limit(PAGE);
                 call.set_next_marker(marker.clone()).send().await
             });
@@ -181,6 +192,23 @@ impl Waf {
         }
     }
 
+    /// The set of this name, which AWS WAF has and may not list yet; `None` if it does not in some seconds.
+    async fn find(&self, prefix_name: &str, name: &str) -> Result<Option<Result<IpSet, Foreign>>, CallError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let listed = self.list(|listed| listed == name).await?;
+            let found = match listed.first() {
+                Some(summary) => self.read_one(prefix_name, summary).await?,
+                None => None,
+            };
+            if found.is_some() || pause > LONGEST_PAUSE / 4 {
+                return Ok(found);
+            }
+            self.caller.pause(pause).await;
+            pause *= 2;
+        }
+    }
+
     /// The set with its tags and addresses; `None` where it is gone.
     async fn read_one(
         &self,
@@ -191,7 +219,7 @@ impl Waf {
         let arn = summary.arn().unwrap_or_default();
         let tagged = self
             .caller
-            .call(false, async || self.client.list_tags_for_resource().resource_arn(arn).limit(PAGE).send().await);
+            .call(true, async || self.client.list_tags_for_resource().resource_arn(arn).limit(PAGE).send().await);
         let tags = match tagged.await {
             Ok(tagged) => tagged.tag_info_for_resource.and_then(|info| info.tag_list).unwrap_or_default(),
             Err(error) if is_gone(&error) => return Ok(None),
@@ -211,7 +239,7 @@ impl Waf {
     async fn get(&self, name: &str, id: &str, arn: &str, key: FamilyKey) -> Result<Result<IpSet, Foreign>, CallError> {
         let call = self
             .caller
-            .call(false, async || self.client.get_ip_set().name(name).scope(self.scope.clone()).id(id).send().await);
+            .call(true, async || self.client.get_ip_set().name(name).scope(self.scope.clone()).id(id).send().await);
         let got = call.await?;
         let lock_token = got.lock_token.ok_or(CallError::Incomplete("LockToken"))?;
         let set = got.ip_set.ok_or(CallError::Incomplete("IPSet"))?;
@@ -220,13 +248,15 @@ impl Waf {
                 format!("it is of version {}, and its tag {FAMILY_TAG} is {}", set.ip_address_version, key.family);
             return Ok(Err(Foreign { reason, is_tagged: true }));
         }
+        // IPv6 comes in full form; parsed, it equals the short one.
+        let addresses = set.addresses.iter().map(|address| address.parse()).collect::<Result<BTreeSet<IpNet>, _>>();
         Ok(Ok(IpSet {
             id: id.to_owned(),
             arn: arn.to_owned(),
             name: name.to_owned(),
             key,
             lock_token,
-            addresses: set.addresses.iter().filter_map(|address| address.parse().ok()).collect(),
+            addresses: addresses.map_err(|_| CallError::Incomplete("address in CIDR notation"))?,
             sync_token: set.description().and_then(sync_token),
         }))
     }
@@ -245,7 +275,7 @@ impl Waf {
             tags.map(|(key, value)| Tag::builder().key(key).value(value).build()).collect::<Result<Vec<Tag>, _>>();
         let tags = tags.map_err(|error| CallError::Unanswered(error.to_string()))?;
         let addresses: Vec<String> = ranges.iter().map(ToString::to_string).collect();
-        let call = self.caller.call(false, async || {
+        let call = self.caller.call(true, async || {
             self.client
                 .create_ip_set()
                 .name(&name)
@@ -274,7 +304,7 @@ impl Waf {
     /// Replaces all addresses of the set, if nothing else wrote to it since it was read.
     async fn update(&self, set: &mut IpSet, ranges: &BTreeSet<IpNet>, token: u64) -> Result<(), CallError> {
         let addresses: Vec<String> = ranges.iter().map(ToString::to_string).collect();
-        let call = self.caller.call(false, async || {
+        let call = self.caller.call(true, async || {
             self.client
                 .update_ip_set()
                 .name(&set.name)
@@ -294,7 +324,7 @@ impl Waf {
 }
 
 fn is_gone(error: &CallError) -> bool {
-    error.code() == Some("WAFNonexistentItemException")
+    error.code() == Some(GONE)
 }
 
 /// What the set is for, if it is ours.
@@ -407,78 +437,98 @@ impl<'a> SetRun<'a> {
         debug!(name = self.name, wanted = self.wanted.len(), present = present.len(), plan = ?self.plan, "planned");
     }
 
-    /// Creates the set, or updates it; in a dry run, neither.
+    /// Creates the set, or updates it, until it holds what is planned; in a dry run, neither.
     async fn apply(&mut self, waf: &Waf, foreign: Option<Foreign>, token: u64) -> Result<(), Failure> {
-        let what = format!("creating the IP set {}", self.name);
-        if self.set.is_none() {
-            if let Some(Foreign { reason, .. }) = foreign {
-                return Err(self.taken(what, &reason));
-            }
-            if self.config.create == CreatePolicy::Never {
-                return Err(self.not_created());
-            }
-            self.created = true;
-            if self.run.dry_run {
-                return Ok(());
-            }
-            match waf.create(&self.config.prefix_name, &self.key, &self.plan.ranges, token).await {
-                Ok(set) => self.set = Some(set),
-                // The reply of its creation was lost, or another run created it, or somebody else has the name.
-                Err(error) if error.code() == Some("WAFDuplicateItemException") => {
-                    let found = waf.read(&self.config.prefix_name).await;
-                    let mut found = found.map_err(|error| self.not_made(&what, &error))?;
-                    self.set = found.sets.into_iter().find(|set| set.key == self.key);
-                    if self.set.is_none() {
-                        self.created = false;
-                        let reason = found.foreign.remove(&self.name).map(|foreign| foreign.reason);
-                        return Err(
-                            self.taken(what, &reason.unwrap_or_else(|| "AWS WAF does not list it yet".to_owned()))
-                        );
-                    }
-                    info!(name = self.name, "IP set of that name taken over");
-                }
-                Err(error) => return Err(self.not_made(&what, &error)),
-            }
+        if let Some(Foreign { reason, .. }) = foreign {
+            return Err(self.taken(&reason));
         }
-        if self.run.dry_run { Ok(()) } else { self.update(waf, token).await }
-    }
-
-    /// Updates the set until it holds what is planned, or something else keeps writing to it.
-    async fn update(&mut self, waf: &Waf, token: u64) -> Result<(), Failure> {
+        if self.run.dry_run {
+            self.created = self.set.is_none() && self.config.create == CreatePolicy::Always;
+            return if self.set.is_none() && !self.created { Err(self.not_created()) } else { Ok(()) };
+        }
         let what = format!("updating the IP set {}", self.name);
-        for attempt in 1..=ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             self.plan();
-            let Some(set) = &mut self.set else { return Ok(()) };
+            let Some(set) = &mut self.set else {
+                if self.create(waf, token).await? {
+                    return Ok(());
+                }
+                continue;
+            };
             if self.plan.ranges == set.addresses {
                 return Ok(());
             }
             if let Some(newer) = set.sync_token.filter(|newer| *newer > token) {
                 return Err(Failure::stale_document(newer, token, Mark::Description));
             }
-            let error = match waf.update(set, &self.plan.ranges, token).await {
+            let refused = match waf.update(set, &self.plan.ranges, token).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
-            if error.code() != Some("WAFOptimisticLockException") || attempt == ATTEMPTS {
-                return Err(Failure::of(what, &error));
-            }
-            debug!(name = self.name, attempt, "something else wrote to the IP set; reading it again");
-            waf.caller.pause(FIRST_PAUSE * 2_u32.pow(attempt - 1)).await;
-            let now = waf.get(&set.name, &set.id, &set.arn, set.key.clone()).await;
-            match now.map_err(|error| Failure::of(&*what, &error))? {
-                Ok(now) => *set = now,
-                Err(foreign) => return Err(self.taken(what, &foreign.reason)),
-            }
+            let is_last = attempt + 1 == ATTEMPTS;
+            let now = match refused.code() {
+                Some(GONE) if !is_last => None,
+                Some(LOCK) if !is_last => {
+                    debug!(name = self.name, attempt, "something else wrote to the IP set; reading it again");
+                    waf.caller.pause(FIRST_PAUSE * 2_u32.pow(attempt)).await;
+                    match waf.get(&set.name, &set.id, &set.arn, set.key.clone()).await {
+                        Ok(now) => Some(now),
+                        Err(error) if is_gone(&error) => None,
+                        Err(error) => return Err(Failure::of(what, &error)),
+                    }
+                }
+                _ => return Err(Failure::of(what, &refused)),
+            };
+            self.set = match now {
+                Some(Ok(now)) => Some(now),
+                Some(Err(foreign)) => return Err(self.taken(&foreign.reason)),
+                // Somebody deleted it after it was read: the new one holds nothing of what was there.
+                None => {
+                    self.before.clear();
+                    None
+                }
+            };
         }
-        Ok(())
+        let reason = "something else keeps writing to it, or deletes it; the next run tries again".to_owned();
+        Err(Failure { kind: Kind::Partial, what, reason })
     }
 
-    fn not_made(&mut self, what: &str, error: &CallError) -> Failure {
-        self.created = false;
-        Failure::of(what, error)
+    /// Creates the set with what is planned. `false`: it is there already, and this run goes on with it.
+    async fn create(&mut self, waf: &Waf, token: u64) -> Result<bool, Failure> {
+        let what = format!("creating the IP set {}", self.name);
+        if self.config.create == CreatePolicy::Never {
+            return Err(self.not_created());
+        }
+        let error = match waf.create(&self.config.prefix_name, &self.key, &self.plan.ranges, token).await {
+            Ok(set) => {
+                (self.set, self.created) = (Some(set), true);
+                return Ok(true);
+            }
+            Err(error) if error.code() == Some(DUPLICATE) => error,
+            Err(error) => return Err(Failure::of(what, &error)),
+        };
+        // The reply of its creation was lost, or another run created it, or somebody else has the name.
+        match waf.find(&self.config.prefix_name, &self.name).await {
+            Ok(Some(Ok(set))) => {
+                info!(name = self.name, "IP set of that name taken over");
+                self.created = set.addresses == self.plan.ranges && set.sync_token == Some(token);
+                if !self.created {
+                    self.before.clone_from(&set.addresses);
+                }
+                self.set = Some(set);
+                Ok(false)
+            }
+            Ok(Some(Err(foreign))) => Err(self.taken(&foreign.reason)),
+            Ok(None) => {
+                let reason = format!("{error}; AWS WAF does not list it yet, and the next run looks again");
+                Err(Failure { kind: Kind::Partial, what, reason })
+            }
+            Err(error) => Err(Failure::of(what, &error)),
+        }
     }
 
-    fn taken(&self, what: String, reason: &str) -> Failure {
+    fn taken(&self, reason: &str) -> Failure {
+        let what = format!("creating the IP set {}", self.name);
         let tags = self.tags_in_words();
         let reason = format!(
             "a set of this name is there, but {reason}; it was left as it is. Give it the tags {tags}, delete it, or choose another PREFIX_NAME"

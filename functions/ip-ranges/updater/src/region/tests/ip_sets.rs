@@ -20,6 +20,7 @@ fn set(document: u64, held: &str) -> FakeSet {
         addresses: ranges(held),
         tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         lock: 3,
+        number: 0,
     }
 }
 
@@ -80,7 +81,7 @@ async fn write_calls_say_what_they_should() {
     assert_eq!(
         said("UpdateIPSet"),
         serde_json::json!({
-            "Name": NAME, "Scope": "REGIONAL", "Id": format!("id-{NAME}"), "Description": description, "Addresses": [B],
+            "Name": NAME, "Scope": "REGIONAL", "Id": "id-1", "Description": description, "Addresses": [B],
             "LockToken": "0",
         })
     );
@@ -138,6 +139,101 @@ async fn a_set_without_our_tags_is_reported_and_not_written() {
         assert!(failures(&report)[0].starts_with(&expected), "{report:?}");
         assert_eq!((ec2.state().waf.sets[NAME].clone(), &report.not_added[0].ranges), (stranger, &ranges(A)));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_somebody_deletes_after_it_was_read_is_made_anew() {
+    for (faults, calls) in [
+        // Before the write, and between a refused write and the read after it.
+        (vec![Fault::None, Fault::None, Fault::None, Fault::None, Fault::Deleted], 1),
+        (vec![Fault::None, Fault::None, Fault::None, Fault::None, Fault::Changed, Fault::Deleted], 1),
+    ] {
+        let ec2 = with(set(1, C));
+        ec2.state().faults = faults.into();
+        let report = run(&ec2, A).await;
+        assert_whole(&report);
+        assert_eq!((count(&ec2, "UpdateIPSet"), count(&ec2, "CreateIPSet"), held(&ec2)), (calls, 1, ranges(A)));
+        let made = &report.groups[0];
+        assert!(made.created && made.group_id.ends_with("id-1"), "{made:?}");
+        assert_eq!((&made.added, &made.removed), (&ranges(A), &BTreeSet::new()));
+    }
+    let ec2 = with(set(1, C));
+    ec2.state().faults = vec![Fault::None, Fault::None, Fault::None, Fault::None, Fault::Deleted].into();
+    let report = run_with(&ec2, A, &Config { create: CreatePolicy::Never, ..config() }, go()).await;
+    assert_eq!((report.failures[0].kind, count(&ec2, "CreateIPSet")), (Kind::NoCapacity, 0));
+    assert!(report.groups.is_empty(), "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_another_run_made_first_is_updated_and_not_reported_as_created() {
+    let ec2 = with(set(1, C));
+    // Not there when it is listed, and there when it is to be created.
+    ec2.state().waf.sets.get_mut(NAME).unwrap().number = 1;
+    ec2.state().waf.unlisted = 1;
+    let report = run(&ec2, A).await;
+    assert_whole(&report);
+    assert_eq!((count(&ec2, "CreateIPSet"), count(&ec2, "UpdateIPSet"), held(&ec2)), (1, 1, ranges(A)));
+    let kept = &report.groups[0];
+    assert_eq!((kept.created, &kept.added, &kept.removed), (false, &ranges(A), &ranges(C)));
+    // It follows a newer document.
+    let ec2 = with(FakeSet { number: 1, ..set(7, C) });
+    ec2.state().waf.unlisted = 1;
+    let report = run(&ec2, A).await;
+    assert_eq!((report.failures[0].kind, held(&ec2)), (Kind::StaleDocument, ranges(C)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_whose_creation_was_answered_by_nobody_is_waited_for_until_it_is_listed() {
+    for (unlisted, expected) in [
+        (1, ""),
+        (4, ""),
+        (20, "WAFDuplicateItemException; AWS WAF does not list it yet, and the next run looks again"),
+    ] {
+        let ec2 = FakeEc2::new();
+        ec2.state().faults = [Fault::None, Fault::LostReply].into();
+        ec2.state().waf.unlisted = unlisted;
+        let report = run(&ec2, A).await;
+        let failures = failures(&report);
+        assert!(failures.concat().contains(expected) && failures.is_empty() == expected.is_empty(), "{report:?}");
+        assert_eq!((count(&ec2, "CreateIPSet"), held(&ec2)), (2, ranges(A)));
+        ec2.state().waf.unlisted = 0;
+        assert_whole(&run(&ec2, A).await);
+        assert_eq!(count(&ec2, "CreateIPSet"), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn near_the_deadline_no_set_is_begun_and_the_next_run_goes_on() {
+    let wanted = format!("{A} 2001:db8::/32");
+    let in_a_second = || Run { stop: tokio::time::Instant::now() + std::time::Duration::from_secs(1), ..go() };
+    // The first creation takes longer than there is time, and the second is not begun. (A call that is given up never
+    // arrives at the fake.)
+    let ec2 = FakeEc2::new();
+    ec2.state().latencies = [0, 5_000].into();
+    let report = run_with(&ec2, &wanted, &config(), in_a_second()).await;
+    assert_eq!(
+        failures(&report),
+        [
+            "OutOfTime creating the IP set AUTOUPDATE_CLOUDFRONT_ipv4: Lambda's deadline is near, and a call that was under way may have taken effect; the next run continues",
+            "OutOfTime creating the IP set AUTOUPDATE_CLOUDFRONT_ipv6: Lambda's deadline is near; the next run continues",
+        ]
+    );
+    let not_added: BTreeSet<IpNet> = report.not_added.iter().flat_map(|it| &it.ranges).copied().collect();
+    assert_eq!((not_added, count(&ec2, "CreateIPSet"), report.groups.len()), (ranges(&wanted), 0, 0));
+    assert_whole(&run(&ec2, &wanted).await);
+    assert_eq!(held(&ec2), ranges(&wanted));
+    // One is done in time, and the report has it.
+    ec2.state().latencies = [0, 0, 0, 0, 0, 0, 0, 5_000].into();
+    ec2.state().calls.clear();
+    let report = run_with(&ec2, &format!("{B} 2001:db8:1::/48"), &config(), in_a_second()).await;
+    assert_eq!((report.groups[0].added.clone(), report.groups[1].added.clone()), (ranges(B), BTreeSet::new()));
+    assert_eq!((failures(&report).len(), count(&ec2, "UpdateIPSet")), (1, 1));
+    assert_whole(&run(&ec2, &format!("{B} 2001:db8:1::/48")).await);
+    assert_eq!(held(&ec2), ranges(&format!("{B} 2001:db8:1::/48")));
+    // Without time to read, nothing is begun.
+    ec2.state().calls.clear();
+    let report = run_with(&ec2, &wanted, &config(), Run { stop: tokio::time::Instant::now(), ..go() }).await;
+    assert_eq!((report.failures[0].kind, report.is_planned, ec2.state().calls.len()), (Kind::OutOfTime, false, 0));
 }
 
 #[tokio::test(start_paused = true)]
