@@ -1242,6 +1242,7 @@ mod prefix_lists {
     }
 }
 
+mod faults;
 mod ip_sets;
 mod parameters;
 
