@@ -98,12 +98,28 @@ def test_the_quotas_of_sets_and_addresses_hold(aws, client):
     waf.create_ip_set(Name="b", Scope="CLOUDFRONT", IPAddressVersion="IPV4", Addresses=[])
 
 
-def test_writes_of_a_kind_are_limited_in_their_rate_where_asked(aws, client):
+def test_calls_of_a_kind_are_limited_in_their_rate_where_asked(aws, client):
     waf = client("wafv2")
-    aws.waf.writes_a_second = 0.01
-    waf.create_ip_set(Name="a", **FOUR, Addresses=[])
+    aws.waf.writes_a_second, aws.waf.reads_a_second = 0.01, 0.01
+    made = waf.create_ip_set(Name="a", **FOUR, Addresses=[])["Summary"]
     assert refused(waf.create_ip_set, Name="b", **FOUR, Addresses=[]) == "ThrottlingException"
     client("wafv2", "eu-west-1").create_ip_set(Name="b", **FOUR, Addresses=[])
+    for call, arguments in (
+        (waf.list_ip_sets, {"Scope": "REGIONAL"}),
+        (waf.get_ip_set, identity(made)),
+        (waf.list_tags_for_resource, {"ResourceARN": made["ARN"]}),
+    ):
+        call(**arguments)
+        assert refused(call, **arguments) == "ThrottlingException"
+
+
+def test_what_was_just_created_is_listed_later_where_asked(aws, client):
+    waf = client("wafv2")
+    for name in "ab":
+        waf.create_ip_set(Name=name, **FOUR, Addresses=[])
+    aws.waf.unlisted = 1
+    listed = [[it["Name"] for it in waf.list_ip_sets(Scope="REGIONAL")["IPSets"]] for _ in range(2)]
+    assert listed == [["a"], ["a", "b"]]
 
 
 def test_sets_and_tags_come_in_pages(aws, client):
@@ -114,7 +130,8 @@ def test_sets_and_tags_come_in_pages(aws, client):
     first = waf.list_ip_sets(Scope="REGIONAL")
     second = waf.list_ip_sets(Scope="REGIONAL", NextMarker=first["NextMarker"])
     assert [it["Name"] for it in first["IPSets"] + second["IPSets"]] == ["a", "b", "c"]
-    assert "NextMarker" not in second
+    last = waf.list_ip_sets(Scope="REGIONAL", NextMarker=second["NextMarker"])
+    assert last["IPSets"] == [] and "NextMarker" not in last, "a marker follows every page but an empty one"
     page = waf.list_tags_for_resource(ResourceARN=made[0]["ARN"])
     rest = waf.list_tags_for_resource(ResourceARN=made[0]["ARN"], NextMarker=page["NextMarker"])
     assert page["TagInfoForResource"]["TagList"] + rest["TagInfoForResource"]["TagList"] == tags
@@ -187,7 +204,8 @@ def test_ten_parameters_are_read_at_once_and_unknown_ones_are_named(client):
 def test_a_reset_forgets_sets_parameters_and_quotas(aws, client):
     client("wafv2").create_ip_set(Name="a", **FOUR, Addresses=[])
     client("ssm").put_parameter(Name="/a", **LIST)
-    aws.waf.sets_per_region, aws.waf.writes_a_second = 1, 1
+    aws.waf.sets_per_region, aws.waf.reads_a_second, aws.waf.writes_a_second, aws.waf.unlisted = 1, 1, 1, 1
     aws.reset()
     assert aws.waf.sets == [] and aws.parameters.under("/") == {}
-    assert (aws.waf.sets_per_region, aws.waf.writes_a_second) == (100, None)
+    assert (aws.waf.sets_per_region, aws.waf.reads_a_second, aws.waf.writes_a_second) == (100, None, None)
+    assert aws.waf.unlisted == 0
