@@ -249,14 +249,17 @@ impl Waf {
             return Ok(Err(Foreign { reason, is_tagged: true }));
         }
         // IPv6 comes in full form; parsed, it equals the short one.
-        let addresses = set.addresses.iter().map(|address| address.parse()).collect::<Result<BTreeSet<IpNet>, _>>();
+        let address = |text: &String| {
+            text.parse().map_err(|_| CallError::Unanswered(format!("{name} holds {text:?}, expected CIDR notation")))
+        };
+        let addresses = set.addresses.iter().map(address).collect::<Result<BTreeSet<IpNet>, _>>()?;
         Ok(Ok(IpSet {
             id: id.to_owned(),
             arn: arn.to_owned(),
             name: name.to_owned(),
             key,
             lock_token,
-            addresses: addresses.map_err(|_| CallError::Incomplete("address in CIDR notation"))?,
+            addresses,
             sync_token: set.description().and_then(sync_token),
         }))
     }
@@ -407,20 +410,9 @@ struct SetRun<'a> {
 impl<'a> SetRun<'a> {
     fn new(key: FamilyKey, set: Option<IpSet>, wanted: BTreeSet<IpNet>, config: &'a Config, run: Run) -> Self {
         let before = set.as_ref().map(|set| set.addresses.clone()).unwrap_or_default();
-        let mut this = Self {
-            config,
-            run,
-            name: name(&config.prefix_name, &key),
-            key,
-            wanted,
-            set,
-            before,
-            plan: SetPlan::default(),
-            created: false,
-            failures: Vec::new(),
-        };
-        this.plan();
-        this
+        let name = name(&config.prefix_name, &key);
+        let (plan, created, failures) = (SetPlan::default(), false, Vec::new());
+        Self { config, run, key, name, wanted, set, before, plan, created, failures }
     }
 
     /// Compares what the set holds now with what is wanted.
@@ -439,20 +431,21 @@ impl<'a> SetRun<'a> {
 
     /// Creates the set, or updates it, until it holds what is planned; in a dry run, neither.
     async fn apply(&mut self, waf: &Waf, foreign: Option<Foreign>, token: u64) -> Result<(), Failure> {
+        self.plan();
         if let Some(Foreign { reason, .. }) = foreign {
             return Err(self.taken(&reason));
         }
-        if self.run.dry_run {
-            self.created = self.set.is_none() && self.config.create == CreatePolicy::Always;
-            return if self.set.is_none() && !self.created { Err(self.not_created()) } else { Ok(()) };
+        if self.set.is_none() && self.config.create == CreatePolicy::Never {
+            return Err(self.not_created());
         }
-        let what = format!("updating the IP set {}", self.name);
-        for attempt in 0..ATTEMPTS {
-            self.plan();
+        if self.run.dry_run {
+            self.created = self.set.is_none();
+            return Ok(());
+        }
+        for attempt in 1..=ATTEMPTS {
             let Some(set) = &mut self.set else {
-                if self.create(waf, token).await? {
-                    return Ok(());
-                }
+                self.create(waf, token).await?;
+                self.plan();
                 continue;
             };
             if self.plan.ranges == set.addresses {
@@ -461,48 +454,47 @@ impl<'a> SetRun<'a> {
             if let Some(newer) = set.sync_token.filter(|newer| *newer > token) {
                 return Err(Failure::stale_document(newer, token, Mark::Description));
             }
-            let refused = match waf.update(set, &self.plan.ranges, token).await {
+            match waf.update(set, &self.plan.ranges, token).await {
                 Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            let is_last = attempt + 1 == ATTEMPTS;
-            let now = match refused.code() {
-                Some(GONE) if !is_last => None,
-                Some(LOCK) if !is_last => {
+                Err(error) if attempt < ATTEMPTS && (is_gone(&error) || error.code() == Some(LOCK)) => {
                     debug!(name = self.name, attempt, "something else wrote to the IP set; reading it again");
-                    waf.caller.pause(FIRST_PAUSE * 2_u32.pow(attempt)).await;
-                    match waf.get(&set.name, &set.id, &set.arn, set.key.clone()).await {
-                        Ok(now) => Some(now),
-                        Err(error) if is_gone(&error) => None,
-                        Err(error) => return Err(Failure::of(what, &error)),
-                    }
+                    waf.caller.pause(FIRST_PAUSE * 2_u32.pow(attempt - 1)).await;
+                    self.read_again(waf).await?;
+                    self.plan();
                 }
-                _ => return Err(Failure::of(what, &refused)),
-            };
-            self.set = match now {
-                Some(Ok(now)) => Some(now),
-                Some(Err(foreign)) => return Err(self.taken(&foreign.reason)),
-                // Somebody deleted it after it was read: the new one holds nothing of what was there.
-                None => {
-                    self.before.clear();
-                    None
-                }
-            };
+                Err(error) => return Err(Failure::of(self.updating(), &error)),
+            }
         }
         let reason = "something else keeps writing to it, or deletes it; the next run tries again".to_owned();
-        Err(Failure { kind: Kind::Partial, what, reason })
+        Err(Failure { kind: Kind::Partial, what: self.updating(), reason })
     }
 
-    /// Creates the set with what is planned. `false`: it is there already, and this run goes on with it.
-    async fn create(&mut self, waf: &Waf, token: u64) -> Result<bool, Failure> {
-        let what = format!("creating the IP set {}", self.name);
+    /// Reads the set as something else left it, or notes that it is gone.
+    async fn read_again(&mut self, waf: &Waf) -> Result<(), Failure> {
+        let Some(set) = &self.set else { return Ok(()) };
+        match waf.get(&set.name, &set.id, &set.arn, set.key.clone()).await {
+            Ok(Ok(now)) => self.set = Some(now),
+            Ok(Err(foreign)) => return Err(self.taken(&foreign.reason)),
+            Err(error) if is_gone(&error) => {
+                self.set = None;
+                // A new one holds nothing of what was there.
+                self.before.clear();
+            }
+            Err(error) => return Err(Failure::of(self.updating(), &error)),
+        }
+        Ok(())
+    }
+
+    /// Creates the set with what is planned, or goes on with the one that is there already.
+    async fn create(&mut self, waf: &Waf, token: u64) -> Result<(), Failure> {
         if self.config.create == CreatePolicy::Never {
             return Err(self.not_created());
         }
-        let error = match waf.create(&self.config.prefix_name, &self.key, &self.plan.ranges, token).await {
+        let what = format!("creating the IP set {}", self.name);
+        let duplicate = match waf.create(&self.config.prefix_name, &self.key, &self.plan.ranges, token).await {
             Ok(set) => {
                 (self.set, self.created) = (Some(set), true);
-                return Ok(true);
+                return Ok(());
             }
             Err(error) if error.code() == Some(DUPLICATE) => error,
             Err(error) => return Err(Failure::of(what, &error)),
@@ -516,15 +508,19 @@ impl<'a> SetRun<'a> {
                     self.before.clone_from(&set.addresses);
                 }
                 self.set = Some(set);
-                Ok(false)
+                Ok(())
             }
             Ok(Some(Err(foreign))) => Err(self.taken(&foreign.reason)),
             Ok(None) => {
-                let reason = format!("{error}; AWS WAF does not list it yet, and the next run looks again");
+                let reason = format!("{duplicate}; AWS WAF does not list it yet, and the next run looks again");
                 Err(Failure { kind: Kind::Partial, what, reason })
             }
             Err(error) => Err(Failure::of(what, &error)),
         }
+    }
+
+    fn updating(&self) -> String {
+        format!("updating the IP set {}", self.name)
     }
 
     fn taken(&self, reason: &str) -> Failure {
