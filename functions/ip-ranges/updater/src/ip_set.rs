@@ -9,9 +9,9 @@
 //! is managed: one that a person added is removed, and the report says so.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use aws_sdk_wafv2::types::{IpAddressVersion, IpSetSummary, Scope, Tag};
-use futures::future::join_all;
 use ip_ranges_planner::document::Published;
 use ip_ranges_planner::family::Family;
 use ip_ranges_planner::plan::Bounds;
@@ -34,6 +34,11 @@ const MOST_ADDRESSES: usize = 10_000;
 ///
 /// Source: AWS WAF API reference, ListIPSets and ListTagsForResource: Limit.
 const PAGE: i32 = 100;
+/// How many sets are read without a pause, and the pause before each further one.
+///
+/// Source: AWS WAF Developer Guide, "AWS WAF quotas": five requests a second to any individual Get or List action.
+const AT_ONCE: usize = 5;
+const BETWEEN_READS: Duration = Duration::from_millis(200);
 /// How often a set that something else writes to is read and planned again.
 const ATTEMPTS: u32 = 5;
 /// There is no such set.
@@ -157,10 +162,13 @@ impl Waf {
     pub async fn read(&self, prefix_name: &str) -> Result<Found, CallError> {
         let start = format!("{prefix_name}_");
         let summaries = self.list(|name| name.starts_with(&start)).await?;
-        let read = join_all(summaries.iter().map(|summary| self.read_one(prefix_name, summary))).await;
         let mut found = Found::default();
-        for (summary, read) in summaries.iter().zip(read) {
-            match read? {
+        // One after the other: several at a time would meet each other's throttling again and again.
+        for (index, summary) in summaries.iter().enumerate() {
+            if index >= AT_ONCE {
+                self.caller.pause(BETWEEN_READS).await;
+            }
+            match self.read_one(prefix_name, summary).await? {
                 Some(Ok(set)) => found.sets.push(set),
                 Some(Err(foreign)) => {
                     found.foreign.insert(summary.name().unwrap_or_default().to_owned(), foreign);
