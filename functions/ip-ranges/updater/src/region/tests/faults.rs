@@ -211,3 +211,31 @@ proptest! {
         runtime.block_on(meet(start, &faults, in_new_process));
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// However the calls of two runs meet, the sets end with the newer document, and the run that had the older one either
+    /// ended before or says so.
+    #[test]
+    fn of_two_runs_at_once_the_newer_document_stays(
+        start in prop::sample::select(vec![Start::Nothing, Start::Old, Start::OneIsMissing]),
+        latencies in prop::collection::vec(0..50u64, 40),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (ec2, config) = (start.world(), config());
+            ec2.state().latencies = latencies.into();
+            let run = async |document: Published| {
+                let region = Region::connect(&config.regions[0], &ec2.sdk());
+                region.reconcile(region.read(&config, go()).await, &document, &config, go()).await
+            };
+            let older = "10.0.0.0/24 10.0.6.0/24 10.0.8.0/24 2001:db8:2::/48";
+            let (older, newer) =
+                futures::future::join(run(publish_as(2, older)), run(publish_as(3, WANTED))).await;
+            prop_assert!(newer.failures.is_empty() && is_right(&ec2), "{older:?} and {newer:?}");
+            prop_assert!(older.failures.iter().all(|failure| failure.kind == Kind::StaleDocument), "{older:?}");
+            Ok(())
+        })?;
+    }
+}
