@@ -63,7 +63,24 @@ def test_a_name_is_taken_once_in_a_region_and_scope(client):
     arns = [it["ARN"] for scope in ("REGIONAL", "CLOUDFRONT") for it in waf.list_ip_sets(Scope=scope)["IPSets"]]
     assert [arn.split(":")[5].split("/")[0] for arn in arns] == ["regional", "global"]
     assert {arn.split(":")[3] for arn in arns} == {"us-east-1"}
-    assert refused(waf.create_ip_set, Name="a.b", **FOUR, Addresses=[]) == "ValidationException"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"Name": "a.b"},
+        {"Name": "a" * 129},
+        {"Description": "ranges; of AWS"},
+        {"Description": "a" * 257},
+        {"Tags": [{"Key": "k" * 129, "Value": "v"}]},
+        {"Tags": [{"Key": "k", "Value": "v" * 257}]},
+    ],
+)
+def test_names_descriptions_and_tags_have_the_form_that_aws_takes(client, wrong):
+    call = client("wafv2", "us-east-1").create_ip_set
+    assert refused(call, **{"Name": "a", **FOUR, "Addresses": []} | wrong) == "ValidationException"
+    fine = "CLOUDFRONT ipv4 ranges of document 1786607225, kept by Gatehouse"
+    call(Name="a" * 128, **FOUR, Addresses=[], Description=fine, Tags=[{"Key": "gatehouse:family", "Value": "ipv4"}])
 
 
 def test_the_scope_cloudfront_exists_in_one_region(client):

@@ -37,7 +37,7 @@ const PAGE: i32 = 100;
 /// How many sets are read without a pause, and the pause before each further one.
 ///
 /// Source: AWS WAF Developer Guide, "AWS WAF quotas": five requests a second to any individual Get or List action.
-const AT_ONCE: usize = 5;
+const WITHOUT_PAUSE: usize = 5;
 const BETWEEN_READS: Duration = Duration::from_millis(200);
 /// How often a set that something else writes to is read and planned again.
 const ATTEMPTS: u32 = 5;
@@ -165,7 +165,7 @@ impl Waf {
         let mut found = Found::default();
         // One after the other: several at a time would meet each other's throttling again and again.
         for (index, summary) in summaries.iter().enumerate() {
-            if index >= AT_ONCE {
+            if index >= WITHOUT_PAUSE {
                 self.caller.pause(BETWEEN_READS).await;
             }
             match self.read_one(prefix_name, summary).await? {
