@@ -82,6 +82,8 @@ pub struct Found {
     sets: Vec<IpSet>,
     /// The others, by name.
     foreign: BTreeMap<String, Foreign>,
+    /// Those that could not be read, by name.
+    unread: BTreeMap<String, CallError>,
 }
 
 /// A set that is not kept.
@@ -154,11 +156,11 @@ impl Waf {
         Self { client: client.clone(), scope, caller: Caller::new(stop) }
     }
 
-    /// All sets with our names, with what is in them.
+    /// All sets with our names, with what is in them. One that cannot be read does not hold up the others.
     ///
     /// # Errors
     ///
-    /// [`CallError`].
+    /// [`CallError`] where they cannot be listed.
     pub async fn read(&self, prefix_name: &str) -> Result<Found, CallError> {
         let start = format!("{prefix_name}_");
         let summaries = self.list(|name| name.starts_with(&start)).await?;
@@ -168,12 +170,16 @@ impl Waf {
             if index >= WITHOUT_PAUSE {
                 self.caller.pause(BETWEEN_READS).await;
             }
-            match self.read_one(prefix_name, summary).await? {
-                Some(Ok(set)) => found.sets.push(set),
-                Some(Err(foreign)) => {
-                    found.foreign.insert(summary.name().unwrap_or_default().to_owned(), foreign);
+            let name = summary.name().unwrap_or_default().to_owned();
+            match self.read_one(prefix_name, summary).await {
+                Ok(Some(Ok(set))) => found.sets.push(set),
+                Ok(Some(Err(foreign))) => {
+                    found.foreign.insert(name, foreign);
                 }
-                None => {}
+                Ok(None) => {}
+                Err(error) => {
+                    found.unread.insert(name, error);
+                }
             }
         }
         Ok(found)
@@ -366,17 +372,23 @@ pub async fn reconcile(
     run: Run,
     report: &mut RegionReport,
 ) {
-    let Found { sets, mut foreign } = found;
+    let Found { sets, mut foreign, mut unread } = found;
     let mut by_key: BTreeMap<FamilyKey, IpSet> = sets.into_iter().map(|set| (set.key.clone(), set)).collect();
     for (service, ranges) in &published.services {
         for family in &config.families {
             let wanted: BTreeSet<IpNet> = ranges.iter().filter(|range| Family::of(range) == *family).copied().collect();
             let key = FamilyKey { service: service.clone(), family: *family };
+            let name = name(&config.prefix_name, &key);
+            if let Some(error) = unread.remove(&name) {
+                report.failures.push(Failure::of(format!("reading the IP set {name}"), &error));
+                report.is_planned = false;
+                continue;
+            }
             let set = by_key.remove(&key);
             if set.is_none() && wanted.is_empty() {
                 continue;
             }
-            let foreign = foreign.remove(&name(&config.prefix_name, &key));
+            let foreign = foreign.remove(&name);
             let mut set = SetRun::new(key, set, wanted, config, run);
             // One set after the other: AWS WAF takes one call of each writing operation in a second.
             if let Err(failure) = set.apply(waf, foreign, published.sync_token).await {
@@ -393,6 +405,8 @@ pub async fn reconcile(
             set.name, set.arn, set.key.service, set.key.family
         )
     }));
+    let unread = unread.into_iter().map(|(name, error)| format!("the IP set {name} could not be read: {error}"));
+    report.notes.extend(unread);
     let tagged = foreign.into_iter().filter(|(_, foreign)| foreign.is_tagged);
     report.notes.extend(tagged.map(|(name, foreign)| {
         format!("the IP set {name} has the tag {PREFIX_NAME_TAG}, but {}; it was left as it is", foreign.reason)
@@ -408,7 +422,7 @@ struct SetRun<'a> {
     wanted: BTreeSet<IpNet>,
     /// The set as it is now.
     set: Option<IpSet>,
-    /// What it held when the run began.
+    /// What it held when the run began, or what something else made of it since.
     before: BTreeSet<IpNet>,
     plan: SetPlan,
     created: bool,
@@ -481,7 +495,14 @@ impl<'a> SetRun<'a> {
     async fn read_again(&mut self, waf: &Waf) -> Result<(), Failure> {
         let Some(set) = &self.set else { return Ok(()) };
         match waf.get(&set.name, &set.id, &set.arn, set.key.clone()).await {
-            Ok(Ok(now)) => self.set = Some(now),
+            Ok(Ok(now)) => {
+                // What something else added meanwhile, or took out of the plan, is not this run's doing. What the plan
+                // changes may have been: the reply of the write was lost.
+                let planned = &self.plan.ranges;
+                self.before.retain(|range| now.addresses.contains(range) || !planned.contains(range));
+                self.before.extend(now.addresses.difference(planned));
+                self.set = Some(now);
+            }
             Ok(Err(foreign)) => return Err(self.taken(&foreign.reason)),
             Err(error) if is_gone(&error) => {
                 self.set = None;

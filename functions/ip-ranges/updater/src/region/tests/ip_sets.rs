@@ -111,6 +111,28 @@ async fn a_set_that_something_else_writes_to_is_read_and_planned_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_something_else_did_meanwhile_is_not_reported_as_done_by_this_run() {
+    let by_hand = "203.0.113.9/32";
+    // The set held A and C and is to hold A and B. Somebody adds an address, or takes A out, just before the write; then
+    // the next write is refused, or not.
+    for (others, then, added, removed) in [
+        (format!("{A} {C} {by_hand}"), Fault::Denied, "".to_owned(), "".to_owned()),
+        (format!("{A} {C} {by_hand}"), Fault::None, B.to_owned(), format!("{C} {by_hand}")),
+        (C.to_owned(), Fault::Denied, "".to_owned(), "".to_owned()),
+        (C.to_owned(), Fault::None, format!("{A} {B}"), C.to_owned()),
+    ] {
+        let ec2 = with(set(1, &format!("{A} {C}")));
+        ec2.state().waf.others = [(ranges(&others), "by hand".to_owned())].into();
+        // List twice, tags, get, a write that meets the other one, and get again.
+        ec2.state().faults = std::iter::repeat_n(Fault::None, 6).chain([then]).collect();
+        let report = run(&ec2, &format!("{A} {B}")).await;
+        let group = &report.groups[0];
+        assert_eq!((&group.added, &group.removed), (&ranges(&added), &ranges(&removed)), "{others} {then:?}");
+        assert_eq!(report.failures.is_empty(), then == Fault::None, "{report:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_run_goes_back_to_an_older_document() {
     let ec2 = with(set(7, A));
     let report = run(&ec2, B).await;
@@ -122,6 +144,35 @@ async fn no_run_goes_back_to_an_older_document() {
     ec2.state().waf.others = VecDeque::from([(ranges(C), set(7, "").description)]);
     let report = run(&ec2, B).await;
     assert_eq!((report.failures[0].kind, held(&ec2)), (Kind::StaleDocument, ranges(C)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_cannot_be_read_does_not_hold_up_the_others() {
+    let ec2 = FakeEc2::new();
+    let old = format!("{A} 2001:db8::/32");
+    assert_whole(&run(&ec2, &old).await);
+    let other = FakeSet { scope: "REGIONAL".to_owned(), ..FakeSet::default() };
+    ec2.state().waf.sets.insert("AUTOUPDATE_OTHER_ipv4".to_owned(), other);
+    // ListIPSets twice, then of each set first its tags: ours of IPv4, ours of IPv6, the other.
+    let wanted = format!("{B} 2001:db8:1::/48");
+    for at in [2, 3] {
+        ec2.state().faults = std::iter::repeat_n(Fault::None, at).chain([Fault::Denied]).collect();
+        let report = run(&ec2, &wanted).await;
+        let expected = "Partial reading the IP set AUTOUPDATE_CLOUDFRONT_ipv4: AccessDeniedException";
+        assert!(report.failures.len() == 1 && failures(&report)[0].starts_with(expected), "{report:?}");
+        assert!(!report.is_planned, "nobody knows what has no room in that one");
+        assert_eq!(held(&ec2), ranges(&format!("{A} 2001:db8:1::/48")));
+    }
+    assert_whole(&run(&ec2, &wanted).await);
+    assert_eq!(held(&ec2), ranges(&wanted));
+    // One that is none of ours is a note.
+    ec2.state().faults = std::iter::repeat_n(Fault::None, 6).chain([Fault::Denied]).collect();
+    let report = run(&ec2, &wanted).await;
+    assert_whole(&report);
+    assert!(
+        report.notes[0].starts_with("the IP set AUTOUPDATE_OTHER_ipv4 could not be read: AccessDenied"),
+        "{report:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
