@@ -478,20 +478,21 @@ impl<'a> SetRun<'a> {
             }
             match waf.update(set, &self.plan.ranges, token).await {
                 Ok(()) => return Ok(()),
-                Err(error) if attempt < ATTEMPTS && (is_gone(&error) || error.code() == Some(LOCK)) => {
+                Err(error) if is_gone(&error) => self.forget(),
+                Err(error) if attempt < ATTEMPTS && error.code() == Some(LOCK) => {
                     debug!(name = self.name, attempt, "something else wrote to the IP set; reading it again");
                     waf.caller.pause(FIRST_PAUSE * 2_u32.pow(attempt - 1)).await;
                     self.read_again(waf).await?;
-                    self.plan();
                 }
                 Err(error) => return Err(Failure::of(self.updating(), &error)),
             }
+            self.plan();
         }
         let reason = "something else keeps writing to it, or deletes it; the next run tries again".to_owned();
         Err(Failure { kind: Kind::Partial, what: self.updating(), reason })
     }
 
-    /// Reads the set as something else left it, or notes that it is gone.
+    /// Reads the set as something else left it.
     async fn read_again(&mut self, waf: &Waf) -> Result<(), Failure> {
         let Some(set) = &self.set else { return Ok(()) };
         match waf.get(&set.name, &set.id, &set.arn, set.key.clone()).await {
@@ -504,14 +505,16 @@ impl<'a> SetRun<'a> {
                 self.set = Some(now);
             }
             Ok(Err(foreign)) => return Err(self.taken(&foreign.reason)),
-            Err(error) if is_gone(&error) => {
-                self.set = None;
-                // A new one holds nothing of what was there.
-                self.before.clear();
-            }
+            Err(error) if is_gone(&error) => self.forget(),
             Err(error) => return Err(Failure::of(self.updating(), &error)),
         }
         Ok(())
+    }
+
+    /// Somebody deleted the set after it was read. A new one holds nothing of what was there.
+    fn forget(&mut self) {
+        self.set = None;
+        self.before.clear();
     }
 
     /// Creates the set with what is planned, or goes on with the one that is there already.

@@ -141,7 +141,10 @@ fn assert_true(report: &RegionReport, before: &BTreeMap<String, BTreeSet<IpNet>>
         assert!(group.added.is_subset(now) && group.removed.is_disjoint(now), "{faults:?}: {report:?}");
         let was_there: BTreeSet<IpNet> = then.union(&by_hand).copied().collect();
         assert!(group.removed.is_subset(&was_there), "{faults:?}: {report:?}");
-        if report.failures.is_empty() {
+        // Where somebody changes a set that this run or another has just made, nobody can tell any more who made it.
+        let met = |fault| faults.iter().any(|it| it.fault == fault);
+        let is_known = !(met(Fault::Changed) && (met(Fault::Created) || met(Fault::LostReply)));
+        if report.failures.is_empty() && is_known {
             let (added, removed) =
                 if group.created { (&wanted, &none) } else { (&(&wanted - then), &(then - &wanted)) };
             assert!(group.added == *added && group.removed.is_superset(removed), "{faults:?}: {report:?}");
