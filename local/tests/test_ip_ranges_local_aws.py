@@ -163,7 +163,7 @@ def test_tags_are_added_replaced_and_removed(aws, client):
     assert aws.waf.named("a").tags == {"k": "2"}
     for call in (waf.tag_resource, waf.untag_resource):
         arguments = {"Tags": [{"Key": "k", "Value": "2"}]} if call == waf.tag_resource else {"TagKeys": ["k"]}
-        assert refused(call, ResourceARN=arn[:-1] + "0", **arguments) == "WAFNonexistentItemException"
+        assert refused(call, ResourceARN=arn.replace("/a/", "/b/"), **arguments) == "WAFNonexistentItemException"
 
 
 # Parameters --------------------------------------------------------------------------------------------------------
