@@ -5,7 +5,9 @@
 - Only CIDR blocks of the set's own version are taken, without host bits, and not `/0`. IPv6 comes back in full form.
 - The scope CLOUDFRONT exists in us-east-1 only.
 - An update without a description removes the description.
-- Calls that write are limited in their rate, where `writes_a_second` says so.
+- A marker follows every page of sets that is not empty, the last one too.
+- What was just created is not listed at once, where `unlisted` says so.
+- Calls are limited in their rate, where `reads_a_second` and `writes_a_second` say so.
 """
 
 import base64
@@ -62,17 +64,20 @@ class IpSet:
 class Wafv2:
     """The IP sets of all Regions. Tests may change the quotas and the size of a page.
 
-    `writes_a_second` is AWS's rate for calls of one kind, 1; None leaves them without a limit.
+    `writes_a_second` is AWS's rate for calls of one kind, 1, and `reads_a_second` that for Get and List calls, 5; None
+    leaves them without a limit. `unlisted` is how many times ListIPSets leaves out what was created last.
     """
 
     sets_per_region = 100
     addresses_per_set = 10_000
     page_size = 100
+    reads_a_second: float | None = None
     writes_a_second: float | None = None
+    unlisted = 0
 
     def __init__(self, aws: Front):
         self.sets: list[IpSet] = []
-        self._written: dict[tuple[str, str], float] = {}
+        self._answered: dict[tuple[str, str], float] = {}
         aws.handlers |= {
             ("wafv2", "ListIPSets"): self._list,
             ("wafv2", "GetIPSet"): self._get,
@@ -87,9 +92,10 @@ class Wafv2:
     def reset(self) -> None:
         """No sets, and AWS's quotas."""
         self.sets.clear()
-        self._written.clear()
-        for name in ("sets_per_region", "addresses_per_set", "page_size", "writes_a_second"):
-            self.__dict__.pop(name, None)
+        self._answered.clear()
+        # What a test has set hides the default, which is of the class.
+        for name in set(vars(Wafv2)) & set(vars(self)):
+            delattr(self, name)
 
     # Arranging ---------------------------------------------------------------------------------
 
@@ -104,20 +110,23 @@ class Wafv2:
         return [it for it in self.sets if (it.region, it.scope) == (region, scope)]
 
     def _list(self, call: Invocation) -> dict[str, Any]:
+        self._limit_rate(call, self.reads_a_second)
         found = [it.summary() for it in self._of(call.region, _scope(call))]
+        if self.unlisted and found:
+            self.unlisted -= 1
+            found.pop()
         start, size = _read_marker(call.params.get("NextMarker")), self._size(call)
-        page: dict[str, Any] = {"IPSets": found[start : start + size]}
-        if start + size < len(found):
-            page["NextMarker"] = _marker(start + size)
-        return page
+        page = found[start : start + size]
+        return {"IPSets": page} | ({"NextMarker": _marker(start + size)} if page else {})
 
     def _get(self, call: Invocation) -> dict[str, Any]:
+        self._limit_rate(call, self.reads_a_second)
         found = self._identified(call)
         return {"IPSet": found.described(), "LockToken": found.lock_token}
 
     def _create(self, call: Invocation) -> dict[str, Any]:
         scope, name = _scope(call), call.params["Name"]
-        self._limit_rate(call)
+        self._limit_rate(call, self.writes_a_second)
         if any(it.name == name for it in self._of(call.region, scope)):
             raise AwsError(
                 "WAFDuplicateItemException",
@@ -140,7 +149,7 @@ class Wafv2:
 
     def _update(self, call: Invocation) -> dict[str, Any]:
         found = self._identified(call)
-        self._limit_rate(call)
+        self._limit_rate(call, self.writes_a_second)
         self._check_token(call, found)
         found.addresses = self._checked(call, found.version)
         found.description = call.params.get("Description")
@@ -174,17 +183,18 @@ class Wafv2:
             raise _limit_exceeded("addresses of an IP set")
         return [_in_full(address, version) for address in addresses]
 
-    def _limit_rate(self, call: Invocation) -> None:
-        if self.writes_a_second is None:
+    def _limit_rate(self, call: Invocation, calls_a_second: float | None) -> None:
+        if calls_a_second is None:
             return
-        now, last = time.monotonic(), self._written.get((call.region, call.name))
-        if last is not None and now - last < 1 / self.writes_a_second:
+        now, last = time.monotonic(), self._answered.get((call.region, call.name))
+        if last is not None and now - last < 1 / calls_a_second:
             raise AwsError("ThrottlingException", "Rate exceeded", 400)
-        self._written[call.region, call.name] = now
+        self._answered[call.region, call.name] = now
 
     # Tags --------------------------------------------------------------------------------------
 
     def _list_tags(self, call: Invocation) -> dict[str, Any]:
+        self._limit_rate(call, self.reads_a_second)
         found = self._by_arn(call)
         tags = [{"Key": key, "Value": value} for key, value in found.tags.items()]
         start, size = _read_marker(call.params.get("NextMarker")), self._size(call)

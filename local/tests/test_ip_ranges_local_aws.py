@@ -63,7 +63,24 @@ def test_a_name_is_taken_once_in_a_region_and_scope(client):
     arns = [it["ARN"] for scope in ("REGIONAL", "CLOUDFRONT") for it in waf.list_ip_sets(Scope=scope)["IPSets"]]
     assert [arn.split(":")[5].split("/")[0] for arn in arns] == ["regional", "global"]
     assert {arn.split(":")[3] for arn in arns} == {"us-east-1"}
-    assert refused(waf.create_ip_set, Name="a.b", **FOUR, Addresses=[]) == "ValidationException"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"Name": "a.b"},
+        {"Name": "a" * 129},
+        {"Description": "ranges; of AWS"},
+        {"Description": "a" * 257},
+        {"Tags": [{"Key": "k" * 129, "Value": "v"}]},
+        {"Tags": [{"Key": "k", "Value": "v" * 257}]},
+    ],
+)
+def test_names_descriptions_and_tags_have_the_form_that_aws_takes(client, wrong):
+    call = client("wafv2", "us-east-1").create_ip_set
+    assert refused(call, **{"Name": "a", **FOUR, "Addresses": []} | wrong) == "ValidationException"
+    fine = "CLOUDFRONT ipv4 ranges of document 1786607225, kept by Gatehouse"
+    call(Name="a" * 128, **FOUR, Addresses=[], Description=fine, Tags=[{"Key": "gatehouse:family", "Value": "ipv4"}])
 
 
 def test_the_scope_cloudfront_exists_in_one_region(client):
@@ -98,12 +115,28 @@ def test_the_quotas_of_sets_and_addresses_hold(aws, client):
     waf.create_ip_set(Name="b", Scope="CLOUDFRONT", IPAddressVersion="IPV4", Addresses=[])
 
 
-def test_writes_of_a_kind_are_limited_in_their_rate_where_asked(aws, client):
+def test_calls_of_a_kind_are_limited_in_their_rate_where_asked(aws, client):
     waf = client("wafv2")
-    aws.waf.writes_a_second = 0.01
-    waf.create_ip_set(Name="a", **FOUR, Addresses=[])
+    aws.waf.writes_a_second, aws.waf.reads_a_second = 0.01, 0.01
+    made = waf.create_ip_set(Name="a", **FOUR, Addresses=[])["Summary"]
     assert refused(waf.create_ip_set, Name="b", **FOUR, Addresses=[]) == "ThrottlingException"
     client("wafv2", "eu-west-1").create_ip_set(Name="b", **FOUR, Addresses=[])
+    for call, arguments in (
+        (waf.list_ip_sets, {"Scope": "REGIONAL"}),
+        (waf.get_ip_set, identity(made)),
+        (waf.list_tags_for_resource, {"ResourceARN": made["ARN"]}),
+    ):
+        call(**arguments)
+        assert refused(call, **arguments) == "ThrottlingException"
+
+
+def test_what_was_just_created_is_listed_later_where_asked(aws, client):
+    waf = client("wafv2")
+    for name in "ab":
+        waf.create_ip_set(Name=name, **FOUR, Addresses=[])
+    aws.waf.unlisted = 1
+    listed = [[it["Name"] for it in waf.list_ip_sets(Scope="REGIONAL")["IPSets"]] for _ in range(2)]
+    assert listed == [["a"], ["a", "b"]]
 
 
 def test_sets_and_tags_come_in_pages(aws, client):
@@ -114,7 +147,8 @@ def test_sets_and_tags_come_in_pages(aws, client):
     first = waf.list_ip_sets(Scope="REGIONAL")
     second = waf.list_ip_sets(Scope="REGIONAL", NextMarker=first["NextMarker"])
     assert [it["Name"] for it in first["IPSets"] + second["IPSets"]] == ["a", "b", "c"]
-    assert "NextMarker" not in second
+    last = waf.list_ip_sets(Scope="REGIONAL", NextMarker=second["NextMarker"])
+    assert last["IPSets"] == [] and "NextMarker" not in last, "a marker follows every page but an empty one"
     page = waf.list_tags_for_resource(ResourceARN=made[0]["ARN"])
     rest = waf.list_tags_for_resource(ResourceARN=made[0]["ARN"], NextMarker=page["NextMarker"])
     assert page["TagInfoForResource"]["TagList"] + rest["TagInfoForResource"]["TagList"] == tags
@@ -129,7 +163,7 @@ def test_tags_are_added_replaced_and_removed(aws, client):
     assert aws.waf.named("a").tags == {"k": "2"}
     for call in (waf.tag_resource, waf.untag_resource):
         arguments = {"Tags": [{"Key": "k", "Value": "2"}]} if call == waf.tag_resource else {"TagKeys": ["k"]}
-        assert refused(call, ResourceARN=arn[:-1] + "0", **arguments) == "WAFNonexistentItemException"
+        assert refused(call, ResourceARN=arn.replace("/a/", "/b/"), **arguments) == "WAFNonexistentItemException"
 
 
 # Parameters --------------------------------------------------------------------------------------------------------
@@ -187,7 +221,8 @@ def test_ten_parameters_are_read_at_once_and_unknown_ones_are_named(client):
 def test_a_reset_forgets_sets_parameters_and_quotas(aws, client):
     client("wafv2").create_ip_set(Name="a", **FOUR, Addresses=[])
     client("ssm").put_parameter(Name="/a", **LIST)
-    aws.waf.sets_per_region, aws.waf.writes_a_second = 1, 1
+    aws.waf.sets_per_region, aws.waf.reads_a_second, aws.waf.writes_a_second, aws.waf.unlisted = 1, 1, 1, 1
     aws.reset()
     assert aws.waf.sets == [] and aws.parameters.under("/") == {}
-    assert (aws.waf.sets_per_region, aws.waf.writes_a_second) == (100, None)
+    assert (aws.waf.sets_per_region, aws.waf.reads_a_second, aws.waf.writes_a_second) == (100, None, None)
+    assert aws.waf.unlisted == 0

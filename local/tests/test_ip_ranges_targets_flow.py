@@ -411,15 +411,52 @@ def test_all_pages_of_sets_are_read(estate):
     estate.run(**WAF)
     estate.aws.waf.page_size = 4
     estate.run(**WAF)
-    assert estate.writes == [] and estate.counts["ListIPSets"] == 2
+    # Seven sets, four and three, and the page after the last marker.
+    assert estate.writes == [] and estate.counts["ListIPSets"] == 3
 
 
 def test_several_sets_meet_the_rate_that_waf_allows(estate):
-    estate.aws.waf.writes_a_second = 1
+    estate.aws.waf.reads_a_second, estate.aws.waf.writes_a_second = 5, 1
     more = [Range("241.0.0.0/24", "ROUTE53_HEALTHCHECKS"), Range("3fff:100::/32", "ROUTE53_HEALTHCHECKS")]
     estate.publish(edition(networks(3) + networks6(1), more=more))
-    estate.run(**WAF, SERVICE="CLOUDFRONT,ROUTE53_HEALTHCHECKS")
+    services = {"SERVICE": "CLOUDFRONT,ROUTE53_HEALTHCHECKS"}
+    estate.run(**WAF, **services)
     assert len(sets(estate)) == 4
+    estate.run(**WAF, **services)
+    assert estate.writes == []
+
+
+def test_many_sets_are_read_at_the_rate_that_waf_allows(estate):
+    services = [f"SERVICE_{number}" for number in range(12)]
+    more = [Range(cidr, service) for cidr, service in zip(networks(12), services, strict=True)]
+    estate.publish(edition([], more=more))
+    settings = WAF | {"SERVICE": ",".join(services), "ADDRESS_FAMILIES": "ipv4"}
+    estate.run(**settings)
+    estate.aws.waf.reads_a_second = 5
+    estate.run(**settings)
+    assert estate.writes == [] and len(sets(estate)) == 12
+    # The first few are read without a pause, and may be refused; the others keep to the rate.
+    refused = [call for call in estate.calls if call.error == "ThrottlingException"]
+    assert len(refused) <= 12
+
+
+def test_a_creation_without_a_reply_is_found_once_waf_lists_it(estate):
+    estate.publish(edition(networks(3)))
+    estate.aws.disturb("lost-reply", operation="CreateIPSet")
+    estate.aws.waf.unlisted = 1
+    report = estate.run(**WAF, ADDRESS_FAMILIES="ipv4")
+    [made] = report["regions"][0]["groups"]
+    assert made["created"] and sets(estate) == {IPV4: {*networks(3)}}
+    assert estate.aws.waf.unlisted == 0 and estate.counts["ListIPSets"] >= 3
+
+
+def test_what_waf_cannot_find_for_a_moment_is_waited_for(estate):
+    estate.publish(edition(networks(3)))
+    estate.run(**WAF)
+    estate.publish(edition(networks(3, start=1), token=NOON + 60))
+    fault = estate.aws.disturb("refuse", operation="UpdateIPSet", code="WAFUnavailableEntityException")
+    estate.run(**WAF)
+    assert fault.times == 0 and sets(estate)[IPV4] == {*networks(3, start=1)}
 
 
 def test_a_dry_run_makes_and_changes_no_set(estate):

@@ -22,7 +22,11 @@ const fn list(service: &'static str, family: Family, name: &'static str, weight:
 }
 
 /// Source: VPC User Guide, "AWS-managed prefix lists": names and weights. Lists of services that ip-ranges.json does not
-/// name are left out.
+/// name are left out. Those of CloudFront hold what connects to an origin, which is all that an origin's group has to admit.
+///
+/// The documentation does not say what a list holds. That of Route 53 holds the checkers of all Regions: Route 53 Developer
+/// Guide, "Configuring router and firewall rules for Amazon Route 53 health checks", asks for that of the endpoint's own
+/// Region alone, and an endpoint is checked from at least three.
 const LISTS: [AwsList; 10] = [
     list("CLOUDFRONT", Family::Ipv4, "com.amazonaws.global.cloudfront.origin-facing", 55, false),
     list("CLOUDFRONT", Family::Ipv6, "com.amazonaws.global.ipv6.cloudfront.origin-facing", 55, false),

@@ -35,6 +35,14 @@ pub(crate) enum Fault {
     LostReply,
     /// `UnauthorizedOperation`, which it does not.
     Denied,
+    /// AWS WAF cannot find what it has, or SSM is busy with the parameter; the SDK does not try again.
+    Unavailable,
+    /// Just before the call somebody writes to what it names, an IP set or a parameter.
+    Changed,
+    /// Just before the call somebody deletes what it names.
+    Deleted,
+    /// Just before the call that creates an IP set another run of this function creates it.
+    Created,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -191,7 +199,7 @@ impl State {
             Fault::Throttled => Err((503, "RequestLimitExceeded", "Request limit exceeded.".to_owned())),
             Fault::ServerError => Err((500, "InternalError", "An internal error has occurred.".to_owned())),
             Fault::Denied => Err((403, "UnauthorizedOperation", "You are not authorized.".to_owned())),
-            Fault::None | Fault::LostReply => match self.not_known_yet(parameters) {
+            _ => match self.not_known_yet(parameters) {
                 Some(code) => Err((400, code, "EC2 does not know it yet.".to_owned())),
                 None => self.act(&action, parameters),
             },
@@ -217,12 +225,23 @@ impl State {
         self.calls.push(action.to_owned());
         let fault = self.faults.pop_front().unwrap_or(Fault::None);
         let fault = self.broken.get(action).copied().unwrap_or(fault);
+        let is_ssm = service == "AmazonSSM";
+        let refuse = |status, of_ssm: &'static str, of_waf: &'static str| {
+            let code = if is_ssm { of_ssm } else { of_waf };
+            Err((status, code, format!("{code} of {action}")))
+        };
+        if is_ssm {
+            self.ssm.interfere(fault, &request)
+        } else {
+            self.waf.interfere(fault, action, &request)
+        }
         let answer = match fault {
-            Fault::Throttled => Err((400, "ThrottlingException", "Rate exceeded".to_owned())),
-            Fault::ServerError => Err((500, "InternalServerError", "An internal error has occurred.".to_owned())),
-            Fault::Denied => Err((400, "AccessDeniedException", "You are not authorized.".to_owned())),
-            Fault::None | Fault::LostReply if service == "AmazonSSM" => self.ssm.act(action, &request),
-            Fault::None | Fault::LostReply => self.waf.act(action, &request),
+            Fault::Throttled => refuse(400, "ThrottlingException", "ThrottlingException"),
+            Fault::ServerError => refuse(500, "InternalServerError", "WAFInternalErrorException"),
+            Fault::Denied => refuse(400, "AccessDeniedException", "AccessDeniedException"),
+            Fault::Unavailable => refuse(400, "TooManyUpdates", "WAFUnavailableEntityException"),
+            _ if is_ssm => self.ssm.act(action, &request),
+            _ => self.waf.act(action, &request),
         };
         self.json_requests.push((action.to_owned(), request));
         if fault == Fault::LostReply {

@@ -9,9 +9,9 @@
 //! is managed: one that a person added is removed, and the report says so.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use aws_sdk_wafv2::types::{IpAddressVersion, IpSetSummary, Scope, Tag};
-use futures::future::join_all;
 use ip_ranges_planner::document::Published;
 use ip_ranges_planner::family::Family;
 use ip_ranges_planner::plan::Bounds;
@@ -20,7 +20,7 @@ use ipnet::IpNet;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use crate::caller::{CallError, Caller, FIRST_PAUSE};
+use crate::caller::{CallError, Caller, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::config::{Config, CreatePolicy, WafScope};
 use crate::group::{FAMILY_TAG, FamilyKey, PREFIX_NAME_TAG, SERVICE_TAG};
 use crate::report::{Failure, GroupReport, Kind, Mark, RangesWithoutRule, RegionReport};
@@ -34,12 +34,28 @@ const MOST_ADDRESSES: usize = 10_000;
 ///
 /// Source: AWS WAF API reference, ListIPSets and ListTagsForResource: Limit.
 const PAGE: i32 = 100;
+/// How many sets are read without a pause, and the pause before each further one.
+///
+/// Source: AWS WAF Developer Guide, "AWS WAF quotas": five requests a second to any individual Get or List action.
+const WITHOUT_PAUSE: usize = 5;
+const BETWEEN_READS: Duration = Duration::from_millis(200);
 /// How often a set that something else writes to is read and planned again.
 const ATTEMPTS: u32 = 5;
+/// There is no such set.
+const GONE: &str = "WAFNonexistentItemException";
+/// Something else wrote to the set after it was read.
+const LOCK: &str = "WAFOptimisticLockException";
+/// There is a set of this name.
+const DUPLICATE: &str = "WAFDuplicateItemException";
 /// How the description of a set names the document that it follows.
 const DOCUMENT: &str = "ranges of document ";
 
 /// The calls to AWS WAF of one run in one Region.
+///
+/// Each waits where AWS WAF cannot find what it has.
+///
+/// Source: AWS WAF API reference, `WAFUnavailableEntityException`: "you might just need to wait a few minutes. It can take
+/// from a few seconds to a number of minutes for changes to propagate".
 #[derive(Debug)]
 pub struct Waf {
     client: aws_sdk_wafv2::Client,
@@ -66,6 +82,8 @@ pub struct Found {
     sets: Vec<IpSet>,
     /// The others, by name.
     foreign: BTreeMap<String, Foreign>,
+    /// Those that could not be read, by name.
+    unread: BTreeMap<String, CallError>,
 }
 
 /// A set that is not kept.
@@ -138,23 +156,30 @@ impl Waf {
         Self { client: client.clone(), scope, caller: Caller::new(stop) }
     }
 
-    /// All sets with our names, with what is in them.
+    /// All sets with our names, with what is in them. One that cannot be read does not hold up the others.
     ///
     /// # Errors
     ///
-    /// [`CallError`].
+    /// [`CallError`] where they cannot be listed.
     pub async fn read(&self, prefix_name: &str) -> Result<Found, CallError> {
         let start = format!("{prefix_name}_");
         let summaries = self.list(|name| name.starts_with(&start)).await?;
-        let read = join_all(summaries.iter().map(|summary| self.read_one(prefix_name, summary))).await;
         let mut found = Found::default();
-        for (summary, read) in summaries.iter().zip(read) {
-            match read? {
-                Some(Ok(set)) => found.sets.push(set),
-                Some(Err(foreign)) => {
-                    found.foreign.insert(summary.name().unwrap_or_default().to_owned(), foreign);
+        // One after the other: several at a time would meet each other's throttling again and again.
+        for (index, summary) in summaries.iter().enumerate() {
+            if index >= WITHOUT_PAUSE {
+                self.caller.pause(BETWEEN_READS).await;
+            }
+            let name = summary.name().unwrap_or_default().to_owned();
+            match self.read_one(prefix_name, summary).await {
+                Ok(Some(Ok(set))) => found.sets.push(set),
+                Ok(Some(Err(foreign))) => {
+                    found.foreign.insert(name, foreign);
                 }
-                None => {}
+                Ok(None) => {}
+                Err(error) => {
+                    found.unread.insert(name, error);
+                }
             }
         }
         Ok(found)
@@ -164,7 +189,7 @@ impl Waf {
         let mut sets = Vec::new();
         let mut marker = None;
         loop {
-            let call = self.caller.call(false, async || {
+            let call = self.caller.call(true, async || {
                 let call = self.client.list_ip_sets().scope(self.scope.clone()).limit(PAGE);
                 call.set_next_marker(marker.clone()).send().await
             });
@@ -181,6 +206,23 @@ impl Waf {
         }
     }
 
+    /// The set of this name, which AWS WAF has and may not list yet; `None` if it does not in some seconds.
+    async fn find(&self, prefix_name: &str, name: &str) -> Result<Option<Result<IpSet, Foreign>>, CallError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let listed = self.list(|listed| listed == name).await?;
+            let found = match listed.first() {
+                Some(summary) => self.read_one(prefix_name, summary).await?,
+                None => None,
+            };
+            if found.is_some() || pause > LONGEST_PAUSE / 4 {
+                return Ok(found);
+            }
+            self.caller.pause(pause).await;
+            pause *= 2;
+        }
+    }
+
     /// The set with its tags and addresses; `None` where it is gone.
     async fn read_one(
         &self,
@@ -191,7 +233,7 @@ impl Waf {
         let arn = summary.arn().unwrap_or_default();
         let tagged = self
             .caller
-            .call(false, async || self.client.list_tags_for_resource().resource_arn(arn).limit(PAGE).send().await);
+            .call(true, async || self.client.list_tags_for_resource().resource_arn(arn).limit(PAGE).send().await);
         let tags = match tagged.await {
             Ok(tagged) => tagged.tag_info_for_resource.and_then(|info| info.tag_list).unwrap_or_default(),
             Err(error) if is_gone(&error) => return Ok(None),
@@ -211,7 +253,7 @@ impl Waf {
     async fn get(&self, name: &str, id: &str, arn: &str, key: FamilyKey) -> Result<Result<IpSet, Foreign>, CallError> {
         let call = self
             .caller
-            .call(false, async || self.client.get_ip_set().name(name).scope(self.scope.clone()).id(id).send().await);
+            .call(true, async || self.client.get_ip_set().name(name).scope(self.scope.clone()).id(id).send().await);
         let got = call.await?;
         let lock_token = got.lock_token.ok_or(CallError::Incomplete("LockToken"))?;
         let set = got.ip_set.ok_or(CallError::Incomplete("IPSet"))?;
@@ -220,13 +262,18 @@ impl Waf {
                 format!("it is of version {}, and its tag {FAMILY_TAG} is {}", set.ip_address_version, key.family);
             return Ok(Err(Foreign { reason, is_tagged: true }));
         }
+        // IPv6 comes in full form; parsed, it equals the short one.
+        let address = |text: &String| {
+            text.parse().map_err(|_| CallError::Unanswered(format!("{name} holds {text:?}, expected CIDR notation")))
+        };
+        let addresses = set.addresses.iter().map(address).collect::<Result<BTreeSet<IpNet>, _>>()?;
         Ok(Ok(IpSet {
             id: id.to_owned(),
             arn: arn.to_owned(),
             name: name.to_owned(),
             key,
             lock_token,
-            addresses: set.addresses.iter().filter_map(|address| address.parse().ok()).collect(),
+            addresses,
             sync_token: set.description().and_then(sync_token),
         }))
     }
@@ -245,7 +292,7 @@ impl Waf {
             tags.map(|(key, value)| Tag::builder().key(key).value(value).build()).collect::<Result<Vec<Tag>, _>>();
         let tags = tags.map_err(|error| CallError::Unanswered(error.to_string()))?;
         let addresses: Vec<String> = ranges.iter().map(ToString::to_string).collect();
-        let call = self.caller.call(false, async || {
+        let call = self.caller.call(true, async || {
             self.client
                 .create_ip_set()
                 .name(&name)
@@ -274,7 +321,7 @@ impl Waf {
     /// Replaces all addresses of the set, if nothing else wrote to it since it was read.
     async fn update(&self, set: &mut IpSet, ranges: &BTreeSet<IpNet>, token: u64) -> Result<(), CallError> {
         let addresses: Vec<String> = ranges.iter().map(ToString::to_string).collect();
-        let call = self.caller.call(false, async || {
+        let call = self.caller.call(true, async || {
             self.client
                 .update_ip_set()
                 .name(&set.name)
@@ -294,7 +341,7 @@ impl Waf {
 }
 
 fn is_gone(error: &CallError) -> bool {
-    error.code() == Some("WAFNonexistentItemException")
+    error.code() == Some(GONE)
 }
 
 /// What the set is for, if it is ours.
@@ -325,17 +372,23 @@ pub async fn reconcile(
     run: Run,
     report: &mut RegionReport,
 ) {
-    let Found { sets, mut foreign } = found;
+    let Found { sets, mut foreign, mut unread } = found;
     let mut by_key: BTreeMap<FamilyKey, IpSet> = sets.into_iter().map(|set| (set.key.clone(), set)).collect();
     for (service, ranges) in &published.services {
         for family in &config.families {
             let wanted: BTreeSet<IpNet> = ranges.iter().filter(|range| Family::of(range) == *family).copied().collect();
             let key = FamilyKey { service: service.clone(), family: *family };
+            let name = name(&config.prefix_name, &key);
+            if let Some(error) = unread.remove(&name) {
+                report.failures.push(Failure::of(format!("reading the IP set {name}"), &error));
+                report.is_planned = false;
+                continue;
+            }
             let set = by_key.remove(&key);
             if set.is_none() && wanted.is_empty() {
                 continue;
             }
-            let foreign = foreign.remove(&name(&config.prefix_name, &key));
+            let foreign = foreign.remove(&name);
             let mut set = SetRun::new(key, set, wanted, config, run);
             // One set after the other: AWS WAF takes one call of each writing operation in a second.
             if let Err(failure) = set.apply(waf, foreign, published.sync_token).await {
@@ -352,6 +405,8 @@ pub async fn reconcile(
             set.name, set.arn, set.key.service, set.key.family
         )
     }));
+    let unread = unread.into_iter().map(|(name, error)| format!("the IP set {name} could not be read: {error}"));
+    report.notes.extend(unread);
     let tagged = foreign.into_iter().filter(|(_, foreign)| foreign.is_tagged);
     report.notes.extend(tagged.map(|(name, foreign)| {
         format!("the IP set {name} has the tag {PREFIX_NAME_TAG}, but {}; it was left as it is", foreign.reason)
@@ -367,7 +422,7 @@ struct SetRun<'a> {
     wanted: BTreeSet<IpNet>,
     /// The set as it is now.
     set: Option<IpSet>,
-    /// What it held when the run began.
+    /// What it held when the run began, or what something else made of it since.
     before: BTreeSet<IpNet>,
     plan: SetPlan,
     created: bool,
@@ -377,20 +432,9 @@ struct SetRun<'a> {
 impl<'a> SetRun<'a> {
     fn new(key: FamilyKey, set: Option<IpSet>, wanted: BTreeSet<IpNet>, config: &'a Config, run: Run) -> Self {
         let before = set.as_ref().map(|set| set.addresses.clone()).unwrap_or_default();
-        let mut this = Self {
-            config,
-            run,
-            name: name(&config.prefix_name, &key),
-            key,
-            wanted,
-            set,
-            before,
-            plan: SetPlan::default(),
-            created: false,
-            failures: Vec::new(),
-        };
-        this.plan();
-        this
+        let name = name(&config.prefix_name, &key);
+        let (plan, created, failures) = (SetPlan::default(), false, Vec::new());
+        Self { config, run, key, name, wanted, set, before, plan, created, failures }
     }
 
     /// Compares what the set holds now with what is wanted.
@@ -407,78 +451,112 @@ impl<'a> SetRun<'a> {
         debug!(name = self.name, wanted = self.wanted.len(), present = present.len(), plan = ?self.plan, "planned");
     }
 
-    /// Creates the set, or updates it; in a dry run, neither.
+    /// Creates the set, or updates it, until it holds what is planned; in a dry run, neither.
     async fn apply(&mut self, waf: &Waf, foreign: Option<Foreign>, token: u64) -> Result<(), Failure> {
-        let what = format!("creating the IP set {}", self.name);
-        if self.set.is_none() {
-            if let Some(Foreign { reason, .. }) = foreign {
-                return Err(self.taken(what, &reason));
-            }
-            if self.config.create == CreatePolicy::Never {
-                return Err(self.not_created());
-            }
-            self.created = true;
-            if self.run.dry_run {
-                return Ok(());
-            }
-            match waf.create(&self.config.prefix_name, &self.key, &self.plan.ranges, token).await {
-                Ok(set) => self.set = Some(set),
-                // The reply of its creation was lost, or another run created it, or somebody else has the name.
-                Err(error) if error.code() == Some("WAFDuplicateItemException") => {
-                    let found = waf.read(&self.config.prefix_name).await;
-                    let mut found = found.map_err(|error| self.not_made(&what, &error))?;
-                    self.set = found.sets.into_iter().find(|set| set.key == self.key);
-                    if self.set.is_none() {
-                        self.created = false;
-                        let reason = found.foreign.remove(&self.name).map(|foreign| foreign.reason);
-                        return Err(
-                            self.taken(what, &reason.unwrap_or_else(|| "AWS WAF does not list it yet".to_owned()))
-                        );
-                    }
-                    info!(name = self.name, "IP set of that name taken over");
-                }
-                Err(error) => return Err(self.not_made(&what, &error)),
-            }
+        self.plan();
+        if let Some(Foreign { reason, .. }) = foreign {
+            return Err(self.taken(&reason));
         }
-        if self.run.dry_run { Ok(()) } else { self.update(waf, token).await }
-    }
-
-    /// Updates the set until it holds what is planned, or something else keeps writing to it.
-    async fn update(&mut self, waf: &Waf, token: u64) -> Result<(), Failure> {
-        let what = format!("updating the IP set {}", self.name);
+        if self.set.is_none() && self.config.create == CreatePolicy::Never {
+            return Err(self.not_created());
+        }
+        if self.run.dry_run {
+            self.created = self.set.is_none();
+            return Ok(());
+        }
         for attempt in 1..=ATTEMPTS {
-            self.plan();
-            let Some(set) = &mut self.set else { return Ok(()) };
+            let Some(set) = &mut self.set else {
+                self.create(waf, token).await?;
+                self.plan();
+                continue;
+            };
             if self.plan.ranges == set.addresses {
                 return Ok(());
             }
             if let Some(newer) = set.sync_token.filter(|newer| *newer > token) {
                 return Err(Failure::stale_document(newer, token, Mark::Description));
             }
-            let error = match waf.update(set, &self.plan.ranges, token).await {
+            match waf.update(set, &self.plan.ranges, token).await {
                 Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            if error.code() != Some("WAFOptimisticLockException") || attempt == ATTEMPTS {
-                return Err(Failure::of(what, &error));
+                Err(error) if is_gone(&error) => self.forget(),
+                Err(error) if attempt < ATTEMPTS && error.code() == Some(LOCK) => {
+                    debug!(name = self.name, attempt, "something else wrote to the IP set; reading it again");
+                    waf.caller.pause(FIRST_PAUSE * 2_u32.pow(attempt - 1)).await;
+                    self.read_again(waf).await?;
+                }
+                Err(error) => return Err(Failure::of(self.updating(), &error)),
             }
-            debug!(name = self.name, attempt, "something else wrote to the IP set; reading it again");
-            waf.caller.pause(FIRST_PAUSE * 2_u32.pow(attempt - 1)).await;
-            let now = waf.get(&set.name, &set.id, &set.arn, set.key.clone()).await;
-            match now.map_err(|error| Failure::of(&*what, &error))? {
-                Ok(now) => *set = now,
-                Err(foreign) => return Err(self.taken(what, &foreign.reason)),
+            self.plan();
+        }
+        let reason = "something else keeps writing to it, or deletes it; the next run tries again".to_owned();
+        Err(Failure { kind: Kind::Partial, what: self.updating(), reason })
+    }
+
+    /// Reads the set as something else left it.
+    async fn read_again(&mut self, waf: &Waf) -> Result<(), Failure> {
+        let Some(set) = &self.set else { return Ok(()) };
+        match waf.get(&set.name, &set.id, &set.arn, set.key.clone()).await {
+            Ok(Ok(now)) => {
+                // What something else added meanwhile, or took out of the plan, is not this run's doing. What the plan
+                // changes may have been: the reply of the write was lost.
+                let planned = &self.plan.ranges;
+                self.before.retain(|range| now.addresses.contains(range) || !planned.contains(range));
+                self.before.extend(now.addresses.difference(planned));
+                self.set = Some(now);
             }
+            Ok(Err(foreign)) => return Err(self.taken(&foreign.reason)),
+            Err(error) if is_gone(&error) => self.forget(),
+            Err(error) => return Err(Failure::of(self.updating(), &error)),
         }
         Ok(())
     }
 
-    fn not_made(&mut self, what: &str, error: &CallError) -> Failure {
-        self.created = false;
-        Failure::of(what, error)
+    /// Somebody deleted the set after it was read. A new one holds nothing of what was there.
+    fn forget(&mut self) {
+        self.set = None;
+        self.before.clear();
     }
 
-    fn taken(&self, what: String, reason: &str) -> Failure {
+    /// Creates the set with what is planned, or goes on with the one that is there already.
+    async fn create(&mut self, waf: &Waf, token: u64) -> Result<(), Failure> {
+        if self.config.create == CreatePolicy::Never {
+            return Err(self.not_created());
+        }
+        let what = format!("creating the IP set {}", self.name);
+        let duplicate = match waf.create(&self.config.prefix_name, &self.key, &self.plan.ranges, token).await {
+            Ok(set) => {
+                (self.set, self.created) = (Some(set), true);
+                return Ok(());
+            }
+            Err(error) if error.code() == Some(DUPLICATE) => error,
+            Err(error) => return Err(Failure::of(what, &error)),
+        };
+        // The reply of its creation was lost, or another run created it, or somebody else has the name.
+        match waf.find(&self.config.prefix_name, &self.name).await {
+            Ok(Some(Ok(set))) => {
+                info!(name = self.name, "IP set of that name taken over");
+                self.created = set.addresses == self.plan.ranges && set.sync_token == Some(token);
+                if !self.created {
+                    self.before.clone_from(&set.addresses);
+                }
+                self.set = Some(set);
+                Ok(())
+            }
+            Ok(Some(Err(foreign))) => Err(self.taken(&foreign.reason)),
+            Ok(None) => {
+                let reason = format!("{duplicate}; AWS WAF does not list it yet, and the next run looks again");
+                Err(Failure { kind: Kind::Partial, what, reason })
+            }
+            Err(error) => Err(Failure::of(what, &error)),
+        }
+    }
+
+    fn updating(&self) -> String {
+        format!("updating the IP set {}", self.name)
+    }
+
+    fn taken(&self, reason: &str) -> Failure {
+        let what = format!("creating the IP set {}", self.name);
         let tags = self.tags_in_words();
         let reason = format!(
             "a set of this name is there, but {reason}; it was left as it is. Give it the tags {tags}, delete it, or choose another PREFIX_NAME"

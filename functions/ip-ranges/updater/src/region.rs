@@ -39,8 +39,8 @@ pub struct Region {
     sdk: SdkConfig,
     waf: OnceLock<aws_sdk_wafv2::Client>,
     ssm: OnceLock<aws_sdk_ssm::Client>,
-    /// The last run in this process could not bring the parameters in line.
-    parameters_are_due: AtomicBool,
+    /// The last run in this process did its whole job, so that the parameters are as it left them.
+    parameters_are_right: AtomicBool,
     calls: Calls,
 }
 
@@ -66,37 +66,36 @@ impl Region {
     /// The clients of the Region, made from the SDK's own configuration.
     #[must_use]
     pub fn connect(region: &RegionConfig, sdk: &SdkConfig) -> Self {
-        let name = aws_config::Region::new(region.name.to_string());
+        let sdk = sdk.to_builder().region(aws_config::Region::new(region.name.to_string())).build();
         let calls = Calls::default();
-        let ec2 = aws_sdk_ec2::config::Builder::from(sdk).region(name.clone()).interceptor(calls.clone());
-        let elb = elb::config::Builder::from(sdk).region(name).interceptor(calls.clone());
+        let ec2 = aws_sdk_ec2::config::Builder::from(&sdk).interceptor(calls.clone());
+        let elb = elb::config::Builder::from(&sdk).interceptor(calls.clone());
         Self {
             name: region.name.to_string(),
             vpc_ids: region.vpc_ids.clone(),
             default_vpc: OnceCell::new(),
             client: aws_sdk_ec2::Client::from_conf(ec2.build()),
             elb: elb::Client::from_conf(elb.build()),
-            sdk: sdk.clone(),
+            sdk,
             waf: OnceLock::new(),
             ssm: OnceLock::new(),
-            parameters_are_due: AtomicBool::new(false),
+            parameters_are_right: AtomicBool::new(false),
             calls,
         }
     }
 
     fn waf(&self, config: &Config, run: Run) -> Waf {
         let client = self.waf.get_or_init(|| {
-            let waf =
-                aws_sdk_wafv2::config::Builder::from(&self.sdk).region(aws_config::Region::new(self.name.clone()));
-            aws_sdk_wafv2::Client::from_conf(waf.interceptor(self.calls.clone()).build())
+            let waf = aws_sdk_wafv2::config::Builder::from(&self.sdk).interceptor(self.calls.clone());
+            aws_sdk_wafv2::Client::from_conf(waf.build())
         });
         Waf::new(client, config.waf_scope, run.stop)
     }
 
     fn ssm(&self, run: Run) -> Ssm {
         let client = self.ssm.get_or_init(|| {
-            let ssm = aws_sdk_ssm::config::Builder::from(&self.sdk).region(aws_config::Region::new(self.name.clone()));
-            aws_sdk_ssm::Client::from_conf(ssm.interceptor(self.calls.clone()).build())
+            let ssm = aws_sdk_ssm::config::Builder::from(&self.sdk).interceptor(self.calls.clone());
+            aws_sdk_ssm::Client::from_conf(ssm.build())
         });
         Ssm::new(client, run.stop)
     }
@@ -199,8 +198,9 @@ impl Region {
 }
 
 impl Region {
-    /// Writes the ids of what the run kept to their parameters. A notice that changes nothing does not look at them, unless
-    /// the run before it could not write one.
+    /// Writes the ids of what the run kept to their parameters. A notice that changes nothing does not look at them, if the
+    /// run before it in this process did its whole job. It looks in a new process: Lambda may run there again what failed in
+    /// another, and the groups do not show what became of the parameters.
     async fn publish_ids(
         &self,
         prefix: &ParameterPrefix,
@@ -209,15 +209,13 @@ impl Region {
         run: Run,
         report: &mut RegionReport,
     ) {
-        let is_due = run.looks_for_drift || report.has_changes() || self.parameters_are_due.load(Ordering::Relaxed);
-        if !report.is_planned || !is_due {
-            return;
+        let are_right = self.parameters_are_right.load(Ordering::Relaxed);
+        if report.is_planned && (run.looks_for_drift || report.has_changes() || !are_right) {
+            let names = parameters::names(prefix, vpc_ids, config);
+            self.ssm(run).publish(prefix, &names, vpc_ids, run, report).await;
         }
-        let names = parameters::names(prefix, vpc_ids, config);
-        let is_done = self.ssm(run).publish(prefix, &names, vpc_ids, run, report).await;
-        if !run.dry_run {
-            self.parameters_are_due.store(!is_done, Ordering::Relaxed);
-        }
+        // A call that failed may have taken effect, and made something of which this run knows no id.
+        self.parameters_are_right.store(!run.dry_run && report.failures.is_empty(), Ordering::Relaxed);
     }
 }
 

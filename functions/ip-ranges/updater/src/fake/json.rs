@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
+use super::Fault;
+
 pub(crate) type Answer = Result<Value, (u16, &'static str, String)>;
 
 fn refuse(code: &'static str) -> Answer {
@@ -23,20 +25,45 @@ pub(crate) struct FakeSet {
     pub(crate) addresses: BTreeSet<IpNet>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) lock: usize,
+    /// Which of all sets that were ever created it is; 0 where a test made it.
+    pub(crate) number: usize,
 }
 
-/// The sets by name; a set's id is `id-<name>`, its ARN `arn:<name>`.
+impl FakeSet {
+    fn id(&self) -> String {
+        format!("id-{}", self.number)
+    }
+
+    pub(crate) fn arn(&self, name: &str) -> String {
+        format!("arn:{name}/{}", self.id())
+    }
+}
+
+/// A call that wrote to a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Write {
+    pub(crate) name: String,
+    pub(crate) created: bool,
+    pub(crate) addresses: BTreeSet<IpNet>,
+}
+
+/// The sets by name; the n-th one's id is `id-n`, its ARN `arn:<name>/id-n`.
 #[derive(Debug)]
 pub(crate) struct FakeWaf {
     pub(crate) sets: BTreeMap<String, FakeSet>,
     pub(crate) page: usize,
     /// What somebody else writes just before each of the next updates: addresses and description.
     pub(crate) others: VecDeque<(BTreeSet<IpNet>, String)>,
+    /// How many times ListIPSets still leaves out the sets that were created: AWS WAF's answers are eventually consistent.
+    pub(crate) unlisted: usize,
+    /// Every call of the function that wrote, in their order.
+    pub(crate) writes: Vec<Write>,
+    created: usize,
 }
 
 impl Default for FakeWaf {
     fn default() -> Self {
-        Self { sets: BTreeMap::new(), page: 100, others: VecDeque::new() }
+        Self { sets: BTreeMap::new(), page: 100, others: VecDeque::new(), unlisted: 0, writes: Vec::new(), created: 0 }
     }
 }
 
@@ -60,19 +87,45 @@ fn addresses(request: &Value, version: &str) -> Option<BTreeSet<IpNet>> {
 }
 
 impl FakeWaf {
+    /// What somebody else does just before a call.
+    pub(crate) fn interfere(&mut self, fault: Fault, action: &str, request: &Value) {
+        let (name, arn) = (text(request, "Name"), text(request, "ResourceARN"));
+        let named = |(known, set): &(&String, &mut FakeSet)| **known == name || set.arn(known) == arn;
+        let found = self.sets.iter_mut().find(named);
+        match (fault, found) {
+            (Fault::Changed, Some((_, set))) => {
+                let address = if set.version == "IPV4" { "203.0.113.77/32" } else { "2001:db8:ffff::/48" };
+                set.addresses.insert(address.parse().unwrap());
+                set.description = "by hand".to_owned();
+                set.lock += 1;
+            }
+            (Fault::Deleted, Some((name, _))) => {
+                let name = name.clone();
+                self.sets.remove(&name);
+            }
+            (Fault::Created, None) if action == "CreateIPSet" => {
+                self.act(action, request).unwrap();
+                self.writes.pop();
+            }
+            _ => {}
+        }
+    }
+
     pub(crate) fn act(&mut self, action: &str, request: &Value) -> Answer {
         let name = text(request, "Name");
         match action {
             "ListIPSets" => {
                 let scope = text(request, "Scope");
-                let names: Vec<_> =
-                    self.sets.iter().filter(|(_, set)| set.scope == scope).map(|(name, _)| name).collect();
+                let newest = if self.unlisted > 0 { 0 } else { usize::MAX };
+                self.unlisted = self.unlisted.saturating_sub(1);
+                let sets = self.sets.iter().filter(|(_, set)| set.scope == scope && set.number <= newest);
+                let sets: Vec<_> = sets.collect();
                 let start: usize = text(request, "NextMarker").parse().unwrap_or(0);
                 let most = self.page.min(usize::try_from(request["Limit"].as_u64().unwrap()).unwrap());
-                let page = &names[start.min(names.len())..names.len().min(start + most)];
+                let page = &sets[start.min(sets.len())..sets.len().min(start + most)];
                 let sets: Vec<_> = page
                     .iter()
-                    .map(|name| json!({"Name": name, "Id": format!("id-{name}"), "ARN": format!("arn:{name}"), "LockToken": "l"}))
+                    .map(|(name, set)| json!({"Name": name, "Id": set.id(), "ARN": set.arn(name), "LockToken": "l"}))
                     .collect();
                 // A marker follows every page that has something, the last one too.
                 if sets.is_empty() {
@@ -82,17 +135,17 @@ impl FakeWaf {
             }
             "ListTagsForResource" => {
                 let arn = text(request, "ResourceARN");
-                let Some(set) = self.sets.get(arn.trim_start_matches("arn:")) else {
+                let Some((_, set)) = self.sets.iter().find(|(name, set)| set.arn(name) == arn) else {
                     return refuse("WAFNonexistentItemException");
                 };
                 let tags: Vec<_> = set.tags.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect();
                 Ok(json!({"TagInfoForResource": {"ResourceARN": arn, "TagList": tags}}))
             }
             "GetIPSet" => {
-                let Some(set) = self.sets.get(&name) else { return refuse("WAFNonexistentItemException") };
+                let Some(set) = self.identified(request) else { return refuse("WAFNonexistentItemException") };
                 let addresses: Vec<String> = set.addresses.iter().map(written).collect();
                 Ok(json!({"LockToken": set.lock.to_string(), "IPSet": {
-                    "Name": name, "Id": format!("id-{name}"), "ARN": format!("arn:{name}"), "Description": set.description,
+                    "Name": name, "Id": set.id(), "ARN": set.arn(&name), "Description": set.description,
                     "IPAddressVersion": set.version, "Addresses": addresses,
                 }}))
             }
@@ -107,15 +160,17 @@ impl FakeWaf {
                 let tags = request["Tags"].as_array().unwrap().iter();
                 let tags = tags.map(|tag| (text(tag, "Key"), text(tag, "Value"))).collect();
                 let (scope, description) = (text(request, "Scope"), text(request, "Description"));
-                let set = FakeSet { scope, version, description, addresses, tags, lock: 0 };
-                self.sets.insert(name.clone(), set);
-                Ok(
-                    json!({"Summary": {"Name": name, "Id": format!("id-{name}"), "ARN": format!("arn:{name}"), "LockToken": "0"}}),
-                )
+                self.created += 1;
+                let number = self.created;
+                let set = FakeSet { scope, version, description, addresses: addresses.clone(), tags, lock: 0, number };
+                let summary = json!({"Name": name, "Id": set.id(), "ARN": set.arn(&name), "LockToken": "0"});
+                self.writes.push(Write { name: name.clone(), created: true, addresses });
+                self.sets.insert(name, set);
+                Ok(json!({ "Summary": summary }))
             }
             "UpdateIPSet" => {
                 let other = self.others.pop_front();
-                let Some(set) = self.sets.get_mut(&name) else { return refuse("WAFNonexistentItemException") };
+                let Some(set) = self.identified(request) else { return refuse("WAFNonexistentItemException") };
                 if let Some((addresses, description)) = other {
                     (set.addresses, set.description) = (addresses, description);
                     set.lock += 1;
@@ -126,13 +181,21 @@ impl FakeWaf {
                 let Some(addresses) = addresses(request, &set.version) else {
                     return refuse("WAFInvalidParameterException");
                 };
-                set.addresses = addresses;
+                set.addresses.clone_from(&addresses);
                 set.description = text(request, "Description");
                 set.lock += 1;
-                Ok(json!({"NextLockToken": set.lock.to_string()}))
+                let next = set.lock.to_string();
+                self.writes.push(Write { name, created: false, addresses });
+                Ok(json!({ "NextLockToken": next }))
             }
             _ => refuse("WAFInvalidOperationException"),
         }
+    }
+
+    /// The set of this name and id.
+    fn identified(&mut self, request: &Value) -> Option<&mut FakeSet> {
+        let id = text(request, "Id");
+        self.sets.get_mut(&text(request, "Name")).filter(|set| set.id() == id)
     }
 }
 
@@ -143,6 +206,18 @@ pub(crate) struct FakeSsm {
 }
 
 impl FakeSsm {
+    /// What somebody else does just before a call.
+    pub(crate) fn interfere(&mut self, fault: Fault, request: &Value) {
+        let name = text(request, "Name");
+        match (fault, self.parameters.get_mut(&name)) {
+            (Fault::Changed, Some((_, value))) => "sg-by-hand".clone_into(value),
+            (Fault::Deleted, Some(_)) => {
+                self.parameters.remove(&name);
+            }
+            _ => {}
+        }
+    }
+
     pub(crate) fn act(&mut self, action: &str, request: &Value) -> Answer {
         match action {
             "GetParametersByPath" => {

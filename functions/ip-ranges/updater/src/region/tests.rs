@@ -1242,6 +1242,7 @@ mod prefix_lists {
     }
 }
 
+mod faults;
 mod ip_sets;
 mod parameters;
 
@@ -1268,7 +1269,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     /// Whatever fails in whatever order: nobody who was let in and still is to be let in is cut off for a moment; the
-    /// report says exactly what changed; and once nothing fails any more, a run brings everything in line.
+    /// report says exactly what changed; and once nothing fails any more, a run brings everything in line, the parameter with
+    /// the groups' ids too.
     #[test]
     fn no_mixture_of_faults_cuts_anybody_off(
         groups in prop::collection::vec(prop::collection::btree_set(network(), 0..4), 0..3),
@@ -1284,7 +1286,8 @@ proptest! {
             ec2.state().rules_per_group = quota;
             // Room for the groups that a broken run leaves behind.
             ec2.state().groups_per_interface = 16;
-            let limits = limits(quota, 16);
+            let prefix = Some("/gatehouse".parse().unwrap());
+            let config = Config { parameter_prefix: prefix, ..config(limits(quota, 16)) };
             for wanted in &documents {
                 let watched: BTreeSet<_> = {
                     let state = ec2.state();
@@ -1295,7 +1298,7 @@ proptest! {
                 };
                 let before = ec2.state().groups.clone();
                 ec2.state().watched = watched;
-                let report = run(&ec2, &text(wanted), limits).await;
+                let report = run_with(&ec2, &text(wanted), &config, go()).await;
                 prop_assert!(ec2.state().cut_off.is_empty(), "cut off: {:?}", ec2.state().cut_off);
                 for group in &report.groups {
                     let now = ec2.state().groups[&group.group_id].rules.clone();
@@ -1311,15 +1314,18 @@ proptest! {
             }
             let wanted = documents.last().unwrap();
             ec2.state().faults.clear();
-            let report = run(&ec2, &text(wanted), limits).await;
+            let report = run_with(&ec2, &text(wanted), &config, go()).await;
             prop_assert!(report.failures.is_empty() && report.left_out.is_empty(), "{:?}", report);
             let held: Vec<IpNet> = ec2.state().groups.values().flat_map(|group| &group.rules).map(|(_, range)| *range).collect();
             prop_assert_eq!(held.len(), wanted.len());
             prop_assert_eq!(&held.into_iter().collect::<BTreeSet<_>>(), wanted);
+            let (kind, value) = ec2.state().ssm.parameters["/gatehouse/CLOUDFRONT/80"].clone();
+            let published: BTreeSet<String> = value.split(',').map(str::to_owned).collect();
+            let needed: BTreeSet<String> =
+                ec2.state().groups.iter().filter(|(_, group)| !group.rules.is_empty()).map(|(id, _)| id.clone()).collect();
+            prop_assert_eq!((kind.as_str(), &published), ("StringList", &needed));
             if !groups.is_empty() {
                 let state = ec2.state();
-                let needed: BTreeSet<String> =
-                    state.groups.iter().filter(|(_, group)| !group.rules.is_empty()).map(|(id, _)| id.clone()).collect();
                 let attached = &state.interfaces["eni-1"].groups;
                 prop_assert!(needed.is_subset(attached), "every group that holds ranges is attached: {:?}", attached);
             }

@@ -20,6 +20,7 @@ fn set(document: u64, held: &str) -> FakeSet {
         addresses: ranges(held),
         tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         lock: 3,
+        number: 0,
     }
 }
 
@@ -80,7 +81,7 @@ async fn write_calls_say_what_they_should() {
     assert_eq!(
         said("UpdateIPSet"),
         serde_json::json!({
-            "Name": NAME, "Scope": "REGIONAL", "Id": format!("id-{NAME}"), "Description": description, "Addresses": [B],
+            "Name": NAME, "Scope": "REGIONAL", "Id": "id-1", "Description": description, "Addresses": [B],
             "LockToken": "0",
         })
     );
@@ -110,6 +111,28 @@ async fn a_set_that_something_else_writes_to_is_read_and_planned_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_something_else_did_meanwhile_is_not_reported_as_done_by_this_run() {
+    let by_hand = "203.0.113.9/32";
+    // The set held A and C and is to hold A and B. Somebody adds an address, or takes A out, just before the write; then
+    // the next write is refused, or not.
+    for (others, then, added, removed) in [
+        (format!("{A} {C} {by_hand}"), Fault::Denied, "".to_owned(), "".to_owned()),
+        (format!("{A} {C} {by_hand}"), Fault::None, B.to_owned(), format!("{C} {by_hand}")),
+        (C.to_owned(), Fault::Denied, "".to_owned(), "".to_owned()),
+        (C.to_owned(), Fault::None, format!("{A} {B}"), C.to_owned()),
+    ] {
+        let ec2 = with(set(1, &format!("{A} {C}")));
+        ec2.state().waf.others = [(ranges(&others), "by hand".to_owned())].into();
+        // List twice, tags, get, a write that meets the other one, and get again.
+        ec2.state().faults = std::iter::repeat_n(Fault::None, 6).chain([then]).collect();
+        let report = run(&ec2, &format!("{A} {B}")).await;
+        let group = &report.groups[0];
+        assert_eq!((&group.added, &group.removed), (&ranges(&added), &ranges(&removed)), "{others} {then:?}");
+        assert_eq!(report.failures.is_empty(), then == Fault::None, "{report:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_run_goes_back_to_an_older_document() {
     let ec2 = with(set(7, A));
     let report = run(&ec2, B).await;
@@ -121,6 +144,35 @@ async fn no_run_goes_back_to_an_older_document() {
     ec2.state().waf.others = VecDeque::from([(ranges(C), set(7, "").description)]);
     let report = run(&ec2, B).await;
     assert_eq!((report.failures[0].kind, held(&ec2)), (Kind::StaleDocument, ranges(C)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_cannot_be_read_does_not_hold_up_the_others() {
+    let ec2 = FakeEc2::new();
+    let old = format!("{A} 2001:db8::/32");
+    assert_whole(&run(&ec2, &old).await);
+    let other = FakeSet { scope: "REGIONAL".to_owned(), ..FakeSet::default() };
+    ec2.state().waf.sets.insert("AUTOUPDATE_OTHER_ipv4".to_owned(), other);
+    // ListIPSets twice, then of each set first its tags: ours of IPv4, ours of IPv6, the other.
+    let wanted = format!("{B} 2001:db8:1::/48");
+    for at in [2, 3] {
+        ec2.state().faults = std::iter::repeat_n(Fault::None, at).chain([Fault::Denied]).collect();
+        let report = run(&ec2, &wanted).await;
+        let expected = "Partial reading the IP set AUTOUPDATE_CLOUDFRONT_ipv4: AccessDeniedException";
+        assert!(report.failures.len() == 1 && failures(&report)[0].starts_with(expected), "{report:?}");
+        assert!(!report.is_planned, "nobody knows what has no room in that one");
+        assert_eq!(held(&ec2), ranges(&format!("{A} 2001:db8:1::/48")));
+    }
+    assert_whole(&run(&ec2, &wanted).await);
+    assert_eq!(held(&ec2), ranges(&wanted));
+    // One that is none of ours is a note.
+    ec2.state().faults = std::iter::repeat_n(Fault::None, 6).chain([Fault::Denied]).collect();
+    let report = run(&ec2, &wanted).await;
+    assert_whole(&report);
+    assert!(
+        report.notes[0].starts_with("the IP set AUTOUPDATE_OTHER_ipv4 could not be read: AccessDenied"),
+        "{report:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,6 +190,98 @@ async fn a_set_without_our_tags_is_reported_and_not_written() {
         assert!(failures(&report)[0].starts_with(&expected), "{report:?}");
         assert_eq!((ec2.state().waf.sets[NAME].clone(), &report.not_added[0].ranges), (stranger, &ranges(A)));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_somebody_deletes_after_it_was_read_is_made_anew() {
+    // Before the write, and between a refused write and the read after it.
+    for faults in [&[Fault::Deleted][..], &[Fault::Changed, Fault::Deleted]] {
+        let ec2 = with(set(1, C));
+        ec2.state().faults = std::iter::repeat_n(Fault::None, 4).chain(faults.iter().copied()).collect();
+        let report = run(&ec2, A).await;
+        assert_whole(&report);
+        assert_eq!((count(&ec2, "UpdateIPSet"), count(&ec2, "CreateIPSet"), held(&ec2)), (1, 1, ranges(A)));
+        let made = &report.groups[0];
+        assert!(made.created && made.group_id.ends_with("id-1"), "{made:?}");
+        assert_eq!((&made.added, &made.removed), (&ranges(A), &BTreeSet::new()));
+    }
+    let ec2 = with(set(1, C));
+    ec2.state().faults = vec![Fault::None, Fault::None, Fault::None, Fault::None, Fault::Deleted].into();
+    let report = run_with(&ec2, A, &Config { create: CreatePolicy::Never, ..config() }, go()).await;
+    assert_eq!((report.failures[0].kind, count(&ec2, "CreateIPSet")), (Kind::NoCapacity, 0));
+    assert!(report.groups.is_empty(), "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_another_run_made_first_is_updated_and_not_reported_as_created() {
+    let ec2 = with(set(1, C));
+    // Not there when it is listed, and there when it is to be created.
+    ec2.state().waf.sets.get_mut(NAME).unwrap().number = 1;
+    ec2.state().waf.unlisted = 1;
+    let report = run(&ec2, A).await;
+    assert_whole(&report);
+    assert_eq!((count(&ec2, "CreateIPSet"), count(&ec2, "UpdateIPSet"), held(&ec2)), (1, 1, ranges(A)));
+    let kept = &report.groups[0];
+    assert_eq!((kept.created, &kept.added, &kept.removed), (false, &ranges(A), &ranges(C)));
+    // It follows a newer document.
+    let ec2 = with(FakeSet { number: 1, ..set(7, C) });
+    ec2.state().waf.unlisted = 1;
+    let report = run(&ec2, A).await;
+    assert_eq!((report.failures[0].kind, held(&ec2)), (Kind::StaleDocument, ranges(C)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_whose_creation_was_answered_by_nobody_is_waited_for_until_it_is_listed() {
+    for (unlisted, expected) in [
+        (1, ""),
+        (4, ""),
+        (20, "WAFDuplicateItemException; AWS WAF does not list it yet, and the next run looks again"),
+    ] {
+        let ec2 = FakeEc2::new();
+        ec2.state().faults = [Fault::None, Fault::LostReply].into();
+        ec2.state().waf.unlisted = unlisted;
+        let report = run(&ec2, A).await;
+        let failures = failures(&report);
+        assert!(failures.concat().contains(expected) && failures.is_empty() == expected.is_empty(), "{report:?}");
+        assert_eq!((count(&ec2, "CreateIPSet"), held(&ec2)), (2, ranges(A)));
+        ec2.state().waf.unlisted = 0;
+        assert_whole(&run(&ec2, A).await);
+        assert_eq!(count(&ec2, "CreateIPSet"), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn near_the_deadline_no_set_is_begun_and_the_next_run_goes_on() {
+    let wanted = format!("{A} 2001:db8::/32");
+    let in_a_second = || Run { stop: tokio::time::Instant::now() + std::time::Duration::from_secs(1), ..go() };
+    // The first creation takes longer than there is time, and the second is not begun. (A call that is given up never
+    // arrives at the fake.)
+    let ec2 = FakeEc2::new();
+    ec2.state().latencies = [0, 5_000].into();
+    let report = run_with(&ec2, &wanted, &config(), in_a_second()).await;
+    assert_eq!(
+        failures(&report),
+        [
+            "OutOfTime creating the IP set AUTOUPDATE_CLOUDFRONT_ipv4: Lambda's deadline is near, and a call that was under way may have taken effect; the next run continues",
+            "OutOfTime creating the IP set AUTOUPDATE_CLOUDFRONT_ipv6: Lambda's deadline is near; the next run continues",
+        ]
+    );
+    let not_added: BTreeSet<IpNet> = report.not_added.iter().flat_map(|it| &it.ranges).copied().collect();
+    assert_eq!((not_added, count(&ec2, "CreateIPSet"), report.groups.len()), (ranges(&wanted), 0, 0));
+    assert_whole(&run(&ec2, &wanted).await);
+    assert_eq!(held(&ec2), ranges(&wanted));
+    // One is done in time, and the report has it.
+    ec2.state().latencies = [0, 0, 0, 0, 0, 0, 0, 5_000].into();
+    ec2.state().calls.clear();
+    let report = run_with(&ec2, &format!("{B} 2001:db8:1::/48"), &config(), in_a_second()).await;
+    assert_eq!((report.groups[0].added.clone(), report.groups[1].added.clone()), (ranges(B), BTreeSet::new()));
+    assert_eq!((failures(&report).len(), count(&ec2, "UpdateIPSet")), (1, 1));
+    assert_whole(&run(&ec2, &format!("{B} 2001:db8:1::/48")).await);
+    assert_eq!(held(&ec2), ranges(&format!("{B} 2001:db8:1::/48")));
+    // Without time to read, nothing is begun.
+    ec2.state().calls.clear();
+    let report = run_with(&ec2, &wanted, &config(), Run { stop: tokio::time::Instant::now(), ..go() }).await;
+    assert_eq!((report.failures[0].kind, report.is_planned, ec2.state().calls.len()), (Kind::OutOfTime, false, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,8 +14,11 @@ fn parameters(ec2: &FakeEc2) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn the_ids_of_new_groups_are_written_and_a_quiet_notice_does_not_look() {
-    let ec2 = ec2(&[A]);
-    let report = run_with(&ec2, &format!("{A} {B}"), &config(), go()).await;
+    let (ec2, config) = (ec2(&[A]), config());
+    let region = Region::connect(&config.regions[0], &ec2.sdk());
+    let published = publish(&format!("{A} {B}"));
+    let run = async |run| region.reconcile(region.read(&config, run).await, &published, &config, run).await;
+    let report = run(go()).await;
     assert_whole(&report);
     assert_eq!(parameters(&ec2), ["StringList /gatehouse/CLOUDFRONT/80 = sg-1,sg-new1"]);
     assert_eq!((report.parameters.len(), report.parameters[0].created), (1, true));
@@ -26,34 +29,72 @@ async fn the_ids_of_new_groups_are_written_and_a_quiet_notice_does_not_look() {
     });
     assert_eq!(said, ("PutParameter".to_owned(), expected));
     ec2.state().calls.clear();
-    assert_whole(&run_with(&ec2, &format!("{A} {B}"), &config(), go()).await);
+    assert_whole(&run(go()).await);
     assert_eq!(ec2.state().calls, ["DescribeSecurityGroups"]);
     // A scheduled run repairs drift, and writes nothing that is right.
     ec2.state()
         .ssm
         .parameters
         .insert("/gatehouse/CLOUDFRONT/80".to_owned(), ("StringList".to_owned(), "sg-9".to_owned()));
-    let report = run_with(&ec2, &format!("{A} {B}"), &config(), scheduled()).await;
+    let report = run(scheduled()).await;
     assert!(!report.parameters[0].created && report.has_changes());
-    assert!(run_with(&ec2, &format!("{A} {B}"), &config(), scheduled()).await.parameters.is_empty());
+    assert!(run(scheduled()).await.parameters.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_parameter_that_could_not_be_written_is_tried_again_by_the_next_run() {
-    let ec2 = ec2(&[A]);
-    let config = config();
-    let region = Region::connect(&config.regions[0], &ec2.sdk());
-    let wanted = format!("{A} {B}");
-    ec2.state().broken.insert("PutParameter", Fault::Denied);
-    let held = region.read(&config, go()).await;
-    let report = region.reconcile(held, &publish(&wanted), &config, go()).await;
-    assert!(failures(&report)[0].starts_with("Partial writing the parameter /gatehouse/CLOUDFRONT/80"), "{report:?}");
-    assert_eq!(ec2.state().groups.len(), 2, "the groups are done");
-    ec2.state().broken.clear();
-    // The retry of the notice finds nothing to change in the groups.
-    let held = region.read(&config, go()).await;
-    assert_whole(&region.reconcile(held, &publish(&wanted), &config, go()).await);
-    assert_eq!(parameters(&ec2), ["StringList /gatehouse/CLOUDFRONT/80 = sg-1,sg-new1"]);
+    for in_new_process in [false, true] {
+        let (ec2, config) = (ec2(&[A]), config());
+        let region = Region::connect(&config.regions[0], &ec2.sdk());
+        let wanted = format!("{A} {B}");
+        ec2.state().broken.insert("PutParameter", Fault::Denied);
+        let held = region.read(&config, go()).await;
+        let report = region.reconcile(held, &publish(&wanted), &config, go()).await;
+        let expected = "Partial writing the parameter /gatehouse/CLOUDFRONT/80";
+        assert!(failures(&report)[0].starts_with(expected), "{report:?}");
+        assert_eq!(ec2.state().groups.len(), 2, "the groups are done");
+        ec2.state().broken.clear();
+        // The retry of the notice finds nothing to change in the groups.
+        let region = if in_new_process { Region::connect(&config.regions[0], &ec2.sdk()) } else { region };
+        let held = region.read(&config, go()).await;
+        assert_whole(&region.reconcile(held, &publish(&wanted), &config, go()).await);
+        assert_eq!(parameters(&ec2), ["StringList /gatehouse/CLOUDFRONT/80 = sg-1,sg-new1"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn near_the_deadline_no_parameter_is_begun_and_the_next_run_goes_on() {
+    let config = Config { target: Target::WafIpSets, ..config() };
+    let wanted = format!("{A} 2001:db8::/32");
+    let run = async |region: &Region, seconds| {
+        let run = Run { stop: tokio::time::Instant::now() + std::time::Duration::from_secs(seconds), ..go() };
+        region.reconcile(region.read(&config, run).await, &publish(&wanted), &config, run).await
+    };
+    // The calls before: list, two creations. Then the parameters are read and two written, and one of these takes too long.
+    for (slow, expected, written) in [
+        (3, &["OutOfTime reading the parameters below /gatehouse"][..], 0),
+        (
+            4,
+            &[
+                "OutOfTime writing the parameter /gatehouse/CLOUDFRONT/ipv4",
+                "OutOfTime writing the parameter /gatehouse/CLOUDFRONT/ipv6",
+            ][..],
+            0,
+        ),
+        (5, &["OutOfTime writing the parameter /gatehouse/CLOUDFRONT/ipv6"][..], 1),
+    ] {
+        let ec2 = FakeEc2::new();
+        let region = Region::connect(&config.regions[0], &ec2.sdk());
+        ec2.state().latencies = std::iter::repeat_n(0, slow).chain([5_000]).collect();
+        let report = run(&region, 1).await;
+        let failures = failures(&report);
+        assert!(failures.iter().zip(expected).all(|(it, expected)| it.starts_with(expected)), "{failures:?}");
+        assert_eq!((failures.len(), report.parameters.len()), (expected.len(), written), "{report:?}");
+        assert_eq!(ec2.state().calls.len(), slow, "nothing is begun after the slow call, which is given up");
+        assert!(report.groups.iter().all(|group| group.created), "what was done before is reported: {report:?}");
+        assert_whole(&run(&region, 3_600).await);
+        assert_eq!(parameters(&ec2).len(), 2);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,7 +129,7 @@ async fn several_vpcs_have_their_ids_in_the_names_and_sets_their_arns_in_the_val
     let ec2 = FakeEc2::new();
     let sets = Config { target: Target::WafIpSets, ..config() };
     assert_whole(&run_with(&ec2, A, &sets, go()).await);
-    assert_eq!(parameters(&ec2), ["StringList /gatehouse/CLOUDFRONT/ipv4 = arn:AUTOUPDATE_CLOUDFRONT_ipv4"]);
+    assert_eq!(parameters(&ec2), ["StringList /gatehouse/CLOUDFRONT/ipv4 = arn:AUTOUPDATE_CLOUDFRONT_ipv4/id-1"]);
 }
 
 #[tokio::test(start_paused = true)]
