@@ -10,7 +10,9 @@
 //!
 //! # Limitations
 //!
-//! - SNS and Lambda deliver at least once: a message that is delivered twice is published twice.
+//! - SNS and Lambda deliver at least once. A message that is delivered twice is published once by the same process, which
+//!   remembers 10,000 messages. It is published again by another process, after a restart, and where the answer of SNS to
+//!   the first publication was lost. Subscribers must be idempotent.
 //! - Values that are parted between two fields are not found.
 //! - Message attributes are not signed by SNS: whoever may invoke the function can set them.
 //! - A custom identifier's regex is searched in linear time, but one that can fail only at the end of a text, such as
@@ -34,10 +36,13 @@ mod source;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use aws_sdk_sns::error::ProvideErrorMetadata as _;
 use aws_sdk_ssm::Client;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::notify::Notifier;
-use gatehouse_shared::sns::{Channel, Envelope, MessageType, TopicArn, Verifier, envelopes_of_lambda_event};
+use gatehouse_shared::sns::{
+    Channel, Envelope, HandledMessages, MessageType, TopicArn, Verified, Verifier, envelopes_of_lambda_event,
+};
 use gatehouse_shared::{clock, log};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
@@ -45,7 +50,7 @@ use serde_json::Value;
 use crate::attributes::attributes_of;
 use crate::config::Config;
 use crate::content::{Content, Decision, Done, Verdict, apply};
-use crate::error::Error;
+use crate::error::{Error, next_of_publish};
 use crate::publish::Publisher;
 use crate::report::{Audit, Outcome, Report};
 use crate::source::Source;
@@ -63,6 +68,10 @@ pub struct Redactor {
     ssm: Client,
     publisher: Publisher,
     denied: Option<Notifier>,
+    published: HandledMessages,
+    /// Those that were not delivered, and the owners were notified. Apart from the others: such a message is published
+    /// after all where the policy allows it by then.
+    refused: HandledMessages,
 }
 
 impl Redactor {
@@ -78,7 +87,9 @@ impl Redactor {
         let principal = config.subscriber_principal.as_str().to_owned();
         let own_topics = std::iter::once(config.target_topic_arn).chain(config.denied_topic_arn).collect();
         let source = Source::new(config.policy, config.subscriber_principal);
-        Self { source, principal, own_topics, dry_run: config.dry_run, verifier, ssm, publisher, denied }
+        let [published, refused] = [(); 2].map(|()| HandledMessages::new(&verifier, Channel::Lambda));
+        let dry_run = config.dry_run;
+        Self { source, principal, own_topics, dry_run, verifier, ssm, publisher, denied, published, refused }
     }
 
     /// Answers one invocation. SNS puts one message into each; more are handled one after the other.
@@ -95,9 +106,10 @@ impl Redactor {
             Err(error) => failures.push(error.into()),
             Ok(envelopes) => {
                 for (record, envelope) in envelopes.into_iter().enumerate() {
+                    let message_id = envelope.unverified_message_id().to_owned();
                     let time = clock::until(context.deadline, clock::now()).saturating_sub(RESERVE);
                     if time.is_zero() {
-                        failures.push(Error::OutOfTime);
+                        failures.push(Error::OutOfTime { message_id });
                         continue;
                     }
                     match tokio::time::timeout(time, self.message(envelope, &payload, record)).await {
@@ -106,7 +118,7 @@ impl Redactor {
                             audits.extend(audit);
                         }
                         Ok(Err(error)) => failures.push(error),
-                        Err(_) => failures.push(Error::OutOfTime),
+                        Err(_) => failures.push(Error::OutOfTime { message_id }),
                     }
                 }
             }
@@ -126,14 +138,18 @@ impl Redactor {
         event: &Value,
         record: usize,
     ) -> Result<(Report, Option<Audit>), Error> {
-        let message = self.verifier.verify(envelope, Channel::Lambda, clock::now()).await?;
+        let now = clock::now();
+        let message = self.verifier.verify(envelope, Channel::Lambda, now).await?;
         if message.message_type() != MessageType::Notification {
             return Err(Error::MessageType { seen: message.message_type().as_str() });
         }
         if self.own_topics.iter().any(|topic| topic.as_str() == message.topic_arn()) {
             return Err(Error::Loop { topic_arn: message.topic_arn().to_owned() });
         }
-        let rules = self.source.rules(&self.ssm).await?;
+        if self.published.contains(&message, now) {
+            return Ok(done_before(&message));
+        }
+        let rules = self.source.rules(&self.ssm, now).await?;
         let content = Content {
             message: message.message().to_owned(),
             subject: message.subject().map(str::to_owned),
@@ -141,37 +157,44 @@ impl Redactor {
         };
         let Verdict { decision, findings, more_findings, audited, attributes_dropped } = apply(&rules, &content);
         let audit = rules.audits(message.message_id()).then_some(Audit(audited));
-        let mut report = Report {
-            outcome: Outcome::Planned,
-            message_id: message.message_id().to_owned(),
-            topic_arn: message.topic_arn().to_owned(),
-            published_message_id: None,
-            findings,
-            more_findings,
-            attributes_dropped,
-            audited: audit.is_some(),
-        };
+        let mut report =
+            Report { findings, more_findings, attributes_dropped, audited: audit.is_some(), ..Report::of(&message) };
         match decision {
             Decision::Deliver(_) if self.dry_run => {}
             Decision::Deliver(content) => {
-                report.published_message_id = Some(self.publisher.publish(content).await?);
+                report.published_message_id = Some(self.publisher.publish(message.message_id(), content).await?);
                 report.outcome = Outcome::Published;
+                self.published.insert(&message, now);
             }
+            _ if self.refused.contains(&message, now) => return Ok(done_before(&message)),
             Decision::Denied => report.outcome = Outcome::Denied,
             Decision::NothingLeft => report.outcome = Outcome::NothingLeft,
         }
         log::report(&report);
-        if let (Outcome::Denied | Outcome::NothingLeft, Some(notifier), false) =
-            (report.outcome, &self.denied, self.dry_run)
-        {
-            let text = notice(&report, &self.principal);
-            notifier
-                .publish("Gatehouse messages: not delivered", &text)
-                .await
-                .map_err(|error| Error::Notify(error.into()))?;
+        if matches!(report.outcome, Outcome::Denied | Outcome::NothingLeft) && !self.dry_run {
+            self.notify(&report).await?;
+            self.refused.insert(&message, now);
         }
         Ok((report, audit))
     }
+
+    /// Notifies the owners, where there are any, of a message that was not delivered.
+    async fn notify(&self, report: &Report) -> Result<(), Error> {
+        let Some(notifier) = &self.denied else { return Ok(()) };
+        let answer = notifier.publish("Gatehouse messages: not delivered", &notice(report, &self.principal)).await;
+        answer.map_err(|error| Error::Notify {
+            message_id: report.message_id.clone(),
+            next: next_of_publish(error.code()),
+            source: error.into(),
+        })
+    }
+}
+
+/// A message that this process has dealt with: nothing is done, and nothing counted for `Audit`.
+fn done_before(message: &Verified) -> (Report, Option<Audit>) {
+    let report = Report { outcome: Outcome::Duplicate, ..Report::of(message) };
+    log::report(&report);
+    (report, None)
 }
 
 /// What the owners learn of a message that was not delivered: reason and identifiers, no value.
