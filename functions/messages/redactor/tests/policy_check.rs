@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use message_redactor::identifiers::Managed;
 use serde_json::{Value, json};
 
 const PRINCIPAL: &str = "arn:aws:iam::111122223333:role/Reporting";
@@ -226,6 +227,14 @@ fn each_fault_of_a_policy_is_named_with_its_place_and_ends_with_2() {
             ],
         ),
         (
+            with("/Statement/0/DataIdentifier/0", json!("EmployeId")),
+            1,
+            vec![
+                "$.Statement[0].DataIdentifier[0] is \"EmployeId\": expected a name of \
+                 Configuration.CustomDataIdentifier, EmployeeId, or an ARN",
+            ],
+        ),
+        (
             with("/Statement/0/DataIdentifier/1", json!("arn:aws:dataprotection::aws:data-identifier/Name")),
             1,
             vec!["$.Statement[0].DataIdentifier[1] is Name, which is not supported: expected one of AwsSecretKey, "],
@@ -257,7 +266,8 @@ fn each_fault_of_a_policy_is_named_with_its_place_and_ends_with_2() {
             2,
             vec![
                 "$.Configuration.CustomDataIdentifier[0].Name is \"Employee Id\": expected 1 to 128 letters",
-                "$.Statement[0].DataIdentifier[0] is \"EmployeeId\": expected an ARN",
+                "$.Statement[0].DataIdentifier[0] is \"EmployeeId\": expected a name of \
+                 Configuration.CustomDataIdentifier, or an ARN arn:aws:dataprotection::aws:data-identifier/…",
             ],
         ),
     ] {
@@ -330,6 +340,29 @@ fn a_wrong_call_says_what_is_wrong_and_ends_with_1() {
         assert_eq!((code, output.as_str()), (1, ""), "{arguments:?}");
         assert!(!errors.contains("4539894458086459"), "{errors}");
     }
+}
+
+const README: &str = include_str!("../../README.md");
+
+#[test]
+fn the_policy_and_the_output_in_the_readme_are_right() {
+    let folder = Folder::new("readme");
+    let block = |start: &str| README.split(start).nth(1).unwrap().split("```").next().unwrap();
+    let policy = folder.file("policy.json", block("```json\n"));
+    let message = folder.file("message.json", REPORT);
+    let arguments = ["--policy", &policy, "--principal", PRINCIPAL, "--message", &message];
+    let output = block("```\nFindings:\n");
+    assert_eq!(policy_check(&arguments, ""), (0, format!("Findings:\n{output}"), String::new()));
+}
+
+#[test]
+fn the_readme_names_every_managed_identifier_that_is_supported() {
+    let missing: Vec<_> = Managed::ALL
+        .iter()
+        .map(|managed| managed.name())
+        .filter(|name| !README.contains(&format!("`{name}`")))
+        .collect();
+    assert_eq!(missing, [""; 0]);
 }
 
 #[test]
