@@ -209,6 +209,17 @@ def test_a_message_that_gets_too_large_is_in_the_failure_queue(make):
     assert "raise the topic's MaximumMessageSize" in error["errorMessage"]
 
 
+def test_a_message_of_sns_in_the_failure_queue_can_be_sent_again_as_the_readme_says(make, aws):
+    stack = make()
+    stack.publish("first")
+    [delivery] = [it for it in aws.sns.deliveries if REDACTOR in it.subscription.endpoint]
+    text = sns.http_body(sns.sign(delivery.message | {"MessageId": "kept-1", "Message": CARD}, "2"))
+    outcome = stack.invoke(REDACTOR, {"Records": [{"Sns": json.loads(text)}]})
+    assert not outcome.failed, outcome.payload
+    aws.sns.deliver()
+    assert [it["message"] for it in stack.received(REPORTING)] == ["first", "#" * len(CARD)]
+
+
 def test_a_dry_run_publishes_nothing(make):
     stack = make(DryRun="true", RelayTopicArns=ORIGIN)
     stack.publish(EXPENSE_REPORT)

@@ -3,10 +3,11 @@
 //! The policy is AWS's JSON. Statements with the direction `Outbound` that name `SUBSCRIBER_PRINCIPAL` apply. The rules
 //! where AWS documents none are those of `Rules` in the module [`rules`].
 //!
-//! Message, subject and message attributes are scanned. In JSON, keys, strings and numbers are each one text, and so is
-//! a string that is JSON itself; the result is JSON of the same shape, in which whatever was not found stays byte for
-//! byte. A number that is masked becomes a string. Of an attribute, a `Number` that is masked becomes a `String`, and one
-//! of which nothing is left is dropped.
+//! Message, subject and message attributes are scanned. In JSON, keys, strings and numbers are each one text, and a string
+//! that is JSON itself is scanned as JSON; the result is JSON of the same shape, in which whatever was not found stays byte
+//! for byte. A number that is masked becomes a string. Of an attribute, a `Number` that is masked becomes a `String`; one
+//! of which nothing is left, or whose name is masked or redacted, is dropped. A subject of which nothing is left is left
+//! out.
 //!
 //! # Limitations
 //!
@@ -14,6 +15,8 @@
 //!   remembers 10,000 messages. It is published again by another process, after a restart, and where the answer of SNS to
 //!   the first publication was lost. Subscribers must be idempotent.
 //! - Values that are parted between two fields are not found.
+//! - Several JSON documents one after the other are one text.
+//! - Masking can make a message longer than SNS accepts: each JSON number by two quotation marks.
 //! - Message attributes are not signed by SNS: whoever may invoke the function can set them.
 //! - A custom identifier's regex is searched in linear time, but one that can fail only at the end of a text, such as
 //!   `.*x`, is searched again from each place.
