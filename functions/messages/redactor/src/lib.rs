@@ -49,6 +49,7 @@ use gatehouse_shared::sns::{
 use gatehouse_shared::{clock, log};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use crate::attributes::attributes_of;
 use crate::config::Config;
@@ -110,12 +111,13 @@ impl Redactor {
             Ok(envelopes) => {
                 for (record, envelope) in envelopes.into_iter().enumerate() {
                     let message_id = envelope.unverified_message_id().to_owned();
-                    let time = clock::until(context.deadline, clock::now()).saturating_sub(RESERVE);
+                    let now = clock::now();
+                    let time = clock::until(context.deadline, now).saturating_sub(RESERVE);
                     if time.is_zero() {
                         failures.push(Error::OutOfTime { message_id });
                         continue;
                     }
-                    match tokio::time::timeout(time, self.message(envelope, &payload, record)).await {
+                    match tokio::time::timeout(time, self.message(envelope, &payload, record, now)).await {
                         Ok(Ok((report, audit))) => {
                             reports.push(report);
                             audits.extend(audit);
@@ -140,8 +142,8 @@ impl Redactor {
         envelope: Envelope,
         event: &Value,
         record: usize,
+        now: OffsetDateTime,
     ) -> Result<(Report, Option<Audit>), Error> {
-        let now = clock::now();
         let message = self.verifier.verify(envelope, Channel::Lambda, now).await?;
         if message.message_type() != MessageType::Notification {
             return Err(Error::MessageType { seen: message.message_type().as_str() });
@@ -217,4 +219,60 @@ fn notice(report: &Report, principal: &str) -> String {
         let _ = writeln!(text, "- and {} more", report.more_findings);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sns::config::{BehaviorVersion, Credentials, Region};
+    use aws_sdk_sns::operation::publish::PublishOutput;
+    use aws_smithy_mocks::{MockResponseInterceptor, create_mock_http_client, mock};
+    use gatehouse_shared::env::Env;
+    use gatehouse_shared::sns::Settings;
+    use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification};
+    use time::Duration;
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::source::tests::{policy, ssm};
+
+    #[tokio::test]
+    async fn a_message_that_was_refused_is_published_once_the_policy_allows_it() {
+        const ORIGIN: &str = "arn:aws:sns:eu-west-1:111122223333:expenses";
+        let start = datetime!(2026-03-06 20:00:00 UTC);
+        let table = [
+            ("DATA_PROTECTION_POLICY", "ssm:/policy"),
+            ("SUBSCRIBER_PRINCIPAL", "arn:aws:iam::111122223333:role/Reporting"),
+            ("TARGET_TOPIC_ARN", "arn:aws:sns:eu-west-1:111122223333:reporting"),
+            ("DENIED_TOPIC_ARN", "arn:aws:sns:eu-west-1:111122223333:owners"),
+            ("TOPIC_ARNS", ORIGIN),
+        ];
+        let env = Env::of_table(&table);
+        let (config, settings) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
+        let publish = mock!(aws_sdk_sns::Client::publish).then_output(|| PublishOutput::builder().build());
+        let sns = aws_sdk_sns::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .http_client(create_mock_http_client())
+            .interceptor(MockResponseInterceptor::new().with_rule(&publish));
+        // A policy that denies, and then one for somebody else.
+        let (ssm, _) = ssm(vec![Ok(policy("*")), Ok(policy("210987654321"))]);
+        let publisher = Publisher::new(sns.clone(), &config.target_topic_arn);
+        let denied = config.denied_topic_arn.as_ref().map(|topic| Notifier::new(sns, topic));
+        let verifier = Verifier::with_source(settings, StaticCertificates::new());
+        let function = Redactor::new(config, verifier, ssm, publisher, denied);
+
+        let message = notification(ORIGIN, "4539894458086459", "2026-03-06T20:00:00.000Z");
+        let event = lambda_event([Signer::new().sign(message)]);
+        for (minutes, outcome, publications) in [
+            (0, Outcome::Denied, 1),
+            (1, Outcome::Duplicate, 1),
+            (5, Outcome::Published, 2),
+            (6, Outcome::Duplicate, 2),
+        ] {
+            let envelope = envelopes_of_lambda_event(&event).unwrap().remove(0);
+            let (report, _) = function.message(envelope, &event, 0, start + Duration::minutes(minutes)).await.unwrap();
+            assert_eq!((report.outcome, publish.num_calls()), (outcome, publications), "after {minutes} minutes");
+        }
+    }
 }

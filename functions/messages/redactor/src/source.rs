@@ -110,7 +110,7 @@ async fn read(ssm: &Client, parameter: &str) -> Result<Policy, Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use aws_sdk_ssm::config::retry::RetryConfig;
@@ -129,8 +129,8 @@ mod tests {
     const START: OffsetDateTime = datetime!(2026-03-06 20:00 UTC);
     const OTHER: &str = "arn:aws:iam::111122223333:role/Payment";
 
-    /// A policy for this principal.
-    fn policy(principal: &str) -> String {
+    /// A policy that denies card numbers for this principal.
+    pub(crate) fn policy(principal: &str) -> String {
         json!({
             "Name": "expenses", "Version": "2021-06-01",
             "Statement": [{
@@ -142,7 +142,7 @@ mod tests {
     }
 
     /// A Systems Manager whose first answers are these: a policy, or the code of an error.
-    fn ssm(answers: Vec<Result<String, &'static str>>) -> (Client, Rule) {
+    pub(crate) fn ssm(answers: Vec<Result<String, &'static str>>) -> (Client, Rule) {
         let number = AtomicUsize::new(0);
         let rule = mock!(Client::get_parameter).then_compute_response(move |input| {
             assert_eq!((input.name(), input.with_decryption()), (Some("/policy"), Some(true)));
