@@ -138,9 +138,10 @@ pub fn apply(rules: &Rules, content: &Content) -> Verdict {
     let Rewriter { mut findings, unlisted, denied, changed, .. } = rewriter;
     let mut more_findings = unlisted.values().sum();
     let decision = if denied {
-        let is_told = |operation: &Done| matches!(operation, Done::Deny | Done::Audit);
-        findings.retain(|finding| is_told(&finding.operation));
-        more_findings = unlisted.iter().filter(|(operation, _)| is_told(operation)).map(|(_, count)| count).sum();
+        // What would have been masked says nothing of a message that is not delivered.
+        let is_listed = |operation: &Done| matches!(operation, Done::Deny | Done::Audit);
+        findings.retain(|finding| is_listed(&finding.operation));
+        more_findings = unlisted.iter().filter(|(operation, _)| is_listed(operation)).map(|(_, count)| count).sum();
         Decision::Denied
     } else if changed && matches!(message.trim_start_matches(MARK).trim(), "" | "\"\"") {
         Decision::NothingLeft
@@ -154,7 +155,7 @@ pub fn apply(rules: &Rules, content: &Content) -> Verdict {
 struct Rewriter<'r> {
     rules: &'r Rules,
     findings: Vec<Finding>,
-    /// How many different findings are listed, and how many are not: by operation, so that none crowds out another.
+    /// How many findings are listed, and how many are not: by operation, so that none crowds out another.
     listed: HashMap<Done, usize>,
     unlisted: HashMap<Done, usize>,
     counts: Vec<usize>,

@@ -1,4 +1,4 @@
-//! Whole invocations with a real client: what is published, what is told, what fails.
+//! Whole invocations with a real client: what is published, who is notified, what fails.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
@@ -321,7 +321,7 @@ async fn a_message_that_is_delivered_twice_is_published_once_by_this_process() {
 }
 
 #[tokio::test]
-async fn of_a_refused_message_that_is_delivered_twice_the_owners_are_told_once() {
+async fn of_a_refused_message_that_is_delivered_twice_the_owners_are_notified_once() {
     for (operation, outcome) in [(deny(), Outcome::Denied), (redact(), Outcome::NothingLeft)] {
         for (denied_topic, notices) in [(DENIED, 1), ("", 0)] {
             let (sns, published) = working();
