@@ -283,7 +283,29 @@ async fn of_a_message_that_is_not_delivered_the_owners_learn_the_identifier_and_
         for part in [reason, "- CreditCardNumber (1) in message", "Message id: m-1", ORIGIN, "role/Reporting"] {
             assert!(text.contains(part), "{part}: {text}");
         }
-        assert!(!text.contains(CARD));
+        assert!(!text.contains(CARD) && !text.contains("more"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_listed_is_counted_in_the_report_and_in_the_notice() {
+    let (sns, published) = working();
+    let cards: Vec<_> = (0..60).map(|number| format!("\"card{number}\":{CARD}")).collect();
+    let message = format!("{{{}}}", cards.join(","));
+    let reports = redactor(&policy(&deny()), &sns).handle(invocation(&message, json!({}))).await.unwrap();
+    assert_eq!((reports[0].findings.len(), reports[0].more_findings), (50, 10));
+    let [text] = &published.to(DENIED)[..] else { panic!("{reports:?}") };
+    assert_eq!(text.matches("\n- CreditCardNumber (1) in $.card").count(), 50);
+    assert!(text.ends_with("\n- and 10 more\n"), "{text}");
+
+    let attributes = json!({ "card": { "Type": "Number", "Value": CARD }, "a": { "Type": "String", "Value": "x" } });
+    let reports = redactor(&policy(&redact()), &sns).handle(invocation("hello", attributes)).await.unwrap();
+    assert_eq!((reports[0].more_findings, reports[0].attributes_dropped), (0, 1));
+
+    for (sample_rate, expected) in [("0", false), ("99", true)] {
+        let function = redactor(&policy(&json!({ "Audit": { "SampleRate": sample_rate } })), &sns);
+        let reports = function.handle(invocation(CARD, json!({}))).await.unwrap();
+        assert_eq!(reports[0].audited, expected, "{sample_rate}");
     }
 }
 
