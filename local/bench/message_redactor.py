@@ -1,9 +1,13 @@
-"""The bench of the redactor: the signed expense report, and a message of almost 256 KiB, both masked and published."""
+"""The bench of the redactor: the signed expense report, and a message of almost 256 KiB, both masked and published.
+
+Each invocation is a message of its own, so that none is a duplicate.
+"""
 
 import contextlib
 import functools
 import json
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +26,8 @@ APPROVAL = events.MESSAGES_TOPIC_ARN.format("gatehouse-messages-approval")
 
 def signed(text: str) -> dict[str, Any]:
     """The event of a message of the approval topic."""
-    return sns.lambda_event(sns.sign(events.notification(APPROVAL, text), "2"))
+    message = events.notification(APPROVAL, text) | {"MessageId": str(uuid.uuid4())}
+    return sns.lambda_event(sns.sign(message, "2"))
 
 
 @contextlib.contextmanager

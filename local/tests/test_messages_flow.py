@@ -73,6 +73,11 @@ def logs(stack):
     return "\n".join(line for name, outcome in stack.outcomes if name in (REDACTOR, RELAY) for line in outcome.log)
 
 
+def records(stack, name):
+    """The JSON lines that a function logged, its metrics among them."""
+    return [record for who, outcome in stack.outcomes if who == name for record in outcome.records]
+
+
 def statuses(stack):
     return [answer["statusCode"] for answer in stack.answers]
 
@@ -144,6 +149,75 @@ def test_a_target_that_takes_nothing_keeps_the_message_in_the_failure_queue(make
     assert stack.invoke_later(REDACTOR, kept["requestPayload"]), "the alarm says to send it again"
     aws.sns.deliver()
     assert len(stack.received(REPORTING)) == 1
+
+
+def test_the_redactor_does_once_what_is_delivered_twice(make, aws):
+    stack = make(DataProtectionPolicy=json.dumps(DENY))
+    stack.publish(EXPENSE_REPORT)
+    stack.publish(f"key {SECRET}")
+    redactor = [it for it in aws.sns.deliveries if REDACTOR in it.subscription.endpoint]
+    for delivery in redactor:
+        aws.sns.again(delivery)
+    aws.sns.deliver()
+    assert messages(stack, REPORTING) == [EXPENSE_REPORT]
+    assert len(stack.denied) == 1
+    counts = [record for record in records(stack, REDACTOR) if "Duplicate" in record]
+    assert [(it["Published"], it["Denied"], it["Duplicate"]) for it in counts] == [
+        (1, 0, 0),
+        (0, 1, 0),
+        (0, 0, 1),
+        (0, 0, 1),
+    ]
+
+
+def test_subject_and_attributes_are_masked_and_left_out_where_nothing_is_left(make):
+    redact = copy.deepcopy(DENY)
+    redact["Statement"][0]["Operation"] = {"Deidentify": {"RedactConfig": {}}}
+    stack = make(DataProtectionPolicy=json.dumps(redact))
+    key = {"DataType": "String", "StringValue": SECRET}
+    stack.publish("hello", Subject=SECRET, MessageAttributes={"key": key, "note": key | {"StringValue": f"a {SECRET}"}})
+    [received] = stack.received(REPORTING)
+    assert received["message"] == "hello" and "subject" not in received
+    assert received["attributes"] == {"note": {"Type": "String", "Value": "a "}}
+    assert SECRET not in logs(stack)
+
+
+def test_an_audit_counts_findings_in_metrics_without_the_value(make):
+    audit = copy.deepcopy(DENY)
+    audit["Statement"][0]["Operation"] = {"Audit": {"SampleRate": "99"}}
+    stack = make(DataProtectionPolicy=json.dumps(audit))
+    for _ in range(5):  # one in a hundred is not counted
+        stack.publish(f"key {SECRET}")
+    counts = [record for record in records(stack, REDACTOR) if "MessagesWithFindings" in record]
+    assert len(counts) >= 1
+    for record in counts:
+        assert (record["MessagesWithFindings"], record["MessagesWithNoFindings"]) == (1, 0)
+        assert record["FoundAwsSecretKey"] == 1
+    assert len(stack.received(REPORTING)) == 5
+    assert SECRET not in logs(stack)
+
+
+def test_a_message_that_gets_too_large_is_in_the_failure_queue(make):
+    stack = make()
+    message = "[" + ",".join([CARD] * (262_144 // (len(CARD) + 1) - 1)) + "]"
+    stack.publish(message)
+    assert stack.received(REPORTING) == []
+    [kept] = stack.failed["FailureQueue"]
+    assert kept["requestPayload"]["Records"][0]["Sns"]["Message"] == message
+    error = kept["responsePayload"]
+    assert error["errorType"] == "Publish"
+    assert "raise the topic's MaximumMessageSize" in error["errorMessage"]
+
+
+def test_a_message_of_sns_in_the_failure_queue_can_be_sent_again_as_the_readme_says(make, aws):
+    stack = make()
+    stack.publish("first")
+    [delivery] = [it for it in aws.sns.deliveries if REDACTOR in it.subscription.endpoint]
+    text = sns.http_body(sns.sign(delivery.message | {"MessageId": "kept-1", "Message": CARD}, "2"))
+    outcome = stack.invoke(REDACTOR, {"Records": [{"Sns": json.loads(text)}]})
+    assert not outcome.failed, outcome.payload
+    aws.sns.deliver()
+    assert [it["message"] for it in stack.received(REPORTING)] == ["first", "#" * len(CARD)]
 
 
 def test_a_dry_run_publishes_nothing(make):

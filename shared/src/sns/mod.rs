@@ -39,12 +39,13 @@
 //! # Limitations
 //!
 //! - A signature says that SNS sent the message for this topic, not who published it: that is the topic policy's part.
-//! - Messages may arrive twice; whoever handles them must be idempotent.
+//! - Messages may arrive twice; whoever handles them must be idempotent. [`HandledMessages`] remembers those of one process.
 //! - Version 1 signatures rest on SHA1. A topic of one's own should have `SignatureVersion` 2.
 //! - FIFO topics do not sign: their messages can be read but not verified.
 
 pub mod certificate;
 mod envelope;
+mod handled;
 pub mod signature;
 mod topic;
 mod topics;
@@ -68,6 +69,7 @@ use crate::env::Env;
 use crate::region::Region;
 
 pub use self::envelope::{Envelope, MessageType, ParseError, envelopes_of_lambda_event};
+pub use self::handled::HandledMessages;
 pub use self::topic::{TopicArn, TopicArnError};
 pub use self::topics::{NoTopics, Topics};
 
@@ -438,9 +440,8 @@ impl Verifier {
     }
 
     /// For how long a message can be accepted again, counted from the first time: as long as its age allows, and a little
-    /// longer where SNS's clock is ahead. Whoever remembers messages for this long meets none twice.
-    #[must_use]
-    pub fn accepted_again_within(&self, channel: Channel) -> Duration {
+    /// longer where SNS's clock is ahead.
+    fn accepted_again_within(&self, channel: Channel) -> Duration {
         self.settings.max_age(channel) + MAX_AHEAD
     }
 

@@ -10,8 +10,10 @@ use serde::de::IgnoredAny;
 use crate::path::Path;
 use crate::rules::{Change, Match, Rules};
 
-/// Different findings that are listed; the rest is counted.
-const MOST_FINDINGS: usize = 100;
+/// Different findings that are listed of each operation; the rest is counted.
+const MOST_FINDINGS: usize = 50;
+/// The byte order mark that some writers put before their JSON.
+const MARK: char = '\u{FEFF}';
 /// How many JSON documents may be inside one another as text.
 const DEEPEST_DOCUMENT: usize = 4;
 
@@ -81,7 +83,7 @@ pub struct Finding {
 }
 
 /// What is done with a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum Done {
     /// It is counted.
     Audit,
@@ -133,12 +135,15 @@ pub fn apply(rules: &Rules, content: &Content) -> Verdict {
     let message = message.unwrap_or_else(|| content.message.clone());
     let subject = subject.filter(|subject| !subject.is_empty());
     let audited = rewriter.audited();
-    let Rewriter { mut findings, mut more_findings, denied, changed, .. } = rewriter;
+    let Rewriter { mut findings, unlisted, denied, changed, .. } = rewriter;
+    let mut more_findings = unlisted.values().sum();
     let decision = if denied {
-        findings.retain(|finding| matches!(finding.operation, Done::Deny | Done::Audit));
-        more_findings = if findings.len() < MOST_FINDINGS { 0 } else { more_findings };
+        // What would have been masked says nothing of a message that is not delivered.
+        let is_listed = |operation: &Done| matches!(operation, Done::Deny | Done::Audit);
+        findings.retain(|finding| is_listed(&finding.operation));
+        more_findings = unlisted.iter().filter(|(operation, _)| is_listed(operation)).map(|(_, count)| count).sum();
         Decision::Denied
-    } else if changed && matches!(message.trim(), "" | "\"\"") {
+    } else if changed && matches!(message.trim_start_matches(MARK).trim(), "" | "\"\"") {
         Decision::NothingLeft
     } else {
         Decision::Deliver(Content { message, subject, attributes })
@@ -150,7 +155,9 @@ pub fn apply(rules: &Rules, content: &Content) -> Verdict {
 struct Rewriter<'r> {
     rules: &'r Rules,
     findings: Vec<Finding>,
-    more_findings: usize,
+    /// How many findings are listed, and how many are not: by operation, so that none crowds out another.
+    listed: HashMap<Done, usize>,
+    unlisted: HashMap<Done, usize>,
     counts: Vec<usize>,
     denied: bool,
     changed: bool,
@@ -159,7 +166,8 @@ struct Rewriter<'r> {
 impl<'r> Rewriter<'r> {
     fn new(rules: &'r Rules) -> Self {
         let counts = vec![0; rules.detectors().len()];
-        Self { rules, findings: Vec::new(), more_findings: 0, counts, denied: false, changed: false }
+        let (listed, unlisted) = (HashMap::new(), HashMap::new());
+        Self { rules, findings: Vec::new(), listed, unlisted, counts, denied: false, changed: false }
     }
 
     fn audited(&self) -> Vec<(String, usize)> {
@@ -192,16 +200,19 @@ impl<'r> Rewriter<'r> {
             });
             let done = [detector.audit.then_some(Done::Audit), detector.deny.then_some(Done::Deny), change];
             for operation in done.into_iter().flatten() {
-                let listed = self.findings[first..].iter_mut();
-                let mut same =
-                    listed.filter(|finding| finding.operation == operation && finding.identifier == detector.name());
-                if let Some(finding) = same.next() {
+                let mut here = self.findings[first..].iter_mut();
+                let same = here.find(|it| it.operation == operation && it.identifier == detector.name());
+                if let Some(finding) = same {
                     finding.count += 1;
-                } else if self.findings.len() < MOST_FINDINGS {
+                    continue;
+                }
+                let listed = self.listed.entry(operation).or_default();
+                if *listed < MOST_FINDINGS {
+                    *listed += 1;
                     let (path, identifier) = (path.clone(), detector.name().to_owned());
                     self.findings.push(Finding { path, identifier, operation, count: 1 });
                 } else {
-                    self.more_findings += 1;
+                    *self.unlisted.entry(operation).or_default() += 1;
                 }
             }
         }
@@ -211,12 +222,25 @@ impl<'r> Rewriter<'r> {
     ///
     /// A number alone is a text: whoever reads `4111…` reads no JSON, and AWS's own feature masks it without quotes.
     fn document(&mut self, text: &str, name: &str, root: Path, depth: usize) -> Option<String> {
-        if is_document(text, true) { self.json(text, root.into_json(), depth) } else { self.text(text, name, &root) }
+        let (mark, text) = without_mark(text);
+        let changed = if is_document(text, true) {
+            self.json(text, root.into_json(), depth)
+        } else if is_number(text) {
+            self.number(text, name, &root)
+        } else {
+            self.text(text, name, &root)
+        };
+        changed.map(|changed| format!("{mark}{changed}"))
     }
 
     fn text(&mut self, text: &str, name: &str, path: &Path) -> Option<String> {
         let matches = self.matches(text, name, path);
-        let changes = self.rules.changes(&matches);
+        self.changed(text, &matches)
+    }
+
+    /// The text with its matches masked and redacted; `None` where nothing changed.
+    fn changed(&mut self, text: &str, matches: &[Match]) -> Option<String> {
+        let changes = self.rules.changes(matches);
         if changes.is_empty() {
             return None;
         }
@@ -276,8 +300,7 @@ impl<'r> Rewriter<'r> {
                         Some(container) if container.expects_key => {
                             container.expects_key = false;
                             let key = unescaped(raw).0.into_owned();
-                            path.set_key(&key, container.next);
-                            let replaced = self.key(&key, &path, container);
+                            let replaced = self.key(&key, &mut path, container);
                             container.key = key;
                             replaced
                         }
@@ -294,7 +317,7 @@ impl<'r> Rewriter<'r> {
                     let number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
                     index = start + bytes[start..].iter().take_while(|byte| number(byte)).count();
                     let name = objects.last().map_or("", |container| container.key.as_str());
-                    self.number(&text[start..index], name, &path)
+                    self.number(&text[start..index], name, &path).map(|changed| quoted(&changed))
                 }
                 _ => None,
             };
@@ -311,9 +334,17 @@ impl<'r> Rewriter<'r> {
         Some(output)
     }
 
-    /// A key of an object. Two keys that become the same are told apart by a number.
-    fn key(&mut self, key: &str, path: &Path, container: &mut Container) -> Option<String> {
-        let changed = self.text(key, "", path)?;
+    /// A key of an object, which the path shows where it holds nothing that was looked for. Two keys that become the same
+    /// are told apart by a number.
+    fn key(&mut self, key: &str, path: &mut Path, container: &mut Container) -> Option<String> {
+        let matches = self.rules.find(key, "");
+        if matches.is_empty() {
+            path.set_key(key, container.next);
+            return None;
+        }
+        path.set_place(container.next);
+        self.note(&matches, path);
+        let changed = self.changed(key, &matches)?;
         let count = container.changed_keys.entry(changed.clone()).and_modify(|count| *count += 1).or_insert(1);
         let changed = if *count == 1 { changed } else { format!("{changed} ({count})") };
         Some(quoted(&changed))
@@ -322,8 +353,10 @@ impl<'r> Rewriter<'r> {
     /// A text in JSON, without its quotation marks.
     fn string(&mut self, raw: &str, name: &str, path: &Path, depth: usize) -> Option<String> {
         let (content, positions) = unescaped(raw);
-        if depth < DEEPEST_DOCUMENT && is_document(&content, false) {
-            return self.json(&content, path.nested(), depth + 1).map(|changed| quoted(&changed));
+        let (mark, document) = without_mark(&content);
+        if depth < DEEPEST_DOCUMENT && is_document(document, false) {
+            let changed = self.json(document, path.nested(), depth + 1);
+            return changed.map(|changed| quoted(&format!("{mark}{changed}")));
         }
         let matches = self.matches(&content, name, path);
         let changes = self.rules.changes(&matches);
@@ -349,7 +382,7 @@ impl<'r> Rewriter<'r> {
         Some(output)
     }
 
-    /// A number in JSON becomes a text where a part of it changes.
+    /// A number, which is no number any more where a part of it changes.
     fn number(&mut self, number: &str, name: &str, path: &Path) -> Option<String> {
         let mut matches = self.matches(number, name, path);
         if matches.is_empty() {
@@ -360,26 +393,17 @@ impl<'r> Rewriter<'r> {
                 found.range = 0..number.len();
             }
         }
-        let changes = self.rules.changes(&matches);
-        if changes.is_empty() {
-            return None;
-        }
-        self.changed = true;
-        let mut output = String::new();
-        let mut copied = 0;
-        for (range, change) in changes {
-            output.push_str(&number[copied..range.start]);
-            copied = range.end;
-            put(&mut output, &number[range], change);
-        }
-        output.push_str(&number[copied..]);
-        Some(quoted(&output))
+        self.changed(number, &matches)
     }
 
     /// The attribute; `None` where nothing is left of it, or its name holds what may not be delivered.
     fn attribute(&mut self, attribute: &Attribute) -> Option<Attribute> {
-        let path = Path::attribute(&attribute.name);
-        let in_name = self.matches(&attribute.name, "", &path);
+        let in_name = self.rules.find(&attribute.name, "");
+        // A name that holds what was looked for is not shown.
+        let path = Path::attribute(if in_name.is_empty() { &attribute.name } else { "" });
+        if !in_name.is_empty() {
+            self.note(&in_name, &path);
+        }
         if !self.rules.changes(&in_name).is_empty() {
             return None;
         }
@@ -437,6 +461,18 @@ fn put(output: &mut String, value: &str, change: Change) {
     if let Change::Mask(_, character) = change {
         output.extend(value.chars().map(|_| character));
     }
+}
+
+/// A byte order mark at the start, which is no part of the JSON behind it, and the rest.
+fn without_mark(text: &str) -> (&str, &str) {
+    text.split_at(if text.starts_with(MARK) { MARK.len_utf8() } else { 0 })
+}
+
+/// Whether the text is a JSON number and nothing else.
+fn is_number(text: &str) -> bool {
+    text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+        && text.ends_with(|last: char| last.is_ascii_digit())
+        && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 /// Whether the text is a JSON object or array, or a JSON string where those count.

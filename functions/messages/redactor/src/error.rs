@@ -59,19 +59,31 @@ pub enum Error {
         source: BoxError,
     },
     /// The message was not published.
-    #[error("publishing to TARGET_TOPIC_ARN; {next}")]
+    #[error("publishing the message {message_id} to TARGET_TOPIC_ARN; {next}")]
     Publish {
+        /// SNS's identifier of the message that arrived.
+        message_id: String,
         /// What to do.
         next: &'static str,
         /// What SNS answered.
         source: BoxError,
     },
     /// Nobody was notified that a message was not delivered.
-    #[error("publishing to DENIED_TOPIC_ARN; it is tried again when the message is delivered again")]
-    Notify(#[source] BoxError),
+    #[error("publishing to DENIED_TOPIC_ARN that the message {message_id} was not delivered; {next}")]
+    Notify {
+        /// SNS's identifier of the message that arrived.
+        message_id: String,
+        /// What to do.
+        next: &'static str,
+        /// What SNS answered.
+        source: BoxError,
+    },
     /// Lambda's deadline came near.
-    #[error("out of time; it is tried again when the message is delivered again")]
-    OutOfTime,
+    #[error("out of time for the message {message_id}; it is tried again when it is delivered again")]
+    OutOfTime {
+        /// The message, as it names itself.
+        message_id: String,
+    },
 }
 
 impl ErrorType for Error {
@@ -82,23 +94,42 @@ impl ErrorType for Error {
             Self::InvalidPolicy { .. } => "InvalidSettings",
             Self::Policy { .. } => "Policy",
             Self::Publish { .. } => "Publish",
-            Self::Notify(_) => "Notify",
-            Self::OutOfTime => "OutOfTime",
+            Self::Notify { .. } => "Notify",
+            Self::OutOfTime { .. } => "OutOfTime",
         }
     }
 }
 
-/// What to do about an error of AWS with this code.
-pub(crate) fn next_of(code: Option<&str>) -> &'static str {
+const TRIED_AGAIN: &str = "it is tried again when the message is delivered again";
+
+/// What to do about an error of SNS with this code.
+///
+/// Source: SNS API Reference, `Publish`, "Errors".
+pub(crate) fn next_of_publish(code: Option<&str>) -> &'static str {
     match code {
-        Some("AccessDeniedException" | "AuthorizationError" | "AuthorizationErrorException") => {
-            "allow this in the function's role"
-        }
-        Some("ParameterNotFound") => "create it, or correct DATA_PROTECTION_POLICY",
+        Some("AuthorizationError") => "allow sns:Publish on the topic in the function's role and in the topic's policy",
+        Some("NotFound") => "the topic does not exist: correct the setting",
         Some("InvalidParameter" | "InvalidParameterValue" | "ParameterValueInvalid") => {
-            "SNS refuses the message: is it larger than the topic allows?"
+            "SNS refuses the message; if it is too large, since masking can make it longer, raise the topic's \
+             MaximumMessageSize"
         }
-        Some("NotFound" | "NotFoundException") => "the topic does not exist: correct TARGET_TOPIC_ARN",
-        _ => "it is tried again when the message is delivered again",
+        Some("KMSAccessDenied") => {
+            "allow kms:GenerateDataKey and kms:Decrypt for the topic's key in the function's role and in the key's policy"
+        }
+        Some("KMSThrottling") => TRIED_AGAIN,
+        Some(code) if code.starts_with("KMS") => "the key that encrypts the topic cannot be used: check its state",
+        _ => TRIED_AGAIN,
+    }
+}
+
+/// What to do about an error of Systems Manager with this code.
+///
+/// Source: Systems Manager API Reference, `GetParameter`, "Errors".
+pub(crate) fn next_of_parameter(code: Option<&str>) -> &'static str {
+    match code {
+        Some("AccessDeniedException") => "allow ssm:GetParameter on it in the function's role",
+        Some("ParameterNotFound" | "ParameterVersionNotFound") => "create it, or correct DATA_PROTECTION_POLICY",
+        Some("InvalidKeyId") => "the key that encrypts it cannot be used: check its state and the function's role",
+        _ => TRIED_AGAIN,
     }
 }

@@ -3,15 +3,20 @@
 //! The policy is AWS's JSON. Statements with the direction `Outbound` that name `SUBSCRIBER_PRINCIPAL` apply. The rules
 //! where AWS documents none are those of `Rules` in the module [`rules`].
 //!
-//! Message, subject and message attributes are scanned. In JSON, keys, strings and numbers are each one text, and so is
-//! a string that is JSON itself; the result is JSON of the same shape, in which whatever was not found stays byte for
-//! byte. A number that is masked becomes a string. Of an attribute, a `Number` that is masked becomes a `String`, and one
-//! of which nothing is left is dropped.
+//! Message, subject and message attributes are scanned. In JSON, keys, strings and numbers are each one text, and a string
+//! that is JSON itself is scanned as JSON; the result is JSON of the same shape, in which whatever was not found stays byte
+//! for byte. A number that is masked becomes a string. Of an attribute, a `Number` that is masked becomes a `String`; one
+//! of which nothing is left, or whose name is masked or redacted, is dropped. A subject of which nothing is left is left
+//! out.
 //!
 //! # Limitations
 //!
-//! - SNS and Lambda deliver at least once: a message that is delivered twice is published twice.
+//! - SNS and Lambda deliver at least once. A message that is delivered twice is published once by the same process, which
+//!   remembers 10,000 messages. It is published again by another process, after a restart, and where the answer of SNS to
+//!   the first publication was lost. Subscribers must be idempotent.
 //! - Values that are parted between two fields are not found.
+//! - Several JSON documents one after the other are one text.
+//! - Masking can make a message longer than SNS accepts: each JSON number by two quotation marks.
 //! - Message attributes are not signed by SNS: whoever may invoke the function can set them.
 //! - A custom identifier's regex is searched in linear time, but one that can fail only at the end of a text, such as
 //!   `.*x`, is searched again from each place.
@@ -34,18 +39,22 @@ mod source;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use aws_sdk_sns::error::ProvideErrorMetadata as _;
 use aws_sdk_ssm::Client;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::notify::Notifier;
-use gatehouse_shared::sns::{Channel, Envelope, MessageType, TopicArn, Verifier, envelopes_of_lambda_event};
+use gatehouse_shared::sns::{
+    Channel, Envelope, HandledMessages, MessageType, TopicArn, Verified, Verifier, envelopes_of_lambda_event,
+};
 use gatehouse_shared::{clock, log};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use crate::attributes::attributes_of;
 use crate::config::Config;
 use crate::content::{Content, Decision, Done, Verdict, apply};
-use crate::error::Error;
+use crate::error::{Error, next_of_publish};
 use crate::publish::Publisher;
 use crate::report::{Audit, Outcome, Report};
 use crate::source::Source;
@@ -63,6 +72,10 @@ pub struct Redactor {
     ssm: Client,
     publisher: Publisher,
     denied: Option<Notifier>,
+    published: HandledMessages,
+    /// Those that were not delivered, and the owners were notified. Apart from the others: such a message is published
+    /// after all where the policy allows it by then.
+    refused: HandledMessages,
 }
 
 impl Redactor {
@@ -78,7 +91,9 @@ impl Redactor {
         let principal = config.subscriber_principal.as_str().to_owned();
         let own_topics = std::iter::once(config.target_topic_arn).chain(config.denied_topic_arn).collect();
         let source = Source::new(config.policy, config.subscriber_principal);
-        Self { source, principal, own_topics, dry_run: config.dry_run, verifier, ssm, publisher, denied }
+        let [published, refused] = [(); 2].map(|()| HandledMessages::new(&verifier, Channel::Lambda));
+        let dry_run = config.dry_run;
+        Self { source, principal, own_topics, dry_run, verifier, ssm, publisher, denied, published, refused }
     }
 
     /// Answers one invocation. SNS puts one message into each; more are handled one after the other.
@@ -95,18 +110,20 @@ impl Redactor {
             Err(error) => failures.push(error.into()),
             Ok(envelopes) => {
                 for (record, envelope) in envelopes.into_iter().enumerate() {
-                    let time = clock::until(context.deadline, clock::now()).saturating_sub(RESERVE);
+                    let message_id = envelope.unverified_message_id().to_owned();
+                    let now = clock::now();
+                    let time = clock::until(context.deadline, now).saturating_sub(RESERVE);
                     if time.is_zero() {
-                        failures.push(Error::OutOfTime);
+                        failures.push(Error::OutOfTime { message_id });
                         continue;
                     }
-                    match tokio::time::timeout(time, self.message(envelope, &payload, record)).await {
+                    match tokio::time::timeout(time, self.message(envelope, &payload, record, now)).await {
                         Ok(Ok((report, audit))) => {
                             reports.push(report);
                             audits.extend(audit);
                         }
                         Ok(Err(error)) => failures.push(error),
-                        Err(_) => failures.push(Error::OutOfTime),
+                        Err(_) => failures.push(Error::OutOfTime { message_id }),
                     }
                 }
             }
@@ -125,15 +142,19 @@ impl Redactor {
         envelope: Envelope,
         event: &Value,
         record: usize,
+        now: OffsetDateTime,
     ) -> Result<(Report, Option<Audit>), Error> {
-        let message = self.verifier.verify(envelope, Channel::Lambda, clock::now()).await?;
+        let message = self.verifier.verify(envelope, Channel::Lambda, now).await?;
         if message.message_type() != MessageType::Notification {
             return Err(Error::MessageType { seen: message.message_type().as_str() });
         }
         if self.own_topics.iter().any(|topic| topic.as_str() == message.topic_arn()) {
             return Err(Error::Loop { topic_arn: message.topic_arn().to_owned() });
         }
-        let rules = self.source.rules(&self.ssm).await?;
+        if self.published.contains(&message, now) {
+            return Ok(done_before(&message));
+        }
+        let rules = self.source.rules(&self.ssm, now).await?;
         let content = Content {
             message: message.message().to_owned(),
             subject: message.subject().map(str::to_owned),
@@ -141,37 +162,44 @@ impl Redactor {
         };
         let Verdict { decision, findings, more_findings, audited, attributes_dropped } = apply(&rules, &content);
         let audit = rules.audits(message.message_id()).then_some(Audit(audited));
-        let mut report = Report {
-            outcome: Outcome::Planned,
-            message_id: message.message_id().to_owned(),
-            topic_arn: message.topic_arn().to_owned(),
-            published_message_id: None,
-            findings,
-            more_findings,
-            attributes_dropped,
-            audited: audit.is_some(),
-        };
+        let mut report =
+            Report { findings, more_findings, attributes_dropped, audited: audit.is_some(), ..Report::of(&message) };
         match decision {
             Decision::Deliver(_) if self.dry_run => {}
             Decision::Deliver(content) => {
-                report.published_message_id = Some(self.publisher.publish(content).await?);
+                report.published_message_id = Some(self.publisher.publish(message.message_id(), content).await?);
                 report.outcome = Outcome::Published;
+                self.published.insert(&message, now);
             }
+            _ if self.refused.contains(&message, now) => return Ok(done_before(&message)),
             Decision::Denied => report.outcome = Outcome::Denied,
             Decision::NothingLeft => report.outcome = Outcome::NothingLeft,
         }
         log::report(&report);
-        if let (Outcome::Denied | Outcome::NothingLeft, Some(notifier), false) =
-            (report.outcome, &self.denied, self.dry_run)
-        {
-            let text = notice(&report, &self.principal);
-            notifier
-                .publish("Gatehouse messages: not delivered", &text)
-                .await
-                .map_err(|error| Error::Notify(error.into()))?;
+        if matches!(report.outcome, Outcome::Denied | Outcome::NothingLeft) && !self.dry_run {
+            self.notify(&report).await?;
+            self.refused.insert(&message, now);
         }
         Ok((report, audit))
     }
+
+    /// Notifies the owners, where there are any, of a message that was not delivered.
+    async fn notify(&self, report: &Report) -> Result<(), Error> {
+        let Some(notifier) = &self.denied else { return Ok(()) };
+        let answer = notifier.publish("Gatehouse messages: not delivered", &notice(report, &self.principal)).await;
+        answer.map_err(|error| Error::Notify {
+            message_id: report.message_id.clone(),
+            next: next_of_publish(error.code()),
+            source: error.into(),
+        })
+    }
+}
+
+/// A message that this process has dealt with: nothing is done, and nothing counted for `Audit`.
+fn done_before(message: &Verified) -> (Report, Option<Audit>) {
+    let report = Report { outcome: Outcome::Duplicate, ..Report::of(message) };
+    log::report(&report);
+    (report, None)
 }
 
 /// What the owners learn of a message that was not delivered: reason and identifiers, no value.
@@ -191,4 +219,60 @@ fn notice(report: &Report, principal: &str) -> String {
         let _ = writeln!(text, "- and {} more", report.more_findings);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sns::config::{BehaviorVersion, Credentials, Region};
+    use aws_sdk_sns::operation::publish::PublishOutput;
+    use aws_smithy_mocks::{MockResponseInterceptor, create_mock_http_client, mock};
+    use gatehouse_shared::env::Env;
+    use gatehouse_shared::sns::Settings;
+    use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification};
+    use time::Duration;
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::source::tests::{policy, ssm};
+
+    #[tokio::test]
+    async fn a_message_that_was_refused_is_published_once_the_policy_allows_it() {
+        const ORIGIN: &str = "arn:aws:sns:eu-west-1:111122223333:expenses";
+        let start = datetime!(2026-03-06 20:00:00 UTC);
+        let table = [
+            ("DATA_PROTECTION_POLICY", "ssm:/policy"),
+            ("SUBSCRIBER_PRINCIPAL", "arn:aws:iam::111122223333:role/Reporting"),
+            ("TARGET_TOPIC_ARN", "arn:aws:sns:eu-west-1:111122223333:reporting"),
+            ("DENIED_TOPIC_ARN", "arn:aws:sns:eu-west-1:111122223333:owners"),
+            ("TOPIC_ARNS", ORIGIN),
+        ];
+        let env = Env::of_table(&table);
+        let (config, settings) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
+        let publish = mock!(aws_sdk_sns::Client::publish).then_output(|| PublishOutput::builder().build());
+        let sns = aws_sdk_sns::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .http_client(create_mock_http_client())
+            .interceptor(MockResponseInterceptor::new().with_rule(&publish));
+        // A policy that denies, and then one for somebody else.
+        let (ssm, _) = ssm(vec![Ok(policy("*")), Ok(policy("210987654321"))]);
+        let publisher = Publisher::new(sns.clone(), &config.target_topic_arn);
+        let denied = config.denied_topic_arn.as_ref().map(|topic| Notifier::new(sns, topic));
+        let verifier = Verifier::with_source(settings, StaticCertificates::new());
+        let function = Redactor::new(config, verifier, ssm, publisher, denied);
+
+        let message = notification(ORIGIN, "4539894458086459", "2026-03-06T20:00:00.000Z");
+        let event = lambda_event([Signer::new().sign(message)]);
+        for (minutes, outcome, publications) in [
+            (0, Outcome::Denied, 1),
+            (1, Outcome::Duplicate, 1),
+            (5, Outcome::Published, 2),
+            (6, Outcome::Duplicate, 2),
+        ] {
+            let envelope = envelopes_of_lambda_event(&event).unwrap().remove(0);
+            let (report, _) = function.message(envelope, &event, 0, start + Duration::minutes(minutes)).await.unwrap();
+            assert_eq!((report.outcome, publish.num_calls()), (outcome, publications), "after {minutes} minutes");
+        }
+    }
 }

@@ -63,6 +63,11 @@ impl Path {
         self.set(if is_plain(key) { Step::Key(key.to_owned()) } else { Step::Place(place) });
     }
 
+    /// A key that is not shown, by its place in the object.
+    pub(crate) fn set_place(&mut self, place: usize) {
+        self.set(Step::Place(place));
+    }
+
     fn set(&mut self, step: Step) {
         if let Some(last) = self.steps.last_mut() {
             *last = step;

@@ -428,11 +428,15 @@ impl Check {
             return Some(custom.clone());
         }
         if !self.faulty.iter().any(|faulty| faulty == text) {
+            let custom: Vec<_> = self.custom.iter().map(|custom| format!(" {},", custom.name())).collect();
             let expected = if is_managed_name(text) {
                 format!("arn:aws:dataprotection::aws:data-identifier/{text}")
             } else {
-                "an ARN arn:aws:dataprotection::aws:data-identifier/…, or a name of Configuration.CustomDataIdentifier"
-                    .to_owned()
+                format!(
+                    "a name of Configuration.CustomDataIdentifier,{} or an ARN \
+                     arn:aws:dataprotection::aws:data-identifier/…",
+                    custom.concat()
+                )
             };
             self.fault(path, shown(text), expected);
         }

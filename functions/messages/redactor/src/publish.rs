@@ -8,7 +8,7 @@ use aws_sdk_sns::types::MessageAttributeValue;
 use gatehouse_shared::sns::TopicArn;
 
 use crate::content::{Attribute, AttributeValue, Content};
-use crate::error::{Error, next_of};
+use crate::error::{Error, next_of_publish};
 
 /// Publishes to one topic, in the topic's own Region.
 #[derive(Debug, Clone)]
@@ -25,8 +25,9 @@ impl Publisher {
         Self { client: Client::from_conf(config), topic_arn: topic_arn.to_string() }
     }
 
-    /// Publishes; gives SNS's identifier of the message.
-    pub(crate) async fn publish(&self, content: Content) -> Result<String, Error> {
+    /// Publishes what the message of this id became; gives SNS's identifier of what was published.
+    pub(crate) async fn publish(&self, message_id: &str, content: Content) -> Result<String, Error> {
+        let failure = |next, source| Error::Publish { message_id: message_id.to_owned(), next, source };
         let Content { message, subject, attributes } = content;
         let mut request = self.client.publish().topic_arn(&self.topic_arn).message(message).set_subject(subject);
         for Attribute { name, data_type, value } in attributes {
@@ -35,16 +36,12 @@ impl Publisher {
                 AttributeValue::Text(text) => attribute.string_value(text),
                 AttributeValue::Binary(bytes) => attribute.binary_value(Blob::new(bytes)),
             };
-            request = request.message_attributes(
-                name,
-                attribute.build().map_err(|error| Error::Publish {
-                    next: "this is a fault of the function: report it with this log",
-                    source: error.into(),
-                })?,
-            );
+            let attribute = attribute
+                .build()
+                .map_err(|error| failure("this is a fault of the function: report it with this log", error.into()))?;
+            request = request.message_attributes(name, attribute);
         }
-        let answer = request.send().await;
-        let answer = answer.map_err(|error| Error::Publish { next: next_of(error.code()), source: error.into() })?;
+        let answer = request.send().await.map_err(|error| failure(next_of_publish(error.code()), error.into()))?;
         Ok(answer.message_id.unwrap_or_default())
     }
 }

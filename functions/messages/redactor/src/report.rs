@@ -1,6 +1,7 @@
 //! What was decided and done: never a value.
 
 use gatehouse_shared::metrics::Metrics;
+use gatehouse_shared::sns::Verified;
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -30,6 +31,22 @@ pub struct Report {
     pub audited: bool,
 }
 
+impl Report {
+    /// The report of a message with which nothing was done so far.
+    pub(crate) fn of(message: &Verified) -> Self {
+        Self {
+            outcome: Outcome::Planned,
+            message_id: message.message_id().to_owned(),
+            topic_arn: message.topic_arn().to_owned(),
+            published_message_id: None,
+            findings: Vec::new(),
+            more_findings: 0,
+            attributes_dropped: 0,
+            audited: false,
+        }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_zero(number: &usize) -> bool {
     *number == 0
@@ -44,6 +61,8 @@ pub enum Outcome {
     Denied,
     /// It was not published, because nothing is left of it.
     NothingLeft,
+    /// It was published, or refused and its owners notified, by this process before: nothing was done.
+    Duplicate,
     /// It would be published; `DRY_RUN` is set.
     Planned,
 }
@@ -66,6 +85,7 @@ pub(crate) fn metrics(
         .count("Published", count(Outcome::Published))
         .count("Denied", count(Outcome::Denied))
         .count("NothingLeft", count(Outcome::NothingLeft))
+        .count("Duplicate", count(Outcome::Duplicate))
         .count("Failed", failed);
     if audits.is_empty() {
         return metrics;
@@ -82,4 +102,118 @@ pub(crate) fn metrics(
         }
     }
     totals.into_iter().fold(metrics, |metrics, (name, total)| metrics.count(&format!("Found{name}"), total))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::content::{Content, Decision, apply};
+    use crate::policy::{Direction, Policy};
+    use crate::rules::Rules;
+
+    const CARD: &str = "4539894458086459";
+
+    /// Rules that count cards and employees, at this rate, and mask cards.
+    fn rules(sample_rate: &str) -> Rules {
+        let card = "arn:aws:dataprotection::aws:data-identifier/CreditCardNumber";
+        let policy = json!({
+            "Name": "audit", "Version": "2021-06-01",
+            "Configuration": { "CustomDataIdentifier": [{ "Name": "EmployeeId", "Regex": "EID-\\d+" }] },
+            "Statement": [
+                {
+                    "DataDirection": "Outbound", "Principal": ["*"], "DataIdentifier": [card, "EmployeeId"],
+                    "Operation": { "Audit": { "SampleRate": sample_rate } },
+                },
+                {
+                    "DataDirection": "Outbound", "Principal": ["*"], "DataIdentifier": [card],
+                    "Operation": { "Deidentify": { "MaskConfig": {} } },
+                },
+            ],
+        });
+        let principal = "arn:aws:iam::111122223333:role/Reporting".parse().unwrap();
+        Rules::of(&Policy::parse(&policy.to_string()).unwrap(), Direction::Outbound, &principal)
+    }
+
+    fn report(outcome: Outcome) -> Report {
+        Report {
+            outcome,
+            message_id: "m-1".to_owned(),
+            topic_arn: "arn:aws:sns:eu-west-1:111122223333:expenses".to_owned(),
+            published_message_id: None,
+            findings: Vec::new(),
+            more_findings: 0,
+            attributes_dropped: 0,
+            audited: false,
+        }
+    }
+
+    /// The metrics of the line, by name, without what every line has.
+    fn line(reports: &[Report], audits: &[Audit], failed: usize) -> Value {
+        let line = metrics("redactor", datetime!(2026-03-06 20:00 UTC), reports, audits, failed).line();
+        assert!(!line.contains(CARD) && !line.contains("EID-"), "{line}");
+        let mut line: Value = serde_json::from_str(&line).unwrap();
+        let defined: Vec<_> = line["_aws"]["CloudWatchMetrics"][0]["Metrics"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|metric| metric["Name"].as_str().unwrap().to_owned())
+            .collect();
+        let fields = line.as_object_mut().unwrap();
+        fields.remove("_aws");
+        assert_eq!(fields.remove("FunctionName").unwrap(), "redactor");
+        assert!(defined.len() == fields.len() && defined.iter().all(|name| fields.contains_key(name)), "{defined:?}");
+        line
+    }
+
+    #[test]
+    fn each_outcome_is_counted_and_all_metrics_are_there_at_each_invocation() {
+        assert_eq!(
+            line(&[], &[], 1),
+            json!({ "Published": 0.0, "Denied": 0.0, "NothingLeft": 0.0, "Duplicate": 0.0, "Failed": 1.0 })
+        );
+        let outcomes = [
+            Outcome::Published,
+            Outcome::Published,
+            Outcome::Denied,
+            Outcome::NothingLeft,
+            Outcome::Duplicate,
+            Outcome::Planned,
+        ];
+        assert_eq!(
+            line(&outcomes.map(report), &[], 0),
+            json!({ "Published": 2.0, "Denied": 1.0, "NothingLeft": 1.0, "Duplicate": 1.0, "Failed": 0.0 })
+        );
+    }
+
+    #[test]
+    fn an_audit_counts_messages_and_findings_of_the_original_text() {
+        let audits = [format!("{{\"a\":{CARD},\"b\":[\"EID-1 and EID-2\"]}}"), CARD.to_owned(), "nothing".to_owned()];
+        let audits = audits.map(|message| {
+            let verdict = apply(&rules("99"), &Content { message, subject: None, attributes: Vec::new() });
+            assert!(matches!(verdict.decision, Decision::Deliver(_)));
+            Audit(verdict.audited)
+        });
+        assert_eq!(
+            line(&[], &audits, 0),
+            json!({
+                "Published": 0.0, "Denied": 0.0, "NothingLeft": 0.0, "Duplicate": 0.0, "Failed": 0.0,
+                "MessagesWithFindings": 2.0, "MessagesWithNoFindings": 1.0,
+                "FoundCreditCardNumber": 2.0, "FoundEmployeeId": 2.0,
+            })
+        );
+    }
+
+    #[test]
+    fn the_sample_rate_is_the_share_of_the_messages_and_the_same_message_is_always_in_it_or_never() {
+        for (sample_rate, least, most) in [("0", 0, 0), ("50", 4_800, 5_200), ("99", 9_850, 9_950)] {
+            let rules = rules(sample_rate);
+            let ids = || (0..10_000).map(|number| format!("da41e39f-ea4d-435a-b922-{number:012x}"));
+            let audited: Vec<_> = ids().filter(|id| rules.audits(id)).collect();
+            assert!((least..=most).contains(&audited.len()), "{sample_rate}: {}", audited.len());
+            assert_eq!(audited, ids().filter(|id| rules.audits(id)).collect::<Vec<_>>());
+        }
+    }
 }

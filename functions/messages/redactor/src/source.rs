@@ -1,70 +1,84 @@
 //! The policy: from the setting, or from a parameter that is read again from time to time.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::error::ProvideErrorMetadata as _;
+use gatehouse_shared::failure::chain;
+use time::{Duration, OffsetDateTime};
 
 use crate::config::PolicySetting;
-use crate::error::{Error, next_of};
+use crate::error::{Error, next_of_parameter};
 use crate::policy::{Direction, Policy};
 use crate::principal::Principal;
 use crate::rules::Rules;
 
 /// How long a policy is used before the parameter is read again: a change takes effect within five minutes.
-const TIME_TO_LIVE: Duration = Duration::from_secs(300);
+const TIME_TO_LIVE: Duration = Duration::minutes(5);
 /// How long it is used while the parameter cannot be read.
-const LONGEST_USE: Duration = Duration::from_secs(3_600);
+const LONGEST_USE: Duration = Duration::HOUR;
+/// How long until the next attempt then: not every message waits for one.
+const RETRY_AFTER: Duration = Duration::seconds(30);
 
-/// The rules for the subscriber.
+/// Where the rules for the subscriber come from.
 #[derive(Debug)]
-pub(crate) struct Source {
-    principal: Principal,
-    parameter: Option<String>,
-    kept: Mutex<Option<(Instant, Arc<Rules>)>>,
+pub(crate) enum Source {
+    Inline(Arc<Rules>),
+    Parameter { name: String, principal: Principal, kept: Mutex<Option<Kept>> },
+}
+
+/// The rules that were read last.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    rules: Arc<Rules>,
+    read_at: OffsetDateTime,
+    read_again_at: OffsetDateTime,
 }
 
 impl Source {
     pub(crate) fn new(setting: PolicySetting, principal: Principal) -> Self {
         match setting {
-            PolicySetting::Inline(policy) => {
-                let rules = compiled(&policy, &principal);
-                Self { principal, parameter: None, kept: Mutex::new(Some((Instant::now(), rules))) }
-            }
-            PolicySetting::Parameter(parameter) => {
-                Self { principal, parameter: Some(parameter), kept: Mutex::default() }
-            }
+            PolicySetting::Inline(policy) => Self::Inline(compiled(&policy, &principal)),
+            PolicySetting::Parameter(name) => Self::Parameter { name, principal, kept: Mutex::default() },
         }
     }
 
-    pub(crate) async fn rules(&self, ssm: &Client) -> Result<Arc<Rules>, Error> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let age = kept.as_ref().map(|(at, _)| at.elapsed());
-        match (&self.parameter, kept) {
-            (None, Some((_, rules))) => Ok(rules),
-            (Some(_), Some((at, rules))) if at.elapsed() < TIME_TO_LIVE => Ok(rules),
-            (parameter, kept) => {
-                let parameter = parameter.as_deref().unwrap_or_default();
-                let policy = match read(ssm, parameter).await {
-                    Ok(policy) => policy,
-                    // A policy with faults is not one that cannot be read: somebody changed it.
-                    Err(error @ Error::Policy { .. }) if age.is_some_and(|age| age < LONGEST_USE) => {
-                        let Some((_, rules)) = kept else { return Err(error) };
-                        tracing::warn!(
-                            parameter,
-                            "the policy cannot be read: the one before is used for up to an hour"
-                        );
-                        return Ok(rules);
-                    }
-                    Err(error) => return Err(error),
-                };
-                let rules = compiled(&policy, &self.principal);
-                *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), rules.clone()));
-                Ok(rules)
-            }
+    pub(crate) async fn rules(&self, ssm: &Client, now: OffsetDateTime) -> Result<Arc<Rules>, Error> {
+        let (name, principal, kept) = match self {
+            Self::Inline(rules) => return Ok(Arc::clone(rules)),
+            Self::Parameter { name, principal, kept } => (name, principal, kept),
+        };
+        let known = locked(kept).clone();
+        if let Some(known) = &known
+            && now < known.read_again_at
+        {
+            return Ok(Arc::clone(&known.rules));
         }
+        let next = match (read(ssm, name).await, known) {
+            (Ok(policy), _) => {
+                let rules = compiled(&policy, principal);
+                Kept { rules, read_at: now, read_again_at: now + TIME_TO_LIVE }
+            }
+            // A policy with faults is not one that cannot be read: somebody changed it.
+            (Err(error @ Error::Policy { .. }), Some(known)) if now - known.read_at < LONGEST_USE => {
+                tracing::warn!(
+                    parameter = name,
+                    error = chain(&error),
+                    "the policy cannot be read: the one before is used for up to an hour"
+                );
+                let read_again_at = (now + RETRY_AFTER).min(known.read_at + LONGEST_USE);
+                Kept { read_again_at, ..known }
+            }
+            (Err(error), _) => return Err(error),
+        };
+        let rules = Arc::clone(&next.rules);
+        *locked(kept) = Some(next);
+        Ok(rules)
     }
+}
+
+fn locked(kept: &Mutex<Option<Kept>>) -> MutexGuard<'_, Option<Kept>> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Says in the log what of the policy does nothing here.
@@ -89,8 +103,142 @@ fn compiled(policy: &Policy, principal: &Principal) -> Arc<Rules> {
 
 async fn read(ssm: &Client, parameter: &str) -> Result<Policy, Error> {
     let answer = ssm.get_parameter().name(parameter).with_decryption(true).send().await.map_err(|error| {
-        Error::Policy { parameter: parameter.to_owned(), next: next_of(error.code()), source: error.into() }
+        Error::Policy { parameter: parameter.to_owned(), next: next_of_parameter(error.code()), source: error.into() }
     })?;
     let text = answer.parameter.and_then(|parameter| parameter.value).unwrap_or_default();
     Policy::parse(&text).map_err(|source| Error::InvalidPolicy { parameter: parameter.to_owned(), source })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use aws_sdk_ssm::config::retry::RetryConfig;
+    use aws_sdk_ssm::config::{BehaviorVersion, Credentials, Region};
+    use aws_sdk_ssm::operation::get_parameter::{GetParameterError, GetParameterOutput};
+    use aws_sdk_ssm::types::Parameter;
+    use aws_smithy_mocks::{MockResponse, MockResponseInterceptor, Rule, create_mock_http_client, mock};
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+    use aws_smithy_types::body::SdkBody;
+    use gatehouse_shared::failure::ErrorType as _;
+    use serde_json::json;
+    use time::macros::datetime;
+
+    use super::*;
+
+    const START: OffsetDateTime = datetime!(2026-03-06 20:00 UTC);
+    const OTHER: &str = "arn:aws:iam::111122223333:role/Payment";
+
+    /// A policy that denies card numbers for this principal.
+    pub(crate) fn policy(principal: &str) -> String {
+        json!({
+            "Name": "expenses", "Version": "2021-06-01",
+            "Statement": [{
+                "DataDirection": "Outbound", "Principal": [principal], "Operation": { "Deny": {} },
+                "DataIdentifier": ["arn:aws:dataprotection::aws:data-identifier/CreditCardNumber"],
+            }],
+        })
+        .to_string()
+    }
+
+    /// A Systems Manager whose first answers are these: a policy, or the code of an error.
+    pub(crate) fn ssm(answers: Vec<Result<String, &'static str>>) -> (Client, Rule) {
+        let number = AtomicUsize::new(0);
+        let rule = mock!(Client::get_parameter).then_compute_response(move |input| {
+            assert_eq!((input.name(), input.with_decryption()), (Some("/policy"), Some(true)));
+            match &answers[number.fetch_add(1, Ordering::Relaxed)] {
+                Ok(text) => {
+                    let parameter = Parameter::builder().value(text).build();
+                    MockResponse::<_, GetParameterError>::Output(
+                        GetParameterOutput::builder().parameter(parameter).build(),
+                    )
+                }
+                Err(code) => {
+                    let body = json!({ "__type": code, "message": "as tested" }).to_string();
+                    MockResponse::Http(HttpResponse::new(400.try_into().unwrap(), SdkBody::from(body)))
+                }
+            }
+        });
+        let config = aws_sdk_ssm::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .retry_config(RetryConfig::disabled())
+            .http_client(create_mock_http_client())
+            .interceptor(MockResponseInterceptor::new().with_rule(&rule));
+        (Client::from_conf(config.build()), rule)
+    }
+
+    fn source() -> Source {
+        let principal = "arn:aws:iam::111122223333:role/Reporting".parse().unwrap();
+        Source::new(PolicySetting::Parameter("/policy".to_owned()), principal)
+    }
+
+    #[tokio::test]
+    async fn the_parameter_is_read_at_the_first_message_and_again_after_five_minutes() {
+        let (ssm, rule) = ssm(vec![Ok(policy("*")), Ok(policy(OTHER))]);
+        let source = source();
+        assert_eq!(rule.num_calls(), 0);
+        for (seconds, calls, is_empty) in [(0, 1, false), (299, 1, false), (300, 2, true), (599, 2, true)] {
+            let rules = source.rules(&ssm, START + Duration::seconds(seconds)).await.unwrap();
+            assert_eq!((rule.num_calls(), rules.are_empty()), (calls, is_empty), "after {seconds} s");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_policy_is_used_for_an_hour_while_the_parameter_cannot_be_read() {
+        let mut answers = vec![Ok(policy("*"))];
+        answers.extend(vec![Err("InternalServerError"); 5]);
+        answers.push(Ok(policy(OTHER)));
+        let (ssm, rule) = ssm(answers);
+        let source = source();
+        for (seconds, calls, expected) in [
+            (0, 1, Some(false)),
+            (300, 2, Some(false)),
+            // The next attempt is 30 s later: not every message waits for one.
+            (329, 2, Some(false)),
+            (330, 3, Some(false)),
+            (3_590, 4, Some(false)),
+            (3_599, 4, Some(false)),
+            // From here on each message makes an attempt, and fails with it.
+            (3_600, 5, None),
+            (3_601, 6, None),
+            (3_602, 7, Some(true)),
+        ] {
+            let rules = source.rules(&ssm, START + Duration::seconds(seconds)).await;
+            assert_eq!(rules.as_ref().ok().map(|rules| rules.are_empty()), expected, "after {seconds} s");
+            assert_eq!(rule.num_calls(), calls, "after {seconds} s");
+            if let Err(error) = rules {
+                assert_eq!(error.error_type(), "Policy");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_policy_an_error_says_what_to_do() {
+        for (code, next) in [
+            ("AccessDeniedException", "; allow ssm:GetParameter on it in the function's role: "),
+            ("ParameterNotFound", "; create it, or correct DATA_PROTECTION_POLICY: "),
+            ("ParameterVersionNotFound", "; create it, or correct DATA_PROTECTION_POLICY: "),
+            ("InvalidKeyId", "; the key that encrypts it cannot be used: check its state and the function's role: "),
+            ("ThrottlingException", "; it is tried again when the message is delivered again: "),
+        ] {
+            let (ssm, _) = ssm(vec![Err(code)]);
+            let error = source().rules(&ssm, START).await.unwrap_err();
+            let text = chain(&error);
+            assert_eq!(error.error_type(), "Policy", "{text}");
+            assert!(text.starts_with("reading the policy in the parameter /policy; ") && text.contains(next), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_policy_with_faults_is_an_error_even_where_one_was_read_before() {
+        let (ssm, _) = ssm(vec![Ok(policy("*")), Ok(policy("Reporting")), Ok(policy("*"))]);
+        let source = source();
+        source.rules(&ssm, START).await.unwrap();
+        let error = source.rules(&ssm, START + TIME_TO_LIVE).await.unwrap_err();
+        assert_eq!(error.error_type(), "InvalidSettings");
+        assert!(chain(&error).contains("$.Statement[0].Principal[0] is \"Reporting\""), "{}", chain(&error));
+        source.rules(&ssm, START + TIME_TO_LIVE).await.unwrap();
+    }
 }

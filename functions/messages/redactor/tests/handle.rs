@@ -1,23 +1,45 @@
-//! Whole invocations with a real client: what is published, what is told, what is logged.
+//! Whole invocations with a real client: what is published, who is notified, what fails.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
-use aws_sdk_sns::operation::publish::PublishOutput;
-use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_sns::operation::publish::{PublishError, PublishInput, PublishOutput};
+use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
+use aws_smithy_mocks::{MockResponse, MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_types::body::SdkBody;
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::notify::Notifier;
+use gatehouse_shared::sns::certificate::{CertificateSource, CertificateUrl, Fetching};
 use gatehouse_shared::sns::{Settings, Verifier};
-use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification};
+use gatehouse_shared::testing::{SIGNING_CERTIFICATE_PEM, Signer, StaticCertificates, lambda_event, notification};
 use lambda_runtime::{Context, LambdaEvent};
 use message_redactor::Redactor;
 use message_redactor::config::Config;
+use message_redactor::error::Error;
 use message_redactor::publish::Publisher;
-use message_redactor::report::Outcome;
+use message_redactor::report::{Outcome, Report};
 use serde_json::{Value, json};
 use time::Duration;
 use time::format_description::well_known::Rfc3339;
+use url::form_urlencoded;
+
+/// The configuration of a client without retries.
+macro_rules! config {
+    ($sdk:ident) => {
+        $sdk::Config::builder()
+            .behavior_version($sdk::config::BehaviorVersion::latest())
+            .region($sdk::config::Region::new("eu-west-1"))
+            .credentials_provider($sdk::config::Credentials::new("test", "test", None, None, "test"))
+            .retry_config($sdk::config::retry::RetryConfig::disabled())
+    };
+}
 
 /// A client that answers by the rules. The macro of aws-smithy-mocks needs a feature that compiles the SDK once more.
 macro_rules! client {
@@ -25,14 +47,8 @@ macro_rules! client {
         let rules: &[&Rule] = &$rules;
         let interceptor = MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny);
         let interceptor = rules.iter().fold(interceptor, |interceptor, rule| interceptor.with_rule(rule));
-        let config = $sdk::Config::builder()
-            .behavior_version($sdk::config::BehaviorVersion::latest())
-            .region($sdk::config::Region::new("eu-west-1"))
-            .credentials_provider($sdk::config::Credentials::new("test", "test", None, None, "test"))
-            .http_client(create_mock_http_client())
-            .interceptor(interceptor)
-            .build();
-        $sdk::Client::from_conf(config)
+        let config = config!($sdk).http_client(create_mock_http_client()).interceptor(interceptor);
+        $sdk::Client::from_conf(config.build())
     }};
 }
 
@@ -40,6 +56,7 @@ const ORIGIN: &str = "arn:aws:sns:eu-west-1:111122223333:approved-expenses";
 const TARGET: &str = "arn:aws:sns:eu-west-1:111122223333:reporting";
 const DENIED: &str = "arn:aws:sns:eu-west-1:111122223333:owners";
 const CARD: &str = "4539894458086459";
+const MASKED: &str = "################";
 
 fn policy(operation: &Value) -> String {
     json!({
@@ -56,50 +73,122 @@ fn mask() -> Value {
     json!({ "Deidentify": { "MaskConfig": { "MaskWithCharacter": "#" } } })
 }
 
-fn redactor(policy: &str, sns: &aws_sdk_sns::Client, ssm: aws_sdk_ssm::Client, dry_run: bool) -> Redactor {
-    let dry_run = dry_run.to_string();
-    let table = [
-        ("DATA_PROTECTION_POLICY", policy),
+fn redact() -> Value {
+    json!({ "Deidentify": { "RedactConfig": {} } })
+}
+
+fn deny() -> Value {
+    json!({ "Deny": {} })
+}
+
+/// A redactor with settings besides the usual ones, or in their place.
+fn redactor_with(
+    settings: &[(&str, &str)],
+    sns: &aws_sdk_sns::Config,
+    ssm: aws_sdk_ssm::Client,
+    certificates: impl CertificateSource + 'static,
+) -> Redactor {
+    let mut table = vec![
         ("SUBSCRIBER_PRINCIPAL", "arn:aws:iam::111122223333:role/Reporting"),
         ("TARGET_TOPIC_ARN", TARGET),
         ("DENIED_TOPIC_ARN", DENIED),
         ("TOPIC_ARNS", ORIGIN),
-        ("DRY_RUN", dry_run.as_str()),
     ];
+    table.retain(|(name, _)| !settings.iter().any(|(given, _)| given == name));
+    table.extend(settings.iter().filter(|(_, value)| !value.is_empty()));
     let env = Env::of_table(&table);
     let (config, settings) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
-    let verifier = Verifier::with_source(settings, StaticCertificates::new());
-    let builder = || sns.config().to_builder();
-    let publisher = Publisher::new(builder(), &config.target_topic_arn);
-    let denied = config.denied_topic_arn.as_ref().map(|topic| Notifier::new(builder(), topic));
+    let verifier = Verifier::with_source(settings, certificates);
+    let publisher = Publisher::new(sns.to_builder(), &config.target_topic_arn);
+    let denied = config.denied_topic_arn.as_ref().map(|topic| Notifier::new(sns.to_builder(), topic));
     Redactor::new(config, verifier, ssm, publisher, denied)
 }
 
-fn invocation(message: &str, attributes: Value) -> LambdaEvent<Value> {
+/// A redactor with this policy.
+fn redactor(policy: &str, sns: &aws_sdk_sns::Client) -> Redactor {
+    let settings = [("DATA_PROTECTION_POLICY", policy)];
+    redactor_with(&settings, sns.config(), client!(aws_sdk_ssm, []), StaticCertificates::new())
+}
+
+/// What was published, oldest first.
+#[derive(Clone, Default)]
+struct Published(Arc<Mutex<Vec<PublishInput>>>);
+
+impl Published {
+    /// The messages that were published to this topic.
+    fn to(&self, topic_arn: &str) -> Vec<String> {
+        let inputs = self.0.lock().unwrap();
+        let to_topic = inputs.iter().filter(|input| input.topic_arn() == Some(topic_arn));
+        to_topic.map(|input| input.message().unwrap().to_owned()).collect()
+    }
+}
+
+/// An SNS that gives this answer to a topic and a message, and what was published.
+fn answering(
+    answer: impl Fn(&str, &str) -> MockResponse<PublishOutput, PublishError> + Send + Sync + 'static,
+) -> (aws_sdk_sns::Client, Published) {
+    let published = Published::default();
+    let seen = published.clone();
+    let rule = mock!(aws_sdk_sns::Client::publish).then_compute_response(move |input| {
+        seen.0.lock().unwrap().push(input.clone());
+        answer(input.topic_arn().unwrap(), input.message().unwrap())
+    });
+    (client!(aws_sdk_sns, [&rule]), published)
+}
+
+fn working() -> (aws_sdk_sns::Client, Published) {
+    answering(|_, _| success())
+}
+
+fn success() -> MockResponse<PublishOutput, PublishError> {
+    MockResponse::Output(PublishOutput::builder().message_id("m-2").build())
+}
+
+fn failure(code: &str) -> MockResponse<PublishOutput, PublishError> {
+    let body = format!(
+        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>as tested</Message></Error>\
+         <RequestId>r-1</RequestId></ErrorResponse>"
+    );
+    MockResponse::Http(HttpResponse::new(400.try_into().unwrap(), SdkBody::from(body)))
+}
+
+/// A client that must not be used.
+fn unused() -> aws_sdk_sns::Client {
+    client!(aws_sdk_sns, [])
+}
+
+/// A message of this id, as SNS signs it now.
+fn signed(id: &str, text: &str) -> Value {
     let now = clock::now().replace_nanosecond(0).unwrap().format(&Rfc3339).unwrap();
-    let mut event = lambda_event([Signer::new().sign(notification(ORIGIN, message, &now))]);
-    event["Records"][0]["Sns"]["MessageAttributes"] = attributes;
+    let mut message = notification(ORIGIN, text, &now);
+    message["MessageId"] = id.into();
+    Signer::new().sign(message)
+}
+
+fn invocation_of(event: Value, time: Duration) -> LambdaEvent<Value> {
     let mut context = Context::default();
-    context.deadline = u64::try_from((clock::now() + Duration::MINUTE).unix_timestamp() * 1_000).unwrap();
+    context.deadline = u64::try_from((clock::now() + time).unix_timestamp_nanos() / 1_000_000).unwrap();
     LambdaEvent::new(event, context)
+}
+
+fn invocation(message: &str, attributes: Value) -> LambdaEvent<Value> {
+    let mut event = lambda_event([signed("m-1", message)]);
+    event["Records"][0]["Sns"]["MessageAttributes"] = attributes;
+    invocation_of(event, Duration::MINUTE)
+}
+
+fn outcomes(reports: &[Report]) -> Vec<Outcome> {
+    reports.iter().map(|report| report.outcome).collect()
 }
 
 #[tokio::test]
 async fn a_message_is_published_masked_with_its_attributes() {
-    let rule = mock!(aws_sdk_sns::Client::publish)
-        .match_requests(|request| {
-            let attribute = request.message_attributes().unwrap().get("card").unwrap();
-            request.topic_arn() == Some(TARGET)
-                && request.message() == Some("{\"card\":\"################\"}")
-                && attribute.data_type() == "String"
-                && attribute.string_value() == Some("################")
-        })
-        .then_output(|| PublishOutput::builder().message_id("m-2").build());
-    let sns = client!(aws_sdk_sns, [&rule]);
-    let function = redactor(&policy(&mask()), &sns, client!(aws_sdk_ssm, []), false);
+    let (sns, published) = working();
+    let function = redactor(&policy(&mask()), &sns);
     let attributes = json!({ "card": { "Type": "Number", "Value": CARD } });
     let reports = function.handle(invocation(&format!("{{\"card\":{CARD}}}"), attributes)).await.unwrap();
-    assert_eq!(rule.num_calls(), 1);
+    assert_eq!(published.to(TARGET), [format!("{{\"card\":\"{MASKED}\"}}")]);
+    assert_eq!(published.0.lock().unwrap().len(), 1);
     assert_eq!((reports[0].outcome, reports[0].published_message_id.as_deref()), (Outcome::Published, Some("m-2")));
     let report = serde_json::to_value(&reports).unwrap();
     assert_eq!(
@@ -113,27 +202,276 @@ async fn a_message_is_published_masked_with_its_attributes() {
 }
 
 #[tokio::test]
-async fn of_a_denied_message_the_owners_learn_the_identifier_and_no_value() {
-    let rule = mock!(aws_sdk_sns::Client::publish)
-        .match_requests(|request| {
-            let text = request.message().unwrap();
-            request.topic_arn() == Some(DENIED)
-                && text.contains("- CreditCardNumber (1) in message")
-                && !text.contains(CARD)
-        })
-        .then_output(|| PublishOutput::builder().build());
-    let sns = client!(aws_sdk_sns, [&rule]);
-    let function = redactor(&policy(&json!({ "Deny": {} })), &sns, client!(aws_sdk_ssm, []), false);
-    let reports = function.handle(invocation(&format!("card {CARD}"), json!({}))).await.unwrap();
-    assert_eq!((reports[0].outcome, rule.num_calls()), (Outcome::Denied, 1));
+async fn the_publish_call_has_this_form_on_the_wire() {
+    let answer = "<PublishResponse><PublishResult><MessageId>m-2</MessageId></PublishResult></PublishResponse>";
+    let response = HttpResponse::new(200.try_into().unwrap(), SdkBody::from(answer));
+    let request = HttpRequest::empty().try_into_http1x().unwrap();
+    let replay = StaticReplayClient::new(vec![ReplayEvent::new(request, response.try_into_http1x().unwrap())]);
+    let target = "arn:aws:sns:eu-central-1:111122223333:reporting";
+    let policy = policy(&mask());
+    let settings = [("DATA_PROTECTION_POLICY", policy.as_str()), ("TARGET_TOPIC_ARN", target)];
+    let config = config!(aws_sdk_sns).http_client(replay.clone()).build();
+    let function = redactor_with(&settings, &config, client!(aws_sdk_ssm, []), StaticCertificates::new());
+    let mut message = signed("m-1", CARD);
+    message["Subject"] = format!("card {CARD}").into();
+    let mut event = lambda_event([Signer::new().sign(message)]);
+    event["Records"][0]["Sns"]["MessageAttributes"] = json!({
+        "office": { "Type": "String", "Value": "Sydney & Perth" },
+        "tags": { "Type": "String.Array", "Value": format!("[\"a\",{CARD},true]") },
+        "card": { "Type": "Number", "Value": CARD },
+        "amount": { "Type": "Number", "Value": "12.50" },
+        "text": { "Type": "Binary", "Value": "Y2FyZCA0NTM5ODk0NDU4MDg2NDU5" }, // card 4539…
+        "bytes": { "Type": "Binary", "Value": "/wA=" },
+    });
+    let reports = function.handle(invocation_of(event, Duration::MINUTE)).await.unwrap();
+    assert_eq!(outcomes(&reports), [Outcome::Published]);
+
+    let request = replay.actual_requests().next().unwrap();
+    assert_eq!(request.uri(), "https://sns.eu-central-1.amazonaws.com/", "the Region is that of the topic");
+    let mut form: BTreeMap<String, String> =
+        form_urlencoded::parse(request.body().bytes().unwrap()).into_owned().collect();
+    let mut attributes = BTreeMap::new();
+    for entry in 1..=6 {
+        let mut take = |name: &str| form.remove(&format!("MessageAttributes.entry.{entry}.{name}"));
+        let (name, data_type) = (take("Name").unwrap(), take("Value.DataType").unwrap());
+        attributes.insert(name, (data_type, take("Value.StringValue"), take("Value.BinaryValue")));
+    }
+    let text = |data_type: &str, value: &str| (data_type.to_owned(), Some(value.to_owned()), None);
+    let binary = |value: &str| ("Binary".to_owned(), None, Some(value.to_owned()));
+    let expected = [
+        ("office", text("String", "Sydney & Perth")),
+        ("tags", text("String.Array", &format!("[\"a\",\"{MASKED}\",true]"))),
+        ("card", text("String", MASKED)),
+        ("amount", text("Number", "12.50")),
+        ("text", binary("Y2FyZCAjIyMjIyMjIyMjIyMjIyMj")),
+        ("bytes", binary("/wA=")),
+    ];
+    assert_eq!(attributes, expected.map(|(name, value)| (name.to_owned(), value)).into());
+    let rest = [
+        ("Action", "Publish"),
+        ("Version", "2010-03-31"),
+        ("TopicArn", target),
+        ("Message", MASKED),
+        ("Subject", &format!("card {MASKED}")),
+    ];
+    assert_eq!(form, rest.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
 }
 
 #[tokio::test]
-async fn a_dry_run_publishes_nothing() {
-    let sns = client!(aws_sdk_sns, []);
-    let function = redactor(&policy(&mask()), &sns, client!(aws_sdk_ssm, []), true);
-    let reports = function.handle(invocation(CARD, json!({}))).await.unwrap();
-    assert_eq!(reports[0].outcome, Outcome::Planned);
+async fn a_subject_of_which_nothing_is_left_is_not_sent() {
+    let (sns, published) = working();
+    let function = redactor(&policy(&redact()), &sns);
+    let mut message = signed("m-1", "hello");
+    message["Subject"] = format!(" {CARD} ").into();
+    function.handle(invocation_of(lambda_event([Signer::new().sign(message)]), Duration::MINUTE)).await.unwrap();
+    let inputs = published.0.lock().unwrap();
+    assert_eq!((inputs[0].message(), inputs[0].subject()), (Some("hello"), None));
+}
+
+#[tokio::test]
+async fn of_a_message_that_is_not_delivered_the_owners_learn_the_identifier_and_no_value() {
+    for (operation, outcome, reason) in [
+        (deny(), Outcome::Denied, "the data protection policy denies it"),
+        (redact(), Outcome::NothingLeft, "nothing is left of it after redaction"),
+    ] {
+        let (sns, published) = working();
+        let function = redactor(&policy(&operation), &sns);
+        let reports = function.handle(invocation(CARD, json!({}))).await.unwrap();
+        assert_eq!(outcomes(&reports), [outcome]);
+        assert_eq!(published.to(TARGET), [""; 0]);
+        let [text] = &published.to(DENIED)[..] else { panic!("{outcome:?}") };
+        for part in [reason, "- CreditCardNumber (1) in message", "Message id: m-1", ORIGIN, "role/Reporting"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains(CARD) && !text.contains("more"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_listed_is_counted_in_the_report_and_in_the_notice() {
+    let (sns, published) = working();
+    let cards: Vec<_> = (0..60).map(|number| format!("\"card{number}\":{CARD}")).collect();
+    let message = format!("{{{}}}", cards.join(","));
+    let reports = redactor(&policy(&deny()), &sns).handle(invocation(&message, json!({}))).await.unwrap();
+    assert_eq!((reports[0].findings.len(), reports[0].more_findings), (50, 10));
+    let [text] = &published.to(DENIED)[..] else { panic!("{reports:?}") };
+    assert_eq!(text.matches("\n- CreditCardNumber (1) in $.card").count(), 50);
+    assert!(text.ends_with("\n- and 10 more\n"), "{text}");
+
+    let attributes = json!({ "card": { "Type": "Number", "Value": CARD }, "a": { "Type": "String", "Value": "x" } });
+    let reports = redactor(&policy(&redact()), &sns).handle(invocation("hello", attributes)).await.unwrap();
+    assert_eq!((reports[0].more_findings, reports[0].attributes_dropped), (0, 1));
+
+    for (sample_rate, expected) in [("0", false), ("99", true)] {
+        let function = redactor(&policy(&json!({ "Audit": { "SampleRate": sample_rate } })), &sns);
+        let reports = function.handle(invocation(CARD, json!({}))).await.unwrap();
+        assert_eq!(reports[0].audited, expected, "{sample_rate}");
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_publishes_nothing_and_remembers_nothing() {
+    for (operation, outcome) in
+        [(mask(), Outcome::Planned), (deny(), Outcome::Denied), (redact(), Outcome::NothingLeft)]
+    {
+        let policy = policy(&operation);
+        let settings = [("DATA_PROTECTION_POLICY", policy.as_str()), ("DRY_RUN", "true")];
+        let function = redactor_with(&settings, unused().config(), client!(aws_sdk_ssm, []), StaticCertificates::new());
+        for _ in 0..2 {
+            let reports = function.handle(invocation(CARD, json!({}))).await.unwrap();
+            assert_eq!(outcomes(&reports), [outcome]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_is_delivered_twice_is_published_once_by_this_process() {
+    let (sns, published) = working();
+    let function = redactor(&policy(&mask()), &sns);
+    let twice = lambda_event([signed("m-1", "one"), signed("m-2", "two"), signed("m-1", "one")]);
+    let reports = function.handle(invocation_of(twice.clone(), Duration::MINUTE)).await.unwrap();
+    assert_eq!(outcomes(&reports), [Outcome::Published, Outcome::Published, Outcome::Duplicate]);
+    assert_eq!((reports[2].message_id.as_str(), reports[2].topic_arn.as_str()), ("m-1", ORIGIN));
+    let reports = function.handle(invocation_of(twice.clone(), Duration::MINUTE)).await.unwrap();
+    assert_eq!(outcomes(&reports), [Outcome::Duplicate; 3]);
+    assert_eq!(published.to(TARGET), ["one", "two"]);
+
+    // Another process does not know it.
+    let function = redactor(&policy(&mask()), &sns);
+    function.handle(invocation_of(twice, Duration::MINUTE)).await.unwrap();
+    assert_eq!(published.to(TARGET), ["one", "two", "one", "two"]);
+}
+
+#[tokio::test]
+async fn of_a_refused_message_that_is_delivered_twice_the_owners_are_notified_once() {
+    for (operation, outcome) in [(deny(), Outcome::Denied), (redact(), Outcome::NothingLeft)] {
+        for (denied_topic, notices) in [(DENIED, 1), ("", 0)] {
+            let (sns, published) = working();
+            let policy = policy(&operation);
+            let settings = [("DATA_PROTECTION_POLICY", policy.as_str()), ("DENIED_TOPIC_ARN", denied_topic)];
+            let function = redactor_with(&settings, sns.config(), client!(aws_sdk_ssm, []), StaticCertificates::new());
+            for expected in [outcome, Outcome::Duplicate] {
+                let reports = function.handle(invocation(CARD, json!({}))).await.unwrap();
+                assert_eq!(outcomes(&reports), [expected]);
+            }
+            assert_eq!(published.to(DENIED).len(), notices);
+        }
+    }
+}
+
+/// What SNS answers, and what the error says to do.
+const PUBLISH_ERRORS: [(&str, &str); 9] = [
+    ("AuthorizationError", "; allow sns:Publish on the topic in the function's role and in the topic's policy: "),
+    ("NotFound", "; the topic does not exist: correct the setting: "),
+    ("InvalidParameter", "raise the topic's MaximumMessageSize: "),
+    ("ParameterValueInvalid", "raise the topic's MaximumMessageSize: "),
+    ("KMSAccessDenied", "; allow kms:GenerateDataKey and kms:Decrypt for the topic's key"),
+    ("KMSDisabled", "; the key that encrypts the topic cannot be used: check its state: "),
+    ("KMSThrottling", "; it is tried again when the message is delivered again: "),
+    ("Throttled", "; it is tried again when the message is delivered again: "),
+    ("InternalError", "; it is tried again when the message is delivered again: "),
+];
+
+#[tokio::test]
+async fn a_publication_that_fails_says_what_to_do_and_is_not_taken_for_done() {
+    for (operation, error_type, start) in [
+        (mask(), "Publish", "publishing the message m-1 to TARGET_TOPIC_ARN; "),
+        (deny(), "Notify", "publishing to DENIED_TOPIC_ARN that the message m-1 was not delivered; "),
+    ] {
+        for (code, next) in PUBLISH_ERRORS {
+            let fails = Arc::new(AtomicBool::new(true));
+            let still = Arc::clone(&fails);
+            let (sns, published) =
+                answering(move |_, _| if still.load(Ordering::Relaxed) { failure(code) } else { success() });
+            let function = redactor(&policy(&operation), &sns);
+            for _ in 0..2 {
+                let error = function.handle(invocation(CARD, json!({}))).await.unwrap_err();
+                let text = chain(&error);
+                assert_eq!(error.error_type(), error_type, "{code}");
+                assert!(text.starts_with(start) && text.contains(next), "{code}: {text}");
+                assert!(text.contains("as tested") && !text.contains(CARD), "{code}: {text}");
+            }
+            fails.store(false, Ordering::Relaxed);
+            let reports = function.handle(invocation(CARD, json!({}))).await.unwrap();
+            assert_ne!(outcomes(&reports), [Outcome::Duplicate], "{code}");
+            assert_eq!(published.0.lock().unwrap().len(), 3, "{code}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_sns_that_cannot_be_reached_is_an_error_that_is_tried_again() {
+    let policy = policy(&mask());
+    let settings = [("DATA_PROTECTION_POLICY", policy.as_str())];
+    // The port of the discard service, where nobody listens.
+    let config = config!(aws_sdk_sns).endpoint_url("http://127.0.0.1:9").build();
+    let function = redactor_with(&settings, &config, client!(aws_sdk_ssm, []), StaticCertificates::new());
+    let error = function.handle(invocation(CARD, json!({}))).await.unwrap_err();
+    let text = chain(&error);
+    assert_eq!(error.error_type(), "Publish", "{text}");
+    assert!(text.contains("; it is tried again when the message is delivered again: dispatch failure"), "{text}");
+}
+
+#[tokio::test]
+async fn a_message_that_fails_holds_up_no_other_one_and_the_first_error_is_returned() {
+    let (sns, published) = answering(|_, message| match message {
+        "two" => failure("AuthorizationError"),
+        "four" => failure("InternalError"),
+        _ => success(),
+    });
+    let function = redactor(&policy(&mask()), &sns);
+    let mut forged = signed("m-3", "three");
+    forged["Message"] = "forged".into();
+    let event = lambda_event([
+        signed("m-1", "one"),
+        signed("m-2", "two"),
+        forged,
+        signed("m-4", "four"),
+        signed("m-5", "five"),
+    ]);
+    let error = function.handle(invocation_of(event.clone(), Duration::MINUTE)).await.unwrap_err();
+    assert!(matches!(&error, Error::Publish { message_id, .. } if message_id == "m-2"), "{error}");
+    assert_eq!(published.to(TARGET), ["one", "two", "four", "five"]);
+    // Lambda invokes again with the whole event: what was published is not published again.
+    function.handle(invocation_of(event, Duration::MINUTE)).await.unwrap_err();
+    assert_eq!(published.to(TARGET), ["one", "two", "four", "five", "two", "four"]);
+}
+
+/// Certificates that do not come for now.
+#[derive(Clone, Default)]
+struct Hanging(Arc<AtomicBool>);
+
+impl CertificateSource for Hanging {
+    fn fetch<'a>(&'a self, _: &'a CertificateUrl) -> Fetching<'a> {
+        Box::pin(async {
+            if self.0.load(Ordering::Relaxed) {
+                return pending().await;
+            }
+            Ok(SIGNING_CERTIFICATE_PEM.into())
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_work_goes_on_until_lambdas_deadline_and_nothing_is_lost() {
+    let (sns, published) = working();
+    let policy = policy(&mask());
+    let settings = [("DATA_PROTECTION_POLICY", policy.as_str())];
+    let certificates = Hanging::default();
+    let function = redactor_with(&settings, sns.config(), client!(aws_sdk_ssm, []), certificates.clone());
+    let event = || lambda_event([signed("m-1", "one"), signed("m-2", "two")]);
+    for (hangs, seconds) in [(true, 10), (false, 2), (false, -1)] {
+        certificates.0.store(hangs, Ordering::Relaxed);
+        let start = tokio::time::Instant::now();
+        let error = function.handle(invocation_of(event(), Duration::seconds(seconds))).await.unwrap_err();
+        assert_eq!(error.error_type(), "OutOfTime", "{seconds}");
+        assert_eq!(error.to_string(), "out of time for the message m-1; it is tried again when it is delivered again");
+        // 2 s are kept back. The wall clock stands, so each of the two messages has its time.
+        assert!(start.elapsed() <= std::time::Duration::from_secs(16), "{seconds}");
+        assert_eq!(published.to(TARGET), [""; 0], "{seconds}");
+    }
+    let reports = function.handle(invocation_of(event(), Duration::seconds(10))).await.unwrap();
+    assert_eq!(outcomes(&reports), [Outcome::Published; 2]);
 }
 
 #[tokio::test]
@@ -142,46 +480,100 @@ async fn a_policy_in_a_parameter_is_read_once_and_one_with_faults_delivers_nothi
         let parameter = aws_sdk_ssm::types::Parameter::builder().value(text).build();
         aws_sdk_ssm::operation::get_parameter::GetParameterOutput::builder().parameter(parameter).build()
     };
-    let publish =
-        mock!(aws_sdk_sns::Client::publish).then_output(|| PublishOutput::builder().message_id("m-2").build());
-    let sns = client!(aws_sdk_sns, [&publish]);
+    let (sns, published) = working();
+    let with = |rule: &Rule| {
+        let settings = [("DATA_PROTECTION_POLICY", "ssm:/policy")];
+        redactor_with(&settings, sns.config(), client!(aws_sdk_ssm, [rule]), StaticCertificates::new())
+    };
     let good = mock!(aws_sdk_ssm::Client::get_parameter).then_output(move || answer(policy(&mask())));
-    let function = redactor("ssm:/policy", &sns, client!(aws_sdk_ssm, [&good]), false);
-    for _ in 0..2 {
-        function.handle(invocation("hello", json!({}))).await.unwrap();
+    let function = with(&good);
+    for id in ["m-1", "m-2"] {
+        let event = lambda_event([signed(id, "hello")]);
+        function.handle(invocation_of(event, Duration::MINUTE)).await.unwrap();
     }
-    assert_eq!((good.num_calls(), publish.num_calls()), (1, 2));
+    assert_eq!((good.num_calls(), published.to(TARGET).len()), (1, 2));
 
     let bad = mock!(aws_sdk_ssm::Client::get_parameter).then_output(move || answer(policy(&json!({}))));
-    let function = redactor("ssm:/policy", &sns, client!(aws_sdk_ssm, [&bad]), false);
-    let error = function.handle(invocation("hello", json!({}))).await.unwrap_err();
+    let error = with(&bad).handle(invocation("hello", json!({}))).await.unwrap_err();
     assert_eq!(error.error_type(), "InvalidSettings");
     assert!(chain(&error).contains("$.Statement[0].Operation is an empty object"), "{}", chain(&error));
-    assert_eq!(publish.num_calls(), 2);
+    assert_eq!(published.to(TARGET).len(), 2);
 }
 
 #[tokio::test]
-async fn a_forged_message_is_refused() {
-    let sns = client!(aws_sdk_sns, []);
-    let function = redactor(&policy(&mask()), &sns, client!(aws_sdk_ssm, []), false);
-    let mut forged = invocation("hello", json!({}));
-    forged.payload["Records"][0]["Sns"]["Message"] = "other".into();
-    assert_eq!(function.handle(forged).await.unwrap_err().error_type(), "Refused");
+async fn a_message_that_sns_did_not_send_like_this_is_refused() {
+    let changed = |change: fn(&mut Value)| {
+        let mut event = lambda_event([signed("m-1", "hello")]);
+        change(&mut event["Records"][0]["Sns"]);
+        event
+    };
+    let attributes = |value: Value| {
+        let mut event = changed(|_| {});
+        event["Records"][0]["Sns"]["MessageAttributes"] = value;
+        event
+    };
+    let from = |topic: &str, of_type: &str| {
+        let mut message = signed("m-1", "hello");
+        (message["TopicArn"], message["Type"]) = (topic.into(), of_type.into());
+        (message["Token"], message["SubscribeURL"]) = ("t".into(), "https://sns.eu-west-1.amazonaws.com/".into());
+        lambda_event([Signer::new().sign(message)])
+    };
+    let cases = [
+        (changed(|message| message["Message"] = "other".into()), "Refused", "the field Signature does not fit"),
+        (from("arn:aws:sns:eu-west-1:111122223333:other", "Notification"), "Refused", "expected one of TOPIC_ARNS"),
+        (from(ORIGIN, "SubscriptionConfirmation"), "InvalidEvent", "the field Type is SubscriptionConfirmation"),
+        (json!({ "Records": [{ "body": "{}" }] }), "InvalidEvent", "Records[0].Sns is missing"),
+        (attributes(json!([])), "InvalidEvent", "Records[0].Sns.MessageAttributes is not as SNS writes it"),
+        (attributes(json!({ "a": { "Value": "x" } })), "InvalidEvent", "expected a Type for each attribute"),
+        (attributes(json!({ "a": { "Type": "String" } })), "InvalidEvent", "expected a Value for each attribute"),
+        (attributes(json!({ "a": { "Type": "Binary", "Value": "!" } })), "InvalidEvent", "expected base64"),
+    ];
+    let function = redactor(&policy(&mask()), &unused());
+    for (event, error_type, text) in cases {
+        let error = function.handle(invocation_of(event, Duration::MINUTE)).await.unwrap_err();
+        assert_eq!(error.error_type(), error_type, "{error}");
+        assert!(chain(&error).contains(text), "{}", chain(&error));
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_a_topic_that_it_publishes_to_is_refused() {
+    let policy = policy(&mask());
+    for own in [TARGET, DENIED] {
+        // Without TOPIC_ARNS the settings cannot show the loop.
+        let settings = [("DATA_PROTECTION_POLICY", policy.as_str()), ("TOPIC_ARNS", "")];
+        let function = redactor_with(&settings, unused().config(), client!(aws_sdk_ssm, []), StaticCertificates::new());
+        let mut message = signed("m-1", "hello");
+        message["TopicArn"] = own.into();
+        let event = lambda_event([Signer::new().sign(message)]);
+        let error = function.handle(invocation_of(event, Duration::MINUTE)).await.unwrap_err();
+        assert_eq!(error.error_type(), "Refused");
+        assert!(error.to_string().contains("which would invoke itself"), "{error}");
+    }
 }
 
 #[test]
 fn faults_of_the_settings_are_reported_together() {
-    let table = [("DATA_PROTECTION_POLICY", "{}"), ("TARGET_TOPIC_ARN", ORIGIN), ("TOPIC_ARNS", ORIGIN)];
-    let env = Env::of_table(&table);
-    let error = env.finish(Config::from_env(&env)).unwrap_err().to_string();
-    for part in [
-        "DATA_PROTECTION_POLICY $.Name",
-        "$.Version",
-        "$.Statement",
-        "SUBSCRIBER_PRINCIPAL",
-        "TARGET_TOPIC_ARN",
-        "invoke itself",
+    let fifo = "arn:aws:sns:eu-west-1:111122223333:reporting.fifo";
+    let inline = policy(&mask());
+    for (table, parts) in [
+        (
+            vec![("DATA_PROTECTION_POLICY", "{}"), ("TARGET_TOPIC_ARN", ORIGIN), ("TOPIC_ARNS", ORIGIN)],
+            vec!["DATA_PROTECTION_POLICY $.Name", "$.Version", "$.Statement", "SUBSCRIBER_PRINCIPAL", "invoke itself"],
+        ),
+        (vec![], vec!["DATA_PROTECTION_POLICY is \"\"", "SUBSCRIBER_PRINCIPAL is \"\"", "TARGET_TOPIC_ARN is \"\""]),
+        (vec![("DATA_PROTECTION_POLICY", "ssm:")], vec!["expected ssm: and the name of a parameter"]),
+        (vec![("DATA_PROTECTION_POLICY", "ssm:a b")], vec!["expected ssm: and the name of a parameter"]),
+        (vec![("SUBSCRIBER_PRINCIPAL", "*")], vec!["SUBSCRIBER_PRINCIPAL is \"*\": expected the ARN of a principal"]),
+        (
+            vec![("DATA_PROTECTION_POLICY", &inline), ("TARGET_TOPIC_ARN", fifo), ("DENIED_TOPIC_ARN", fifo)],
+            vec!["TARGET_TOPIC_ARN is", "expected a standard topic", "expected another topic than TARGET_TOPIC_ARN"],
+        ),
     ] {
-        assert!(error.contains(part), "{part}: {error}");
+        let env = Env::of_table(&table);
+        let error = env.finish(Config::from_env(&env)).unwrap_err().to_string();
+        for part in parts {
+            assert!(error.contains(part), "{part}: {error}");
+        }
     }
 }

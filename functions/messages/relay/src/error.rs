@@ -29,8 +29,8 @@ impl ErrorType for Error {
 
 /// Why a request was not accepted. The log has it; the sender gets the status and one text for that status.
 ///
-/// SNS takes every status from 200 to 499 as delivered and tries again after any other. So a message that SNS sent, and
-/// that was not published, is always answered 503: in the end SNS moves it to the redrive queue of the subscription.
+/// SNS tries again after a 5xx or a 429, and takes any other answer as final. So a message that SNS sent, and that was not
+/// published, is always answered 503: in the end SNS moves it to the redrive queue of the subscription.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Declined {
@@ -50,7 +50,7 @@ pub enum Declined {
     #[error("refusing the subscription confirmation")]
     SubscribeUrl(#[from] SubscribeUrlError),
     /// SNS will never confirm this subscription with this token.
-    #[error("the subscription to {topic} is not confirmed; {next}, and let SNS send the confirmation again")]
+    #[error("the subscription to {topic} is not confirmed; {next}; then subscribe the URL again")]
     NotConfirmed {
         /// The topic.
         topic: TopicArn,
@@ -182,6 +182,8 @@ impl From<VerifyError> for Declined {
 }
 
 /// A publication that failed, with what to do about it.
+///
+/// Source: SNS API Reference, `Publish`, "Errors".
 pub(crate) fn publish<E>(topic: &TopicArn, error: SdkError<E>) -> Declined
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -192,7 +194,7 @@ where
              encrypts it"
         }
         Some("NotFound") => "set TARGET_TOPIC_ARN to a topic that exists",
-        Some("InvalidParameter" | "InvalidParameterValue") => {
+        Some("InvalidParameter" | "InvalidParameterValue" | "ParameterValueInvalid") => {
             "with the attributes of the relay the message may be larger than the topic accepts: raise the topic's \
              MaximumMessageSize"
         }
@@ -213,8 +215,8 @@ where
         Some("AuthorizationError" | "AccessDenied" | "AccessDeniedException") => {
             "allow sns:ConfirmSubscription on the topic in the function's role"
         }
-        Some("InvalidParameter") => "the token is valid for two days; subscribe again after that",
-        Some("NotFound") => "subscribe to a topic that exists",
+        Some("InvalidParameter") => "its token is not valid, or older than two days",
+        Some("NotFound") => "the topic does not exist any more",
         Some("SubscriptionLimitExceeded" | "FilterPolicyLimitExceeded") => {
             "ask for a higher quota in the account of the topic"
         }

@@ -11,15 +11,18 @@
 //!
 //! # Answers
 //!
-//! SNS takes every status from 200 to 499 as delivered. It tries again after a 5xx, or no answer within 15 s: three times,
-//! 20 s apart, by default; then the message goes to the redrive queue of the subscription, where it has one. So a message
-//! that SNS sent is either published or answered 503, whatever went wrong, and always within 10 s.
+//! SNS tries again after a 5xx, a 429, or no answer within 15 s: three times, 20 s apart, by default; then the message goes
+//! to the redrive queue of the subscription, where it has one. Any other answer is final. So a message that SNS sent is
+//! either published or answered 503, whatever went wrong, and always within 10 s.
+//!
+//! Source: SNS Developer Guide, "Amazon SNS message delivery retries".
 //!
 //! | status | when |
 //! |---|---|
 //! | 200 | done, or done before |
 //! | 400, 405, 413, 415 | not a request that SNS sends |
 //! | 403 | not verified, not an accepted topic, too old, or a subscription that cannot be confirmed any more |
+//! | 429 | by Lambda, where more requests come at once than may run: SNS tries again |
 //! | 502 | by Lambda, for invalid settings or a fault of the function: SNS tries again |
 //! | 503 | not published or not confirmed for now |
 //!
@@ -31,17 +34,23 @@
 //!
 //! # Rights
 //!
-//! `sns:Publish` on `TARGET_TOPIC_ARN`, and `sns:ConfirmSubscription` on each of `TOPIC_ARNS`. The policy of a topic in
-//! another account cannot name `ConfirmSubscription` and need not: the token proves the right to confirm. With
-//! `AuthenticateOnUnsubscribe` the call must be signed, and so the role must be allowed to make it.
+//! `sns:Publish` on `TARGET_TOPIC_ARN`, and `sns:ConfirmSubscription` on each of `TOPIC_ARNS`, which are its resource type.
+//! The policy of a topic in another account cannot name `ConfirmSubscription` and need not: the token proves the right to
+//! confirm, whatever account asks. With `AuthenticateOnUnsubscribe` the call must be signed, by any account, and so the role
+//! must be allowed to make it. From then on only the owners of the topic and of the subscription can end it.
+//!
+//! Source: Service Authorization Reference, "Amazon SNS"; SNS Developer Guide, "Valid Amazon SNS policy actions"; SNS API
+//! Reference, `ConfirmSubscription`.
 //!
 //! # Limitations
 //!
 //! - A message may be published twice: when another instance of the function gets it, when an answer of SNS is lost, after
 //!   a new start of the process, or when more than 10,000 others came between. Subscribers must be idempotent;
 //!   `gatehouse.origin-message-id` stays the same.
-//! - A function that is throttled is answered 429 by Lambda, which SNS takes as delivered: the message is lost. Do not
-//!   reserve a small concurrency, and watch the metric `Throttles`.
+//! - A flood at the URL throttles the function, and SNS has few attempts: watch the metric `Throttles`.
+//! - Whether SNS reports the end of a subscription that was confirmed like this is documented in two ways: always, by the
+//!   Developer Guide; only for a subscription that ends without authentication, by the API Reference of `Unsubscribe`.
+//!   So that no message comes is no proof that the subscription stands.
 //! - SNS accepts 256 KiB with all attributes. A message that is larger with those of the relay is not published: it is
 //!   answered 503 and goes to the redrive queue. `MaximumMessageSize` of the target topic raises the limit.
 //! - The order of messages is not kept. FIFO topics do not deliver over HTTPS.
@@ -50,7 +59,6 @@ pub mod config;
 pub mod confirmation;
 pub mod error;
 pub mod outcome;
-mod published;
 pub mod request;
 #[cfg(test)]
 mod tests;
@@ -61,7 +69,7 @@ use aws_sdk_sns::Client;
 use aws_sdk_sns::config::Region;
 use aws_sdk_sns::types::MessageAttributeValue;
 use gatehouse_shared::clock;
-use gatehouse_shared::sns::{Channel, Envelope, MessageType, TopicArn, Verified, Verifier};
+use gatehouse_shared::sns::{Channel, Envelope, HandledMessages, MessageType, TopicArn, Verified, Verifier};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -70,7 +78,6 @@ use crate::config::Config;
 use crate::confirmation::Confirmation;
 use crate::error::{Declined, Error};
 use crate::outcome::{Done, Outcome, Subject};
-use crate::published::Published;
 use crate::request::Request;
 
 /// SNS gives up a request after 15 s, and the answer must come within 10.
@@ -85,14 +92,14 @@ pub struct MessageRelay {
     sns: Client,
     /// For the Region of `TARGET_TOPIC_ARN`. Made once: each client has connections of its own.
     target: Client,
-    published: Published,
+    published: HandledMessages,
 }
 
 impl MessageRelay {
     /// The function with its client. Those of other Regions are made from `sns`.
     #[must_use]
     pub fn new(config: Config, verifier: Verifier, sns: Client) -> Self {
-        let published = Published::new(verifier.accepted_again_within(Channel::Https));
+        let published = HandledMessages::new(&verifier, Channel::Https);
         let target = client_for(&sns, &config.target_topic_arn);
         Self { config, verifier, sns, target, published }
     }
@@ -136,7 +143,7 @@ impl MessageRelay {
     }
 
     async fn publish(&self, message: &Verified, now: OffsetDateTime) -> Outcome {
-        if self.published.has(message, now) {
+        if self.published.contains(message, now) {
             return Ok(Done::Duplicate);
         }
         if self.config.dry_run {
@@ -155,7 +162,7 @@ impl MessageRelay {
             .send()
             .await
             .map_err(|error| error::publish(topic, error))?;
-        self.published.add(message, now);
+        self.published.insert(message, now);
         Ok(Done::Relayed { target_message_id: answer.message_id.unwrap_or_default() })
     }
 

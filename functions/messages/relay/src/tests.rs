@@ -1,6 +1,7 @@
 //! Requests and what becomes of them.
 
 use std::future::pending;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_sns::error::ErrorMetadata;
@@ -20,6 +21,8 @@ use proptest::prelude::*;
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 use time::macros::datetime;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use url::form_urlencoded;
 
 use super::*;
@@ -181,8 +184,10 @@ async fn the_end_of_a_subscription_is_reported_and_nothing_is_called() {
 #[tokio::test]
 async fn a_dry_run_calls_nothing() {
     let relay = relay_with(&[("DRY_RUN", "true")], StaticCertificates::new(), unused());
-    for message in [signed(notification("n-1", "a")), signed(confirmation("SubscriptionConfirmation"))] {
-        assert_eq!(seen(&outcome(&relay, delivery(&message), NOW).await), (200, "Planned".to_owned()));
+    let messages = [signed(notification("n-1", "a")), signed(confirmation("SubscriptionConfirmation"))];
+    // Twice: what was not published is not remembered as published.
+    for message in messages.iter().chain(&messages) {
+        assert_eq!(seen(&outcome(&relay, delivery(message), NOW).await), (200, "Planned".to_owned()));
     }
 }
 
@@ -306,13 +311,22 @@ async fn a_message_is_published_once_as_long_as_sns_may_deliver_it() {
     assert_eq!(publish.num_calls(), 2);
 }
 
-/// Codes of `Publish`, final ones and passing ones.
-const PUBLISH_ERRORS: [&str; 7] =
-    ["AuthorizationError", "NotFound", "InvalidParameter", "KMSDisabled", "Throttled", "InternalError", "ExpiredToken"];
+/// Codes of `Publish`, final ones and passing ones, and what the error says to do.
+const PUBLISH_ERRORS: [(&str, &str); 9] = [
+    ("AuthorizationError", "allow sns:Publish on the topic in the function's role, and kms:GenerateDataKey"),
+    ("NotFound", "set TARGET_TOPIC_ARN to a topic that exists"),
+    ("InvalidParameter", "raise the topic's MaximumMessageSize"),
+    ("ParameterValueInvalid", "raise the topic's MaximumMessageSize"),
+    ("KMSDisabled", "see to the key that encrypts the topic"),
+    ("KMSThrottling", "it may pass"),
+    ("Throttled", "it may pass"),
+    ("InternalError", "it may pass"),
+    ("ExpiredToken", "it may pass"),
+];
 
 #[tokio::test]
 async fn a_message_that_sns_sent_is_never_lost_by_an_answer_below_500() {
-    for code in PUBLISH_ERRORS {
+    for (code, next) in PUBLISH_ERRORS {
         let publish = mock!(Client::publish)
             .sequence()
             .http_status(400, Some(error_body(code)))
@@ -327,7 +341,8 @@ async fn a_message_that_sns_sent_is_never_lost_by_an_answer_below_500() {
             let result = outcome(&relay, event.clone(), NOW).await;
             assert_eq!(seen(&result), (503, "Publish".to_owned()), "{code}");
             let text = chain(result.as_ref().unwrap_err());
-            assert!(text.starts_with(&format!("publishing to {TARGET}; ")) && !text.contains("secret"), "{text}");
+            assert!(text.starts_with(&format!("publishing to {TARGET}; ")) && text.contains(next), "{text}");
+            assert!(!text.contains("secret"), "{text}");
         }
         assert_eq!(seen(&outcome(&relay, event, NOW).await).1, "Relayed", "a failure is not remembered: {code}");
     }
@@ -335,16 +350,22 @@ async fn a_message_that_sns_sent_is_never_lost_by_an_answer_below_500() {
 
 #[tokio::test]
 async fn a_confirmation_fails_for_good_or_for_now() {
-    for (code, status, error_type) in [
-        ("InvalidParameter", 403, "NotConfirmed"),
-        ("NotFound", 403, "NotConfirmed"),
-        ("AuthorizationError", 403, "NotConfirmed"),
-        ("SubscriptionLimitExceeded", 403, "NotConfirmed"),
-        ("FilterPolicyLimitExceeded", 403, "NotConfirmed"),
-        ("ReplayLimitExceeded", 503, "Confirm"),
-        ("Throttling", 503, "Confirm"),
-        ("InternalError", 503, "Confirm"),
-        ("ExpiredToken", 503, "Confirm"),
+    let again = "is tried again when SNS sends the confirmation again";
+    for (code, status, error_type, next) in [
+        ("InvalidParameter", 403, "NotConfirmed", "not valid, or older than two days; then subscribe the URL again"),
+        ("NotFound", 403, "NotConfirmed", "the topic does not exist any more"),
+        (
+            "AuthorizationError",
+            403,
+            "NotConfirmed",
+            "allow sns:ConfirmSubscription on the topic in the function's role",
+        ),
+        ("SubscriptionLimitExceeded", 403, "NotConfirmed", "ask for a higher quota"),
+        ("FilterPolicyLimitExceeded", 403, "NotConfirmed", "ask for a higher quota"),
+        ("ReplayLimitExceeded", 503, "Confirm", again),
+        ("Throttling", 503, "Confirm", again),
+        ("InternalError", 503, "Confirm", again),
+        ("ExpiredToken", 503, "Confirm", again),
     ] {
         let confirm = mock!(Client::confirm_subscription).then_error(move || {
             ConfirmSubscriptionError::generic(ErrorMetadata::builder().code(code).message("as tested").build())
@@ -354,7 +375,8 @@ async fn a_confirmation_fails_for_good_or_for_now() {
         let event = delivery(&signed(confirmation("SubscriptionConfirmation")));
         let result = outcome(&relay(sns), event, NOW).await;
         assert_eq!(seen(&result), (status, error_type.to_owned()), "{code}");
-        assert!(!chain(result.as_ref().unwrap_err()).contains(TOKEN));
+        let text = chain(result.as_ref().unwrap_err());
+        assert!(text.contains(next) && !text.contains(TOKEN), "{text}");
         let metric = if status == 403 { "\"NotConfirmed\":1.0" } else { "\"RetryLater\":1.0" };
         assert!(outcome::metrics("message-relay", NOW, &result).line().contains(metric), "{code}");
     }
@@ -501,6 +523,52 @@ async fn both_calls_have_this_form_on_the_wire_in_the_region_of_their_topic() {
     }
 }
 
+/// An SNS on this machine that publishes whatever it gets, and how many connections were made to it.
+async fn server() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            counted.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let mut request = Vec::new();
+                while stream.read_buf(&mut request).await.is_ok_and(|bytes| bytes > 0) {
+                    // The last attribute is the end of the form.
+                    let text = String::from_utf8_lossy(&request).into_owned();
+                    if !text.contains("MessageAttributes.entry.3.Value.StringValue=") {
+                        continue;
+                    }
+                    request.clear();
+                    let body =
+                        "<PublishResponse><PublishResult><MessageId>m</MessageId></PublishResult></PublishResponse>";
+                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+                    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    (url, connections)
+}
+
+#[tokio::test]
+async fn all_messages_are_published_over_one_connection() {
+    let (url, connections) = server().await;
+    let config = aws_sdk_sns::Config::builder()
+        .behavior_version(aws_sdk_sns::config::BehaviorVersion::latest())
+        .region(Region::new("eu-west-1"))
+        .credentials_provider(aws_sdk_sns::config::Credentials::new("test", "test", None, None, "test"))
+        .endpoint_url(url);
+    let relay = relay(Client::from_conf(config.build()));
+    for id in 0..3 {
+        let event = delivery(&signed(notification(&format!("n-{id}"), "a message")));
+        assert_eq!(seen(&outcome(&relay, event, NOW).await), (200, "Relayed".to_owned()));
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 1);
+}
+
 #[tokio::test]
 async fn the_real_requests_of_function_urls_and_http_apis_get_an_answer() {
     for (name, status) in [
@@ -562,6 +630,37 @@ fn an_event_from_elsewhere_is_an_error() {
     }
 }
 
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        Just("true".into()),
+        Just("SubscriptionConfirmation".into()),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            prop::collection::btree_map(any::<String>(), inner, 0..3)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+/// Puts the value in the place of one of those in `tree`, counted from its root.
+fn put_at(tree: &mut Value, place: usize, value: Value) {
+    fn paths(tree: &Value, path: &str, found: &mut Vec<String>) {
+        found.push(path.to_owned());
+        let Value::Object(fields) = tree else { return };
+        fields.iter().for_each(|(name, inner)| paths(inner, &format!("{path}/{name}"), found));
+    }
+    let mut found = Vec::new();
+    paths(tree, "", &mut found);
+    *tree.pointer_mut(&found[place % found.len()]).unwrap() = value;
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -576,7 +675,42 @@ proptest! {
         event["isBase64Encoded"] = base64.into();
         let request = Request::parse(event).unwrap();
         let declined = request.delivery.unwrap_err();
-        prop_assert!((400..500).contains(&declined.status()));
+        prop_assert!([400, 403, 405, 413, 415].contains(&declined.status()));
+    }
+
+    /// Any event is an error or gets one of the documented answers; what differs from a delivery of SNS is not published.
+    #[test]
+    fn any_change_of_a_delivery_has_a_documented_answer(place in 0usize..64, in_body: bool, value in any_json()) {
+        let message = signed(notification("n-1", "a message"));
+        let mut event = delivery(&message);
+        if in_body {
+            let mut body = message.clone();
+            put_at(&mut body, place, value);
+            event["body"] = body.to_string().into();
+        } else {
+            put_at(&mut event, place, value);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (sns, [publish, _], _) = working();
+        let relay = relay(sns);
+        let response = runtime.block_on(async {
+            let Ok(request) = Request::parse(event.clone()) else { return None };
+            Some(outcome::response(&relay.outcome(request, ANSWER_WITHIN, NOW).await.1))
+        });
+        let Some(response) = response else {
+            prop_assert!(!event["requestContext"]["http"]["method"].is_string());
+            return Ok(());
+        };
+        let status = response["statusCode"].as_u64().unwrap();
+        prop_assert!([200, 400, 403, 405, 413, 415, 503].contains(&status), "{}", status);
+        prop_assert!(response["body"].is_string() && response["headers"]["content-type"].is_string());
+        prop_assert_eq!(publish.num_calls(), usize::from(status == 200));
+        let is_same = serde_json::from_str::<Value>(event["body"].as_str().unwrap_or_default()).is_ok_and(|body| {
+            ["Type", "MessageId", "TopicArn", "Subject", "Message", "Timestamp"]
+                .iter()
+                .all(|field| body[field] == message[field])
+        });
+        prop_assert!(is_same || status != 200, "{}", event);
     }
 
     /// No byte of what SNS signed can be changed.

@@ -1,30 +1,41 @@
 //! Shows what a subscriber would receive under a data protection policy, without deploying anything.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use gatehouse_shared::failure::chain;
 use lexopt::prelude::*;
-use message_redactor::content::{Content, Decision, Done, apply};
+use message_redactor::content::{Attribute, AttributeValue, Content, Decision, Done, apply};
 use message_redactor::policy::{Direction, Policy};
 use message_redactor::principal::Principal;
 use message_redactor::rules::Rules;
+use serde::Deserialize;
 
 const HELP: &str = "\
 Shows what a subscriber receives of a message under an SNS data protection policy.
 
-Usage: policy-check --policy FILE --principal ARN --message FILE [--subject TEXT] [--direction Outbound|Inbound]
-       policy-check --policy FILE
+Usage: policy-check --policy FILE
+       policy-check --policy FILE --principal ARN --message FILE
+                    [--subject TEXT] [--attributes FILE] [--direction Outbound|Inbound]
 
   --policy FILE      the policy: AWS's JSON. Alone, it is only checked.
   --principal ARN    the subscriber; with --direction Inbound, the publisher
   --message FILE     the message as it is published
   --subject TEXT     its subject
+  --attributes FILE  its message attributes: the JSON that aws sns publish --message-attributes takes,
+                     {\"office\": {\"DataType\": \"String\", \"StringValue\": \"Sydney\"}}
   --direction SIDE   Outbound, the default: the statements that the redactor applies; or Inbound
+  -h, --help         shows this
 
-Exits 0, 2 when the policy has a fault, 1 when it was called wrongly or cannot read a file.
+FILE may be - for one of them, which is then read from the standard input.
+
+Exits 0; 2 when the policy has a fault; 1 when it was called wrongly or cannot read a file.
 ";
 
 /// Why nothing was shown.
@@ -41,15 +52,35 @@ struct Arguments {
     principal: Option<String>,
     message: Option<PathBuf>,
     subject: Option<String>,
-    inbound: bool,
+    attributes: Option<PathBuf>,
+    direction: Option<Direction>,
     help: bool,
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a command")]
+impl Arguments {
+    /// Whether there is nothing to apply the policy to.
+    fn are_for_policy_alone(&self) -> bool {
+        let Self { policy: _, principal, message, subject, attributes, direction, help: _ } = self;
+        principal.is_none() && message.is_none() && subject.is_none() && attributes.is_none() && direction.is_none()
+    }
+}
+
+/// A message attribute as `aws sns publish` takes it.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct GivenAttribute {
+    data_type: String,
+    string_value: Option<String>,
+    /// In base64.
+    binary_value: Option<String>,
+}
+
+#[expect(clippy::print_stderr, reason = "this is a command")]
 fn main() -> ExitCode {
     match run(std::env::args_os().skip(1).collect()) {
         Ok(text) => {
-            print!("{text}");
+            // A reader that has enough, such as head, is no failure.
+            let _ = io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
         Err(Failure::Usage(text)) => {
@@ -64,29 +95,35 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Vec<OsString>) -> Result<String, Failure> {
-    let arguments = parsed(arguments).map_err(|error| Failure::Usage(format!("{error}\nTry policy-check --help.")))?;
+    let arguments = parsed(arguments).map_err(|error| usage(&error.to_string()))?;
     if arguments.help {
         return Ok(HELP.to_owned());
     }
-    let missing = |name: &str| Failure::Usage(format!("{name} is missing.\nTry policy-check --help."));
+    let is_for_policy_alone = arguments.are_for_policy_alone();
+    let missing = |name: &str| usage(&format!("{name} is missing."));
     let path = arguments.policy.ok_or_else(|| missing("--policy"))?;
+    let files = [Some(&path), arguments.message.as_ref(), arguments.attributes.as_ref()];
+    if files.into_iter().flatten().filter(|path| is_stdin(path)).count() > 1 {
+        return Err(usage("- is given more than once: the standard input can be one FILE."));
+    }
     let policy = Policy::parse(&read(&path)?).map_err(|faults| {
-        let mut text = format!("{} has {} faults:", path.display(), faults.0.len());
+        let (count, plural) = (faults.0.len(), if faults.0.len() == 1 { "" } else { "s" });
+        let mut text = format!("{} has {count} fault{plural}:", name_of(&path));
         for fault in &faults.0 {
             let _ = write!(text, "\n- {fault}");
         }
         Failure::Policy(text)
     })?;
-    if arguments.message.is_none() && arguments.principal.is_none() {
-        return Ok(format!("{}: no fault\n", path.display()));
+    if is_for_policy_alone {
+        return Ok(format!("{}: no fault\n", name_of(&path)));
     }
     let principal = arguments.principal.ok_or_else(|| missing("--principal"))?;
     let principal: Principal =
-        principal.parse().map_err(|reason| Failure::Usage(format!("--principal is {principal:?}: {reason}")))?;
+        principal.parse().map_err(|reason| usage(&format!("--principal is {principal:?}: {reason}")))?;
     let message = read(&arguments.message.ok_or_else(|| missing("--message"))?)?;
-    let direction = if arguments.inbound { Direction::Inbound } else { Direction::Outbound };
-    let content = Content { message, subject: arguments.subject, attributes: Vec::new() };
-    Ok(shown(&policy, direction, &principal, &content))
+    let attributes = arguments.attributes.map_or(Ok(Vec::new()), |path| attributes(&path))?;
+    let content = Content { message, subject: arguments.subject, attributes };
+    Ok(shown(&policy, arguments.direction.unwrap_or(Direction::Outbound), &principal, &content))
 }
 
 fn parsed(arguments: Vec<OsString>) -> Result<Arguments, lexopt::Error> {
@@ -98,12 +135,13 @@ fn parsed(arguments: Vec<OsString>) -> Result<Arguments, lexopt::Error> {
             Long("principal") => found.principal = Some(parser.value()?.string()?),
             Long("message") => found.message = Some(parser.value()?.into()),
             Long("subject") => found.subject = Some(parser.value()?.string()?),
+            Long("attributes") => found.attributes = Some(parser.value()?.into()),
             Long("direction") => {
-                found.inbound = match parser.value()?.string()?.as_str() {
-                    "Outbound" => false,
-                    "Inbound" => true,
+                found.direction = Some(match parser.value()?.string()?.as_str() {
+                    "Outbound" => Direction::Outbound,
+                    "Inbound" => Direction::Inbound,
                     other => return Err(format!("--direction is {other:?}: expected Outbound or Inbound").into()),
-                }
+                });
             }
             Short('h') | Long("help") => found.help = true,
             other => return Err(other.unexpected()),
@@ -112,9 +150,46 @@ fn parsed(arguments: Vec<OsString>) -> Result<Arguments, lexopt::Error> {
     Ok(found)
 }
 
+fn usage(reason: &str) -> Failure {
+    Failure::Usage(format!("{reason}\nTry policy-check --help."))
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn name_of(path: &Path) -> String {
+    if is_stdin(path) { "the standard input".to_owned() } else { path.display().to_string() }
+}
+
 fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path)
-        .map_err(|error| Failure::Usage(format!("cannot read {}: {}", path.display(), chain(&error))))
+    let text = if is_stdin(path) { io::read_to_string(io::stdin()) } else { std::fs::read_to_string(path) };
+    text.map_err(|error| Failure::Usage(format!("cannot read {}: {}", name_of(path), chain(&error))))
+}
+
+fn attributes(path: &Path) -> Result<Vec<Attribute>, Failure> {
+    let fault = |reason: String| {
+        Failure::Usage(format!(
+            "{}: {reason}: expected what aws sns publish --message-attributes takes, such as \
+             {{\"office\": {{\"DataType\": \"String\", \"StringValue\": \"Sydney\"}}}}",
+            name_of(path)
+        ))
+    };
+    let given: BTreeMap<String, GivenAttribute> =
+        serde_json::from_str(&read(path)?).map_err(|error| fault(error.to_string()))?;
+    let attribute = |(name, given): (String, GivenAttribute)| {
+        let GivenAttribute { data_type, string_value, binary_value } = given;
+        let value = match (data_type.starts_with("Binary"), string_value, binary_value) {
+            (false, Some(text), None) => AttributeValue::Text(text),
+            (true, None, Some(base64)) => AttributeValue::Binary(
+                BASE64_STANDARD.decode(base64).map_err(|error| fault(format!("BinaryValue of {name}: {error}")))?,
+            ),
+            (false, ..) => return Err(fault(format!("{name} has the DataType {data_type}, and no StringValue alone"))),
+            (true, ..) => return Err(fault(format!("{name} has the DataType {data_type}, and no BinaryValue alone"))),
+        };
+        Ok(Attribute { name, data_type, value })
+    };
+    given.into_iter().map(attribute).collect()
 }
 
 fn shown(policy: &Policy, direction: Direction, principal: &Principal, content: &Content) -> String {
@@ -145,15 +220,31 @@ fn shown(policy: &Policy, direction: Direction, principal: &Principal, content: 
     match verdict.decision {
         Decision::Denied => text.push_str("Not delivered: a statement denies it.\n"),
         Decision::NothingLeft => text.push_str("Not delivered: nothing is left of it.\n"),
-        Decision::Deliver(content) => {
-            if let Some(subject) = content.subject {
-                let _ = writeln!(text, "Subject: {subject}");
-            }
-            let _ = write!(text, "Delivered:\n{}", content.message);
-            if !content.message.ends_with('\n') {
-                text.push('\n');
-            }
-        }
+        Decision::Deliver(content) => delivered(&mut text, content, verdict.attributes_dropped),
     }
     text
+}
+
+fn delivered(text: &mut String, content: Content, attributes_dropped: usize) {
+    let Content { message, subject, attributes } = content;
+    if let Some(subject) = subject {
+        let _ = writeln!(text, "Subject: {subject}");
+    }
+    if !attributes.is_empty() {
+        text.push_str("Attributes:\n");
+    }
+    for Attribute { name, data_type, value } in attributes {
+        let value = match value {
+            AttributeValue::Text(text) => text,
+            AttributeValue::Binary(bytes) => BASE64_STANDARD.encode(bytes),
+        };
+        let _ = writeln!(text, "  {name} ({data_type}): {value}");
+    }
+    if attributes_dropped > 0 {
+        let _ = writeln!(text, "Attributes left out: {attributes_dropped}");
+    }
+    let _ = write!(text, "Delivered:\n{message}");
+    if !message.ends_with('\n') {
+        text.push('\n');
+    }
 }

@@ -1,0 +1,103 @@
+//! What is logged besides the report and the failure that is returned.
+//!
+//! The only test of its process: `tracing` decides once for all threads whether a line is of interest.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
+
+use aws_sdk_sns::config::retry::RetryConfig;
+use aws_sdk_sns::config::{BehaviorVersion, Credentials, Region};
+use gatehouse_shared::clock;
+use gatehouse_shared::env::Env;
+use gatehouse_shared::failure::ErrorType as _;
+use gatehouse_shared::sns::{Settings, Verifier};
+use gatehouse_shared::testing::{LogLines, Signer, StaticCertificates, lambda_event, notification};
+use lambda_runtime::{Context, LambdaEvent};
+use message_redactor::Redactor;
+use message_redactor::config::Config;
+use message_redactor::publish::Publisher;
+use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+
+const ORIGIN: &str = "arn:aws:sns:eu-west-1:111122223333:approved-expenses";
+const TARGET: &str = "arn:aws:sns:eu-west-1:111122223333:reporting";
+const PRINCIPAL: &str = "arn:aws:iam::111122223333:role/Reporting";
+const CARD: &str = "4539894458086459";
+
+/// A redactor with a policy for this side, whose SNS cannot be reached.
+fn redactor(direction: &str) -> Redactor {
+    let policy = json!({
+        "Name": "expenses", "Version": "2021-06-01",
+        "Statement": [{
+            "DataDirection": direction, "Principal": [PRINCIPAL],
+            "DataIdentifier": ["arn:aws:dataprotection::aws:data-identifier/CreditCardNumber"],
+            "Operation": { "Deidentify": { "MaskConfig": {} } },
+        }],
+    })
+    .to_string();
+    let table = [
+        ("DATA_PROTECTION_POLICY", policy.as_str()),
+        ("SUBSCRIBER_PRINCIPAL", PRINCIPAL),
+        ("TARGET_TOPIC_ARN", TARGET),
+        ("TOPIC_ARNS", ORIGIN),
+    ];
+    let env = Env::of_table(&table);
+    let (config, settings) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
+    macro_rules! away {
+        ($config:path) => {
+            $config()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::new("eu-west-1"))
+                .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+                .retry_config(RetryConfig::disabled())
+                .endpoint_url("http://127.0.0.1:9")
+        };
+    }
+    let publisher = Publisher::new(away!(aws_sdk_sns::Config::builder), &config.target_topic_arn);
+    let ssm = aws_sdk_ssm::Client::from_conf(away!(aws_sdk_ssm::Config::builder).build());
+    let verifier = Verifier::with_source(settings, StaticCertificates::new());
+    Redactor::new(config, verifier, ssm, publisher, None)
+}
+
+fn of_level(lines: Vec<Value>, level: &str) -> Vec<Value> {
+    lines.into_iter().filter(|line| line["level"] == level).collect()
+}
+
+#[tokio::test]
+async fn failures_after_the_first_are_logged_and_so_is_a_policy_that_does_nothing() {
+    let log = LogLines::capture();
+    let function = redactor("Outbound");
+    assert_eq!(of_level(log.take(), "WARN"), [Value::Null; 0]);
+
+    let now = clock::now().format(&Rfc3339).unwrap();
+    let event = lambda_event(["m-1", "m-2", "m-3"].map(|id| {
+        let mut message = notification(ORIGIN, CARD, &now);
+        message["MessageId"] = id.into();
+        Signer::new().sign(message)
+    }));
+    let mut context = Context::default();
+    context.deadline = u64::MAX;
+    let error = function.handle(LambdaEvent::new(event, context)).await.unwrap_err();
+    assert_eq!(error.error_type(), "Publish");
+    assert!(error.to_string().contains(" m-1 "), "the first is logged by the loop of the function: {error}");
+    let lines = log.take();
+    assert!(!format!("{lines:?}").contains(CARD), "{lines:?}");
+    let lines = of_level(lines, "ERROR");
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for (line, id) in lines.iter().zip(["m-2", "m-3"]) {
+        assert_eq!((&line["message"], &line["errorType"]), (&json!("one more message failed"), &json!("Publish")));
+        let text = line["error"].as_str().unwrap();
+        assert!(text.starts_with(&format!("publishing the message {id} to TARGET_TOPIC_ARN; ")), "{text}");
+    }
+
+    redactor("Inbound");
+    let lines = of_level(log.take(), "WARN");
+    let messages: Vec<_> = lines.iter().map(|line| line["message"].as_str().unwrap()).collect();
+    assert_eq!(
+        messages,
+        [
+            "statements with DataDirection Inbound do nothing here: set Outbound for what subscribers receive",
+            "no Outbound statement applies to SUBSCRIBER_PRINCIPAL: messages pass unchanged",
+        ]
+    );
+    assert_eq!((&lines[0]["statements"], &lines[1]["principal"]), (&json!("$.Statement[0]"), &json!(PRINCIPAL)));
+}

@@ -1,0 +1,180 @@
+//! What is logged for each outcome of a request.
+//!
+//! The only test of its process: `tracing` decides once for all threads whether a line is of interest.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
+
+use aws_sdk_sns::Client;
+use aws_sdk_sns::config::retry::RetryConfig;
+use aws_sdk_sns::operation::confirm_subscription::{ConfirmSubscriptionError, ConfirmSubscriptionOutput};
+use aws_sdk_sns::operation::publish::{PublishError, PublishOutput};
+use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::body::SdkBody;
+use gatehouse_shared::clock;
+use gatehouse_shared::env::Env;
+use gatehouse_shared::sns::{Settings, Verifier};
+use gatehouse_shared::testing::{LogLines, Signer, StaticCertificates};
+use lambda_runtime::{Context, LambdaEvent};
+use message_relay::MessageRelay;
+use message_relay::config::Config;
+use serde_json::{Value, json};
+use time::Duration;
+use time::format_description::well_known::Rfc3339;
+
+const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:example";
+const TARGET: &str = "arn:aws:sns:eu-central-1:111122223333:target";
+const TOKEN: &str = "2336412f37fb687f5d51e6e2425929f52e8e353134fe72d55ef8b330217d82da";
+const BODY: &str = "what nobody should read in a log";
+
+/// A relay whose SNS does what it is asked to, or answers with this code.
+fn relay(dry_run: &str, fault: Option<&'static str>, certificates: StaticCertificates) -> MessageRelay {
+    let publish = mock!(Client::publish).then_compute_response(move |_| {
+        let done = || MockResponse::<_, PublishError>::Output(PublishOutput::builder().message_id("t-1").build());
+        fault.map_or_else(done, |code| MockResponse::Http(error(code)))
+    });
+    let confirm = mock!(Client::confirm_subscription).then_compute_response(move |_| {
+        let output = || ConfirmSubscriptionOutput::builder().subscription_arn(format!("{TOPIC}:1")).build();
+        let done = || MockResponse::<_, ConfirmSubscriptionError>::Output(output());
+        fault.map_or_else(done, |code| MockResponse::Http(error(code)))
+    });
+    let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&publish, &confirm], |config| config
+        .retry_config(RetryConfig::disabled()));
+    let table = [("TOPIC_ARNS", TOPIC), ("TARGET_TOPIC_ARN", TARGET), ("DRY_RUN", dry_run)];
+    let env = Env::of_table(&table);
+    let (config, settings) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
+    MessageRelay::new(config, Verifier::with_source(settings, certificates), sns)
+}
+
+fn error(code: &str) -> HttpResponse {
+    let body = format!("<ErrorResponse><Error><Code>{code}</Code><Message>as tested</Message></Error></ErrorResponse>");
+    HttpResponse::new(400.try_into().unwrap(), SdkBody::from(body))
+}
+
+/// A message that SNS signed now.
+fn message(of_type: &str) -> Value {
+    let mut message = json!({
+        "Type": of_type, "MessageId": "m-1", "TopicArn": TOPIC, "Subject": BODY, "Message": BODY,
+        "Timestamp": clock::now().format(&Rfc3339).unwrap(),
+    });
+    if of_type != "Notification" {
+        message["Token"] = TOKEN.into();
+        message["SubscribeURL"] =
+            format!("https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&TopicArn={TOPIC}&Token={TOKEN}")
+                .into();
+    }
+    Signer::new().sign(message)
+}
+
+fn delivery(message: &Value) -> Value {
+    json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": "/", "rawQueryString": "",
+        "headers": { "content-type": "text/plain; charset=UTF-8", "x-amz-sns-message-type": message["Type"] },
+        "requestContext": {
+            "requestId": "r-1", "timeEpoch": 1, "http": { "method": "POST", "path": "/", "sourceIp": "192.0.2.1" },
+        },
+        "body": message.to_string(), "isBase64Encoded": false,
+    })
+}
+
+fn with(mut event: Value, pointer: &str, value: &str) -> Value {
+    *event.pointer_mut(pointer).unwrap() = value.into();
+    event
+}
+
+async fn answer(relay: &MessageRelay, event: Value) {
+    let mut context = Context::default();
+    context.deadline = u64::try_from((clock::now() + Duration::MINUTE).unix_timestamp() * 1_000).unwrap();
+    relay.handle(LambdaEvent::new(event, context)).await.unwrap();
+}
+
+#[tokio::test]
+async fn each_request_has_one_line_with_its_identifiers_and_without_token_or_body() {
+    let log = LogLines::capture();
+    let certificates = StaticCertificates::new();
+    let down = StaticCertificates::new();
+    down.fail(true);
+    let working = relay("false", None, certificates.clone());
+    let dry = relay("true", None, certificates.clone());
+    let refused = relay("false", Some("AuthorizationError"), certificates.clone());
+    let throttled = relay("false", Some("Throttled"), certificates);
+    let blind = relay("false", None, down);
+
+    let notification = delivery(&message("Notification"));
+    let confirmation = delivery(&message("SubscriptionConfirmation"));
+    let end = delivery(&message("UnsubscribeConfirmation"));
+    let mut forged = message("Notification");
+    forged["Message"] = "forged".into();
+    let mut raw = notification.clone();
+    raw["headers"]["x-amz-sns-rawdelivery"] = "true".into();
+    let get = with(notification.clone(), "/requestContext/http/method", "GET");
+
+    let known = json!({ "request_id": "r-1", "source_ip": "192.0.2.1", "topic_arn": TOPIC, "message_id": "m-1" });
+    let seen = |of_type: &str, status: u64, error_type: &str| {
+        json!({
+            "errorType": error_type, "status": status, "request_id": "r-1", "source_ip": "192.0.2.1",
+            "seen_type": of_type, "seen_topic": TOPIC, "seen_id": "m-1",
+        })
+    };
+    let unknown = |status: u64, error_type: &str| json!({ "errorType": error_type, "status": status, "request_id": "r-1", "source_ip": "192.0.2.1" });
+    let of = |start: &Value, name: &str, value: &str| {
+        let mut fields = start.clone();
+        fields[name] = value.into();
+        fields
+    };
+    let (notified, confirmed) = ("Notification", "SubscriptionConfirmation");
+    for (relay, event, level, message, fields, error) in [
+        (&working, &notification, "INFO", "relayed", of(&known, "target_message_id", "t-1"), ""),
+        (&working, &notification, "INFO", "published before: nothing was done", known.clone(), ""),
+        (
+            &working,
+            &confirmation,
+            "INFO",
+            "confirmed the subscription",
+            of(&known, "subscription_arn", &format!("{TOPIC}:1")),
+            "",
+        ),
+        (
+            &working,
+            &end,
+            "WARN",
+            "the subscription has ended: no more messages of this topic will come; subscribe again if they should",
+            known.clone(),
+            "",
+        ),
+        (&dry, &notification, "INFO", "DRY_RUN is set: nothing was done", of(&known, "message_type", notified), ""),
+        (&dry, &confirmation, "INFO", "DRY_RUN is set: nothing was done", of(&known, "message_type", confirmed), ""),
+        (&working, &get, "WARN", "not accepted", unknown(405, "Malformed"), "the method is \"GET\": expected POST"),
+        (&working, &raw, "WARN", "not accepted", unknown(403, "RawDelivery"), "turn off raw message delivery"),
+        (
+            &working,
+            &delivery(&forged),
+            "WARN",
+            "not accepted",
+            seen(notified, 403, "Refused"),
+            "refusing the message: the field Signature does not fit the message",
+        ),
+        (&refused, &confirmation, "ERROR", "not accepted", seen(confirmed, 403, "NotConfirmed"), "allow sns:Confirm"),
+        (&refused, &notification, "ERROR", "not accepted", seen(notified, 503, "Publish"), "allow sns:Publish"),
+        (&throttled, &confirmation, "ERROR", "not accepted", seen(confirmed, 503, "Confirm"), "it is tried again"),
+        (&blind, &notification, "ERROR", "not accepted", seen(notified, 503, "Certificate"), "tried again when SNS"),
+    ] {
+        answer(relay, event.clone()).await;
+        let lines = log.take();
+        let errors = lines.iter().filter(|line| line["errorType"].is_string()).count();
+        assert_eq!(errors, usize::from(!error.is_empty()), "{lines:?}");
+        // The fetch of a certificate has a line of its own.
+        let [line] = &lines.iter().filter(|line| line["request_id"].is_string()).collect::<Vec<_>>()[..] else {
+            panic!("{lines:?}")
+        };
+        let mut rest = (*line).clone();
+        let rest = rest.as_object_mut().unwrap();
+        assert_eq!((rest.remove("level").unwrap(), rest.remove("message").unwrap()), (level.into(), message.into()));
+        let text = rest.remove("error").unwrap_or_default();
+        let text = text.as_str().unwrap_or_default();
+        assert!(text.contains(error) && text.is_empty() == error.is_empty(), "{text}: {error}");
+        assert_eq!(Value::Object(rest.clone()), fields, "{message}");
+        let lines = format!("{lines:?}");
+        assert!(!lines.contains(TOKEN) && !lines.contains(BODY), "{lines}");
+    }
+}
