@@ -64,6 +64,10 @@ pub(crate) fn find(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
     while let Some(start) = next_digit(text.bytes, index) {
         let end = start + text.bytes[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         let next = Separator::at(text.bytes, end).filter(|(_, after)| digit_at(text.bytes, *after));
+        if next.is_none() && groups.is_empty() && end - start < SHORTEST {
+            index = end;
+            continue;
+        }
         groups.push(Group { range: start..end, separator: next.map(|(separator, _)| separator) });
         index = next.map_or(end, |(_, after)| after);
         if next.is_none() {

@@ -85,8 +85,11 @@ fn last_word(bytes: &[u8]) -> &[u8] {
     &bytes[bytes.len() - letters..]
 }
 
+/// `word` is in lower case.
 fn contains(text: &[u8], word: &str) -> bool {
-    text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+    let word = word.as_bytes();
+    let begins = |window: &[u8]| window[0].to_ascii_lowercase() == word[0];
+    text.windows(word.len()).any(|window| begins(window) && window.eq_ignore_ascii_case(word))
 }
 
 /// A character of a word: an ASCII letter or digit, or a letter of another script.
