@@ -43,6 +43,10 @@ const VERSION_WORDS: [&str; 30] = [
     "oid",
 ];
 
+/// Words before an address. They matter where it has the form of something else.
+const ADDRESS_WORDS: [&str; 12] =
+    ["ip", "address", "addresses", "addr", "host", "client", "server", "from", "source", "src", "network", "netmask"];
+
 pub(crate) fn find(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
     let first = found.len();
     find_v6(text, found);
@@ -83,8 +87,8 @@ fn v6_in(text: &Text<'_>, run: Range<usize>) -> Option<Range<usize>> {
     address.parse::<Ipv6Addr>().ok()?;
     // `::` parts names in many languages, and `face::cafe` may be one; `[1::2]` after a name is a slice of Python's.
     let no_digit = !address.bytes().any(|byte| byte.is_ascii_digit());
-    let alone = range == (0..bytes.len());
-    if (no_digit && !(alone && address == "::")) || is_hardware_address(address) || is_slice(text, range.start) {
+    let is_any = address == "::" && (range == (0..bytes.len()) || is_called_address(text, range.start));
+    if (no_digit && !is_any) || is_hardware_address(address) || is_slice(text, range.start) {
         return None;
     }
     Some(range)
@@ -133,9 +137,16 @@ fn is_v4(text: &Text<'_>, range: &Range<usize>) -> bool {
         return false;
     }
     let Some(address) = parsed(&text.bytes[range.clone()]) else { return false };
-    // 0.1.2.3 is the version of something young: only 0.0.0.0 is ever written of "this network".
-    let is_reserved = address.octets()[0] == 0 && !address.is_unspecified();
-    !is_reserved && !is_version(text, range, address)
+    // 0.1.2.3 is the version of something young: of "this network" only 0.0.0.0 is in use.
+    let is_in_use = address.octets()[0] != 0 || address.is_unspecified() || is_called_address(text, range.start);
+    is_in_use && !is_version(text, range, address)
+}
+
+/// Whether the word right before, or the name, says that an address follows.
+fn is_called_address(text: &Text<'_>, start: usize) -> bool {
+    let word = text.word_before(start);
+    ADDRESS_WORDS.iter().any(|called| word.eq_ignore_ascii_case(called.as_bytes()))
+        || [&b"Ip"[..], b"IP", b"Address", b"Host"].iter().any(|called| word.ends_with(called))
 }
 
 /// Four numbers up to 255, without zeros before them; or all of three digits, as in `192.168.001.010`.
