@@ -63,6 +63,8 @@ fn redact(criterion: &mut Criterion) {
         ("1.1.1.1.", repeated("1.")),
         ("a@a.a@a.", repeated("a@a.")),
         ("digits in groups of four", repeated("4539 ")),
+        ("cards in account numbers", repeated("FR82 4539 8944 5808 6459 0000 007 ")),
+        ("small numbers in a row", repeated("536 22 8726 ")),
         ("begin of keys", repeated("-----BEGIN RSA PRIVATE KEY-----")),
     ];
     let mut group = criterion.benchmark_group("redact");

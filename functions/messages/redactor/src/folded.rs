@@ -113,10 +113,24 @@ fn folded(character: char) -> u8 {
         '\u{FF01}'..='\u{FF5E}' => (character as u32 - 0xFF01 + 0x21) as u8,
         _ => match digit(character) {
             Some(digit) => digit,
+            None if is_mark(character) => LETTER,
             None if !character.is_alphabetic() => OTHER,
             None if character < '\u{2E80}' => LETTER,
             None => IDEOGRAPH,
         },
+    }
+}
+
+/// Whether this is a mark that is written with the letter before it, and that `char::is_alphabetic` leaves out: accents,
+/// and nukta and virama of the scripts of India, whose blocks of 128 characters are laid out alike.
+///
+/// Source: Unicode Character Database, general category Mn.
+fn is_mark(character: char) -> bool {
+    let in_block = character as u32 & 0x7F;
+    match character {
+        '\u{300}'..='\u{36F}' | '\u{DCA}' => true,
+        '\u{900}'..='\u{D7F}' => in_block == 0x3C || in_block == 0x4D,
+        _ => false,
     }
 }
 
@@ -139,6 +153,16 @@ mod tests {
         assert_eq!(&text[folded.range_in_text(4..5)], "４");
         assert_eq!(folded.range_in_text(0..9), 0..text.len());
         assert_eq!(Folded::of("abc").range_in_text(1..2), 1..2);
+    }
+
+    #[test]
+    fn marks_are_of_the_letter_before_them() {
+        for character in ['\u{301}', '\u{94D}', '\u{93C}', '\u{BCD}', '\u{DCA}'] {
+            assert_eq!(folded(character), LETTER, "{character}");
+        }
+        for character in ['\u{964}', '\u{9F3}', '\u{3C9}', '\u{E3F}'] {
+            assert_eq!(folded(character) == LETTER, character.is_alphabetic(), "{character}");
+        }
     }
 
     #[test]

@@ -126,10 +126,38 @@ fn the_time_is_linear_whatever_the_text() {
         "[",
         "{\"a\":",
         "\\n4",
+        "4539894458086459 ",
+        "FR82 4539 8944 5808 6459 0000 007 ",
+        "536 22 8726 ",
+        "jane|",
+        "\"a\"@b.de",
+        "e\u{301}@",
+        "415-555-2671x",
+        "PuTTY-User-Key-File-2",
     ] {
         let message = text.repeat(256 * 1024 / text.len());
         let start = Instant::now();
         delivered(&rules, &message);
         assert!(start.elapsed() < Duration::from_secs(5), "{text}: {:?}", start.elapsed());
+    }
+}
+
+/// A search that finds nothing ends there: it is not begun again from each place.
+#[test]
+fn the_time_of_a_regex_that_finds_nothing_is_linear() {
+    for regex in [".*x", "[a-w]*x", "a[^x]*x", "\\w+@\\w+", "a{1,100}x"] {
+        let policy = json!({
+            "Name": "own", "Version": "2021-06-01",
+            "Configuration": { "CustomDataIdentifier": [{ "Name": "Own", "Regex": regex }] },
+            "Statement": [{
+                "DataDirection": "Outbound", "Principal": ["*"], "DataIdentifier": ["Own"], "Operation": { "Deny": {} },
+            }],
+        });
+        let principal: Principal = "arn:aws:iam::123456789012:role/Reporting".parse().unwrap();
+        let rules = Rules::of(&Policy::parse(&policy.to_string()).unwrap(), Direction::Outbound, &principal);
+        let message = "a".repeat(256 * 1024);
+        let start = Instant::now();
+        delivered(&rules, &message);
+        assert!(start.elapsed() < Duration::from_secs(5), "{regex}: {:?}", start.elapsed());
     }
 }

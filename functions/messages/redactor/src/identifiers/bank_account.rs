@@ -4,6 +4,11 @@ use std::ops::Range;
 
 use super::text::{Separator, Text};
 
+/// Characters of the longest IBAN, without country and check digits.
+const LONGEST: usize = 30;
+/// Characters of the longest IBAN in groups of four.
+const LONGEST_WRITTEN: usize = 42;
+
 /// A country whose account numbers are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Country {
@@ -94,7 +99,56 @@ fn account_at(bytes: &[u8], start: usize, country: Country) -> Option<usize> {
         index += 1;
     }
     let number = country.code().into_iter().chain(check);
-    (number.fold(remainder, with) == 1).then_some(index)
+    (is_check(check) && number.fold(remainder, with) == 1).then_some(index)
+}
+
+/// Check digits are 02 to 98. The remainder of 00, 01 and 99 is that of 97, 98 and 02.
+///
+/// Source: ISO 13616-1, annex A.
+fn is_check(digits: [u8; 2]) -> bool {
+    !matches!(&digits, b"00" | b"01" | b"99")
+}
+
+/// Whether an IBAN of any country begins before `range` and goes on to its end or beyond.
+///
+/// In `DE02 4539 8944 5808 6459 07` the groups after the first can have the form of a card number.
+pub(super) fn covers(text: &Text<'_>, range: &Range<usize>) -> bool {
+    let first = range.start.saturating_sub(LONGEST_WRITTEN);
+    (first..range.start).rev().any(|start| {
+        let bytes = &text.bytes[start..];
+        bytes.len() > 4
+            && bytes[..2].iter().all(u8::is_ascii_alphabetic)
+            && bytes[2..4].iter().all(u8::is_ascii_digit)
+            && can_begin(text, start)
+            && any_country_at(text, start, range.end)
+    })
+}
+
+/// Whether an IBAN of whatever structure begins at `start`, in groups with one space or dash between, and ends at `least`
+/// or later.
+fn any_country_at(text: &Text<'_>, start: usize, least: usize) -> bool {
+    let bytes = text.bytes;
+    let mut characters = 0;
+    let mut remainder = 0;
+    let mut index = start + 4;
+    while let Some(byte) = text.get(index) {
+        if byte.is_ascii_alphanumeric() && characters < LONGEST {
+            remainder = with(remainder, byte);
+            characters += 1;
+            index += 1;
+            if index >= least && text.ends_at(index) {
+                let number = bytes[start..start + 4].iter().copied();
+                if is_check([bytes[start + 2], bytes[start + 3]]) && number.fold(remainder, with) == 1 {
+                    return true;
+                }
+            }
+        } else if matches!(byte, b' ' | b'-') && text.get(index + 1).is_some_and(|byte| byte.is_ascii_alphanumeric()) {
+            index += 1;
+        } else {
+            return false;
+        }
+    }
+    false
 }
 
 /// The remainder by 97 once this character follows: a letter counts as two digits, A as 10.

@@ -14,15 +14,28 @@ const LONGEST_LABEL: usize = 63;
 /// The last label of the names of images for screens of high resolution, as in `icon@2x.png`.
 const IMAGES: [&[u8]; 6] = [b"png", b"jpg", b"jpeg", b"gif", b"webp", b"svg"];
 
+/// Source: RFC 5321, section 4.5.3.1.3, without the angle brackets.
+const LONGEST: usize = 254;
+
 pub(crate) fn find(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
-    let mut least = 0;
+    let first = found.len();
+    // Where the last address began and ended.
+    let mut last: Range<usize> = 0..0;
     for at in memchr::memchr_iter(b'@', text.bytes) {
-        if let Some(end) = domain_end(text, at + 1)
-            && let Some(start) = local_start(text, at, least)
-        {
-            found.push(start..end);
-            least = end;
+        let Some(end) = domain_end(text, at + 1) else { continue };
+        let start = if text.before(at) == Some(b'"') {
+            // "jane@example.com"@example.org is one address.
+            quoted_start(text.bytes, at, last.start.saturating_sub(1))
+        } else {
+            let whole = is_whole(&text.bytes[..at]) && end == text.bytes.len();
+            if whole { Some(0) } else { local_start(text, at, last.end) }
+        };
+        let Some(start) = start.filter(|start| end - start <= LONGEST) else { continue };
+        if start < last.end && found.len() > first {
+            found.pop();
         }
+        found.push(start..end);
+        last = start..end;
     }
 }
 
@@ -35,10 +48,8 @@ fn is_local(byte: u8) -> bool {
 /// Where the local part of the address with this `@` begins, not before `least`.
 fn local_start(text: &Text<'_>, at: usize, least: usize) -> Option<usize> {
     let bytes = text.bytes;
-    if text.before(at) == Some(b'"') {
-        return quoted_start(bytes, at, least);
-    }
-    let local = bytes[least..at].iter().rev().take(LONGEST_LOCAL + 1).take_while(|byte| is_local(**byte)).count();
+    // No @ is a part of it: each search begins where the one before ended.
+    let local = bytes[least..at].iter().rev().take_while(|byte| is_local(**byte)).count();
     let mut start = at - local;
     // After two dots a new word begins; before the @ there may be none.
     if let Some(dots) = bytes[start..at].windows(2).rposition(|pair| pair == b"..") {
@@ -59,10 +70,28 @@ fn local_start(text: &Text<'_>, at: usize, least: usize) -> Option<usize> {
     (length > 0 && length <= LONGEST_LOCAL && bytes[at - 1] != b'.').then_some(start)
 }
 
-/// `"jane doe"@example.com`: where the quotation mark is.
+/// Whether all that stands before the `@` in the text is a local part, with whatever characters may be in one. Not `=`
+/// and `/`, as in `mail=jane@example.com` and `users/jane@example.com`.
+fn is_whole(local: &[u8]) -> bool {
+    // Scripts without spaces run on into an address.
+    let is_allowed = |byte: &u8| {
+        (is_local(*byte) && *byte != IDEOGRAPH) || matches!(byte, b'|' | b'{' | b'}' | b'`' | b'*' | b'&' | b'?')
+    };
+    local.len() <= LONGEST_LOCAL
+        && local.first().is_some_and(|byte| is_word(*byte))
+        && local.last().is_some_and(|byte| is_word(*byte))
+        && local.iter().all(is_allowed)
+        && !local.windows(2).any(|pair| pair == b"..")
+}
+
+/// `"jane doe"@example.com`: where the quotation mark is. A mark behind a backslash is a part of it, unless both are
+/// escaped, as in a text that was quoted once more.
 fn quoted_start(bytes: &[u8], at: usize, least: usize) -> Option<usize> {
-    let inside = &bytes[least.max((at - 1).saturating_sub(LONGEST_LOCAL))..at - 1];
-    let quote = inside.iter().rposition(|byte| *byte == b'"')?;
+    let from = least.max((at - 1).saturating_sub(LONGEST_LOCAL));
+    let inside = &bytes[from..at - 1];
+    let is_escaped = |index: usize| index > 0 && bytes[index - 1] == b'\\';
+    let both = is_escaped(at - 1);
+    let quote = (0..inside.len()).rev().find(|index| inside[*index] == b'"' && is_escaped(from + index) == both)?;
     let length = inside.len() - quote - 1;
     let has_line = inside[quote..].iter().any(|byte| matches!(byte, b'\n' | b'\r'));
     (length > 0 && !has_line).then_some(at - 1 - length - 1)
@@ -79,11 +108,11 @@ fn domain_end(text: &Text<'_>, start: usize) -> Option<usize> {
         return address.parse::<std::net::IpAddr>().is_ok().then_some(start + 1 + end + 1);
     }
     let name = &bytes[start..bytes.len().min(start + LONGEST_DOMAIN + 1)];
-    let length = name.iter().take_while(|byte| is_word(**byte) || matches!(byte, b'.' | b'-')).count();
+    let length = name.iter().take_while(|byte| is_word(**byte) || matches!(byte, b'.' | b'-' | b'_')).count();
     let mut end = None;
     let mut label_start = 0;
     for (labels, label) in name[..length].split(|byte| *byte == b'.').enumerate() {
-        let good = !label.is_empty() && label.len() <= LONGEST_LABEL && label[0] != b'-';
+        let good = !label.is_empty() && label.len() <= LONGEST_LABEL && !matches!(label[0], b'-' | b'_');
         if !good {
             break;
         }
@@ -92,8 +121,9 @@ fn domain_end(text: &Text<'_>, start: usize) -> Option<usize> {
         {
             end = Some(label_start + top);
         }
-        // A label that ends with a dash, or where something else goes on, is the last one that counts.
-        if label.ends_with(b"-") {
+        // A label that ends with a dash is the last one that counts. With an underscore there are names of hosts, which
+        // come first; behind them it is the name of a file, as in jane@example.com_2026.csv.
+        if label.ends_with(b"-") || (labels > 0 && label.contains(&b'_')) {
             break;
         }
         label_start += label.len() + 1;

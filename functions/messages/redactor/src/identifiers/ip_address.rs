@@ -10,10 +10,9 @@ const LONGEST_V6: usize = 45;
 const LONGEST_V4: usize = 15;
 
 /// Words after which four numbers with dots are a version or a number of a section.
-const VERSION_WORDS: [&str; 36] = [
+const VERSION_WORDS: [&str; 30] = [
     "v",
     "ver",
-    "version",
     "versions",
     "vers",
     "rel",
@@ -29,11 +28,6 @@ const VERSION_WORDS: [&str; 36] = [
     "bios",
     "sdk",
     "runtime",
-    "assemblyversion",
-    "fileversion",
-    "productversion",
-    "softwareversion",
-    "appversion",
     "section",
     "sec",
     "chapter",
@@ -48,6 +42,10 @@ const VERSION_WORDS: [&str; 36] = [
     "step",
     "oid",
 ];
+
+/// Words before an address. They matter where it has the form of something else.
+const ADDRESS_WORDS: [&str; 12] =
+    ["ip", "address", "addresses", "addr", "host", "client", "server", "from", "source", "src", "network", "netmask"];
 
 pub(crate) fn find(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
     let first = found.len();
@@ -89,8 +87,8 @@ fn v6_in(text: &Text<'_>, run: Range<usize>) -> Option<Range<usize>> {
     address.parse::<Ipv6Addr>().ok()?;
     // `::` parts names in many languages, and `face::cafe` may be one; `[1::2]` after a name is a slice of Python's.
     let no_digit = !address.bytes().any(|byte| byte.is_ascii_digit());
-    let alone = range == (0..bytes.len());
-    if (no_digit && !(alone && address == "::")) || is_hardware_address(address) || is_slice(text, range.start) {
+    let is_any = address == "::" && (range == (0..bytes.len()) || is_called_address(text, range.start));
+    if (no_digit && !is_any) || is_hardware_address(address) || is_slice(text, range.start) {
         return None;
     }
     Some(range)
@@ -139,7 +137,16 @@ fn is_v4(text: &Text<'_>, range: &Range<usize>) -> bool {
         return false;
     }
     let Some(address) = parsed(&text.bytes[range.clone()]) else { return false };
-    !is_version(text, range, address)
+    // 0.1.2.3 is the version of something young: of "this network" only 0.0.0.0 is in use.
+    let is_in_use = address.octets()[0] != 0 || address.is_unspecified() || is_called_address(text, range.start);
+    is_in_use && !is_version(text, range, address)
+}
+
+/// Whether the word right before, or the name, says that an address follows.
+fn is_called_address(text: &Text<'_>, start: usize) -> bool {
+    let word = text.word_before(start);
+    ADDRESS_WORDS.iter().any(|called| word.eq_ignore_ascii_case(called.as_bytes()))
+        || [&b"Ip"[..], b"IP", b"Address", b"Host"].iter().any(|called| word.ends_with(called))
 }
 
 /// Four numbers up to 255, without zeros before them; or all of three digits, as in `192.168.001.010`.
@@ -168,17 +175,26 @@ fn is_version(text: &Text<'_>, range: &Range<usize>, address: Ipv4Addr) -> bool 
     if matches!(after, Some(b'-' | b'+' | b'_')) && letter(Some(range.end + 1)) {
         return true;
     }
+    // 12.1.0.2.v8
+    if after == Some(b'.')
+        && matches!(text.get(range.end + 1), Some(b'v' | b'V'))
+        && text.get(range.end + 2).is_some_and(|byte| byte.is_ascii_digit())
+    {
+        return true;
+    }
     let local = address.is_private() || address.is_loopback() || address.is_link_local();
     let like_a_release = address.octets()[2..] == [0, 0];
     let ambiguous = match before {
         // Chrome/124.0.0.0, but also web-1/10.0.0.5 as Java writes an address, and the path of a URL.
         Some(b'/') => letter(two_before) && !is_path(text, range.start - 1),
-        // openssl-1.2.3.4, python_1.2.3.4
-        Some(b'-' | b'_') => letter(two_before),
+        // openssl-1.2.3.4, python_1.2.3.4, beta.1.2.3.4
+        Some(b'-' | b'_' | b'.') => letter(two_before),
         // package==1.2.3.4, >=1.2.3.4, ~>1.2.3.4, ^1.2.3.4
         Some(b'=') => matches!(two_before.and_then(|index| text.get(index)), Some(b'=' | b'>' | b'<' | b'~' | b'!')),
         Some(b'^' | b'~') => true,
         Some(b'>') => matches!(two_before.and_then(|index| text.get(index)), Some(b'~')),
+        // (>= 1:1.2.3.4)
+        Some(b' ' | b':') => after_comparison(text, range.start),
         _ => false,
     };
     if ambiguous {
@@ -190,7 +206,24 @@ fn is_version(text: &Text<'_>, range: &Range<usize>, address: Ipv4Addr) -> bool 
         return true;
     }
     let word = text.word_before(range.start);
-    VERSION_WORDS.iter().any(|version| word.eq_ignore_ascii_case(version.as_bytes()))
+    let ends_like =
+        |ending: &[u8]| word.len() >= ending.len() && word[word.len() - ending.len()..].eq_ignore_ascii_case(ending);
+    ends_like(b"version")
+        || VERSION_WORDS.iter().any(|version| word.eq_ignore_ascii_case(version.as_bytes()))
+        || (range.start <= 1 && text.name_contains("version"))
+}
+
+/// Whether a comparison of versions is right before, as packages write their dependencies: `>= 1.2.3.4`, and with an
+/// epoch `>= 2:1.2.3.4`. `==` compares addresses too, as in filters.
+fn after_comparison(text: &Text<'_>, start: usize) -> bool {
+    let bytes = &text.bytes[..start];
+    let bytes = match bytes {
+        [before @ .., epoch, b':'] if epoch.is_ascii_digit() => before,
+        _ => bytes,
+    };
+    let spaces = bytes.iter().rev().take(2).take_while(|byte| **byte == b' ').count();
+    let operator = bytes[..bytes.len() - spaces].last_chunk::<2>();
+    operator.is_some_and(|operator| matches!(operator, b">=" | b"<=" | b"<<" | b">>" | b"~>" | b"~="))
 }
 
 /// Whether the word before this slash is itself after a slash, as in `https://example.com/hosts/192.0.2.1`.

@@ -13,8 +13,8 @@ pub(crate) fn find(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
         let digits = run(text.bytes, start);
         index = start + digits;
         if let Some(range) = number_at(text, start, digits) {
-            index = range.end;
-            found.push(range);
+            index = extension_end(text, range.end).unwrap_or(range.end);
+            found.push(range.start..index);
         }
     }
 }
@@ -40,8 +40,9 @@ fn number_at(text: &Text<'_>, start: usize, digits: usize) -> Option<Range<usize
             (counts && bytes[start] == b'1' && is_number(&bytes[start + 1..start + 11]) && stands_alone(text, &range))
                 .then_some(range)
         }
-        // The country code on its own.
-        1 if bytes[start] == b'1' => {
+        // The country code on its own, or with the two zeros before it.
+        1 | 3 if bytes[start..start + digits] == b"001"[3 - digits..] => {
+            let start = start + digits - 1;
             let (_, area) = Separator::at(bytes, start + 1).unwrap_or((Separator::Space, start + 1));
             if bytes.get(area) == Some(&b'(') {
                 let end = in_brackets(bytes, area)?;
@@ -54,13 +55,13 @@ fn number_at(text: &Text<'_>, start: usize, digits: usize) -> Option<Range<usize
             if area == start + 1 || run(bytes, area) != 3 {
                 return None;
             }
-            Some(first..parted(bytes, area, area + 3, true)?).filter(|range| stands_alone(text, range))
+            Some(first..parted(bytes, area, area + 3)?).filter(|range| stands_alone(text, range))
         }
         3 if !plus => {
             let bracket = start.checked_sub(1).filter(|bracket| bytes[*bracket] == b'(');
             let range = match bracket.and_then(|bracket| Some(bracket..in_brackets(bytes, bracket)?)) {
                 Some(range) => range,
-                None => start..parted(bytes, start, start + 3, false)?,
+                None => start..parted(bytes, start, start + 3)?,
             };
             stands_alone(text, &range).then_some(range)
         }
@@ -78,10 +79,10 @@ fn in_brackets(bytes: &[u8], bracket: usize) -> Option<usize> {
     rest(bytes, area, exchange, None)
 }
 
-/// `415-555-2671`: where it ends. After a country code the parts may be separated in any way.
-fn parted(bytes: &[u8], area: usize, end: usize, any: bool) -> Option<usize> {
+/// `415-555-2671`: where it ends.
+fn parted(bytes: &[u8], area: usize, end: usize) -> Option<usize> {
     let (separator, exchange) = Separator::at(bytes, end)?;
-    rest(bytes, area, exchange, (!any).then_some(separator))
+    rest(bytes, area, exchange, Some(separator))
 }
 
 /// Exchange and line number.
@@ -102,7 +103,8 @@ fn rest(bytes: &[u8], area: usize, exchange: usize, expected: Option<Separator>)
             let (separator, line) = Separator::at(bytes, exchange + 3)?;
             let fits = match expected {
                 // 415 555-2671
-                Some(Separator::Space) => matches!(separator, Separator::Space | Separator::Dash),
+                Some(Separator::Space) => matches!(separator, Separator::Space | Separator::Dash | Separator::Line),
+                Some(Separator::Dot) => separator == Separator::Dot,
                 Some(expected) => expected.fits(separator),
                 None => true,
             };
@@ -125,11 +127,18 @@ fn stands_alone(text: &Text<'_>, range: &Range<usize>) -> bool {
     let after = text.get(range.end) == Some(b'-') && digit(Some(range.end + 1));
     let plus = text.before(range.start) == Some(b'+');
     text.begins_at(range.start)
-        && text.ends_at(range.end)
+        && (text.ends_at(range.end) || extension_end(text, range.end).is_some())
         && !text.goes_on_with_dot(range)
         && !before
         && !after
         && !plus
+}
+
+/// Where an extension of up to six digits that begins here ends, as in `415-555-2671x123`.
+fn extension_end(text: &Text<'_>, start: usize) -> Option<usize> {
+    let digits = run(text.bytes, start + 1);
+    let end = start + 1 + digits;
+    (matches!(text.get(start), Some(b'x' | b'X')) && (1..=6).contains(&digits) && text.ends_at(end)).then_some(end)
 }
 
 /// Source: North American Numbering Plan Administrator: area code and exchange begin with 2 to 9, and are not N11.

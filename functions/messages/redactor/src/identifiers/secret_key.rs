@@ -56,7 +56,14 @@ fn is_key(text: &Text<'_>, range: &Range<usize>) -> bool {
         return false;
     }
     let bits = entropy(key);
-    bits >= RANDOM || (bits >= RANDOM_ENOUGH && text.has_near(range.start, &WORDS))
+    (bits >= RANDOM && !is_name(key)) || (bits >= RANDOM_ENOUGH && text.has_near(range.start, &WORDS))
+}
+
+/// Whether these are words of a name, as in `AmazonSSMManagedEC2InstanceDefaultPolicy`: one digit at most, and six small
+/// letters in a row. Of random keys, one in a thousand is like it.
+fn is_name(key: &[u8]) -> bool {
+    key.iter().filter(|byte| byte.is_ascii_digit()).count() <= 1
+        && key.windows(6).any(|letters| letters.iter().all(u8::is_ascii_lowercase))
 }
 
 /// Shannon's entropy, in bits a character.

@@ -10,7 +10,7 @@ use super::text::{Separator, Text};
 /// lists.
 const PUBLISHED: [&[u8; 9]; 3] = [b"078051120", b"219099999", b"457555462"];
 
-/// Words that make nine digits in a row, or digits parted by dots, a social security number.
+/// Words that make nine digits in a row, or digits among other numbers, a social security number.
 const WORDS: [&str; 6] = ["ssn", "social security", "social-security", "social_security", "socialsecurity", "ss#"];
 
 pub(crate) fn find(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
@@ -37,7 +37,11 @@ fn run(bytes: &[u8], start: usize) -> usize {
 fn bare_at(text: &Text<'_>, start: usize) -> Option<usize> {
     let range = start..start + 9;
     let number: &[u8; 9] = text.bytes[range.clone()].try_into().ok()?;
-    (is_possible(number) && stands_alone(text, &range) && text.has_near(start, &WORDS)).then_some(range.end)
+    (is_possible(number) && stands_alone(text, &range) && has_word(text, &range)).then_some(range.end)
+}
+
+fn has_word(text: &Text<'_>, range: &Range<usize>) -> bool {
+    text.has_near(range.start, &WORDS) || text.has_after(range.end, &WORDS)
 }
 
 fn parted_at(text: &Text<'_>, start: usize) -> Option<usize> {
@@ -54,10 +58,23 @@ fn parted_at(text: &Text<'_>, start: usize) -> Option<usize> {
     number[..3].copy_from_slice(&text.bytes[start..start + 3]);
     number[3..5].copy_from_slice(&text.bytes[group..group + 2]);
     number[5..].copy_from_slice(&text.bytes[serial..serial + 4]);
-    let needs_word =
-        first == Separator::Dot || second == Separator::Dot || (first == Separator::Line && second == first);
-    let counts = !needs_word || text.has_near(start, &WORDS);
+    // In a row of numbers, or below each other, they are three numbers.
+    let needs_word = match (first, second) {
+        (Separator::Line, Separator::Line) => true,
+        (Separator::Dash | Separator::Dot, _) | (_, Separator::Dash | Separator::Dot) => false,
+        _ => in_a_row(text, &range),
+    };
+    let counts = !needs_word || has_word(text, &range);
     (is_possible(&number) && stands_alone(text, &range) && counts).then_some(range.end)
+}
+
+/// Whether a space parts it from another number.
+fn in_a_row(text: &Text<'_>, range: &Range<usize>) -> bool {
+    let digit =
+        |index: Option<usize>| index.and_then(|index| text.get(index)).is_some_and(|byte| byte.is_ascii_digit());
+    let space = |byte: Option<u8>| matches!(byte, Some(b' ' | b'\t'));
+    (space(text.before(range.start)) && digit(range.start.checked_sub(2)))
+        || (space(text.get(range.end)) && digit(Some(range.end + 1)))
 }
 
 /// Whether the number is not a part of something longer, such as a phone number or an identifier.

@@ -7,6 +7,9 @@ use crate::folded::IDEOGRAPH;
 /// How far before a value a word counts as being near it.
 const NEAR: usize = 48;
 
+/// How far after a value.
+const SOON: usize = 24;
+
 /// A folded text, and the name of what it is the value of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Text<'a> {
@@ -50,7 +53,18 @@ impl<'a> Text<'a> {
     /// Whether one of `words`, in lower case, is in the name or shortly before `index`.
     pub(crate) fn has_near(&self, index: usize, words: &[&str]) -> bool {
         let near = &self.bytes[index.saturating_sub(NEAR)..index];
-        words.iter().any(|word| contains(near, word) || contains(self.name.as_bytes(), word))
+        words.iter().any(|word| contains(near, word) || self.name_contains(word))
+    }
+
+    /// Whether one of `words`, in lower case, stands soon after `index`.
+    pub(crate) fn has_after(&self, index: usize, words: &[&str]) -> bool {
+        let near = &self.bytes[index..self.bytes.len().min(index + SOON)];
+        words.iter().any(|word| contains(near, word))
+    }
+
+    /// Whether `word`, in lower case, is in the name.
+    pub(crate) fn name_contains(&self, word: &str) -> bool {
+        contains(self.name.as_bytes(), word)
     }
 
     /// The word right before `index`: the letters, underscores and hyphens before spaces, quotes and `:=(#`. Where the
@@ -71,8 +85,11 @@ fn last_word(bytes: &[u8]) -> &[u8] {
     &bytes[bytes.len() - letters..]
 }
 
+/// `word` is in lower case.
 fn contains(text: &[u8], word: &str) -> bool {
-    text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+    let word = word.as_bytes();
+    let begins = |window: &[u8]| window[0].to_ascii_lowercase() == word[0];
+    text.windows(word.len()).any(|window| begins(window) && window.eq_ignore_ascii_case(word))
 }
 
 /// A character of a word: an ASCII letter or digit, or a letter of another script.
@@ -83,13 +100,13 @@ pub(crate) fn is_word(byte: u8) -> bool {
 /// How digits are separated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Separator {
-    /// One to three spaces or tabs.
+    /// One to three spaces.
     Space,
     /// A dash, with or without spaces.
     Dash,
     /// A dot.
     Dot,
-    /// A line break, with or without spaces: it can stand for any other.
+    /// A line break or a tab, with or without spaces: it can stand for any other.
     Line,
 }
 
@@ -100,10 +117,10 @@ impl Separator {
         let mut end = start;
         while let Some(byte) = bytes.get(end) {
             let next = match byte {
-                b' ' | b'\t' => Self::Space,
+                b' ' => Self::Space,
                 b'-' => Self::Dash,
                 b'.' => Self::Dot,
-                b'\n' | b'\r' => Self::Line,
+                b'\n' | b'\r' | b'\t' => Self::Line,
                 _ => break,
             };
             separator = match (separator, next) {
