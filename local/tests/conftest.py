@@ -39,7 +39,7 @@ def binary(pytestconfig):
     def find(name: str) -> Path:
         path = Path(elsewhere.get(name, folder / name)).absolute()
         if not path.is_file():
-            pytest.fail(f"{path} does not exist: run `cargo build -p {name}`")
+            pytest.fail(f"{path} does not exist: run `cargo build --bin {name}`")
         return path
 
     return find

@@ -297,7 +297,7 @@ def test_values_in_prose_and_in_json_are_found_and_nothing_else(redact):
     for kind, count in counts.items():
         total = count.found + len(count.missed)
         rows.append((kind, str(total), f"{count.recall:.3f}", f"{count.precision:.3f}"))
-    show(f"{len(prose)} sentences and {len(orders)} JSON documents, in {len(LOCALES)} languages", rows)
+    show(f"{len(prose)} sentences and {len(orders)} JSON documents, for {len(LOCALES)} locales", rows)
 
     for kind, count in counts.items():
         assert count.found + len(count.missed) > 200, kind

@@ -329,18 +329,28 @@ fn a_list_of_no_topics_is_a_fault_rather_than_any_topic() {
 }
 
 #[test]
-fn a_verifier_for_https_names_its_topics() {
-    let env = Env::of_table(&[]);
-    let _ = Verifier::from_env_for_https(&env);
-    assert_eq!(
-        env.finish(()).unwrap_err().to_string(),
-        "invalid settings: TOPIC_ARNS is \"\": \
-         expected the ARNs of the topics to accept, separated by commas: over HTTPS anybody can send messages"
-    );
-    let table = [("TOPIC_ARNS", TOPIC)];
-    let env = Env::of_table(&table);
-    let _ = Verifier::from_env_for_https(&env);
-    env.finish(()).unwrap();
+fn a_verifier_for_https_names_standard_topics_and_verifies() {
+    const FIFO: &str = "arn:aws:sns:us-east-1:123456789012:example.fifo";
+    let off = "SNS_VERIFY is \"off\": expected enforce: over HTTPS anybody can send messages";
+    let unnamed = "TOPIC_ARNS is \"\": \
+                   expected the ARNs of the topics to accept, separated by commas: over HTTPS anybody can send messages";
+    let fifo = format!("TOPIC_ARNS is \"{FIFO}\": expected a standard topic: FIFO topics do not deliver over HTTPS");
+    let both = format!("{TOPIC},{FIFO}");
+    let table: [(&[(&str, &str)], &[&str]); 7] = [
+        (&[], &[unnamed]),
+        (&[("TOPIC_ARNS", TOPIC)], &[]),
+        (&[("TOPIC_ARNS", TOPIC), ("SNS_VERIFY", "enforce"), ("AWS_SAM_LOCAL", "true")], &[]),
+        (&[("TOPIC_ARNS", &both)], &[&fifo]),
+        (&[("TOPIC_ARNS", TOPIC), ("SNS_VERIFY", "off")], &[off]),
+        (&[("TOPIC_ARNS", TOPIC), ("SNS_VERIFY", "off"), ("AWS_SAM_LOCAL", "true")], &[]),
+        (&[("SNS_VERIFY", "off")], &[unnamed, off]),
+    ];
+    for (settings, faults) in table {
+        let env = Env::of_table(settings);
+        let error = env.finish(Verifier::from_env_for_https(&env)).err().map(|error| error.to_string());
+        let expected = (!faults.is_empty()).then(|| format!("invalid settings: {}", faults.join("; ")));
+        assert_eq!(error, expected, "{settings:?}");
+    }
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ const MAX_FIELD_BYTES: usize = 4_096;
 /// let envelope = Envelope::from_json(body).unwrap();
 /// assert_eq!(envelope.unverified_topic_arn(), "arn:aws:sns:us-east-1:123456789012:example");
 /// assert_eq!(envelope.unverified_message_id(), "95df01b4-ee98-5cb9-9903-4c221d41eb5e");
+/// assert_eq!(envelope.unverified_message_bytes(), "hello".len());
 ///
 /// let error = Envelope::from_json(r#"{"Type": "Notification"}"#).unwrap_err();
 /// assert_eq!(error.to_string(), "the field MessageId is missing: expected one line of text");
