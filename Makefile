@@ -25,9 +25,9 @@ DEMOS := $(subst _,-,$(patsubst local/gatehouse_local/%.py,%,$(wildcard local/ga
 # The functions, as the templates name them: lists `capabilities`, `binaries` or `bootstraps`.
 FUNCTIONS := $(PYTHON) -m gatehouse_local.functions
 
-# Every debug build takes the features of the whole workspace and, by --examples, of the tests' dependencies.
-# So whatever is built first, the demo or the tests, no crate is compiled a second time for the other.
-DEBUG_BUILD := $(CARGO) build --workspace --examples
+# Every debug build takes the features of the whole workspace and, because it has an example, of the tests' dependencies.
+# So whatever is built first, a demo or the tests, no crate is compiled a second time for the other.
+DEBUG_BUILD := $(CARGO) build --workspace
 
 export PYTHONPATH := local
 export PYTHONDONTWRITEBYTECODE := 1
@@ -80,7 +80,7 @@ say-first-build: need-rust
 
 .PHONY: binaries
 binaries: say-first-build
-	@$(DEBUG_BUILD) --bins
+	@$(DEBUG_BUILD) --examples --bins
 
 # Try it --------------------------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ demo: demo-ip-ranges ## Watch security groups follow AWS's published ranges
 .PHONY: $(DEMOS)
 $(DEMOS): demo-%: say-first-build
 	@$(MAKE) $(READY) & packages=$$!; built=0; \
-	$(DEBUG_BUILD) $$(sed -n 's/^ *Binary: */--bin /p' functions/$*/template.yaml | awk '!seen[$$0]++') || built=$$?; \
+	$(DEBUG_BUILD) --example features $$(sed -n 's/^ *Binary: */--bin /p' functions/$*/template.yaml | awk '!seen[$$0]++') || built=$$?; \
 	wait "$$packages"; exit "$$built"
 	@$(PYTHON) -m gatehouse_local.demo_$(subst -,_,$*) --bin-dir $(TARGET_DIR)/debug \
 		$(if $(SERVICE),--service '$(SERVICE)') $(if $(PORTS),--ports '$(PORTS)') $(if $(BY_HAND),--by-hand)

@@ -113,7 +113,7 @@ def test_a_demo_builds_only_what_it_runs(repository, tmp_path, demo):
     build, run = _recorded(repository, tmp_path, f"demo-{capability}")
     of_capability = [it.binary for it in functions.functions() if it.capability == capability]
     bins = [f"--bin {binary}" for binary in dict.fromkeys(of_capability)]
-    assert bins and build == f"build --workspace --examples {' '.join(bins)}"
+    assert bins and build == f"build --workspace --example features {' '.join(bins)}"
     assert run == f"-m gatehouse_local.{demo} --bin-dir target/debug"
 
 
