@@ -14,6 +14,7 @@ TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 VENV := .venv
 VENV_CHECKOV := .venv-checkov
 READY := $(VENV)/.ready
+READY_DEMO := $(VENV)/.ready-demo
 READY_CHECKOV := $(VENV_CHECKOV)/.ready
 PYTHON := $(VENV)/bin/python
 TOOLS := target/tools
@@ -59,11 +60,18 @@ done; \
 $$python -c 'import ensurepip, venv' 2>/dev/null || { echo "$$python cannot make virtual environments: install its venv package (Debian: python3-venv), then run make again." >&2; exit 1; }
 endef
 
-$(READY): local/requirements.txt local/constraints.txt
+# The demos need a third of what everything needs, so that the first one does not wait for the rest.
+$(READY_DEMO): local/requirements-demo.txt local/constraints.txt
+	@$(SAY) "Installing the demos' Python packages into $(VENV) (the first time: about a minute)"
+	@$(find_python); $$python -m venv $(VENV)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r local/requirements-demo.txt -c local/constraints.txt
+	@touch $@
+
+$(READY): local/requirements.txt local/requirements-demo.txt local/constraints.txt
 	@$(SAY) "Installing the Python packages into $(VENV) (the first time: one to three minutes)"
 	@$(find_python); $$python -m venv $(VENV)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r local/requirements.txt -c local/constraints.txt
-	@touch $@
+	@touch $(READY_DEMO) $@
 
 $(READY_CHECKOV): local/requirements-checkov.txt local/constraints-checkov.txt
 	@$(SAY) "Installing checkov into $(VENV_CHECKOV)"
@@ -72,7 +80,10 @@ $(READY_CHECKOV): local/requirements-checkov.txt local/constraints-checkov.txt
 	@touch $@
 
 .PHONY: packages
-packages: $(READY) $(READY_CHECKOV)
+packages: $(READY) ## Install sam, cargo-lambda and the rest of the Python packages into .venv
+
+.PHONY: packages-checkov
+packages-checkov: $(READY_CHECKOV)
 
 .PHONY: say-first-build
 say-first-build: need-rust
@@ -91,7 +102,7 @@ demo: demo-ip-ranges ## Watch security groups follow AWS's published ranges
 # Their names come from the template by sed: the packages that gatehouse_local needs are installed meanwhile.
 .PHONY: $(DEMOS)
 $(DEMOS): demo-%: say-first-build
-	@$(MAKE) $(READY) & packages=$$!; built=0; \
+	@$(MAKE) $(READY_DEMO) & packages=$$!; built=0; \
 	$(DEBUG_BUILD) --example features $$(sed -n 's/^ *Binary: */--bin /p' functions/$*/template.yaml | awk '!seen[$$0]++') || built=$$?; \
 	wait "$$packages"; exit "$$built"
 	@$(PYTHON) -m gatehouse_local.demo_$(subst -,_,$*) --bin-dir $(TARGET_DIR)/debug \
@@ -112,7 +123,7 @@ endef
 option = $(if $(filter command,$(origin $(1))),--$(2) '$($(1))')
 
 .PHONY: local-aws
-local-aws: $(READY) ## Keep a local AWS up for sam local invoke (BIND=, HOST=, PORT=)
+local-aws: $(READY_DEMO) ## Keep a local AWS up for sam local invoke (BIND=, HOST=, PORT=)
 	@$(PYTHON) -m gatehouse_local.local_aws $(call option,BIND,bind) $(call option,HOST,host) $(call option,PORT,port)
 
 .PHONY: demo-clean

@@ -36,9 +36,10 @@ def repository(tmp_path):
         _put(root / path.relative_to(ROOT), path.read_text())
     for main in ROOT.glob("functions/*/*/src/main.rs"):
         _put(root / main.relative_to(ROOT), "")
-    for name in ("requirements", "constraints"):
+    for name in ("requirements", "requirements-demo", "constraints"):
         _put(root / "local" / f"{name}.txt", "")
-    _put(root / ".venv" / ".ready", "")
+    for name in (".ready", ".ready-demo"):
+        _put(root / ".venv" / name, "")
     _put(root / "shared" / "src" / "lib.rs", "")
     return root
 

@@ -2,7 +2,8 @@
 
 import re
 import subprocess
-from importlib.metadata import distributions
+import sys
+from importlib.metadata import distributions, packages_distributions
 
 import pytest
 
@@ -17,8 +18,10 @@ def _name(text: str) -> str:
 
 
 def _lines(name: str) -> list[str]:
+    """What the file names, and each file that it includes."""
     lines = [line.split("#")[0].strip() for line in (LOCAL / name).read_text().splitlines()]
-    return [line for line in lines if line]
+    included = [line for other in lines if other.startswith("-r ") for line in _lines(other.removeprefix("-r "))]
+    return [line for line in lines if line and not line.startswith("-r ")] + included
 
 
 def _pinned(suffix: str) -> set[str]:
@@ -32,6 +35,18 @@ def _pinned(suffix: str) -> set[str]:
 def test_what_the_tests_run_with_is_pinned():
     installed = {_name(found.name) for found in distributions()} - {"pip", "setuptools", "wheel"}
     assert installed - _pinned("") == set()
+
+
+def test_the_demos_import_only_what_is_installed_for_them():
+    names, of_demos = ({_name(line) for line in _lines(f"requirements{which}.txt")} for which in ("", "-demo"))
+    assert of_demos < names
+    found = packages_distributions().items()
+    missing = [module for module, packages in found if {_name(package) for package in packages} & (names - of_demos)]
+    modules = [path.stem for path in sorted((LOCAL / "gatehouse_local").glob("demo_*.py"))]
+    assert "pytest" in missing and "demo_ip_ranges" in modules
+    imports = "".join(f"\nimport gatehouse_local.{module}" for module in (*modules, "local_aws"))
+    program = f"import sys\nsys.modules.update(dict.fromkeys({missing}))" + imports
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=LOCAL, timeout=60)
 
 
 def test_what_checkov_runs_with_is_pinned():
