@@ -330,13 +330,14 @@ fn a_list_of_no_topics_is_a_fault_rather_than_any_topic() {
 
 #[test]
 fn a_verifier_for_https_names_standard_topics_and_verifies() {
+    type Table<'a> = &'a [(&'a str, &'a str)];
     const FIFO: &str = "arn:aws:sns:us-east-1:123456789012:example.fifo";
     let off = "SNS_VERIFY is \"off\": expected enforce: over HTTPS anybody can send messages";
     let unnamed = "TOPIC_ARNS is \"\": \
                    expected the ARNs of the topics to accept, separated by commas: over HTTPS anybody can send messages";
     let fifo = format!("TOPIC_ARNS is \"{FIFO}\": expected a standard topic: FIFO topics do not deliver over HTTPS");
     let both = format!("{TOPIC},{FIFO}");
-    let table: [(&[(&str, &str)], &[&str]); 7] = [
+    let cases: [(Table<'_>, &[&str]); 7] = [
         (&[], &[unnamed]),
         (&[("TOPIC_ARNS", TOPIC)], &[]),
         (&[("TOPIC_ARNS", TOPIC), ("SNS_VERIFY", "enforce"), ("AWS_SAM_LOCAL", "true")], &[]),
@@ -345,7 +346,7 @@ fn a_verifier_for_https_names_standard_topics_and_verifies() {
         (&[("TOPIC_ARNS", TOPIC), ("SNS_VERIFY", "off"), ("AWS_SAM_LOCAL", "true")], &[]),
         (&[("SNS_VERIFY", "off")], &[unnamed, off]),
     ];
-    for (settings, faults) in table {
+    for (settings, faults) in cases {
         let env = Env::of_table(settings);
         let error = env.finish(Verifier::from_env_for_https(&env)).err().map(|error| error.to_string());
         let expected = (!faults.is_empty()).then(|| format!("invalid settings: {}", faults.join("; ")));
