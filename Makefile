@@ -176,7 +176,7 @@ test-flows: $(READY) binaries
 	@$(SAY) "Whole flows: the real binaries against the local AWS"
 	@$(PYTHON) -m pytest local/tests -q --bin-dir $(TARGET_DIR)/debug
 
-# --examples: as in DEBUG_BUILD, here so that it shares with clippy what is checked.
+# With --examples it takes the features that clippy takes, and shares with it what is checked.
 .PHONY: doc
 doc: need-rust ## Rust documentation, into target/doc
 	@$(SAY) "Rust: documentation"

@@ -47,8 +47,10 @@ def test_every_case_of_a_function_is_measured(binary, name):
         for case in cases:
             for figures in bench.measure(case, commands, runs=1):
                 (cold,), (warm,) = figures.cold, figures.warm
-                # Which of them is larger is left to the bench: a busy machine can slow down any one run.
-                assert cold > 0 and warm > 0, case.title
+                if sys.platform == "linux":
+                    # On the processor: a busy machine can slow down any one run.
+                    (cold,), (warm,) = figures.cold_cpu, figures.warm_cpu
+                assert cold > warm > 0, case.title
 
 
 def test_there_is_no_bench_of_a_function_that_is_gone():

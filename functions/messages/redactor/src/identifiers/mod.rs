@@ -100,8 +100,8 @@ impl Managed {
         Self::ALL.into_iter().find(|managed| managed.name() == name)
     }
 
-    /// Characters of the shortest value. Most texts of a JSON document are keys and short values: with one look at the
-    /// length, a message takes a quarter less time.
+    /// Characters of the shortest value. Most texts of a JSON document are keys and short values: one look at the length is
+    /// all that they need.
     fn shortest(self) -> usize {
         match self {
             Self::AwsSecretKey => 40,
