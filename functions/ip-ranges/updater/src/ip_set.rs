@@ -465,14 +465,12 @@ impl<'a> SetRun<'a> {
             return Ok(());
         }
         for attempt in 1..=ATTEMPTS {
-            let Some(set) = &mut self.set else {
+            if self.set.is_none() {
                 self.create(waf, token).await?;
                 self.plan();
-                continue;
-            };
-            if self.plan.ranges == set.addresses {
-                return Ok(());
             }
+            // One that was just made holds the plan, unless another run made it.
+            let Some(set) = self.set.as_mut().filter(|set| set.addresses != self.plan.ranges) else { return Ok(()) };
             if let Some(newer) = set.sync_token.filter(|newer| *newer > token) {
                 return Err(Failure::stale_document(newer, token, Mark::Description));
             }

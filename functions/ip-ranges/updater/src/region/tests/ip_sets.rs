@@ -194,13 +194,14 @@ async fn a_set_without_our_tags_is_reported_and_not_written() {
 
 #[tokio::test(start_paused = true)]
 async fn a_set_that_somebody_deletes_after_it_was_read_is_made_anew() {
-    // Before the write, and between a refused write and the read after it.
-    for faults in [&[Fault::Deleted][..], &[Fault::Changed, Fault::Deleted]] {
+    // Before the write, between a refused write and the read after it, and so late that no attempt is left but to make it.
+    let late = [[Fault::Changed, Fault::None]; 3].concat().into_iter().chain([Fault::Deleted]).collect::<Vec<_>>();
+    for (faults, updates) in [(&[Fault::Deleted][..], 1), (&[Fault::Changed, Fault::Deleted], 1), (&late, 4)] {
         let ec2 = with(set(1, C));
         ec2.state().faults = std::iter::repeat_n(Fault::None, 4).chain(faults.iter().copied()).collect();
         let report = run(&ec2, A).await;
         assert_whole(&report);
-        assert_eq!((count(&ec2, "UpdateIPSet"), count(&ec2, "CreateIPSet"), held(&ec2)), (1, 1, ranges(A)));
+        assert_eq!((count(&ec2, "UpdateIPSet"), count(&ec2, "CreateIPSet"), held(&ec2)), (updates, 1, ranges(A)));
         let made = &report.groups[0];
         assert!(made.created && made.group_id.ends_with("id-1"), "{made:?}");
         assert_eq!((&made.added, &made.removed), (&ranges(A), &BTreeSet::new()));
