@@ -40,7 +40,7 @@ const LISTS: [AwsList; 10] = [
     list("S3", Family::Ipv4, "com.amazonaws.{region}.s3", 1, true),
 ];
 
-/// One note for each service for which rules that refer to AWS's own lists do the same and fit in one group.
+/// One note for each service for which rules that refer to AWS's own lists do the same and fit in the group of one port.
 #[must_use]
 pub fn notes(config: &Config, region: &str) -> Vec<String> {
     if config.target != Target::SecurityGroups {
@@ -58,13 +58,16 @@ fn note(config: &Config, region: &str, service: &Service) -> Option<String> {
     let has_the_same = |list: &AwsList| if list.is_regional { regions == [region] } else { regions.is_empty() };
     let list_of = |family: &Family| LISTS.iter().find(|list| list.service == service.name && list.family == *family);
     let lists = config.families.iter().map(list_of).collect::<Option<Vec<_>>>()?;
-    let weight = lists.iter().map(|list| list.weight).sum::<usize>() * config.ports.len();
+    // A group has one port, here and with these lists: more ports make more groups, not more rules in one.
+    let weight = lists.iter().map(|list| list.weight).sum::<usize>();
     if !lists.iter().all(|list| has_the_same(list)) || weight > config.limits.rules_per_group {
         return None;
     }
     let names: Vec<String> = lists.iter().map(|list| list.name.replace("{region}", region)).collect();
+    let group = if config.ports.len() == 1 { "a group" } else { "for each port a group" };
+    let them = if names.len() == 1 { "it" } else { "them" };
     Some(format!(
-        "AWS keeps {} itself: a group whose rules refer to it needs no update for {}, and takes {weight} of {} rules",
+        "AWS keeps {} itself: {group} whose rules refer to {them} needs no update for {}, and takes {weight} of {} rules",
         names.join(" and "),
         service.name,
         config.limits.rules_per_group
@@ -93,11 +96,16 @@ mod tests {
         );
         let s3 = notes(&[ipv4, ("SERVICE", "S3@eu-west-1")]);
         assert!(s3.len() == 1 && s3[0].contains("com.amazonaws.eu-west-1.s3 itself"), "{s3:?}");
-        assert_eq!(notes(&[("SERVICE", "ROUTE53_HEALTHCHECKS")]).len(), 1);
+        assert_eq!(
+            notes(&[("SERVICE", "ROUTE53_HEALTHCHECKS")]),
+            [
+                "AWS keeps com.amazonaws.eu-west-1.route53-healthchecks and com.amazonaws.eu-west-1.ipv6.route53-healthchecks itself: a group whose rules refer to them needs no update for ROUTE53_HEALTHCHECKS, and takes 50 of 60 rules"
+            ]
+        );
         for table in [
-            // Two lists, or two ports, take more rules than one group has.
+            // The lists of both families take more rules than one group has.
             &[][..],
-            &[ipv4, ("PORTS", "80,443")],
+            &[("PORTS", "80,443")],
             // The list holds other ranges than are asked for.
             &[ipv4, ("SERVICE", "S3")],
             &[ipv4, ("SERVICE", "S3@us-east-1")],
@@ -106,6 +114,31 @@ mod tests {
             &[ipv4, ("TARGET", "waf-ip-sets")],
         ] {
             assert_eq!(notes(table), Vec::<String>::new(), "{table:?}");
+        }
+    }
+
+    #[test]
+    fn the_weight_counts_in_the_group_of_each_port_by_itself() {
+        let origin = ("SERVICE", "CLOUDFRONT_ORIGIN_FACING");
+        for family in ["ipv4", "ipv6"] {
+            let families = ("ADDRESS_FAMILIES", family);
+            assert_eq!(notes(&[origin, families, ("PORTS", "443")]).len(), 1, "{family}");
+            for ports in ["80,443", "80,443,8000-8010"] {
+                let notes = notes(&[origin, families, ("PORTS", ports)]);
+                assert!(
+                    notes.len() == 1
+                        && notes[0].contains(": for each port a group whose rules refer to it needs no update"),
+                    "{family} {ports}: {notes:?}"
+                );
+                assert!(notes[0].ends_with("takes 55 of 60 rules"), "{family} {ports}: {notes:?}");
+            }
+        }
+        // Both families, however many ports: what counts is the quota of one group.
+        for (quota, expected) in [("109", 0), ("110", 1)] {
+            for ports in ["443", "80,443"] {
+                let notes = notes(&[origin, ("PORTS", ports), ("MAX_RULES_PER_GROUP", quota)]);
+                assert_eq!(notes.len(), expected, "{quota} {ports}: {notes:?}");
+            }
         }
     }
 }
