@@ -57,7 +57,7 @@ class Line:
         """Writes it, if it is time to."""
         if self.terminal:
             with contextlib.suppress(OSError):
-                width = os.get_terminal_size(self.out.fileno()).columns
+                width = os.get_terminal_size(self.out.fileno()).columns or 80
                 self.write(b"\r\x1b[K" + self.text()[: max(width - 1, 20)].encode())
         elif time.monotonic() - self.shown >= EVERY:
             self.shown = time.monotonic()
