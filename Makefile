@@ -98,24 +98,29 @@ packages-checkov: $(READY_CHECKOV)
 binaries: need
 	@$(call progress,Building the functions) $(DEBUG_BUILD) --examples --bins
 
+# Not $(MAKE) by name, which `make --dry-run` would run.
+MAKE_ITSELF := $(MAKE)
+
+# Installs packages, as the target $(1) does, while $(2) is done by $(3).
+define beside_packages
+$(MAKE_ITSELF) $(1) PROGRESS= & packages=$$!; built=0; \
+$(call progress,$(2)) $(3) || built=$$?; \
+if kill -0 "$$packages" 2>/dev/null; then echo "The Python packages are still being installed."; fi; \
+wait "$$packages"; exit "$$built"
+endef
+
 # Try it --------------------------------------------------------------------------------------
 
 .PHONY: demo
 demo: demo-ip-ranges ## Watch security groups follow AWS's published ranges
-
-# Not $(MAKE) by name, which `make --dry-run` would run.
-MAKE_ITSELF := $(MAKE)
 
 # A demo is local/gatehouse_local/demo_<capability>.py. It runs that capability's functions, and no others are built.
 # Their names come from the template by sed: the packages that gatehouse_local needs are installed meanwhile.
 .PHONY: $(DEMOS)
 $(DEMOS): demo-%: need
 	@[ -d $(TARGET_DIR)/debug ] || $(SAY) "Building (the first time three to ten minutes: it compiles the AWS SDK; later seconds)"
-	@$(MAKE_ITSELF) $(READY_DEMO) PROGRESS= & packages=$$!; built=0; \
-	$(call progress,Building the functions of $*) $(DEBUG_BUILD) --example features \
-		$$(sed -n 's/^ *Binary: */--bin /p' functions/$*/template.yaml | awk '!seen[$$0]++') || built=$$?; \
-	if kill -0 "$$packages" 2>/dev/null; then echo "The Python packages are still being installed."; fi; \
-	wait "$$packages"; exit "$$built"
+	@bins=$$(sed -n 's/^ *Binary: */--bin /p' functions/$*/template.yaml | awk '!seen[$$0]++'); \
+	$(call beside_packages,$(READY_DEMO),Building the functions of $*,$(DEBUG_BUILD) --example features $$bins)
 	@$(PYTHON) -m gatehouse_local.demo_$(subst -,_,$*) --bin-dir $(TARGET_DIR)/debug \
 		$(if $(SERVICE),--service '$(SERVICE)') $(if $(PORTS),--ports '$(PORTS)') $(if $(BY_HAND),--by-hand)
 
@@ -151,7 +156,7 @@ demo-clean: ## Remove what the demos made: packages, working files, debug builds
 # Check it ------------------------------------------------------------------------------------
 
 .PHONY: test
-test: need test-rust test-flows ## What to run after a change: unit and property tests, whole flows with the real binaries
+test: need build-tests test-rust test-flows ## What to run after a change: unit and property tests, whole flows with the real binaries
 	@$(SAY) "make test passed: Rust tests, whole flows, templates. Before a commit, make lint as well: formatting, clippy, ruff, cfn-lint"
 
 .PHONY: lint
@@ -181,6 +186,11 @@ checkov: need-python $(READY_CHECKOV) ## Scan the templates for weak settings
 	@$(SAY) "Templates: checkov"
 	@local/template_checks/checkov.sh $(VENV_CHECKOV)/bin/checkov $(TEMPLATES)
 	@echo "checkov passed: $(words $(TEMPLATES)) templates"
+
+.PHONY: build-tests
+build-tests: need
+	@$(SAY) "Building what the tests need, and installing their Python packages meanwhile"
+	@$(call beside_packages,$(READY),Building the Rust tests,$(CARGO) test --workspace --no-run)
 
 .PHONY: test-rust
 test-rust: need
