@@ -1,7 +1,9 @@
 """Every Python package that make installs has one version, so that every machine has the same."""
 
+import os
 import re
 import subprocess
+import sys
 from importlib.metadata import distributions
 
 import pytest
@@ -54,3 +56,19 @@ def test_what_checkov_runs_with_is_pinned():
     command = [python, "-m", "pip", "freeze", "--disable-pip-version-check"]
     frozen = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.splitlines()
     assert {_name(line) for line in frozen} - pinned == set()
+
+
+def test_what_is_skipped_says_at_the_end_how_to_install_it():
+    here = "local/tests/test_amis_page.py::test_the_page_shows_what_is_decided[phone]"
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", here, "-q", "-n", "2"],
+        cwd=ROOT,
+        env=os.environ | {"CHROMIUM": "/no/such/browser", "GATEHOUSE_REQUIRE_BROWSER": "0"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    listed = ended.stdout.partition(" skipped here, and what to install ")[2]
+    assert "1 test: no Chromium on this machine: sudo apt-get install chromium (Debian), " in listed
