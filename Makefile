@@ -1,5 +1,5 @@
 # Gatehouse: what a person types. `make` alone lists the targets.
-# Needed: Rust, Python 3.11 or newer, make. Everything else goes into .venv/ and target/.
+# Needed: Rust, a C compiler, Python 3.11 or newer, make. Everything else goes into .venv/ and target/.
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -46,37 +46,46 @@ help: ## List the targets
 
 # Tools ---------------------------------------------------------------------------------------
 
-.PHONY: need-rust
-need-rust:
-	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install it from https://rustup.rs, then run make again." >&2; exit 1; }
+# What a target needs is checked before anything slow begins. The first prerequisite of a target that builds or installs.
+NEEDS := CARGO='$(CARGO)' local/needs.sh
 
-# The newest Python that is new enough, whatever it is called on this machine.
-define find_python
-python=; \
-for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
-	if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$candidate; break; fi; \
-done; \
-[ -n "$$python" ] || { echo "Python 3.11 or newer is missing: install it, then run make again." >&2; exit 1; }; \
-$$python -c 'import ensurepip, venv' 2>/dev/null || { echo "$$python cannot make virtual environments: install its venv package (Debian: python3-venv), then run make again." >&2; exit 1; }
-endef
+.PHONY: need need-python need-c++
+need:
+	@$(NEEDS) python rust cc disk
+
+need-python:
+	@$(NEEDS) python
+
+need-c++:
+	@$(NEEDS) c++
+
+# Runs what takes minutes, and shows how far it is. `make PROGRESS=` does without.
+PROGRESS ?= yes
+progress = $(if $(PROGRESS),"$$(local/needs.sh --python)" local/progress.py '$(1)')
+venv = "$$(local/needs.sh --python)" -m venv
+
+PIP := bin/python -m pip install --quiet --disable-pip-version-check
 
 # The demos need a third of what everything needs, so that the first one does not wait for the rest.
 $(READY_DEMO): local/requirements-demo.txt local/constraints.txt
-	@$(SAY) "Installing the demos' Python packages into $(VENV) (the first time: about a minute)"
-	@$(find_python); $$python -m venv $(VENV)
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r local/requirements-demo.txt -c local/constraints.txt
+	@$(NEEDS) python
+	@$(SAY) "Installing the demos' Python packages into $(VENV) (the first time: up to a minute)"
+	@$(venv) $(VENV)
+	@$(call progress,Installing Python packages) $(VENV)/$(PIP) -r local/requirements-demo.txt -c local/constraints.txt
 	@touch $@
 
 $(READY): local/requirements.txt local/requirements-demo.txt local/constraints.txt
+	@$(NEEDS) python
 	@$(SAY) "Installing the Python packages into $(VENV) (the first time: one to three minutes)"
-	@$(find_python); $$python -m venv $(VENV)
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r local/requirements.txt -c local/constraints.txt
+	@$(venv) $(VENV)
+	@$(call progress,Installing Python packages) $(VENV)/$(PIP) -r local/requirements.txt -c local/constraints.txt
 	@touch $(READY_DEMO) $@
 
 $(READY_CHECKOV): local/requirements-checkov.txt local/constraints-checkov.txt
+	@$(NEEDS) python
 	@$(SAY) "Installing checkov into $(VENV_CHECKOV)"
-	@$(find_python); $$python -m venv $(VENV_CHECKOV)
-	@$(VENV_CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check -r local/requirements-checkov.txt -c local/constraints-checkov.txt
+	@$(venv) $(VENV_CHECKOV)
+	@$(call progress,Installing checkov) $(VENV_CHECKOV)/$(PIP) -r local/requirements-checkov.txt -c local/constraints-checkov.txt
 	@touch $@
 
 .PHONY: packages
@@ -85,13 +94,20 @@ packages: $(READY) ## Install sam, cargo-lambda and the rest of the Python packa
 .PHONY: packages-checkov
 packages-checkov: $(READY_CHECKOV)
 
-.PHONY: say-first-build
-say-first-build: need-rust
-	@[ -d $(TARGET_DIR)/debug ] || $(SAY) "Building (the first time three to ten minutes: it compiles the AWS SDK; later seconds)"
-
 .PHONY: binaries
-binaries: say-first-build
-	@$(DEBUG_BUILD) --examples --bins
+binaries: need
+	@$(call progress,Building the functions) $(DEBUG_BUILD) --examples --bins
+
+# Not $(MAKE) by name, which `make --dry-run` would run.
+MAKE_ITSELF := $(MAKE)
+
+# Installs packages, as the target $(1) does, while $(2) is done by $(3).
+define beside_packages
+$(MAKE_ITSELF) $(1) PROGRESS= & packages=$$!; built=0; \
+$(call progress,$(2)) $(3) || built=$$?; \
+if kill -0 "$$packages" 2>/dev/null; then echo "The Python packages are still being installed."; fi; \
+wait "$$packages"; exit "$$built"
+endef
 
 # Try it --------------------------------------------------------------------------------------
 
@@ -101,10 +117,10 @@ demo: demo-ip-ranges ## Watch security groups follow AWS's published ranges
 # A demo is local/gatehouse_local/demo_<capability>.py. It runs that capability's functions, and no others are built.
 # Their names come from the template by sed: the packages that gatehouse_local needs are installed meanwhile.
 .PHONY: $(DEMOS)
-$(DEMOS): demo-%: say-first-build
-	@$(MAKE) $(READY_DEMO) & packages=$$!; built=0; \
-	$(DEBUG_BUILD) --example features $$(sed -n 's/^ *Binary: */--bin /p' functions/$*/template.yaml | awk '!seen[$$0]++') || built=$$?; \
-	wait "$$packages"; exit "$$built"
+$(DEMOS): demo-%: need
+	@[ -d $(TARGET_DIR)/debug ] || $(SAY) "Building (the first time three to ten minutes: it compiles the AWS SDK; later seconds)"
+	@bins=$$(sed -n 's/^ *Binary: */--bin /p' functions/$*/template.yaml | awk '!seen[$$0]++'); \
+	$(call beside_packages,$(READY_DEMO),Building the functions of $*,$(DEBUG_BUILD) --example features $$bins)
 	@$(PYTHON) -m gatehouse_local.demo_$(subst -,_,$*) --bin-dir $(TARGET_DIR)/debug \
 		$(if $(SERVICE),--service '$(SERVICE)') $(if $(PORTS),--ports '$(PORTS)') $(if $(BY_HAND),--by-hand)
 
@@ -120,10 +136,15 @@ esac
 endef
 
 # Options count from the command line only: HOST and PORT are common variables of a shell.
-option = $(if $(filter command,$(origin $(1))),--$(2) '$($(1))')
+given = $(filter command,$(origin $(1)))
+option = $(if $(call given,$(1)),--$(2) '$($(1))')
+
+.PHONY: need-ports
+need-ports:
+	@$(NEEDS) python $(if $(call given,BIND),,ports=$(if $(call given,PORT),$(PORT),4600))
 
 .PHONY: local-aws
-local-aws: $(READY_DEMO) ## Keep a local AWS up for sam local invoke (BIND=, HOST=, PORT=)
+local-aws: need-ports $(READY_DEMO) ## Keep a local AWS up for sam local invoke (BIND=, HOST=, PORT=)
 	@$(PYTHON) -m gatehouse_local.local_aws $(call option,BIND,bind) $(call option,HOST,host) $(call option,PORT,port)
 
 .PHONY: demo-clean
@@ -135,56 +156,65 @@ demo-clean: ## Remove what the demos made: packages, working files, debug builds
 # Check it ------------------------------------------------------------------------------------
 
 .PHONY: test
-test: lint test-rust test-flows ## Lints, unit and property tests, whole flows with the real binaries
-	@$(SAY) "make test passed: formatting, clippy, ruff, templates, Rust tests, whole flows"
+test: need build-tests test-rust test-flows ## What to run after a change: unit and property tests, whole flows with the real binaries
+	@$(SAY) "make test passed: Rust tests, whole flows, templates. Before a commit, make lint as well: formatting, clippy, ruff, cfn-lint"
 
 .PHONY: lint
-lint: lint-rust lint-python lint-templates ## Formatting, clippy, ruff, cfn-lint, sam validate
+lint: need lint-rust lint-python lint-templates ## Formatting, clippy, ruff, cfn-lint, sam validate
 	@$(SAY) "make lint passed"
 
 .PHONY: lint-rust
-lint-rust: need-rust
+lint-rust: need
 	@$(SAY) "Rust: formatting and clippy"
 	@$(CARGO) fmt --all --check
-	@$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@$(call progress,Checking with clippy) $(CARGO) clippy --workspace --all-targets -- -D warnings
 
 .PHONY: lint-python
-lint-python: $(READY)
+lint-python: need-python $(READY)
 	@$(SAY) "Python: formatting and ruff"
 	@$(VENV)/bin/ruff format --quiet --check local
 	@$(VENV)/bin/ruff check --quiet local
 
 .PHONY: lint-templates
-lint-templates: $(READY)
+lint-templates: need-python $(READY)
 	@$(SAY) "Templates: cfn-lint and sam validate"
 	@$(VENV)/bin/cfn-lint $(TEMPLATES)
 	@for template in $(TEMPLATES); do $(VENV)/bin/sam validate --lint --template "$$template" >/dev/null; done
 
 .PHONY: checkov
-checkov: $(READY_CHECKOV) ## Scan the templates for weak settings
+checkov: need-python $(READY_CHECKOV) ## Scan the templates for weak settings
 	@$(SAY) "Templates: checkov"
 	@local/template_checks/checkov.sh $(VENV_CHECKOV)/bin/checkov $(TEMPLATES)
 	@echo "checkov passed: $(words $(TEMPLATES)) templates"
 
+.PHONY: build-tests
+build-tests: need
+	@$(SAY) "Building what the tests need, and installing their Python packages meanwhile"
+	@$(call beside_packages,$(READY),Building the Rust tests,$(CARGO) test --workspace --no-run)
+
 .PHONY: test-rust
-test-rust: need-rust
+test-rust: need
 	@$(SAY) "Rust: unit and property tests, examples in the documentation"
+	@$(call progress,Building the Rust tests) $(CARGO) test --workspace --no-run
 	@$(CARGO) test --workspace
 
+# Flows wait most of the time, so more of them than there are processors run at once.
+SIDE_BY_SIDE := --numprocesses 4 --dist worksteal
+
 .PHONY: test-flows
-test-flows: $(READY) binaries
+test-flows: need $(READY) binaries
 	@$(SAY) "Whole flows: the real binaries against the local AWS"
-	@$(PYTHON) -m pytest local/tests -q --bin-dir $(TARGET_DIR)/debug
+	@$(PYTHON) -m pytest local/tests -q $(SIDE_BY_SIDE) --bin-dir $(TARGET_DIR)/debug
 
 # With --examples it takes the features that clippy takes, and shares with it what is checked.
 .PHONY: doc
-doc: need-rust ## Rust documentation, into target/doc
+doc: need ## Rust documentation, into target/doc
 	@$(SAY) "Rust: documentation"
-	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --lib --examples --locked
+	@RUSTDOCFLAGS="-D warnings" $(call progress,Documenting) $(CARGO) doc --workspace --no-deps --lib --examples --locked
 
 # Running them needs a nightly compiler, see the README beside each; a stable one shows that they still compile.
 .PHONY: check-fuzz
-check-fuzz: need-rust ## Compile the fuzz targets, without running them
+check-fuzz: need need-c++ ## Compile the fuzz targets, without running them
 	@$(SAY) "Rust: fuzz targets"
 	@for manifest in $(FUZZ); do \
 		$(CARGO) check --quiet --locked --manifest-path "$$manifest" --target-dir $(TARGET_DIR)/fuzz \
@@ -194,7 +224,7 @@ check-fuzz: need-rust ## Compile the fuzz targets, without running them
 
 # Configuration: .cargo/mutants.toml, which says what is examined.
 .PHONY: mutants
-mutants: need-rust ## Change the code that decides, piece by piece: which change does no test notice? (hours)
+mutants: need ## Change the code that decides, piece by piece: which change does no test notice? (hours)
 	@[ "$$($(TOOLS)/bin/cargo-mutants --version 2>/dev/null)" = "cargo-mutants $(CARGO_MUTANTS)" ] \
 		|| CARGO_PROFILE_RELEASE_LTO=false $(CARGO) install cargo-mutants --version $(CARGO_MUTANTS) --locked --quiet --root $(TOOLS)
 	@$(SAY) "Mutants of $(or $(CRATES),every crate that decides)"
@@ -208,14 +238,14 @@ lambda_option = $(if $(filter arm64,$(1)),--arm64)
 # `sam build` then finds every binary ready. $(1) is the option for the processor that the SAM CLI gives.
 define build_binaries
 bins=$$($(FUNCTIONS) binaries | sed 's/^/--bin /'); \
-PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(CARGO) lambda build --release $(1) $$bins
+PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(call progress,Building the functions for Lambda) $(CARGO) lambda build --release $(1) $$bins
 endef
 
 # The processor of this machine, as SAM's templates and cargo-lambda name it.
 HERE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 
 .PHONY: lambda-binaries
-lambda-binaries: need-rust $(READY)
+lambda-binaries: need $(READY)
 	@$(SAY) "Building the functions for Lambda on $(HERE) (the first time long: the AWS SDK, optimised)"
 	@$(call build_binaries,$(call lambda_option,$(HERE)))
 
@@ -234,10 +264,13 @@ bench: bootstraps ## Speed and size: cold start, warm run, memory, zip
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(CARGO) lambda build --release $(call lambda_option,$(HERE)) --bin bench-empty
 	@$(PYTHON) -m gatehouse_local.bench --empty $(TARGET_DIR)/lambda/bench-empty/bootstrap
 
-.PHONY: build
-build: need-rust $(READY) ## Build the suite for Lambda with sam (ARCH=arm64, the default, or x86_64)
+.PHONY: need-target
+need-target: need
 	@target=$$([ "$(ARCH)" = arm64 ] && echo aarch64 || echo x86_64)-unknown-linux-gnu; \
 	[ -d "$$(rustc --print sysroot)/lib/rustlib/$$target" ] || { echo "Rust cannot build for $(ARCH) yet: run 'rustup target add $$target', then make again." >&2; exit 1; }
+
+.PHONY: build
+build: need-target $(READY) ## Build the suite for Lambda with sam (ARCH=arm64, the default, or x86_64)
 	@$(call build_binaries,$(call lambda_option,$(ARCH)))
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sam build --parameter-overrides Architecture=$(ARCH)
 

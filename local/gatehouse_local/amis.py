@@ -150,8 +150,7 @@ class Stack:
 
     def signal(self, execution: str, signal: str = "Approve", who: str = PERSON, comment: str = "") -> None:
         """An approver answers in the console."""
-        client = self.aws.client("ssm", REGION)
-        client._request_signer._credentials.access_key = who
+        client = self.aws.client("ssm", REGION, key=who)
         payload = {"Comment": [comment]} if comment else {}
         client.send_automation_signal(AutomationExecutionId=execution, SignalType=signal, Payload=payload)
         self.settle()

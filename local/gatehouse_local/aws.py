@@ -9,6 +9,7 @@ lacks or does differently from AWS; see the parts, such as `ec2` and `ssm_automa
 import collections
 import contextlib
 import io
+import os
 import socket
 import threading
 import time
@@ -38,6 +39,9 @@ from gatehouse_local.parts import Front, Handler, Invocation, Part
 from gatehouse_local.wire import AwsError, Operation, Request, Response
 
 AnyPart = TypeVar("AnyPart", bound=Part)
+
+# moto would make hundreds of images for each Region, each time that everything is forgotten. Who needs one makes it.
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
 # A client that carries this in its User-Agent stands behind the scenes: it arranges and inspects the local
 # AWS, so its calls are neither recorded nor disturbed.
@@ -128,6 +132,7 @@ class LocalAws:
         # moto's backends expect one caller at a time.
         self._moto_lock = threading.RLock()
         self._lock = threading.Lock()
+        self._clients: dict[tuple[str, str, str], Any] = {}
         self._server = make_server(address, port, self._serve, threaded=True, request_handler=_QuietHandler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="local-aws", daemon=True)
@@ -149,6 +154,8 @@ class LocalAws:
         self._thread.join(timeout=5)
         self._server.server_close()
         self.reset()
+        for client in self._clients.values():
+            client.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -171,16 +178,23 @@ class LocalAws:
         with self._lock:
             self._state = _State()
 
-    def client(self, service: str, region: str = "us-east-1") -> Any:
-        """A boto3 client behind the scenes: its calls are neither recorded nor disturbed."""
-        return boto3.client(
-            service,
-            region_name=region,
-            endpoint_url=self.url,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=botocore.config.Config(user_agent_extra=BACKSTAGE, proxies={}),
-        )
+    def client(self, service: str, region: str = "us-east-1", key: str = "test") -> Any:
+        """A boto3 client behind the scenes: its calls are neither recorded nor disturbed.
+
+        There is one for each service, Region and access key `key`: a new one would read the service's model again.
+        """
+        with self._lock:
+            wanted = (service, region, key)
+            if wanted not in self._clients:
+                self._clients[wanted] = boto3.client(
+                    service,
+                    region_name=region,
+                    endpoint_url=self.url,
+                    aws_access_key_id=key,
+                    aws_secret_access_key="test",
+                    config=botocore.config.Config(user_agent_extra=BACKSTAGE, proxies={}),
+                )
+            return self._clients[wanted]
 
     def disturb(self, kind: str, **where: Any) -> Fault:
         """Lets something go wrong; see `Fault`. Later faults wait until earlier ones are used up."""

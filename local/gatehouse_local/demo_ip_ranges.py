@@ -109,7 +109,7 @@ def play(out: Console, binary: Path, service: str, ports: str) -> None:
             | events.SAMPLE_AGE
             | web.environment
         )
-        with runtime_api.either(binary, env, emulated=sys.platform == "linux") as function:
+        with runtime_api.RuntimeApi([str(binary)], env) as function:
             stage = Stage(out, aws, web, function.invoke, {}, [])
             out.print(f"EC2 answers at {aws.url}.")
             out.print(f"{ranges.URL} is served from here.\n")

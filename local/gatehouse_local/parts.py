@@ -35,7 +35,7 @@ class Front(Protocol):
 
     handlers: dict[tuple[str, str], Handler]
 
-    def client(self, service: str, region: str = "us-east-1") -> Any:
+    def client(self, service: str, region: str = "us-east-1", key: str = "test") -> Any:
         """A boto3 client behind the scenes: its calls are neither recorded nor disturbed."""
 
 

@@ -1,9 +1,8 @@
 """Runs a function's real binary the way Lambda does: as a client of the Lambda runtime API.
 
-`Emulator` runs a binary in AWS's runtime interface emulator (from the SAM CLI). `RuntimeApi` is a small runtime API
-of our own: it measures the time from the start of the process to each answer, and its peak memory, which the emulator
-does not. Both give the process a new environment: what Lambda sets, and what the caller gives. Both tell it the same
-ARN: the emulator knows neither the account nor the Region of whoever runs it.
+`RuntimeApi` is a small runtime API of our own: it measures the time from the start of the process to each answer, and
+its peak memory. It gives the process a new environment: what Lambda sets, and what the caller gives. It tells the
+process the ARN that AWS's runtime interface emulator tells (`sam.Emulator`), which knows neither account nor Region.
 """
 
 import contextlib
@@ -11,29 +10,20 @@ import http.client
 import http.server
 import json
 import os
-import platform
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
 FUNCTION_TIMEOUT = 60  # seconds
 ACCOUNT_ID = "012345678912"  # in the ARN that the emulator tells every function; moto has another one
-LIFECYCLE = (
-    "START RequestId",
-    "END RequestId",
-    "REPORT RequestId",
-)  # lines of the emulator, not the function's
 
 
 @dataclass
@@ -95,7 +85,7 @@ def environment(settings: dict[str, str], region: str = "us-east-1") -> dict[str
     }
 
 
-class _Process:
+class Process:
     """A process with its log, in a process group of its own, so that its children end with it."""
 
     def __init__(self, command: list[str], env: dict[str, str]):
@@ -113,6 +103,7 @@ class _Process:
 
     @property
     def running(self) -> bool:
+        """Whether it has not ended."""
         return self.popen.poll() is None
 
     def new_log(self) -> list[str]:
@@ -123,6 +114,7 @@ class _Process:
         return text.splitlines()
 
     def end(self) -> None:
+        """Ends it and its children."""
         if self.running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.popen.pid, signal.SIGTERM)
@@ -132,72 +124,6 @@ class _Process:
                 os.killpg(self.popen.pid, signal.SIGKILL)
                 self.popen.wait(timeout=5)
         self._log.close()
-
-
-class Emulator:
-    """A binary behind AWS's runtime interface emulator. Use as a context manager.
-
-    The emulator answers HTTP 200 for a failed invocation too: only the body shows the failure.
-    """
-
-    def __init__(self, binary: Path, env: dict[str, str]):
-        self._invoke_port, runtime_port = _free_port(), _free_port()
-        self._process = _Process(
-            [
-                str(emulator_path()),
-                "--runtime-interface-emulator-address",
-                f"127.0.0.1:{self._invoke_port}",
-                "--runtime-api-address",
-                f"127.0.0.1:{runtime_port}",
-                "--log-level",
-                "error",
-                str(binary.absolute()),
-            ],
-            env,
-        )
-
-    def __enter__(self) -> Self:
-        deadline = time.monotonic() + 10
-        while self._process.running and time.monotonic() < deadline:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._invoke_port), 1):
-                return self
-            time.sleep(0.01)
-        log = self._process.new_log()
-        self._process.end()
-        raise FunctionDied("the runtime interface emulator did not start: " + "\n".join(log))
-
-    def __exit__(self, *_: object) -> None:
-        self._process.end()
-
-    def invoke(self, event: Any) -> Outcome:
-        """Sends one event and waits for the answer."""
-        started = time.perf_counter()
-        connection = http.client.HTTPConnection("127.0.0.1", self._invoke_port, timeout=FUNCTION_TIMEOUT + 5)
-        with contextlib.closing(connection):
-            connection.request(
-                "POST",
-                "/2015-03-31/functions/function/invocations",
-                _as_bytes(event),
-                {"Content-Type": "application/json"},
-            )
-            body = connection.getresponse().read()
-        seconds = time.perf_counter() - started
-        log = [line for line in self._process.new_log() if not line.startswith(LIFECYCLE)]
-        try:
-            payload = json.loads(body)
-        except json.JSONDecodeError:
-            raise FunctionDied("\n".join([body.decode(errors="replace"), *log[-20:]])) from None
-        failed = isinstance(payload, dict) and "errorType" in payload
-        return Outcome(payload, failed, seconds, log)
-
-
-def emulator_path() -> Path:
-    """The emulator that the SAM CLI contains, for this machine's processor."""
-    processor = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
-    path = Path(str(files("samcli"))) / "local" / "rapid" / f"aws-lambda-rie-{processor}"
-    if sys.platform != "linux":
-        raise FunctionDied("the runtime interface emulator runs on Linux only")
-    return path
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -220,7 +146,7 @@ class RuntimeApi:
         )
         self._command = command
         self._env = {**env, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._server.server_port}"}
-        self._process: _Process | None = None
+        self._process: Process | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -240,10 +166,10 @@ class RuntimeApi:
         `seconds` of the first outcome is the cold start: from the start of the process to its answer.
         """
         request_id = str(uuid.uuid4())
-        self._events.put((request_id, _as_bytes(event)))
+        self._events.put((request_id, as_bytes(event)))
         started = time.perf_counter()
         if self._process is None:
-            self._process = _Process(self._command, self._env)
+            self._process = Process(self._command, self._env)
             started = self._process.started
         process, deadline = self._process, time.monotonic() + timeout
         while True:
@@ -330,18 +256,6 @@ def invoke_once(binary: Path, env: dict[str, str], event: Any) -> Outcome:
         return function.invoke(event)
 
 
-@contextlib.contextmanager
-def either(binary: Path, env: dict[str, str], emulated: bool) -> Iterator[Emulator | RuntimeApi]:
-    """The binary in AWS's emulator, or behind our own runtime API."""
-    with Emulator(binary, env) if emulated else RuntimeApi([str(binary)], env) as function:
-        yield function
-
-
-def _as_bytes(event: Any) -> bytes:
+def as_bytes(event: Any) -> bytes:
+    """The event as it is sent."""
     return event if isinstance(event, bytes) else json.dumps(event).encode()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -1,15 +1,23 @@
 """What every test here may use: the local AWS, pages, and the built binaries."""
 
+import collections
 import os
+import venv
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from gatehouse_local.aws import LocalAws
 from gatehouse_local.sns import ROOT
 from gatehouse_local.web import Web
 
 REAL = ROOT.parent / "shared" / "real"
+NO_REAL = (
+    "no inputs recorded from AWS in ../shared/real: they are not published, and nothing can be installed; the same "
+    "code is tested with the samples of events/"
+)
 
 
 def pytest_addoption(parser):
@@ -29,6 +37,17 @@ def pytest_report_header(config):
     return f"real inputs: {os.path.relpath(REAL)}"
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What was skipped, and what to do so that it runs: each reason says both."""
+    reasons = collections.Counter(
+        report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", [])
+    )
+    if reasons:
+        terminalreporter.section("skipped here, and what to install")
+        for reason, count in reasons.most_common():
+            terminalreporter.write_line(f"{count} {'test' if count == 1 else 'tests'}: {reason}")
+
+
 @pytest.fixture(scope="session")
 def binary(pytestconfig):
     """Gives the path of a built binary by its name; fails, and says how to build it, where there is none."""
@@ -43,6 +62,40 @@ def binary(pytestconfig):
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def demo_python(tmp_path_factory):
+    """The Python of an environment that has the packages of requirements-demo.txt, and nothing else.
+
+    They are not downloaded once more, but linked from the environment that the tests run in.
+    """
+    folder = tmp_path_factory.mktemp("demo")
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    (packages,) = folder.glob("lib/python*/site-packages")
+    for name in _with_all_that_they_need((ROOT / "local" / "requirements-demo.txt").read_text().splitlines()):
+        found = distribution(name)
+        tops = {Path(file).parts[0] for file in found.files} - {"..", "__pycache__"}
+        for top in tops:
+            link = packages / top
+            if not link.exists():
+                link.symlink_to(Path(found.locate_file(top)).resolve())
+    return python
+
+
+def _with_all_that_they_need(requirements):
+    """The names of the packages, and of those that they require on this machine."""
+    waiting = [Requirement(line.split("#")[0]) for line in requirements if line.split("#")[0].strip()]
+    seen = set()
+    while waiting:
+        wanted = waiting.pop()
+        for extra in ("", *wanted.extras):
+            if (wanted.name, extra) not in seen:
+                seen.add((wanted.name, extra))
+                needed = map(Requirement, distribution(wanted.name).requires or [])
+                waiting += [it for it in needed if it.marker is None or it.marker.evaluate({"extra": extra})]
+    return {name for name, _ in seen}
 
 
 @pytest.fixture(scope="session")
@@ -71,5 +124,5 @@ def real():
     if not REAL.is_dir():
         if os.environ.get("GATEHOUSE_REQUIRE_REAL") == "1":
             pytest.fail(f"{REAL} does not exist, and GATEHOUSE_REQUIRE_REAL=1 asks for it")
-        pytest.skip("no real inputs here")
+        pytest.skip(NO_REAL)
     return REAL

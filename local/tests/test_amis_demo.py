@@ -1,7 +1,6 @@
 """The story of `make demo-amis`, step by step, and the command itself."""
 
 import subprocess
-import sys
 
 import pytest
 
@@ -30,9 +29,9 @@ def test_the_story(aws, web, binary):
     assert "page: Approved" in said and "page: Rejected" in said
 
 
-def run(folder):
+def run(python, folder):
     return subprocess.run(
-        [sys.executable, "-m", "gatehouse_local.demo_amis", "--bin-dir", folder],
+        [python, "-m", "gatehouse_local.demo_amis", "--bin-dir", folder],
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT / "local"), "PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "COLUMNS": "100"},
         capture_output=True,
@@ -41,18 +40,18 @@ def run(folder):
     )
 
 
-def test_the_demo_shows_it(binary):
+def test_the_demo_shows_it(binary, demo_python):
     folders = {binary(name).parent for name in ("ami-approval-request", "ami-approval-page", "ami-share")}
     if len(folders) != 1:
         pytest.skip("the binaries are in several folders")
-    ended = run(folders.pop())
+    ended = run(demo_python, folders.pop())
     assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout
     assert "Gatehouse amis: approve golden-al2023" in ended.stdout
     assert "may be launched by 111122223333" in ended.stdout
     assert "All of it was on this machine, and is stopped now." in ended.stdout
 
 
-def test_the_demo_says_what_to_build(tmp_path):
-    ended = run(tmp_path)
+def test_the_demo_says_what_to_build(tmp_path, demo_python):
+    ended = run(demo_python, tmp_path)
     assert ended.returncode == 1
     assert "ami-approval-request does not exist: run `cargo build -p ami-approval-request`." in ended.stdout

@@ -402,12 +402,13 @@ def test_a_token_in_the_address_decides_nothing(aws, make):
     assert stack.executions[0].status == "Waiting"
 
 
-def test_ten_thousand_mutated_tokens_change_nothing(aws, make):
+def test_mutated_tokens_change_nothing(aws, make):
+    """Ten thousand of them are a property of `approval::link`, in Rust; here the whole way of a few."""
     stack = make()
     build(stack)
     token = link(stack).partition("token=")[2]
     with aws.recording() as calls:
-        for number, wrong in enumerate(mutated(token, 10_000)):
+        for number, wrong in enumerate(mutated(token, 60)):
             form = {"token": wrong, "decision": "approve", "name": "Ana"}
             event = (
                 events.http_request("POST", {}, form) if number % 2 else events.http_request("GET", {"token": wrong})

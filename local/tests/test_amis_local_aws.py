@@ -34,10 +34,9 @@ class Automation:
     def __init__(self, aws, needed):
         self.aws, self.ssm, self.invoked = aws, aws.client("ssm"), []
         self.answer = ({"images": []}, False)
-        self.people = {name: aws.client("ssm") for name in ("page", "person", "stranger")}
-        for name, client in self.people.items():
-            # Each has an access key of its own, by which the local AWS knows who calls.
-            client._request_signer._credentials.access_key = name
+        # Each has an access key of its own, by which the local AWS knows who calls.
+        self.people = {name: aws.client("ssm", key=name) for name in ("page", "person", "stranger")}
+        for name in self.people:
             aws.ssm_automation.assume(name, ROLE.format(name))
         aws.ssm_automation.create(
             "approve",

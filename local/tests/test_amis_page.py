@@ -27,7 +27,10 @@ PICTURES = ROOT / "local" / ".work" / "pages"
 def chromium():
     path = browser.find()
     if path is None:
-        message = "no Chromium here (Debian: apt-get install chromium), or Playwright is not installed"
+        message = (
+            "no Chromium on this machine: sudo apt-get install chromium (Debian), sudo dnf install chromium (Fedora), "
+            "brew install --cask chromium (macOS); CHROMIUM names another one"
+        )
         if os.environ.get("GATEHOUSE_REQUIRE_BROWSER") == "1":
             pytest.fail(f"{message}, and GATEHOUSE_REQUIRE_BROWSER=1 asks for it")
         pytest.skip(message)
@@ -65,8 +68,9 @@ def picture(page, name):
 
 def faults(page):
     """What breaks the rules of accessibility (axe-core, WCAG 2.2 A and AA, and best practices)."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    found = axe.Axe().run(page).response["violations"]
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
     return [f"{it['id']}: {it['help']}: {[node['html'] for node in it['nodes']]}" for it in found]
 
 

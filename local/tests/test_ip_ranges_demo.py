@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 
 import pytest
 
@@ -12,17 +11,17 @@ from gatehouse_local import ROOT, ranges
 NUMBERS = re.compile(r"│ (AUTOUPDATE_\S+) +│ +(none|\d+ \+ +\d+) │ +(\d+) \+ +(\d+) │ +(\+\d+)? +│ +(-\d+)? +│")
 
 
-def demo(folder, *options):
+def demo(python, folder, *options):
     """Runs the demo as `make demo` does."""
-    command = [sys.executable, "-m", "gatehouse_local.demo_ip_ranges", "--bin-dir", str(folder), *options]
+    command = [python, "-m", "gatehouse_local.demo_ip_ranges", "--bin-dir", str(folder), *options]
     wide = os.environ | {"COLUMNS": "160", "PYTHONPATH": str(ROOT / "local")}
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=wide, check=False)
 
 
 @pytest.fixture(scope="module")
-def steps(binary):
+def steps(binary, demo_python):
     """What the demo prints, by the heading of each step."""
-    ended = demo(binary("ip-ranges-updater").parent)
+    ended = demo(demo_python, binary("ip-ranges-updater").parent)
     assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout
     start, *rest = re.split(r"^(\S.*?) ─+\n", ended.stdout, flags=re.MULTILINE)
     return {"start": start} | dict(zip(rest[::2], rest[1::2], strict=True))
@@ -81,14 +80,14 @@ def test_the_summary_counts_each_run(steps):
     assert re.search(r"^Done in \d+ s\. All of it was on this machine, and is stopped now\.$", steps["Summary"], re.M)
 
 
-def test_a_service_that_does_not_exist_ends_the_demo_with_the_functions_error(binary):
-    ended = demo(binary("ip-ranges-updater").parent, "--service", "CLOUDFRNT")
+def test_a_service_that_does_not_exist_ends_the_demo_with_the_functions_error(binary, demo_python):
+    ended = demo(demo_python, binary("ip-ranges-updater").parent, "--service", "CLOUDFRNT")
     assert ended.returncode == 1
     assert re.search(r"^UnknownService: .*CLOUDFRONT", ended.stdout, re.MULTILINE)
     assert "Everything is stopped." in ended.stdout
 
 
-def test_the_demo_says_what_to_build(tmp_path):
-    ended = demo(tmp_path)
+def test_the_demo_says_what_to_build(tmp_path, demo_python):
+    ended = demo(demo_python, tmp_path)
     assert ended.returncode == 1
     assert "ip-ranges-updater does not exist: run `cargo build -p ip-ranges-updater`." in ended.stdout

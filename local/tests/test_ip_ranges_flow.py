@@ -10,7 +10,8 @@ from gatehouse_local import events, ranges, runtime_api, sns
 from gatehouse_local.aws import operations
 from gatehouse_local.estate import NOON, Estate, cidrs, edition, networks, networks6, report_of, tags
 from gatehouse_local.ranges import Document, Range
-from gatehouse_local.runtime_api import Emulator, RuntimeApi
+from gatehouse_local.runtime_api import RuntimeApi
+from gatehouse_local.sam import Emulator
 from gatehouse_local.web import Page
 
 

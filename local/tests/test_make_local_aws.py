@@ -91,27 +91,15 @@ CALL = re.compile(
 )
 
 
-def free_ports():
-    """A port that is free together with the one after it."""
-    for _ in range(100):
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            with contextlib.suppress(OSError, OverflowError):
-                second.bind(("127.0.0.1", port + 1))
-                return port
-    raise AssertionError("no two free ports")
-
-
 class Command:
     """The command as a child."""
 
-    def __init__(self, built, *arguments):
+    def __init__(self, python, built, *arguments):
         self.built = built
         self.lines = []
         self._queue = queue.Queue()
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "gatehouse_local.local_aws", "--built", str(built), *arguments],
+            [python, "-m", "gatehouse_local.local_aws", "--built", str(built), *arguments],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT / "local")},
             stdin=subprocess.DEVNULL,
@@ -224,11 +212,11 @@ def build(folder, binary):
 
 
 @pytest.fixture(scope="module")
-def command(binary, tmp_path_factory):
+def command(binary, demo_python, tmp_path_factory):
     """The command, ready, with everything built."""
     built = tmp_path_factory.mktemp("aws-sam")
     build(built, binary)
-    made = Command(built, "--port", str(free_ports()), "--host", "127.0.0.1", "--pause", "3600")
+    made = Command(demo_python, built, "--port", str(sam.free_ports(2)), "--host", "127.0.0.1", "--pause", "3600")
     try:
         made.until("Ready.")
         yield made
@@ -363,7 +351,7 @@ def test_every_function_that_needs_no_arn_has_lines_for_cargo_lambda_which_work(
         assert f"cargo lambda invoke {name} --data-file events/" in text
 
 
-def test_what_is_not_built_is_named_and_taken_over_later_and_it_starts_again(tmp_path, binary):
+def test_what_is_not_built_is_named_and_taken_over_later_and_it_starts_again(tmp_path, binary, demo_python):
     if sys.platform != "linux":
         pytest.skip("what is built here is not for Lambda's system")
     processor = local_aws.architecture()
@@ -372,9 +360,9 @@ def test_what_is_not_built_is_named_and_taken_over_later_and_it_starts_again(tmp
     retry.parent.mkdir(parents=True)
     machine = next(code for code, name in local_aws.MACHINES.items() if name == other)
     retry.write_bytes(b"\x7fELF".ljust(18, b"\0") + machine + bytes(44))
-    port = free_ports()
+    port = sam.free_ports(2)
 
-    command = Command(tmp_path, "--port", str(port))
+    command = Command(demo_python, tmp_path, "--port", str(port))
     try:
         text = "\n".join(command.until("Ready."))
         for capability in ("ip-ranges", "pipelines"):
@@ -388,7 +376,7 @@ def test_what_is_not_built_is_named_and_taken_over_later_and_it_starts_again(tmp
     finally:
         command.end()
 
-    command = Command(tmp_path, "--port", str(port))
+    command = Command(demo_python, tmp_path, "--port", str(port))
     try:
         assert "PipelineRetryFunction" not in "\n".join(command.until("Ready.")).partition("Run first:")[2]
         assert command.interrupt()[0] == 0
@@ -398,10 +386,10 @@ def test_what_is_not_built_is_named_and_taken_over_later_and_it_starts_again(tmp
     assert {"local-aws/env.json", "local-aws/env-signed.json", "local-aws/pipelines/template.json"} <= made
 
 
-def test_a_port_that_is_taken_is_named(tmp_path):
-    port = free_ports()
+def test_a_port_that_is_taken_is_named(tmp_path, demo_python):
+    port = sam.free_ports(2)
     with socket.create_server(("127.0.0.1", port + 1)):
-        command = Command(tmp_path, "--port", str(port))
+        command = Command(demo_python, tmp_path, "--port", str(port))
         try:
             code = command.child.wait(timeout=WAIT)
         finally:

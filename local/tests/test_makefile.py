@@ -1,15 +1,21 @@
-"""The Makefile: it deletes nothing that is not ours, and takes the functions from their templates."""
+"""The Makefile: it deletes nothing that is not ours, takes the functions from their templates, asks for what it needs
+before anything slow, and shows that it lives."""
 
+import contextlib
 import os
 import platform
+import pty
+import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from gatehouse_local import ROOT, functions
+from gatehouse_local import ROOT, functions, sam
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
@@ -30,6 +36,10 @@ def repository(tmp_path):
     root = tmp_path / "repository"
     root.mkdir()
     shutil.copy(ROOT / "Makefile", root)
+    shutil.copy(ROOT / "Cargo.toml", root)
+    for name in ("needs.sh", "progress.py"):
+        (root / "local").mkdir(exist_ok=True)
+        shutil.copy(ROOT / "local" / name, root / "local")
     for path in ROOT.glob("local/gatehouse_local/*.py"):
         _put(root / path.relative_to(ROOT), path.read_text())
     for path in [*ROOT.glob("functions/*/template.yaml"), *ROOT.glob("functions/*/*/Cargo.toml")]:
@@ -52,7 +62,8 @@ def _put(path: Path, text: str) -> Path:
 
 def _make(root: Path, *arguments: str, **env: str) -> str:
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    done = subprocess.run(["make", *arguments], cwd=root, env=kept | env, text=True, capture_output=True, timeout=60)
+    env = kept | {"GATEHOUSE_DISK_MB": "1"} | env
+    done = subprocess.run(["make", *arguments], cwd=root, env=env, text=True, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -134,3 +145,168 @@ def test_every_function_is_named_by_its_template_alone():
     names = {name for function in functions.functions() for name in (function.binary, function.logical_id)}
     for path in (ROOT / "Makefile", ROOT / ".ci" / "run", ROOT / "local" / "gatehouse_local" / "bench.py"):
         assert [name for name in names if name in path.read_text()] == [], path
+
+
+# What a target needs --------------------------------------------------------------------------
+
+TOOLS = "awk bash cat cut date df dirname env head mkdir mktemp rm sed sh sort touch uname".split()
+RUSTUP = "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+COMPILES = ["demo", "demo-pipelines", "test", "test-rust", "test-flows", "lint", "doc", "bench", "bootstraps", "build"]
+INSTALLS = ["local-aws", "packages", "checkov", "lint-python"]
+
+
+def _machine(tmp_path: Path, repository: Path, **programs: str | None) -> tuple[Path, Path]:
+    """A folder for PATH: what every machine has, and programs that note that something slow was begun."""
+    folder, begun = tmp_path / "machine", tmp_path / "begun"
+    shutil.rmtree(repository / ".venv")
+    for name in TOOLS:
+        _put(folder / name, "").unlink()
+        (folder / name).symlink_to(shutil.which(name))
+    slow = f'#!{shutil.which("bash")}\necho "${{0##*/}} $*" >>"{begun}"\n'
+    compiles = f"#!{shutil.which('bash')}\nexit 0\n"
+    python = f"#!{shutil.which('bash')}\n[[ $1 == -c ]] && exit 0\n{slow.partition(chr(10))[2]}"
+    usual = {
+        "cargo": slow,
+        "rustc": f"#!{shutil.which('bash')}\necho 'rustc 1.999.0 (0123456789 2026-01-01)'\n",
+        "cc": compiles,
+        "c++": compiles,
+        "python3": python,
+    }
+    for name, text in (usual | programs).items():
+        if text is not None:
+            _put(folder / name, text).chmod(0o755)
+    return folder, begun
+
+
+def _refused(tmp_path, repository, target, env=None, **programs):
+    """What make says where it ends at once, without having begun anything."""
+    folder, begun = _machine(tmp_path, repository, **programs)
+    started = time.monotonic()
+    ended = subprocess.run(
+        [shutil.which("make"), *target.split()],
+        cwd=repository,
+        env={"PATH": str(folder), "GATEHOUSE_DISK_MB": "1"} | (env or {}),
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    assert not begun.exists(), begun.read_text()
+    assert time.monotonic() - started < 10, "it is a second where nothing else runs"
+    assert "Then run make again." in ended.stderr
+    return ended.stderr
+
+
+SHELL = "#!/bin/sh\n"
+MISSING = [
+    ("python3", None, "Python 3.11 or newer is missing", "sudo apt-get install python3 python3-venv"),
+    ("python3", SHELL + "exit 1", "Python 3.11 or newer is missing", "brew install python"),
+    ("python3", SHELL + "exit 3", "cannot make virtual environments", "sudo apt-get install python3-venv"),
+    ("cc", None, "A C compiler named cc that can link is missing", "sudo apt-get install gcc libc6-dev"),
+    ("cc", SHELL + "exit 1", "A C compiler named cc that can link is missing", "sudo dnf install gcc"),
+    ("cargo", None, "Rust is missing: 1.", RUSTUP),
+    ("rustc", None, "Rust is missing: 1.", RUSTUP),
+    ("rustc", SHELL + "echo 'rustc 1.85.0 (x)'", "Rust 1.85.0 is too old: 1.", "rustup update stable"),
+    ("rustc", SHELL + "echo no default toolchain >&2; exit 1", "no default toolchain", "rustup default stable"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "said", "cure"), MISSING)
+def test_what_is_missing_is_said_before_anything_slow(repository, tmp_path, name, text, said, cure):
+    told = _refused(tmp_path, repository, "demo", **{name: text})
+    assert said in told and cure in told
+
+
+@pytest.mark.parametrize("target", COMPILES)
+def test_each_target_that_compiles_says_everything_that_is_missing_at_once(repository, tmp_path, target):
+    told = _refused(tmp_path, repository, target, cc=None, python3=None, cargo=None)
+    assert told.count(" is missing") == 3, told
+
+
+@pytest.mark.parametrize("target", INSTALLS)
+def test_each_target_that_installs_needs_python_alone(repository, tmp_path, target):
+    told = _refused(tmp_path, repository, target, cc=None, python3=None, cargo=None)
+    assert told.count(" is missing") == 1 and "Python 3.11 or newer" in told
+
+
+def test_the_fuzz_targets_need_a_compiler_for_c_plus_plus(repository, tmp_path):
+    told = _refused(tmp_path, repository, "check-fuzz", **{"c++": None})
+    assert "A C++ compiler named c++ is missing" in told and "sudo dnf install gcc-c++" in told
+
+
+def test_a_disk_that_is_too_small_is_said_before_the_first_build(repository, tmp_path):
+    told = _refused(tmp_path, repository, "demo", env={"GATEHOUSE_DISK_MB": "999999999"})
+    assert "MB free, and the first build needs about 999999999 MB" in told
+
+
+def test_a_port_that_is_taken_is_said_before_the_packages_are_installed(repository, tmp_path):
+    port = sam.free_ports(2)
+    with socket.create_server(("127.0.0.1", port + 1)):
+        told = _refused(tmp_path, repository, f"local-aws PORT={port}")
+    assert f"Port {port + 1} of 127.0.0.1 is in use by another program" in told
+
+
+# It shows that it lives -----------------------------------------------------------------------
+
+CARGO_THAT_COMPILES = """
+import sys, time
+def say(text): print(text, end="", file=sys.stderr, flush=True)
+say("   Compiling one v1.0.0\\n")
+say("    Building [=====>      ] 212/391: aws-sdk-ec2, two(build)      \\r")
+time.sleep(1)
+say("\\x1b[1m\\x1b[91merror\\x1b[0m: of \\N{GREEK SMALL LETTER ALPHA}\\n")
+print("to stdout")
+sys.exit(int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("code", [0, 101])
+def test_progress_is_shown_and_what_cargo_says_is_passed_on(code):
+    ended = subprocess.run(
+        [sys.executable, ROOT / "local/progress.py", "Building", sys.executable, "-c", CARGO_THAT_COMPILES, str(code)],
+        env=os.environ | {"PROGRESS_SECONDS": "0.6", "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (code, "to stdout\n")
+    first, *shown, last = ended.stderr.splitlines()
+    assert (first, last) == ("   Compiling one v1.0.0", "\x1b[1m\x1b[91merror\x1b[0m: of \u03b1")
+    assert shown and all(
+        re.fullmatch(r"Building: 212 of 391 crates, \d s \(aws-sdk-ec2, two\(build\)\)", it) for it in shown
+    )
+
+
+def test_progress_keeps_one_line_on_a_terminal():
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, ROOT / "local/progress.py", "Building", sys.executable, "-c", CARGO_THAT_COMPILES, "101"],
+        stdout=theirs,
+        stderr=theirs,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+    )
+    os.close(theirs)
+    seen = b""
+    with contextlib.suppress(OSError):  # Linux: the other end is closed
+        while read := os.read(ours, 65536):
+            seen += read
+    os.close(ours)
+    assert child.wait(timeout=30) == 101
+    assert b"\r\x1b[KBuilding: 212 of 391 crates, 0 s (aws-sdk-ec2, two(build))" in seen
+    assert b"\r\x1b[K\x1b[1m\x1b[91merror\x1b[0m: of " in seen
+    assert seen.count(b"\n") == 3 and seen.endswith(b"\r\x1b[K")
+
+
+def test_progress_reads_the_bar_of_cargo_itself(tmp_path):
+    if shutil.which("cargo") is None:
+        pytest.skip("Rust is not installed here: https://rustup.rs")
+    _put(tmp_path / "Cargo.toml", '[package]\nname = "tiny"\nversion = "0.1.0"\nedition = "2024"\n[workspace]\n')
+    _put(tmp_path / "build.rs", "fn main() { std::thread::sleep(std::time::Duration::from_secs(2)) }\n")
+    _put(tmp_path / "src" / "main.rs", "fn main() {}\n")
+    command = [sys.executable, ROOT / "local/progress.py", "Building", "cargo", "build", "--offline"]
+    env = os.environ | {"PROGRESS_SECONDS": "0.5", "CARGO_TARGET_DIR": str(tmp_path / "target")}
+    built = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=True)
+    assert re.search(r"^Building: \d of \d crates, \d+ s \(.*tiny", built.stderr, re.MULTILINE), built.stderr
+    assert "[=" not in built.stderr

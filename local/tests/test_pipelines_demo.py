@@ -1,7 +1,6 @@
 """The story of `make demo-pipelines`, step by step: an issue opens, a deployment waits it out and goes on by itself."""
 
 import subprocess
-import sys
 
 import pytest
 
@@ -102,14 +101,14 @@ def test_without_the_closed_event_the_queue_finds_out(make):
     assert story.retry_queue.queued == 0
 
 
-def tell(folder):
+def tell(python, folder):
     """Runs the demo as `make demo-pipelines` does."""
-    command = [sys.executable, "-m", "gatehouse_local.demo_pipelines", "--bin-dir", str(folder)]
+    command = [python, "-m", "gatehouse_local.demo_pipelines", "--bin-dir", str(folder)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT / "local", check=False)
 
 
-def test_the_demo_ends_with_a_summary(binary):
-    ended = tell(binary("pipeline-health-gate").parent)
+def test_the_demo_ends_with_a_summary(binary, demo_python):
+    ended = tell(demo_python, binary("pipeline-health-gate").parent)
     assert (ended.returncode, ended.stderr) == (0, "")
     said = " ".join(ended.stdout.split())
     assert "a notification is sent to the topic: Gatehouse pipelines: an AWS issue closed, 1 stage retried" in said
@@ -118,7 +117,7 @@ def test_the_demo_ends_with_a_summary(binary):
     assert "All of it was on this machine, and is stopped now.\n" in ended.stdout
 
 
-def test_the_demo_says_what_to_build(tmp_path):
-    ended = tell(tmp_path)
+def test_the_demo_says_what_to_build(tmp_path, demo_python):
+    ended = tell(demo_python, tmp_path)
     assert ended.returncode == 1
     assert "pipeline-health-gate does not exist: run `cargo build -p pipeline-health-gate`." in ended.stdout

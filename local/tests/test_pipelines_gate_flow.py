@@ -8,7 +8,7 @@ import pytest
 from gatehouse_local import events, runtime_api
 from gatehouse_local.aws import operations
 from gatehouse_local.codepipeline import Action, gate
-from gatehouse_local.runtime_api import Emulator
+from gatehouse_local.sam import Emulator
 
 # moto writes error codes that all services share, but warns that no model lists them.
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not match an error shape")

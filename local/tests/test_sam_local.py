@@ -75,7 +75,7 @@ def test_a_function_is_told_the_same_arn_here_as_in_the_container_of_sam(tmp_pat
     bootstrap.write_text(f"#!{sys.executable}\n{TELLS_ITS_ARN}")
     bootstrap.chmod(0o755)
     env = runtime_api.environment({"AWS_LAMBDA_FUNCTION_NAME": "AmiShareFunction"}, region=local_aws.REGION)
-    with runtime_api.Emulator(bootstrap, env) as there, runtime_api.RuntimeApi([str(bootstrap)], env) as here:
+    with sam.Emulator(bootstrap, env) as there, runtime_api.RuntimeApi([str(bootstrap)], env) as here:
         told = [function.invoke({}).payload for function in (there, here)]
     assert told == [f"arn:aws:lambda:us-east-1:{runtime_api.ACCOUNT_ID}:function:AmiShareFunction"] * 2
 

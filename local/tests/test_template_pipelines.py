@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from conftest import NO_REAL
 
 from gatehouse_local import ROOT
 from gatehouse_local.cloudformation import parse
@@ -28,7 +29,7 @@ def real(name: str) -> dict:
     if not path.exists():
         if os.environ.get("GATEHOUSE_REQUIRE_REAL") == "1":
             pytest.fail(f"{path} is missing")
-        pytest.skip(f"{path} is not on this machine")
+        pytest.skip(NO_REAL)
     return json.loads(path.read_text())
 
 
