@@ -158,7 +158,8 @@ lint-python: $(READY)
 lint-templates: $(READY)
 	@$(SAY) "Templates: cfn-lint and sam validate"
 	@$(VENV)/bin/cfn-lint $(TEMPLATES)
-	@for template in $(TEMPLATES); do $(VENV)/bin/sam validate --lint --template "$$template" >/dev/null; done
+	@# Without --lint, which would run cfn-lint again instead of SAM's transform.
+	@for template in $(TEMPLATES); do $(VENV)/bin/sam validate --template "$$template" >/dev/null; done
 
 .PHONY: checkov
 checkov: $(READY_CHECKOV) ## Scan the templates for weak settings

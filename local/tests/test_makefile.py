@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -128,6 +129,19 @@ def test_lambda_binaries_are_compiled_in_one_pass(repository, tmp_path):
     option = " --arm64" if platform.machine() in ("arm64", "aarch64") else ""
     bins = " ".join(f"--bin {binary}" for binary in dict.fromkeys(it.binary for it in functions.functions()))
     assert build == f"lambda build --release{option} {bins}"
+
+
+def test_linting_the_templates_performs_the_transform(repository):
+    template = repository / "functions/amis/template.yaml"
+    for tool, script in (("cfn-lint", "exit 0"), ("sam", f'exec {sys.executable} -m samcli "$@"')):
+        _put(repository / ".venv" / "bin" / tool, f"#!/bin/sh\n{script}\n").chmod(0o755)
+    environment = {"AWS_CONFIG_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
+    _make(repository, "lint-templates", "TEMPLATES=functions/amis/template.yaml", **environment)
+
+    properties = r"(    Type: AWS::Serverless::HttpApi\n(?:.*\n)*?    Properties:\n)"
+    template.write_text(re.sub(properties, r"\1      Name: approval\n", template.read_text(), count=1))
+    with pytest.raises(AssertionError, match="ApprovalApi"):
+        _make(repository, "lint-templates", "TEMPLATES=functions/amis/template.yaml", **environment)
 
 
 def test_every_function_is_named_by_its_template_alone():
