@@ -160,6 +160,7 @@ lint-templates: $(READY)
 	@$(VENV)/bin/cfn-lint $(TEMPLATES)
 	@# Without --lint, which would run cfn-lint again instead of SAM's transform.
 	@for template in $(TEMPLATES); do $(VENV)/bin/sam validate --template "$$template" >/dev/null; done
+	@$(PYTHON) -m template_checks.regions
 
 .PHONY: checkov
 checkov: $(READY_CHECKOV) ## Scan the templates for weak settings

@@ -22,11 +22,17 @@ from samtranslator.translator.translator import Translator
 from .template import Deployed, references
 
 # Where a template asks about the Region or the partition. A Region of each partition, and one that is opt-in.
-PLACES = {"us-east-1": "aws", "af-south-1": "aws", "cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov"}
+PLACES = ["us-east-1", "af-south-1", "cn-north-1", "us-gov-west-1"]
 PSEUDO = {
     "AWS::AccountId", "AWS::NoValue", "AWS::NotificationARNs", "AWS::Partition", "AWS::Region", "AWS::StackId",
     "AWS::StackName", "AWS::URLSuffix",
 }  # fmt: skip
+
+
+def partition(region: str) -> str:
+    """The partition of a Region."""
+    others = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
+    return next((name for start, name in others.items() if region.startswith(start)), "aws")
 
 
 class Refused(ValueError):
@@ -160,11 +166,11 @@ class Expansion:
         found = references(self.document.get("Rules", {}))
         for part in [*self.resources.values(), *self.document.get("Outputs", {}).values()]:
             if "Condition" in part:
-                found |= self._of_condition(part["Condition"])
+                found |= self.asked_by(part["Condition"])
             for condition, then, otherwise in _choices(part):
                 chosen = references([then, otherwise]) & self.resources.keys()
                 if chosen or str(part.get("Type")).startswith("AWS::IAM::"):
-                    found |= self._of_condition(condition)
+                    found |= self.asked_by(condition)
         if found & {"AWS::Partition", "AWS::Region"}:
             found.add("AWS::Region")
         return [name for name in self.asked() if name in found - self._alone]
@@ -172,7 +178,7 @@ class Expansion:
     def forms(self, name: str) -> list[str]:
         """The values that a parameter takes here. The first leaves most away."""
         if name == "AWS::Region":
-            return list(PLACES)
+            return PLACES
         spec = self.parameters[name]
         if name in self._forms:
             return self._forms[name]
@@ -184,7 +190,7 @@ class Expansion:
         """Each form of each crossed parameter with each of all others; then the rest, one after the other, twice."""
         crossed = self.crossed()
         forms = {name: self.forms(name) for name in self.asked()}
-        needed = {name: self._forms[name][-1] for name, spec in self.parameters.items() if "Default" not in spec}
+        needed = self.needed()
         for values in itertools.product(*(forms[name] for name in crossed)):
             yield needed | dict(zip(crossed, values, strict=True))
         for end in (0, -1):
@@ -192,6 +198,10 @@ class Expansion:
             for name in forms.keys() - set(crossed):
                 for value in forms[name]:
                     yield needed | others | {name: value}
+
+    def needed(self) -> dict[str, str]:
+        """Values of the parameters without a default."""
+        return {name: self._forms[name][-1] for name, spec in self.parameters.items() if "Default" not in spec}
 
     def count(self) -> int:
         """The number of combinations."""
@@ -205,6 +215,10 @@ class Expansion:
     def refusals(self, given: Mapping[str, str]) -> list[str]:
         """What the rules of the template say against these parameters."""
         return self._deployed({}, given).refusals()
+
+    def holds(self, condition: str, given: Mapping[str, str]) -> bool:
+        """Whether a condition holds with these parameters."""
+        return self._deployed({}, given).condition(condition)
 
     def resolve(self, given: dict[str, str]) -> Combination:
         """What CloudFormation makes of the template with these parameters."""
@@ -225,14 +239,14 @@ class Expansion:
         region = given.get("AWS::Region", "us-east-1")
         parameters = {name: value for name, value in given.items() if name != "AWS::Region"}
         document = {**self.document, "Resources": resources, "Outputs": {}}
-        return _Recording(document, region=region, partition=PLACES[region], **parameters)
+        return _Recording(document, region=region, partition=partition(region), **parameters)
 
     def _resource(self, name: str, resource: dict[str, Any], given: dict[str, str]) -> Resource:
         """The resource, resolved once for all combinations that differ in nothing that it asks about."""
         if name not in self._reaches:
             reached = references(resource) & (self.parameters.keys() | PSEUDO)
             for condition, *_ in _choices(resource):
-                reached |= self._of_condition(condition)
+                reached |= self.asked_by(condition)
             if reached & {"AWS::Partition", "AWS::Region", "AWS::StackId"}:
                 reached.add("AWS::Region")
             self._reaches[name] = tuple(sorted(reached))
@@ -248,7 +262,7 @@ class Expansion:
             )
         return self._resolved[key]
 
-    def _of_condition(self, name: str) -> set[str]:
+    def asked_by(self, name: str) -> set[str]:
         """The parameters that a condition asks about, also through other conditions."""
         if name not in self._parameters_of_conditions:
             raise ValueError(f"there is no condition {name}")
