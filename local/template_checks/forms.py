@@ -61,7 +61,7 @@ FORMS = {
     "RangeRegions": ["", "GLOBAL,us-east-1"],
     "Region": ["", "us-east-1"],
     "Regions": ["", "us-east-1,-global"],
-    "RelayConcurrency": ["", "5"],
+    "RelayConcurrency": ["0", "5"],
     "RoleArn": [ROLE],
     "RelaySnsMaxAgeSeconds": ["", "3600"],
     "RelayTargetTopicArn": ["", f"{TOPIC}-target"],

@@ -115,4 +115,5 @@ def _of_class(items: Any) -> list[str]:
                 chosen |= {it for it in [*ascii_, " "] if re.match(category[argument], it)}
             case _:
                 raise NotImplementedError(f"{kind} in a class of characters")
-    return [it for it in ascii_ if (it in chosen) != negated]
+    # Blanks only where nothing else fits: they are cut at the ends of a setting.
+    return [it for it in ascii_ if (it in chosen) != negated] or [" "]
