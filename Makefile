@@ -179,7 +179,9 @@ lint-python: need-python $(READY)
 lint-templates: need-python $(READY)
 	@$(SAY) "Templates: cfn-lint and sam validate"
 	@$(VENV)/bin/cfn-lint $(TEMPLATES)
-	@for template in $(TEMPLATES); do $(VENV)/bin/sam validate --lint --template "$$template" >/dev/null; done
+	@# Without --lint, which would run cfn-lint again instead of SAM's transform.
+	@for template in $(TEMPLATES); do $(VENV)/bin/sam validate --template "$$template" >/dev/null; done
+	@$(PYTHON) -m template_checks.regions
 
 .PHONY: checkov
 checkov: need-python $(READY_CHECKOV) ## Scan the templates for weak settings

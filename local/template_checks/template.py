@@ -97,17 +97,19 @@ class Deployed:
                 return self.condition(argument)
             if function == "Ref" or function.startswith("Fn::"):
                 return self._call(function, argument)
+        if unknown := [key for key in value if key == "Ref" or key.startswith("Fn::")]:
+            raise NotImplementedError(f"{unknown[0]} beside other keys in {value!r}")
         resolved = {key: self.resolve(it) for key, it in value.items()}
         return {key: it for key, it in resolved.items() if it is not _NOTHING}
 
     def _call(self, function: str, argument: Any) -> Any:
         match function, argument:
             case "Ref", name:
-                return self._values.get(name, f"<{name}>")
+                return self._values[name] if name in self._values else self.unresolved(name)
             case "Fn::GetAtt", [name, attribute]:
-                return f"<{name}.{attribute}>"
+                return self.unresolved(name, attribute)
             case "Fn::GetAtt", str(path):
-                return f"<{path}>"
+                return self.unresolved(*path.split(".", 1))
             case "Fn::If", [condition, then, otherwise]:
                 return self.resolve(then if self.condition(condition) else otherwise)
             case "Fn::Sub", str(text):
@@ -133,10 +135,15 @@ class Deployed:
             case _:
                 raise NotImplementedError(f"{function} of {argument!r}")
 
+    def unresolved(self, name: str, attribute: str = "") -> str:
+        """What stands for a resource, or for an attribute of one, that only AWS could know."""
+        return f"<{name}.{attribute}>" if attribute else f"<{name}>"
+
     def _substitute(self, text: str, names: dict[str, str]) -> str:
         def value(found: re.Match[str]) -> str:
             name = found[1]
-            return str(names.get(name, self._values.get(name, f"<{name}>")))
+            known = self._values | names
+            return str(known[name]) if name in known else self.unresolved(*name.split(".", 1))
 
         return re.sub(r"\$\{([^!}]+)\}", value, text)
 

@@ -9,7 +9,8 @@ from gatehouse_local import runtime_api
 from gatehouse_local.codepipeline import gate
 from gatehouse_local.events import environment
 from gatehouse_local.functions import functions
-from template_checks.template import Deployed, load, with_every_resource
+from template_checks.template import Deployed, load, references, with_every_resource
+from template_checks.values import admitted
 
 each_function = pytest.mark.parametrize("function", functions(), ids=str)
 
@@ -83,7 +84,7 @@ def job_of(aws, function):
     return pipeline, aws.codepipeline.next_job()
 
 
-def faults(aws, invoke, function, **changed):
+def faults(aws, invoke, function, look_at_log=True, **changed):
     """What a function finds wrong with its settings, by their names: from its answer and log, or, where it answers a
     job, from the reason that it gives CodePipeline."""
     if (job := job_of(aws, function)) is not None:
@@ -92,11 +93,13 @@ def faults(aws, invoke, function, **changed):
         assert not outcome.failed, outcome.payload
         run = pipeline.latest("Production", "HealthGate")
         text = run.error["message"] if run.status == "Failed" else ""
-        assert [line for line in outcome.log if DEBUG_TEXT.search(line)] == []
+        if look_at_log:
+            assert [line for line in outcome.log if DEBUG_TEXT.search(line)] == []
     else:
         outcome = invoke(function, UNKNOWN_EVENT, **changed)
-        line = failure_in_log(outcome)
-        assert (line["errorType"], line["error"]) == (outcome.error_type, outcome.error_message)
+        if look_at_log:
+            line = failure_in_log(outcome)
+            assert (line["errorType"], line["error"]) == (outcome.error_type, outcome.error_message)
         text = outcome.error_message if outcome.error_type == "InvalidSettings" else ""
     _, _, said = text.partition("invalid settings: ")
     found = re.split(r"; (?=[A-Z][A-Z0-9_]* is \")", said) if said else []
@@ -123,3 +126,59 @@ def test_a_fault_of_a_setting_says_what_is_expected(aws, invoke, function, setti
         assert [fault for fault in found.values() if "expected " not in fault] == []
         # A text may be anything, but nothing can be made of a comma.
         assert found or nonsense == "?!"
+
+
+# What the template admits, the function accepts ---------------------------------------------------
+
+# What no pattern can say. A fault of such a form, in a value that the template admits, is known.
+BEYOND_A_PATTERN = [
+    # The policy language has a parser of its own; `policy-check` shows every fault before a deployment.
+    r"DATA_PROTECTION_POLICY is ",
+    # Two parts of one value against each other.
+    r'PORTS is "(\d+)-(\d+)"',
+    r'SERVICE is ".*": expected each service once',
+    r'\w+ is "arn:.*": expected the partition',
+    # A Region that another parameter does not name.
+    r'VPC_ID is "[a-z0-9-]+/vpc-',
+    # A rule of the template refuses it.
+    r'SNS_VERIFY is "off": expected enforce',
+    # It needs another parameter, and a rule of the template asks for that.
+    r'DEPRECATE_PREVIOUS_AFTER_DAYS is "\d+": expected LATEST_PARAMETER as well',
+]
+# Parameters without which a setting is not there.
+BASE = {"LINK_KEY_PARAMETER": {"ApprovalLink": "true"}}
+
+
+def parameters_of(function):
+    """The settings that one parameter alone decides: setting → parameter."""
+    declared = load(function.template)["Parameters"].keys()
+    found = {name: references(value) & declared for name, value in variables_of(function).items()}
+    return {setting: used.pop() for setting, used in found.items() if len(used) == 1}
+
+
+def variables_of(function):
+    return load(function.template)["Resources"][function.logical_id]["Properties"]["Environment"]["Variables"]
+
+
+@each_function
+def test_what_the_template_admits_the_function_accepts(aws, invoke, function):
+    document = with_every_resource(load(function.template))
+    values = {
+        setting: [(parameter, value) for value in admitted(document["Parameters"][parameter])]
+        for setting, parameter in parameters_of(function).items()
+    }
+    assert values
+
+    def given(parameter, value, setting):
+        deployed = Deployed(document, **BASE.get(setting, {}), **{parameter: value}).properties(function.logical_id)
+        return _arn(str(deployed["Environment"]["Variables"][setting]))
+
+    refused = {}
+    # Each setting has its next value in each round: where one is refused, it is tried again by itself.
+    for round_ in range(max(map(len, values.values()))):
+        chosen = {setting: given(*pairs[round_ % len(pairs)], setting) for setting, pairs in values.items()}
+        for setting in faults(aws, invoke, function, look_at_log=False, **chosen):
+            alone = {setting: chosen.get(setting, "")}
+            refused |= {said: alone for said in faults(aws, invoke, function, look_at_log=False, **alone).values()}
+    unknown = [said for said in refused if not any(re.match(form, said) for form in BEYOND_A_PATTERN)]
+    assert not unknown, "\n".join(unknown)

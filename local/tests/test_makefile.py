@@ -141,6 +141,23 @@ def test_lambda_binaries_are_compiled_in_one_pass(repository, tmp_path):
     assert build == f"lambda build --release{option} {bins}"
 
 
+def test_linting_the_templates_performs_the_transform(repository):
+    template = repository / "functions/amis/template.yaml"
+    for tool, script in (
+        ("cfn-lint", "exit 0"),
+        ("python", "exit 0"),
+        ("sam", f'exec {sys.executable} -m samcli "$@"'),
+    ):
+        _put(repository / ".venv" / "bin" / tool, f"#!/bin/sh\n{script}\n").chmod(0o755)
+    environment = {"AWS_CONFIG_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
+    _make(repository, "lint-templates", "TEMPLATES=functions/amis/template.yaml", **environment)
+
+    properties = r"(    Type: AWS::Serverless::HttpApi\n(?:.*\n)*?    Properties:\n)"
+    template.write_text(re.sub(properties, r"\1      Name: approval\n", template.read_text(), count=1))
+    with pytest.raises(AssertionError, match="ApprovalApi"):
+        _make(repository, "lint-templates", "TEMPLATES=functions/amis/template.yaml", **environment)
+
+
 def test_every_function_is_named_by_its_template_alone():
     names = {name for function in functions.functions() for name in (function.binary, function.logical_id)}
     for path in (ROOT / "Makefile", ROOT / ".ci" / "run", ROOT / "local" / "gatehouse_local" / "bench.py"):

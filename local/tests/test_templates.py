@@ -356,7 +356,8 @@ def test_samconfig_knows_the_suite_and_every_capability_and_nothing_else():
     stacks = [config[name]["global"]["parameters"]["stack_name"] for name in config]
     assert len(set(stacks)) == len(config)
     for name in config:
-        assert config[name]["validate"]["parameters"]["lint"] is True
+        # With lint = true, `sam validate` runs cfn-lint instead of the transform, which is what can refuse a template.
+        assert "lint" not in config[name].get("validate", {}).get("parameters", {})
         assert "CAPABILITY_IAM" in config[name]["deploy"]["parameters"]["capabilities"]
     for name in capabilities():
         assert config[name]["build"]["parameters"]["build_dir"] == f".aws-sam/{name}"
@@ -447,21 +448,39 @@ VALUES = [
         AMIS,
         "TargetOrganizationArns",
         ["", "arn:aws:organizations::111122223333:organization/o-abcdefghij"],
-        ["o-abcdefghij", "arn:aws:organizations::111122223333:ou/o-abcdefghij/ou-ab12-cdefghij"],
+        [
+            "o-abcdefghij",
+            "arn:aws:organizations::111122223333:ou/o-abcdefghij/ou-ab12-cdefghij",
+            "arn:aws:organizations:us-east-1:111122223333:organization/o-abcdefghij",
+        ],
     ),
     (
         AMIS,
         "TargetOuArns",
         ["", "arn:aws:organizations::111122223333:ou/o-abcdefghij/ou-ab12-cdefghij"],
-        ["ou-ab12-cdefghij", "arn:aws:organizations::111122223333:organization/o-abcdefghij"],
+        [
+            "ou-ab12-cdefghij",
+            "arn:aws:organizations::111122223333:organization/o-abcdefghij",
+            "arn:aws:organizations:us-east-1:111122223333:ou/o-abcdefghij/ou-ab12-cdefghij",
+        ],
     ),
     (AMIS, "ApprovalTimeout", ["300", "2592000"], ["0", "2592001"]),
     (AMIS, "LinkTtlHours", ["1", "720"], ["0", "721"]),
     (AMIS, "LinkKeyParameter", ["/gatehouse/amis/link-key"], ["", "link-key", "/a/"]),
     (AMIS, "MinimumApprovals", ["1", "3"], ["0", "4"]),
-    (AMIS, "LatestParameter", ["", "/golden-ami/{name}/latest", "/golden"], ["golden", "/golden/{region}", "/a b"]),
-    (AMIS, "ApprovedWatermark", ["", "approved", "golden (2026)"], ["ab", "approved!", "x" * 129]),
-    (AMIS, "DeprecatePreviousAfterDays", ["", "0", "30"], ["-1", "30 days"]),
+    (
+        AMIS,
+        "LatestParameter",
+        ["", "/golden-ami/{name}/latest", "/golden"],
+        ["golden", "/golden/{region}", "/a b", "/aws/golden", "/SSMx", "/golden//latest", "/golden/", "/a" * 16],
+    ),
+    (
+        AMIS,
+        "ApprovedWatermark",
+        ["", "approved", "golden (2026)"],
+        ["ab", "approved!", " approved", "approved ", "x" * 129],
+    ),
+    (AMIS, "DeprecatePreviousAfterDays", ["", "0", "30", "3650"], ["-1", "30 days", "3651", "5000"]),
     (
         AMIS,
         "ApproverPrincipalArn",

@@ -1,0 +1,100 @@
+"""What the checks by expansion give the parameters of our templates."""
+
+from gatehouse_local import ROOT, cloudformation
+
+from .expansion import Expansion
+from .template import load
+
+TEMPLATES = [
+    path.relative_to(ROOT).as_posix()
+    for path in [ROOT / "template.yaml", *sorted(ROOT.glob("functions/**/*.yaml"))]
+    if "Resources" in cloudformation.load(path)
+]
+
+ROLE = "arn:aws:iam::111122223333:role/gatehouse"
+TOPIC = "arn:aws:sns:us-east-1:111122223333:topic"
+KEY = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+EMAIL = "on-call@example.com"
+ORGANIZATION = "arn:aws:organizations::111122223333:organization/o-abcdefghij"
+UNIT = "arn:aws:organizations::111122223333:ou/o-abcdefghij/ou-ab12-cdefghij"
+
+
+def longest(item: str, length: int) -> str:
+    """As many items as fit: what a list of names or ARNs can grow to."""
+    return ",".join([item] * (length // (len(item) + 1)))
+
+
+# What stands for a parameter that a condition or a rule asks about. The first is what leaves most away.
+FORMS = {
+    "AlarmTopicArn": ["", TOPIC],
+    "AmisTargetAccountIds": ["", "111122223333"],
+    "ApprovalTopicArn": [TOPIC],
+    "ApprovedWatermark": ["", "approved by ops"],
+    "ApproverEmail": ["", EMAIL],
+    "ApproverPrincipalArn": ["", ROLE],
+    "BuildTopicArn": [TOPIC],
+    "ConnectionArn": ["", "arn:aws:codeconnections:us-east-1:111122223333:connection/0f1e2d3c"],
+    "DataProtectionPolicy": ["", '{"Name":"' + "p" * 2980 + '"}', "ssm:/gatehouse/messages/policy"],
+    "DeprecatePreviousAfterDays": ["", "30"],
+    "ExcludeEventNames": ["", longest("CreateServiceLinkedRole", 300)],
+    "ExcludePrincipalArns": ["", longest(f"{ROLE}/*", 400)],
+    "FailureQueueArn": ["", "arn:aws:sqs:us-east-1:111122223333:queue"],
+    "FullRepositoryId": ["", "owner/repository"],
+    "HealthGateFunctionName": ["gate"],
+    "HubAccountIds": ["", "111122223333,444455556666"],
+    "HubBusArn": ["arn:aws:events:us-east-1:111122223333:event-bus/hub"],
+    "HubOrganizationId": ["", "o-abcdefghij"],
+    "IgnoreEventArns": ["", "arn:aws:health:us-east-1::event/EC2/AWS_EC2_OPERATIONAL_ISSUE/1"],
+    "IgnoreEventTypeCodes": ["", "AWS_EC2_OPERATIONAL_ISSUE"],
+    "LatestParameter": ["", "/golden-ami/{name}/latest"],
+    "LinkPreviousKeyParameter": ["", "/gatehouse/amis/link-key-previous"],
+    "MinimumApprovals": ["1", "2", "3"],
+    "NotificationKeyArn": ["", KEY],
+    "NotificationTopicArn": [TOPIC],
+    "NotifiedPipeline": ["", "web"],
+    "NotifyEmail": ["", EMAIL],
+    "NotifyTopicArn": ["", TOPIC],
+    "NotifyTopicKeyArn": ["", KEY],
+    "ParameterPrefix": ["", "/gatehouse/ip-ranges"],
+    "Pipelines": ["", "web,api"],
+    "PublisherArns": ["", f"{ROLE},{ROLE}2"],
+    "RangeRegions": ["", "GLOBAL,us-east-1"],
+    "Region": ["", "us-east-1"],
+    "Regions": ["", "us-east-1,-global"],
+    "RelayConcurrency": ["0", "5"],
+    "RoleArn": [ROLE],
+    "RelaySnsMaxAgeSeconds": ["", "3600"],
+    "RelayTargetTopicArn": ["", f"{TOPIC}-target"],
+    "RelayTopicArns": ["", f"{TOPIC},{TOPIC}2"],
+    "ReportingFunctionArn": ["arn:aws:lambda:us-east-1:111122223333:function:reporting"],
+    "Scopes": ["", "PUBLIC"],
+    "SecondApproverArn": ["", ROLE],
+    "SecurityGroupId": ["", "sg-0123456789abcdef0"],
+    "Services": ["", "EC2,LAMBDA"],
+    "SnsMaxAgeSeconds": ["", "3600"],
+    "SubnetId": ["", "subnet-0123456789abcdef0"],
+    "SubscriberPrincipalArn": ["", ROLE],
+    "TargetAccountEmail": ["", EMAIL],
+    "TargetAccountIds": ["", "111122223333"],
+    "TargetOrganizationArns": ["", ORGANIZATION],
+    "TargetOuArns": ["", UNIT],
+    "TopicArns": ["", TOPIC],
+    "TopicKeyArn": ["", KEY],
+    "Version": ["1a2b3c"],
+    "VpcId": ["", "vpc-0123456789abcdef0", "us-east-1/vpc-0123456789abcdef0"],
+}  # fmt: skip
+# Parameters that need not meet all others: what they decide stands alone, and 17 together are 200,000 combinations.
+ALONE = {
+    "functions/amis/template.yaml": {
+        "DeprecatePreviousAfterDays",  # one policy of a role that is there in any case
+        "MinimumApprovals",  # a number, and two rules about who can approve
+        "TargetAccountEmail",  # one subscription
+        "TargetOuArns",  # a variable, and the rule that TargetOrganizationArns is in too
+        "TopicArns",  # a variable
+    }
+}
+
+
+def expansion(template: str) -> Expansion:
+    """The template after the transform, with the forms above."""
+    return Expansion(load(template), FORMS, ALONE.get(template, ()))
