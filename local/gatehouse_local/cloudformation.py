@@ -6,8 +6,11 @@ from typing import Any
 
 import yaml
 
+# The parser in C, where PyYAML was built with it: ten times as fast.
+_Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-class _Loader(yaml.SafeLoader):
+
+class _Loader(_Safe):
     """YAML with CloudFormation's short forms: `!Ref Name` becomes `{"Ref": "Name"}`, `!Sub` becomes `Fn::Sub`."""
 
 
