@@ -208,10 +208,17 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 class RuntimeApi:
-    """A binary behind a runtime API of our own. Use as a context manager."""
+    """A binary behind a runtime API of our own. Use as a context manager.
 
-    def __init__(self, command: list[str], env: dict[str, str]):
-        self._events: queue.Queue[tuple[str, bytes] | None] = queue.Queue()
+    `limit` is the function's time-out, from which it is told its deadline. `function_arn` is what it is told of itself;
+    without one it is what the emulator says.
+    """
+
+    def __init__(
+        self, command: list[str], env: dict[str, str], function_arn: str = "", limit: float = FUNCTION_TIMEOUT
+    ):
+        self._arn, self._limit = function_arn, limit
+        self._events: queue.Queue[tuple[str, bytes, str] | None] = queue.Queue()
         self._answers: queue.Queue[tuple[str, str, bytes, float]] = queue.Queue()
         self._server = _Server(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -234,13 +241,15 @@ class RuntimeApi:
         self._thread.join(timeout=5)
         self._server.server_close()
 
-    def invoke(self, event: Any, timeout: float = FUNCTION_TIMEOUT) -> Outcome:
+    def invoke(
+        self, event: Any, timeout: float = FUNCTION_TIMEOUT, request_id: str | None = None, trace_id: str = ""
+    ) -> Outcome:
         """Sends one event and waits for the answer; the first one also starts the process.
 
         `seconds` of the first outcome is the cold start: from the start of the process to its answer.
         """
-        request_id = str(uuid.uuid4())
-        self._events.put((request_id, _as_bytes(event)))
+        request_id = request_id or str(uuid.uuid4())
+        self._events.put((request_id, _as_bytes(event), trace_id))
         started = time.perf_counter()
         if self._process is None:
             self._process = _Process(self._command, self._env)
@@ -260,7 +269,9 @@ class RuntimeApi:
 
     @property
     def function_arn(self) -> str:
-        """What the function is told of itself, in the words of the emulator."""
+        """What the function is told of itself."""
+        if self._arn:
+            return self._arn
         name = self._env.get("AWS_LAMBDA_FUNCTION_NAME", "test_function")
         return f"arn:aws:lambda:us-east-1:{ACCOUNT_ID}:function:{name}"
 
@@ -293,16 +304,18 @@ class RuntimeApi:
                 if waiting is None:
                     self.close_connection = True
                     return None
-                request_id, event = waiting
+                request_id, event, trace_id = waiting
                 headers = {
                     "Lambda-Runtime-Aws-Request-Id": request_id,
-                    "Lambda-Runtime-Deadline-Ms": str(int((time.time() + FUNCTION_TIMEOUT) * 1000)),
+                    "Lambda-Runtime-Deadline-Ms": str(int((time.time() + api._limit) * 1000)),
                     "Lambda-Runtime-Invoked-Function-Arn": api.function_arn,
                 }
+                if trace_id:
+                    headers["Lambda-Runtime-Trace-Id"] = trace_id
                 return self._send(200, event, headers)
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                body = self._body()
                 when = time.perf_counter()
                 parts = self.path.strip("/").split("/")
                 if parts[-2:] == ["init", "error"]:
@@ -310,6 +323,18 @@ class RuntimeApi:
                 else:
                     api._answers.put((parts[-1], parts[-2], body, when))
                 self._send(202, b"{}")
+
+            def _body(self) -> bytes:
+                """The body: of a length that is given, or in chunks."""
+                if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+                    return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                body = b""
+                while size := int(self.rfile.readline().partition(b";")[0], 16):
+                    body += self.rfile.read(size)
+                    self.rfile.readline()
+                while self.rfile.readline().strip():  # trailers, up to the empty line
+                    pass
+                return body
 
             def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
                 self.send_response_only(status)
