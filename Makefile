@@ -13,11 +13,9 @@ ARCH ?= arm64
 TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 VENV := .venv
 VENV_CHECKOV := .venv-checkov
-VENV_REHEARSE := .venv-rehearse
 READY := $(VENV)/.ready
 READY_DEMO := $(VENV)/.ready-demo
 READY_CHECKOV := $(VENV_CHECKOV)/.ready
-READY_REHEARSE := $(VENV_REHEARSE)/.ready
 PYTHON := $(VENV)/bin/python
 TOOLS := target/tools
 CARGO_MUTANTS := 27.1.0
@@ -79,23 +77,6 @@ $(READY_CHECKOV): local/requirements-checkov.txt local/constraints-checkov.txt
 	@$(SAY) "Installing checkov into $(VENV_CHECKOV)"
 	@$(find_python); $$python -m venv $(VENV_CHECKOV)
 	@$(VENV_CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check -r local/requirements-checkov.txt -c local/constraints-checkov.txt
-	@touch $@
-
-# LocalStack runs on no other version. pyenv's are found even where none of them is switched on.
-PYTHON_3_13 := python3.13 python3 $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13)
-define find_python_3_13
-python=; \
-for candidate in $(PYTHON_3_13); do \
-	if "$$candidate" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null; then python=$$candidate; break; fi; \
-done
-endef
-
-$(READY_REHEARSE): local/requirements-rehearse.txt local/constraints-rehearse.txt
-	@$(find_python_3_13); \
-	[ -n "$$python" ] || { echo "make rehearse needs Python 3.13 with venv, and this machine has none: install it (pyenv install 3.13; Debian 13: apt-get install python3.13-venv; macOS: brew install python@3.13), then run make rehearse again." >&2; exit 1; }; \
-	$(SAY) "Installing LocalStack into $(VENV_REHEARSE) (the first time: three minutes, 500 MB)"; \
-	"$$python" -m venv --clear $(VENV_REHEARSE)
-	@$(VENV_REHEARSE)/bin/python -m pip install --quiet --disable-pip-version-check -r local/requirements-rehearse.txt -c local/constraints-rehearse.txt
 	@touch $@
 
 .PHONY: packages
@@ -195,18 +176,6 @@ test-flows: $(READY) binaries
 	@$(SAY) "Whole flows: the real binaries against the local AWS"
 	@$(PYTHON) -m pytest local/tests -q --bin-dir $(TARGET_DIR)/debug
 
-# Not part of `make test`: it needs Python 3.13, and ten to twenty minutes.
-.PHONY: rehearse
-rehearse: $(READY_REHEARSE) $(READY) binaries ## A real `sam deploy` of every template, without AWS (STACKS="ip-ranges amis")
-	@$(SAY) "Rehearsal: sam deploy against LocalStack"
-	@$(PYTHON) -m rehearse --bin-dir $(TARGET_DIR)/debug $(STACKS)
-
-# As above, where it may be left out: without Python 3.13 it says so in one line, and nothing fails.
-.PHONY: rehearse-if-possible
-rehearse-if-possible:
-	@$(find_python_3_13); \
-	if [ -n "$$python" ]; then $(MAKE) rehearse; else echo "skipped: make rehearse needs Python 3.13, and this machine has none"; fi
-
 # With --examples it takes the features that clippy takes, and shares with it what is checked.
 .PHONY: doc
 doc: need-rust ## Rust documentation, into target/doc
@@ -230,6 +199,38 @@ mutants: need-rust ## Change the code that decides, piece by piece: which change
 		|| CARGO_PROFILE_RELEASE_LTO=false $(CARGO) install cargo-mutants --version $(CARGO_MUTANTS) --locked --quiet --root $(TOOLS)
 	@$(SAY) "Mutants of $(or $(CRATES),every crate that decides)"
 	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) mutants --output target $(foreach crate,$(CRATES),--package $(crate))
+
+VENV_REHEARSE := .venv-rehearse
+READY_REHEARSE := $(VENV_REHEARSE)/.ready
+
+# LocalStack runs on no other version. pyenv's are found even where none of them is switched on.
+PYTHON_3_13 := python3.13 python3 $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13)
+define find_python_3_13
+python=; \
+for candidate in $(PYTHON_3_13); do \
+	if "$$candidate" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null; then python=$$candidate; break; fi; \
+done
+endef
+
+$(READY_REHEARSE): local/requirements-rehearse.txt local/constraints-rehearse.txt
+	@$(find_python_3_13); \
+	[ -n "$$python" ] || { echo "make rehearse needs Python 3.13 with venv, and this machine has none: install it (pyenv install 3.13; Debian 13: apt-get install python3.13-venv; macOS: brew install python@3.13), then run make rehearse again." >&2; exit 1; }; \
+	$(SAY) "Installing LocalStack into $(VENV_REHEARSE) (the first time: three minutes, 500 MB)"; \
+	"$$python" -m venv --clear $(VENV_REHEARSE)
+	@$(VENV_REHEARSE)/bin/python -m pip install --quiet --disable-pip-version-check -r local/requirements-rehearse.txt -c local/constraints-rehearse.txt
+	@touch $@
+
+# Not part of `make test`: it needs Python 3.13, and ten to twenty minutes.
+.PHONY: rehearse
+rehearse: $(READY_REHEARSE) $(READY) binaries ## A real `sam deploy` of every template, without AWS (STACKS="ip-ranges amis")
+	@$(SAY) "Rehearsal: sam deploy against LocalStack"
+	@$(PYTHON) -m rehearse --bin-dir $(TARGET_DIR)/debug $(STACKS)
+
+# As above, where it may be left out: without Python 3.13 it says so in one line, and nothing fails.
+.PHONY: rehearse-if-possible
+rehearse-if-possible:
+	@$(find_python_3_13); \
+	if [ -n "$$python" ]; then $(MAKE) rehearse; else echo "skipped: make rehearse needs Python 3.13, and this machine has none"; fi
 
 # Measure and ship it -------------------------------------------------------------------------
 

@@ -19,8 +19,9 @@ from gatehouse_local import ROOT, functions, ranges
 from gatehouse_local.aws import LocalAws
 from gatehouse_local.web import Web
 from rehearse import built, deployments, faults
+from rehearse.expected import REGION
 from rehearse.flows import ip_ranges
-from rehearse.server import REGION, Server, ServerFailed
+from rehearse.server import Server, ServerFailed
 from rehearse.story import Row, Story
 from rehearse.world import World
 

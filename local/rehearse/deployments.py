@@ -98,7 +98,7 @@ RECEIVER = {"TargetAccountIds": amis.TARGET}
 OPERATED = {"AlarmTopicArn": "@topic", "Tracing": "on", "LogRetentionDays": "30", "Debug": "true"}
 
 DEPLOYMENTS: tuple[Deployment, ...] = (
-    Deployment("ip-ranges", "default", flows=(Flow(ip_ranges.runs_on_schedule),)),
+    Deployment("ip-ranges", "default", flows=(Flow(ip_ranges.plans_when_asked),)),
     Deployment(
         "ip-ranges",
         "rich",
@@ -120,7 +120,7 @@ DEPLOYMENTS: tuple[Deployment, ...] = (
         after_update=(Flow(ip_ranges.follows_the_notice),),
     ),
     Deployment("ip-ranges", "lists", {"Target": "prefix-lists", "Region": "us-east-1,eu-west-1"}),
-    Deployment("ip-ranges", "sets", {"Target": "ip-sets", "WafScope": "CLOUDFRONT", "Region": "us-east-1"}),
+    Deployment("ip-ranges", "sets", {"Target": "waf-ip-sets", "WafScope": "CLOUDFRONT", "Region": "us-east-1"}),
     Deployment("pipelines", "default", flows=(Flow(pipelines.gate_answers),)),
     Deployment(
         "pipelines",
@@ -145,7 +145,6 @@ DEPLOYMENTS: tuple[Deployment, ...] = (
             "ApproverEmail": EMAIL,
             "ApprovalLink": "true",
             "TargetAccountEmail": EMAIL,
-            "ShareSnapshots": "true",
             "LatestParameter": "/golden-ami/{name}/latest",
             "DeprecatePreviousAfterDays": "30",
             "NotificationKeyArn": "@key",
@@ -153,6 +152,21 @@ DEPLOYMENTS: tuple[Deployment, ...] = (
             **OPERATED,
         },
         (Flow(amis.shares_what_was_approved),),
+    ),
+    Deployment(
+        "amis",
+        "organization",
+        {
+            **RECEIVER,
+            "TargetOrganizationArns": f"arn:aws:organizations::{HUB}:organization/o-abcdefghij",
+            "ApproverPrincipalArn": f"arn:aws:iam::{HUB}:role/approvers",
+            "SecondApproverArn": f"arn:aws:iam::{HUB}:role/release",
+            "MinimumApprovals": "2",
+            "ShareSnapshots": "true",
+            "RequireImageBuilder": "true",
+            "ApprovedWatermark": "approved by ops",
+        },
+        (Flow(amis.refuses_another_signature),),
     ),
     Deployment("iam-alerts", "default", flows=(Flow(iam_alerts.mails_a_change),)),
     Deployment(
@@ -186,7 +200,7 @@ DEPLOYMENTS: tuple[Deployment, ...] = (
     Deployment(
         SUITE,
         "default",
-        flows=(Flow(ip_ranges.runs_on_schedule, "IpRanges"), Flow(pipelines.gate_answers, "Pipelines")),
+        flows=(Flow(ip_ranges.plans_when_asked, "IpRanges"), Flow(pipelines.gate_answers, "Pipelines")),
     ),
     Deployment(
         SUITE,

@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from boto3.session import Session
+from samtranslator.metrics.metrics import DummyMetricsPublisher, Metrics
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
 from gatehouse_local import cloudformation
 from template_checks.template import ACCOUNT, Deployed
 
-TRANSFORM = "AWS::Serverless-2016-10-31"
+REGION = "us-east-1"
 APPLICATION = "AWS::Serverless::Application"
 STACK = "AWS::CloudFormation::Stack"
 
@@ -39,22 +41,28 @@ class Expected:
         return len(self.resources) + sum(it.count for it in self.nested.values())
 
 
-def expand(template: Path) -> dict[str, Any]:
+def expand(document: dict[str, Any]) -> dict[str, Any]:
     """The template as CloudFormation gets it, with all its conditions: after SAM's transform, without AWS."""
-    document = copy.deepcopy(cloudformation.load(template))
-    if document.get("Transform") != TRANSFORM:
+    if "Transform" not in document:
         return document
-    for resource in document["Resources"].values():
+    source = copy.deepcopy(document)
+    for resource in source["Resources"].values():
         properties = resource.get("Properties", {})
         # `sam deploy` has uploaded these before CloudFormation sees the template.
         if resource["Type"] == "AWS::Serverless::Function":
             properties["CodeUri"] = {"Bucket": "artifacts", "Key": "zip"}
         elif resource["Type"] == APPLICATION:
             properties["Location"] = "https://s3.amazonaws.com/artifacts/template"
-    return Translator({}, Parser()).translate(document, {})
+    metrics = Metrics(metrics_publisher=DummyMetricsPublisher())
+    session = Session(region_name=REGION)
+    translator = Translator(managed_policy_map={}, sam_parser=Parser(), boto_session=session, metrics=metrics)
+    try:
+        return translator.translate(source, parameter_values={})
+    finally:
+        metrics.publish()  # to nowhere; else it warns at its end
 
 
-def expect(template: Path, stack: str, region: str, parameters: dict[str, str], account: str = ACCOUNT) -> Expected:
+def expect(template: Path, stack: str, parameters: dict[str, str], account: str = ACCOUNT) -> Expected:
     """What a deployment of `template` as `stack` makes.
 
     LocalStack looks neither at Rules nor at the patterns of parameters. Here a Rule raises Refused, and a pattern
@@ -62,15 +70,15 @@ def expect(template: Path, stack: str, region: str, parameters: dict[str, str], 
     """
     handed = {_topic(value): value.strip("<>") for value in parameters.values() if value.startswith("<")}
     given = {name: _topic(value) if value.startswith("<") else value for name, value in parameters.items()}
-    deployed = Deployed(_named(expand(template), stack, account), region=region, **given)
+    source = cloudformation.load(template)
+    deployed = Deployed(_named(expand(source), stack, account), region=REGION, **given)
     if refusals := deployed.refusals():
         raise Refused(" ".join(refusals))
-    source = cloudformation.load(template)["Resources"]
     nested = {}
     for name, resource in deployed.of_type(STACK).items():
         inner = {key: str(value) for key, value in resource["Properties"].get("Parameters", {}).items()}
-        location = template.parent / source[name]["Properties"]["Location"]
-        nested[name] = expect(location, f"<{name}>", region, inner, account)
+        location = template.parent / source["Resources"][name]["Properties"]["Location"]
+        nested[name] = expect(location, f"<{name}>", inner, account)
     return Expected(deployed.resources, nested, handed)
 
 
@@ -84,4 +92,4 @@ def _named(document: dict[str, Any], stack: str, account: str) -> dict[str, Any]
 
 def _topic(reference: str) -> str:
     """A value that a template admits for a reference of its parent: each of them is the ARN of a topic."""
-    return f"arn:aws:sns:us-east-1:{ACCOUNT}:{reference.strip('<>')}"
+    return f"arn:aws:sns:{REGION}:{ACCOUNT}:{reference.strip('<>')}"

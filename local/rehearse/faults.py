@@ -32,6 +32,8 @@ NOT_SHOWN = (
     "Rules, AllowedPattern and AllowedValues: judged by the expansion before the deployment instead",
     "circular references, unknown properties, what Lambda checks of a role when it makes a function",
     "AWS Health, CodePipeline and Automation themselves: the local AWS answers for them",
+    "EC2's quota of 60 rules for each family: LocalStack counts both together, so groups are filled with 51 ranges",
+    "the sharing of snapshots and watermarks (ShareSnapshots, ApprovedWatermark): EC2 of LocalStack has neither",
     "SNS's signatures: LocalStack signs with a key of its own, which the functions refuse unless SnsVerify=off",
     "SNS's own data protection (NativeDataProtection) and example-pipeline.yaml: LocalStack cannot make them",
 )

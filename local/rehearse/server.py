@@ -14,11 +14,11 @@ import boto3
 import botocore.config
 
 from gatehouse_local import ROOT
+from rehearse.expected import REGION
 from rehearse.recording import ENVIRONMENT, INVOCATIONS, NAME
 
 READY = "Ready."
 STARTS_WITHIN, ENDS_WITHIN = 180, 30  # seconds; it takes 10 to 20 on a quiet machine
-REGION = "us-east-1"
 
 
 class ServerFailed(Exception):
@@ -57,7 +57,7 @@ class Server:
             "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "local", plugin.parent))),
             "PYTHONDONTWRITEBYTECODE": "1",
             "GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
-            "LOCALSTACK_HOST": f"127.0.0.1:{self.port}",
+            "LOCALSTACK_HOST": f"localhost:{self.port}",  # in the addresses that it makes up
             "DNS_ADDRESS": "0",
             "SKIP_SSL_CERT_DOWNLOAD": "1",
             "DISABLE_EVENTS": "1",

@@ -77,7 +77,7 @@ class Story:
     ) -> Stack | None:
         """`typed` are the parameters of the command line, `parameters` those that the stack then has."""
         try:
-            wanted = expect(deployment.template, deployment.stack, REGION, parameters, deployment.account)
+            wanted = expect(deployment.template, deployment.stack, parameters, deployment.account)
             sam.run(self._folder, self._shell(deployment), *_deploy(deployment, parameters if typed is None else typed))
         except (Refused, SamFailed, ValueError) as failed:
             row.wrong.append(f"{deployment.stack}: {failed}")

@@ -14,6 +14,13 @@ def make_topic(world: World) -> str:
     return world.client("sns", AWS_OWN).create_topic(Name=TOPIC)["TopicArn"]
 
 
+def plans_when_asked(stack: Stack) -> str:
+    """Somebody runs the command of the output DryRunCommand: all ranges have a place, and nothing is made."""
+    stack.world.invoke(stack.ids["IpRangesUpdaterFunction"], events.load("ip-ranges/direct-dry-run.json"))
+    expect("the security groups that were made", _groups(stack), [])
+    return "a dry run plans, and nothing is changed"
+
+
 def runs_on_schedule(stack: Stack) -> str:
     """EventBridge's schedule fires: here its event is given to the function."""
     stack.world.invoke(stack.ids["IpRangesUpdaterFunction"], events.load("ip-ranges/schedule.json"))
@@ -72,4 +79,5 @@ def _judge(stack: Stack) -> str:
         )
     for group in groups:
         stack.world.client("ec2", stack.account).delete_security_group(GroupId=group["GroupId"])
-    return f"{len(groups)} security groups hold the {len(held)} published ranges"
+    noun = "security group holds" if len(groups) == 1 else "security groups hold"
+    return f"{len(groups)} {noun} the {len(held)} published ranges"

@@ -6,6 +6,7 @@ from gatehouse_local.codepipeline import Action, Pipeline, gate
 from rehearse.world import REGION, FlowFailed, Stack, expect
 
 STAGE = "Production"
+DELAY = 60  # seconds that the queue holds a failure back, the least that the template admits
 
 
 def gate_answers(stack: Stack) -> str:
@@ -39,7 +40,7 @@ def retries_after_the_issue(stack: Stack) -> str:
     ]
     answer = stack.world.client("events", stack.account).put_events(Entries=entries)
     expect("events that EventBridge refused", answer["FailedEntryCount"], 0)
-    stack.world.wait("the retry", lambda: pipeline.stage(STAGE).status == "InProgress")
+    stack.world.wait("the retry", lambda: pipeline.stage(STAGE).status == "InProgress", DELAY + 60)
     _job(stack)
     expect("the stage after its retry", pipeline.stage(STAGE).status, "Succeeded")
     return "the gate stops a stage, and the retry brings it through when the issue is over"
