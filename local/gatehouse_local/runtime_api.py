@@ -211,14 +211,16 @@ class RuntimeApi:
     """A binary behind a runtime API of our own. Use as a context manager.
 
     `limit` is the function's time-out, from which it is told its deadline. `function_arn` is what it is told of itself;
-    without one it is what the emulator says.
+    without one it is what the emulator says. `trace_id` goes with the next events, if it is set.
     """
+
+    trace_id = ""
 
     def __init__(
         self, command: list[str], env: dict[str, str], function_arn: str = "", limit: float = FUNCTION_TIMEOUT
     ):
         self._arn, self._limit = function_arn, limit
-        self._events: queue.Queue[tuple[str, bytes, str] | None] = queue.Queue()
+        self._events: queue.Queue[tuple[str, bytes] | None] = queue.Queue()
         self._answers: queue.Queue[tuple[str, str, bytes, float]] = queue.Queue()
         self._server = _Server(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -241,15 +243,13 @@ class RuntimeApi:
         self._thread.join(timeout=5)
         self._server.server_close()
 
-    def invoke(
-        self, event: Any, timeout: float = FUNCTION_TIMEOUT, request_id: str | None = None, trace_id: str = ""
-    ) -> Outcome:
+    def invoke(self, event: Any, timeout: float = FUNCTION_TIMEOUT) -> Outcome:
         """Sends one event and waits for the answer; the first one also starts the process.
 
         `seconds` of the first outcome is the cold start: from the start of the process to its answer.
         """
-        request_id = request_id or str(uuid.uuid4())
-        self._events.put((request_id, _as_bytes(event), trace_id))
+        request_id = str(uuid.uuid4())
+        self._events.put((request_id, _as_bytes(event)))
         started = time.perf_counter()
         if self._process is None:
             self._process = _Process(self._command, self._env)
@@ -304,14 +304,14 @@ class RuntimeApi:
                 if waiting is None:
                     self.close_connection = True
                     return None
-                request_id, event, trace_id = waiting
+                request_id, event = waiting
                 headers = {
                     "Lambda-Runtime-Aws-Request-Id": request_id,
                     "Lambda-Runtime-Deadline-Ms": str(int((time.time() + api._limit) * 1000)),
                     "Lambda-Runtime-Invoked-Function-Arn": api.function_arn,
                 }
-                if trace_id:
-                    headers["Lambda-Runtime-Trace-Id"] = trace_id
+                if api.trace_id:
+                    headers["Lambda-Runtime-Trace-Id"] = api.trace_id
                 return self._send(200, event, headers)
 
             def do_POST(self) -> None:

@@ -49,7 +49,8 @@ class ProcessExecutor(RuntimeExecutor):
         request_id = payload["invoke-id"]
         event = payload["payload"].encode()
         try:
-            outcome = self._api.invoke(event, settings.timeout + MORE, request_id, payload["trace-id"])
+            self._api.trace_id = payload["trace-id"]
+            outcome = self._api.invoke(event, settings.timeout + MORE)
         except FunctionDied as died:
             self.stop()  # a new process for the next event
             error = {"errorType": "Runtime.ExitError", "errorMessage": str(died)}

@@ -6,6 +6,7 @@ from rehearse.faults import LOG_GROUPS
 from rehearse.world import HUB, SPOKE, World
 
 SAM_STACK = "aws-sam-cli-managed-default"  # sam's own, with the bucket for code; it stays
+SUITE_PREFIX = "gatehouse"  # s3_prefix of the suite in samconfig.toml, which `sam delete` does not delete here
 BEFOREHAND = "rehearsal"  # what the rehearsal itself made begins with this
 
 
@@ -51,6 +52,7 @@ def _buckets(s3) -> Iterator[str]:
         name = bucket["Name"]
         if name.startswith(SAM_STACK):
             for kept in s3.list_objects_v2(Bucket=name).get("Contents", []):
-                yield f"code {kept['Key']} in {name}"
+                if not kept["Key"].startswith(f"{SUITE_PREFIX}/"):
+                    yield f"code {kept['Key']} in {name}"
         elif "trailbucket" not in name.lower():
             yield f"bucket {name}"

@@ -4,6 +4,7 @@ import importlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,8 @@ THERE = {
     "@hub-bus": f"arn:aws:events:us-east-1:{HUB}:event-bus/hub",
 }
 SPOKE_DEPLOYMENT = spoke_of(Stack(None, "hub", HUB, Expected({}, {}), {}))
+
+PYTHON = ROOT / ".venv-rehearse" / "bin" / "python"
 
 # What is deployed -----------------------------------------------------------------------------
 
@@ -259,10 +262,11 @@ def echo(tmp_path):
 def test_the_runtime_api_says_what_lambda_says_and_takes_chunks(echo):
     with RuntimeApi([str(echo)], runtime_api.environment({}), ARN, limit=30) as function:
         began = time.time()
-        outcome = function.invoke({"a": 1}, request_id="8f5e", trace_id="Root=1-5759e988")
+        function.trace_id = "Root=1-5759e988"
+        outcome = function.invoke({"a": 1})
     assert outcome.payload["event"] == {"a": 1} and not outcome.failed
     headers = outcome.payload["headers"]
-    assert headers["Lambda-Runtime-Aws-Request-Id"] == "8f5e"
+    assert len(headers["Lambda-Runtime-Aws-Request-Id"]) == 36
     assert headers["Lambda-Runtime-Invoked-Function-Arn"] == ARN
     assert headers["Lambda-Runtime-Trace-Id"] == "Root=1-5759e988"
     assert 29 <= int(headers["Lambda-Runtime-Deadline-Ms"]) / 1000 - began <= 35
@@ -370,6 +374,34 @@ def make(folder: Path, *arguments: str):
         shutil.copy(ROOT / "local" / name, folder / "local")
     env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.run(["make", *arguments], cwd=folder, env=env, text=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.skipif(not PYTHON.exists(), reason="LocalStack is not installed here: make rehearse")
+def test_what_it_runs_with_is_pinned():
+    command = [PYTHON, "-m", "pip", "freeze", "--disable-pip-version-check"]
+    frozen = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.splitlines()
+    assert set(map(normal, frozen)) - pinned() == set()
+
+
+def test_each_package_has_one_version():
+    lines = [line for name in ("requirements", "constraints") for line in pins(name)]
+    assert [line for line in lines if not re.fullmatch(r"[\w.-]+(\[\w+\])?==[\w.]+", line)] == []
+    assert len(pinned()) == len(lines) > 100
+
+
+def pins(name: str) -> list[str]:
+    """The lines of a file without their comments."""
+    lines = (ROOT / "local" / f"{name}-rehearse.txt").read_text().splitlines()
+    return [pin for line in lines if (pin := line.partition("#")[0].strip())]
+
+
+def pinned() -> set[str]:
+    return {normal(line) for name in ("requirements", "constraints") for line in pins(name)}
+
+
+def normal(line: str) -> str:
+    """The name of a package as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[=\[ ]", line)[0]).lower()
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
