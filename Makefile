@@ -232,6 +232,38 @@ mutants: need ## Change the code that decides, piece by piece: which change does
 	@$(SAY) "Mutants of $(or $(CRATES),every crate that decides)"
 	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) mutants --output target $(foreach crate,$(CRATES),--package $(crate))
 
+VENV_REHEARSE := .venv-rehearse
+READY_REHEARSE := $(VENV_REHEARSE)/.ready
+
+# LocalStack runs on no other version. pyenv's are found even where none of them is switched on.
+PYTHON_3_13 := python3.13 python3 $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13)
+define find_python_3_13
+python=; \
+for candidate in $(PYTHON_3_13); do \
+	if "$$candidate" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null; then python=$$candidate; break; fi; \
+done
+endef
+
+$(READY_REHEARSE): local/requirements-rehearse.txt local/constraints-rehearse.txt
+	@$(find_python_3_13); \
+	[ -n "$$python" ] || { echo "make rehearse needs Python 3.13 with venv, and this machine has none: install it (pyenv install 3.13; Debian 13: apt-get install python3.13-venv; macOS: brew install python@3.13), then run make rehearse again." >&2; exit 1; }; \
+	$(SAY) "Installing LocalStack into $(VENV_REHEARSE) (the first time: three minutes, 500 MB)"; \
+	"$$python" -m venv --clear $(VENV_REHEARSE)
+	@$(VENV_REHEARSE)/bin/python -m pip install --quiet --disable-pip-version-check -r local/requirements-rehearse.txt -c local/constraints-rehearse.txt
+	@touch $@
+
+# Not part of `make test`: it needs Python 3.13, and ten to twenty minutes.
+.PHONY: rehearse
+rehearse: $(READY_REHEARSE) $(READY) binaries ## A real `sam deploy` of every template, without AWS (STACKS="ip-ranges amis")
+	@$(SAY) "Rehearsal: sam deploy against LocalStack"
+	@$(PYTHON) -m rehearse --bin-dir $(TARGET_DIR)/debug $(STACKS)
+
+# As above, where it may be left out: without Python 3.13 it says so in one line, and nothing fails.
+.PHONY: rehearse-if-possible
+rehearse-if-possible:
+	@$(find_python_3_13); \
+	if [ -n "$$python" ]; then $(MAKE) rehearse; else echo "skipped: make rehearse needs Python 3.13, and this machine has none"; fi
+
 # Measure and ship it -------------------------------------------------------------------------
 
 lambda_option = $(if $(filter arm64,$(1)),--arm64)
@@ -279,6 +311,6 @@ build: need-target $(READY) ## Build the suite for Lambda with sam (ARCH=arm64, 
 .PHONY: clean
 clean: demo-clean ## Remove everything that any target made
 	@$(call delete_build,$(TARGET_DIR))
-	@rm -rf target $(VENV_CHECKOV) .aws-sam .pytest_cache .ruff_cache local/.pytest_cache local/.ruff_cache
+	@rm -rf target $(VENV_CHECKOV) $(VENV_REHEARSE) .aws-sam .pytest_cache .ruff_cache local/.pytest_cache local/.ruff_cache
 	@find local -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "Removed all builds, packages and .aws-sam of this repository."

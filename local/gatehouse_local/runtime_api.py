@@ -134,9 +134,18 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 class RuntimeApi:
-    """A binary behind a runtime API of our own. Use as a context manager."""
+    """A binary behind a runtime API of our own. Use as a context manager.
 
-    def __init__(self, command: list[str], env: dict[str, str]):
+    `limit` is the function's time-out, from which it is told its deadline. `function_arn` is what it is told of itself;
+    without one it is what the emulator says. `trace_id` goes with the next events, if it is set.
+    """
+
+    trace_id = ""
+
+    def __init__(
+        self, command: list[str], env: dict[str, str], function_arn: str = "", limit: float = FUNCTION_TIMEOUT
+    ):
+        self._arn, self._limit = function_arn, limit
         self._events: queue.Queue[tuple[str, bytes] | None] = queue.Queue()
         self._answers: queue.Queue[tuple[str, str, bytes, float]] = queue.Queue()
         self._server = _Server(("127.0.0.1", 0), self._handler())
@@ -186,7 +195,9 @@ class RuntimeApi:
 
     @property
     def function_arn(self) -> str:
-        """What the function is told of itself, in the words of the emulator."""
+        """What the function is told of itself."""
+        if self._arn:
+            return self._arn
         name = self._env.get("AWS_LAMBDA_FUNCTION_NAME", "test_function")
         return f"arn:aws:lambda:us-east-1:{ACCOUNT_ID}:function:{name}"
 
@@ -222,13 +233,15 @@ class RuntimeApi:
                 request_id, event = waiting
                 headers = {
                     "Lambda-Runtime-Aws-Request-Id": request_id,
-                    "Lambda-Runtime-Deadline-Ms": str(int((time.time() + FUNCTION_TIMEOUT) * 1000)),
+                    "Lambda-Runtime-Deadline-Ms": str(int((time.time() + api._limit) * 1000)),
                     "Lambda-Runtime-Invoked-Function-Arn": api.function_arn,
                 }
+                if api.trace_id:
+                    headers["Lambda-Runtime-Trace-Id"] = api.trace_id
                 return self._send(200, event, headers)
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                body = self._body()
                 when = time.perf_counter()
                 parts = self.path.strip("/").split("/")
                 if parts[-2:] == ["init", "error"]:
@@ -236,6 +249,18 @@ class RuntimeApi:
                 else:
                     api._answers.put((parts[-1], parts[-2], body, when))
                 self._send(202, b"{}")
+
+            def _body(self) -> bytes:
+                """The body: of a length that is given, or in chunks."""
+                if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+                    return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                body = b""
+                while size := int(self.rfile.readline().partition(b";")[0], 16):
+                    body += self.rfile.read(size)
+                    self.rfile.readline()
+                while self.rfile.readline().strip():  # trailers, up to the empty line
+                    pass
+                return body
 
             def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
                 self.send_response_only(status)
