@@ -228,8 +228,8 @@ mod tests {
     use aws_sdk_sns::operation::publish::PublishOutput;
     use aws_smithy_mocks::{MockResponseInterceptor, create_mock_http_client, mock};
     use gatehouse_shared::env::Env;
-    use gatehouse_shared::sns::Settings;
     use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification};
+    use gatehouse_shared::verifier;
     use time::Duration;
     use time::macros::datetime;
 
@@ -248,7 +248,7 @@ mod tests {
             ("TOPIC_ARNS", ORIGIN),
         ];
         let env = Env::of_table(&table);
-        let (config, settings) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
+        let (config, settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
         let publish = mock!(aws_sdk_sns::Client::publish).then_output(|| PublishOutput::builder().build());
         let sns = aws_sdk_sns::Config::builder()
             .behavior_version(BehaviorVersion::latest())

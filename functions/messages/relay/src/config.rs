@@ -49,7 +49,7 @@ fn placeholder() -> TopicArn {
 
 #[cfg(test)]
 mod tests {
-    use gatehouse_shared::sns::Verifier;
+    use gatehouse_shared::verifier;
 
     use super::*;
 
@@ -58,7 +58,7 @@ mod tests {
 
     fn settings(table: &[(&str, &str)]) -> Result<Config, String> {
         let env = Env::of_table(table);
-        let settings = (Config::from_env(&env), Verifier::from_env_for_https(&env));
+        let settings = (Config::from_env(&env), verifier::from_env_for_https(&env));
         env.finish(settings).map(|(config, _)| config).map_err(|error| error.to_string())
     }
 

@@ -13,9 +13,9 @@ use aws_smithy_types::body::SdkBody;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::fetch::FetchError;
-use gatehouse_shared::sns::Settings;
-use gatehouse_shared::sns::certificate::{CertificateSource, CertificateUrl, Fetching};
+use gatehouse_shared::sns::{CertificateSource, CertificateUrl, Fetching};
 use gatehouse_shared::testing::{SIGNING_CERTIFICATE_PATH, SIGNING_CERTIFICATE_PEM, Signer, StaticCertificates, real};
+use gatehouse_shared::verifier;
 use lambda_runtime::Context;
 use proptest::prelude::*;
 use serde_json::json;
@@ -38,7 +38,7 @@ fn relay_with(settings: &[(&str, &str)], source: impl CertificateSource + 'stati
     table.retain(|(name, _)| !settings.iter().any(|(given, _)| given == name));
     table.extend(settings);
     let env = Env::of_table(&table);
-    let (config, settings) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
+    let (config, settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
     MessageRelay::new(config, Verifier::with_source(settings, source), sns)
 }
 
@@ -92,7 +92,7 @@ fn signed(message: Value) -> Value {
 }
 
 fn version_1(name: &str) -> Value {
-    let file = format!("{}/../../../shared/testing/messages/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let file = format!("{}/../../../shared/sns/testing/messages/{name}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
 }
 

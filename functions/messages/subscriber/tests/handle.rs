@@ -6,8 +6,9 @@ use expense_subscriber::ExpenseSubscriber;
 use expense_subscriber::config::Config;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::ErrorType as _;
-use gatehouse_shared::sns::{Settings, Verifier};
+use gatehouse_shared::sns::Verifier;
 use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification};
+use gatehouse_shared::verifier;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 
@@ -17,7 +18,7 @@ fn function() -> ExpenseSubscriber {
     // The samples are older than any limit by default.
     let env =
         Env::of_table(&[("SUBSCRIBER", "reporting"), ("TOPIC_ARNS", TOPIC), ("SNS_MAX_AGE_SECONDS", "4294967295")]);
-    let (config, settings) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
+    let (config, settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
     ExpenseSubscriber::new(config, Verifier::with_source(settings, StaticCertificates::new()))
 }
 
