@@ -13,7 +13,7 @@
 
 use serde_json::Value;
 
-use crate::envelope::{described, missing, unexpected};
+use crate::envelope::{missing, unexpected};
 use crate::{Envelope, ParseError};
 
 /// The way on which a message arrived, which decides how old it may be.
@@ -52,13 +52,13 @@ pub fn envelopes_of_lambda_event(event: &Value) -> Result<Vec<Envelope>, ParseEr
         Some(Value::Array(records)) if !records.is_empty() => records,
         Some(Value::Array(_)) => return Err(unexpected("Records".into(), "empty".into(), RECORDS)),
         None | Some(Value::Null) => return Err(missing("Records".into(), RECORDS)),
-        Some(other) => return Err(unexpected("Records".into(), described(other), RECORDS)),
+        Some(_) => return Err(unexpected("Records".into(), "not an array".into(), RECORDS)),
     };
     let envelope_of = |(index, record): (usize, &Value)| {
         let path = format!("Records[{index}].Sns");
         match record.get("Sns") {
             None | Some(Value::Null) => Err(missing(path, "an SNS message")),
-            Some(message) => Envelope::at(path, message),
+            Some(message) => Envelope::at(&path, message),
         }
     };
     records.iter().enumerate().map(envelope_of).collect()

@@ -1,11 +1,10 @@
 //! A message as it arrived.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use serde::Deserializer;
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// The longest text accepted in any field but `Message`, in bytes.
 ///
@@ -122,26 +121,22 @@ impl Envelope {
     ///
     /// [`ParseError`] names the field, what was in it and what was expected.
     pub fn from_json(json: impl AsRef<[u8]>) -> Result<Self, ParseError> {
-        let mut deserializer = serde_json::Deserializer::from_slice(json.as_ref());
-        let message = Expected::Message.deserialize(&mut deserializer)?;
-        deserializer.end()?;
-        // Its buffer can be as large as the message.
-        drop(deserializer);
-        Fields::of(message, String::new())?.into_envelope()
+        Fields::read(json.as_ref(), "")?.into_envelope("")
     }
 
     /// Reads a message from JSON that was parsed already. Where there is a body, [`Envelope::from_json`] is better: it
-    /// stores less, and sees fields that are given twice.
+    /// copies less, and sees fields that are given twice.
     ///
     /// # Errors
     ///
     /// [`ParseError`] names the field, what was in it and what was expected.
     pub fn from_value(message: &Value) -> Result<Self, ParseError> {
-        Self::at(String::new(), message)
+        Self::at("", message)
     }
 
-    pub(crate) fn at(path: String, message: &Value) -> Result<Self, ParseError> {
-        Fields::of(Expected::Message.deserialize(message)?, path)?.into_envelope()
+    /// The message at this path of a delivery.
+    pub(crate) fn at(path: &str, message: &Value) -> Result<Self, ParseError> {
+        Fields::read(message.to_string().as_bytes(), path)?.into_envelope(path)
     }
 
     /// `Type`, to compare it with what else the delivery says. Anybody can have written it.
@@ -181,233 +176,114 @@ impl fmt::Debug for Envelope {
     }
 }
 
-/// The fields that are read, each with the name that errors give it. Two of them have two spellings: HTTP and SQS
-/// deliveries say `URL`, Lambda says `Url`.
-const FIELDS: [(&str, &str); 13] = [
-    ("Type", "Type"),
-    ("MessageId", "MessageId"),
-    ("TopicArn", "TopicArn"),
-    ("Subject", "Subject"),
-    ("Message", "Message"),
-    ("Timestamp", "Timestamp"),
-    ("Token", "Token"),
-    ("SubscribeURL", "SubscribeURL"),
-    ("SubscribeUrl", "SubscribeURL"),
-    ("SignatureVersion", "SignatureVersion"),
-    ("Signature", "Signature"),
-    ("SigningCertURL", "SigningCertURL"),
-    ("SigningCertUrl", "SigningCertURL"),
-];
-
-/// What a delivery holds.
-#[derive(Debug, Default)]
-enum Content<'a> {
-    #[default]
-    Absent,
-    Null,
-    Text(Cow<'a, str>),
-    /// The message itself: what is in each of [`FIELDS`], in their order. The rest was skipped, not stored.
-    Message(Box<[Self; FIELDS.len()]>),
-    /// Anything else, described for an error. Arrays and objects may hold a message body, which is not for the log.
-    Other(String),
-    /// The field is there more than once: nobody can tell which one was meant.
-    Twice,
-}
-
-/// Reads any JSON value, and stores no more of it than a text or the texts of a message: over HTTPS anybody can send
-/// anything.
-#[derive(Clone, Copy)]
-enum Expected {
-    Message,
-    Text,
-}
-
-impl<'de> DeserializeSeed<'de> for Expected {
-    type Value = Content<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Content<'de>, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Expected {
-    type Value = Content<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Content<'de>, E> {
-        Ok(Content::Null)
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Content<'de>, E> {
-        Ok(Content::Text(text.into()))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Content<'de>, E> {
-        Ok(Content::Text(text.to_owned().into()))
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Content<'de>, E> {
-        Ok(Content::Other(value.to_string()))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Content<'de>, E> {
-        Ok(Content::Other(number.to_string()))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Content<'de>, E> {
-        Ok(Content::Other(number.to_string()))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Content<'de>, E> {
-        Ok(Content::Other(number.to_string()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Content<'de>, A::Error> {
-        while array.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Content::Other("an array".to_owned()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Content<'de>, A::Error> {
-        if matches!(self, Self::Text) {
-            while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            return Ok(Content::Other("an object".to_owned()));
-        }
-        let mut fields: Box<[Content<'de>; FIELDS.len()]> = Box::default();
-        while let Some(position) = object.next_key_seed(FieldPosition)? {
-            match position.map(|position| &mut fields[position]) {
-                Some(field @ Content::Absent) => *field = object.next_value_seed(Self::Text)?,
-                known => {
-                    object.next_value::<IgnoredAny>()?;
-                    if let Some(field) = known {
-                        *field = Content::Twice;
-                    }
-                }
-            }
-        }
-        Ok(Content::Message(fields))
-    }
-}
-
-/// The position in [`FIELDS`] of an object's key; `None` for a key that is not read.
-struct FieldPosition;
-
-impl<'de> DeserializeSeed<'de> for FieldPosition {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for FieldPosition {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Option<usize>, E> {
-        Ok(FIELDS.iter().position(|(spelling, _)| *spelling == key))
-    }
-}
-
-/// Takes the fields out of a message, and knows where in the delivery it is.
+/// The fields of a message, each as the JSON that is there: no text is copied before its field is needed, and what is not
+/// named is skipped. HTTP and SQS deliveries write `URL`, Lambda writes `Url`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct Fields<'a> {
-    fields: Box<[Content<'a>; FIELDS.len()]>,
-    path: String,
+    #[serde(borrow, rename = "Type")]
+    message_type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    topic_arn: Option<&'a RawValue>,
+    #[serde(borrow)]
+    subject: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    token: Option<&'a RawValue>,
+    #[serde(borrow, rename = "SubscribeURL", alias = "SubscribeUrl")]
+    subscribe_url: Option<&'a RawValue>,
+    #[serde(borrow)]
+    signature_version: Option<&'a RawValue>,
+    #[serde(borrow)]
+    signature: Option<&'a RawValue>,
+    #[serde(borrow, rename = "SigningCertURL", alias = "SigningCertUrl")]
+    signing_cert_url: Option<&'a RawValue>,
 }
 
 impl<'a> Fields<'a> {
-    fn of(message: Content<'a>, path: String) -> Result<Self, ParseError> {
-        let seen = match message {
-            Content::Message(fields) => return Ok(Self { fields, path }),
-            Content::Text(_) => "a text".to_owned(),
-            Content::Other(seen) => seen,
-            Content::Null | Content::Absent | Content::Twice => "null".to_owned(),
-        };
-        let field = if path.is_empty() { "(the whole message)".to_owned() } else { path };
-        Err(unexpected(field, seen, "an SNS message, which is a JSON object"))
+    fn read(json: &'a [u8], path: &str) -> Result<Self, ParseError> {
+        if json.trim_ascii_start().first() == Some(&b'{') {
+            return serde_json::from_slice(json).map_err(|error| {
+                // Of an object whose fields may hold anything, this is the only error but those of the JSON.
+                let text = error.to_string();
+                match text.strip_prefix("duplicate field `").and_then(|text| text.split_once('`')) {
+                    Some((name, _)) => unexpected(path_of(path, name), "given twice".into(), "each field once"),
+                    None => error.into(),
+                }
+            });
+        }
+        let seen = described(serde_json::from_slice(json)?);
+        let field = if path.is_empty() { "(the whole message)" } else { path };
+        Err(unexpected(field.to_owned(), seen, "an SNS message, which is a JSON object"))
     }
 
-    fn into_envelope(mut self) -> Result<Envelope, ParseError> {
-        let message_type = self.message_type()?;
+    fn into_envelope(self, path: &str) -> Result<Envelope, ParseError> {
+        let line = |name, value| line(path, name, value);
+        let required = |name, value| line(name, value)?.ok_or_else(|| missing(path_of(path, name), "one line of text"));
+        let message_type = message_type(path, self.message_type)?;
         let is_notification = message_type == MessageType::Notification;
         Ok(Envelope {
             message_type,
-            message_id: self.required_line("MessageId")?,
-            topic_arn: self.required_line("TopicArn")?,
-            subject: if is_notification { self.line("Subject")? } else { None },
-            message: self.text("Message")?.ok_or_else(|| missing(self.path_of("Message"), "text"))?.into_owned(),
-            timestamp: self.required_line("Timestamp")?,
-            token: if is_notification { None } else { Some(self.required_line("Token")?) },
-            subscribe_url: if is_notification { None } else { Some(self.required_line("SubscribeURL")?) },
-            signature_version: self.line("SignatureVersion")?,
-            signature: self.line("Signature")?,
-            signing_cert_url: self.line("SigningCertURL")?,
+            message_id: required("MessageId", self.message_id)?,
+            topic_arn: required("TopicArn", self.topic_arn)?,
+            subject: if is_notification { line("Subject", self.subject)? } else { None },
+            message: text(path, "Message", self.message)?.ok_or_else(|| missing(path_of(path, "Message"), "text"))?,
+            timestamp: required("Timestamp", self.timestamp)?,
+            token: if is_notification { None } else { Some(required("Token", self.token)?) },
+            subscribe_url: if is_notification { None } else { Some(required("SubscribeURL", self.subscribe_url)?) },
+            signature_version: line("SignatureVersion", self.signature_version)?,
+            signature: line("Signature", self.signature)?,
+            signing_cert_url: line("SigningCertURL", self.signing_cert_url)?,
         })
     }
+}
 
-    fn message_type(&mut self) -> Result<MessageType, ParseError> {
-        const TYPES: [MessageType; 3] =
-            [MessageType::Notification, MessageType::SubscriptionConfirmation, MessageType::UnsubscribeConfirmation];
-        const EXPECTED: &str = "Notification, SubscriptionConfirmation or UnsubscribeConfirmation";
-        let name = self.text("Type")?.ok_or_else(|| missing(self.path_of("Type"), EXPECTED))?;
-        TYPES
-            .into_iter()
-            .find(|message_type| message_type.as_str() == name)
-            .ok_or_else(|| unexpected(self.path_of("Type"), shortened(&name), EXPECTED))
-    }
+fn message_type(path: &str, value: Option<&RawValue>) -> Result<MessageType, ParseError> {
+    const TYPES: [MessageType; 3] =
+        [MessageType::Notification, MessageType::SubscriptionConfirmation, MessageType::UnsubscribeConfirmation];
+    const EXPECTED: &str = "Notification, SubscriptionConfirmation or UnsubscribeConfirmation";
+    let name = text(path, "Type", value)?.ok_or_else(|| missing(path_of(path, "Type"), EXPECTED))?;
+    TYPES
+        .into_iter()
+        .find(|message_type| message_type.as_str() == name)
+        .ok_or_else(|| unexpected(path_of(path, "Type"), shortened(&name), EXPECTED))
+}
 
-    fn required_line(&mut self, name: &'static str) -> Result<String, ParseError> {
-        self.line(name)?.ok_or_else(|| missing(self.path_of(name), "one line of text"))
+/// One line of text; `None` where there is none, or null.
+///
+/// A line break is refused because the string to sign has a line for each name and value. Where only `Message`,
+/// which comes first in it, may hold line breaks, no two messages have the same string to sign. Without this, a
+/// publisher could put lines into a field so that the signed bytes read as another message.
+///
+/// SNS sends no line breaks in these fields: of `Subject`, the only one that a publisher chooses, the API
+/// Reference (`Publish`) says "no line breaks or control characters".
+fn line(path: &str, name: &str, value: Option<&RawValue>) -> Result<Option<String>, ParseError> {
+    let Some(text) = text(path, name, value)? else { return Ok(None) };
+    if text.len() > MAX_FIELD_BYTES {
+        return Err(unexpected(path_of(path, name), format!("{} bytes long", text.len()), "at most 4096 bytes"));
     }
+    if text.contains('\n') {
+        return Err(unexpected(path_of(path, name), "text with a line break".into(), "one line of text"));
+    }
+    Ok(Some(text))
+}
 
-    /// One line of text; `None` where there is none, or null.
-    ///
-    /// A line break is refused because the string to sign has a line for each name and value. Where only `Message`,
-    /// which comes first in it, may hold line breaks, no two messages have the same string to sign. Without this, a
-    /// publisher could put lines into a field so that the signed bytes read as another message.
-    ///
-    /// SNS sends no line breaks in these fields: of `Subject`, the only one that a publisher chooses, the API
-    /// Reference (`Publish`) says "no line breaks or control characters".
-    fn line(&mut self, name: &'static str) -> Result<Option<String>, ParseError> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
-        if text.len() > MAX_FIELD_BYTES {
-            let seen = format!("{} bytes long", text.len());
-            return Err(unexpected(self.path_of(name), seen, "at most 4096 bytes"));
-        }
-        if text.contains('\n') {
-            return Err(unexpected(self.path_of(name), "text with a line break".into(), "one line of text"));
-        }
-        Ok(Some(text.into_owned()))
+/// The text of a field; `None` where there is none, or null.
+fn text(path: &str, name: &str, value: Option<&RawValue>) -> Result<Option<String>, ParseError> {
+    let Some(value) = value else { return Ok(None) };
+    if !value.get().starts_with('"') {
+        return Err(unexpected(path_of(path, name), described(value), "text"));
     }
+    Ok(Some(serde_json::from_str(value.get())?))
+}
 
-    /// The text of a field, in any spelling of its name; `None` where there is none, or null.
-    fn text(&mut self, name: &'static str) -> Result<Option<Cow<'a, str>>, ParseError> {
-        let mut found = None;
-        for ((spelling, _), content) in FIELDS.iter().zip(&mut *self.fields).filter(|((_, field), _)| *field == name) {
-            let (seen, expected) = match std::mem::take(content) {
-                Content::Absent | Content::Null => continue,
-                Content::Text(text) if found.as_ref().is_none_or(|earlier| *earlier == text) => {
-                    found = Some(text);
-                    continue;
-                }
-                Content::Text(_) => (format!("not the same as {name}"), "one of the two"),
-                Content::Other(seen) => (seen, "text"),
-                Content::Message(_) => ("an object".to_owned(), "text"),
-                Content::Twice => ("given twice".to_owned(), "each field once"),
-            };
-            return Err(unexpected(self.path_of(spelling), seen, expected));
-        }
-        Ok(found)
-    }
-
-    fn path_of(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
-    }
+fn path_of(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 pub(crate) fn missing(field: String, expected: &'static str) -> ParseError {
@@ -418,13 +294,13 @@ pub(crate) fn unexpected(field: String, seen: String, expected: &'static str) ->
     ParseError::Unexpected { field, seen, expected }
 }
 
-/// What stands where the records should be.
-pub(crate) fn described(value: &Value) -> String {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::String(_) => "a text".to_owned(),
-        Value::Array(_) => "an array".to_owned(),
-        Value::Object(_) => "an object".to_owned(),
+/// A value for an error. Texts, arrays and objects may hold a message, which is not for the log.
+pub(crate) fn described(value: &RawValue) -> String {
+    match value.get().as_bytes().first() {
+        Some(b'"') => "a text".to_owned(),
+        Some(b'[') => "an array".to_owned(),
+        Some(b'{') => "an object".to_owned(),
+        _ => value.get().chars().take(40).collect(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use crate::signature::SIGNATURE_BYTES;
-use crate::{CertificateUrl, CertificateUrlError, Region, TopicArnError, Unusable};
+use crate::{CertificateError, CertificateUrl, CertificateUrlError, Region, TopicArn, TopicArnError};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -45,6 +45,16 @@ pub enum VerifyError {
     SignatureVersion {
         /// The version of the message, shortened.
         seen: String,
+    },
+    /// The message is signed with SHA1, which the settings do not accept.
+    #[error(
+        "the field SignatureVersion is \"1\", which is SHA1: expected \"2\", as SNS_SIGNATURE_VERSIONS says; let the \
+         topic sign with SHA256: aws sns set-topic-attributes --topic-arn {topic} --attribute-name SignatureVersion \
+         --attribute-value 2"
+    )]
+    Sha1 {
+        /// The topic.
+        topic: TopicArn,
     },
     /// The URL of the certificate is not SNS's. Nothing was fetched.
     #[error("refusing to fetch the signing certificate")]
@@ -86,13 +96,22 @@ pub enum VerifyError {
         /// The time of this machine.
         now: OffsetDateTime,
     },
-    /// There is no usable certificate at the URL, now or at all.
-    #[error("no signing certificate from {url}")]
-    Certificate {
+    /// No certificate was read from the URL, so it is not known whether the message is genuine. See
+    /// [`VerifyError::is_transient`].
+    #[error("no signing certificate from {url}; the message must be delivered again")]
+    CertificateUnavailable {
         /// The URL.
         url: CertificateUrl,
         /// Why not.
-        source: Arc<Unusable>,
+        source: Arc<CertificateUnavailable>,
+    },
+    /// A certificate was read from the URL, and it is not a signing certificate of SNS in that Region.
+    #[error("the certificate at {url} is not one that SNS signs with")]
+    CertificateInvalid {
+        /// The URL.
+        url: CertificateUrl,
+        /// What is wrong with it.
+        source: Arc<CertificateError>,
     },
     /// The certificate was not valid when the message was sent.
     #[error(
@@ -135,14 +154,39 @@ pub enum VerifyError {
 }
 
 impl VerifyError {
-    /// Whether the same message may be accepted later: its certificate could not be fetched for now.
+    /// Whether the same message may be accepted later, because its certificate was not read: not known is not refused.
     ///
-    /// Such a message must be delivered again: fail the record, or answer 503 over HTTPS. Any other is refused for good:
-    /// over HTTPS, answer 403.
+    /// Such a message must be delivered again: fail the record, or answer 503 over HTTPS. Any other is refused
+    /// permanently: over HTTPS, answer 403.
+    ///
+    /// Source: SNS Developer Guide, "Amazon SNS message delivery retries": SNS tries again after 5xx and 429, and takes
+    /// other answers of 4xx as permanent.
     #[must_use]
-    pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Certificate { source, .. } if source.may_pass())
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::CertificateUnavailable { .. })
     }
+}
+
+/// Why no certificate was read. Whatever the reason, it says nothing about the message.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateUnavailable {
+    /// The file was not fetched: no answer, or another status than 200.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The file holds no certificate that can be read.
+    #[error(transparent)]
+    Unreadable(CertificateError),
+    /// It was not fetched, because too many messages name URLs that never gave a certificate. The limit does not concern
+    /// a certificate in use.
+    #[error(
+        "not fetched: too many messages name URLs in the Region {region} that never gave a certificate; \
+         the sender must try again"
+    )]
+    Limited {
+        /// The Region of the URL.
+        region: Region,
+    },
 }
 
 /// Why a file could not be fetched. The caller knows the URL, so the texts do not repeat it.
@@ -181,14 +225,14 @@ impl FetchError {
     /// ```
     /// use gatehouse_sns::FetchError;
     ///
-    /// assert!(FetchError::Status { status: 503 }.may_pass());
-    /// assert!(!FetchError::Status { status: 404 }.may_pass());
+    /// assert!(FetchError::Status { status: 503 }.is_transient());
+    /// assert!(!FetchError::Status { status: 404 }.is_transient());
     /// ```
     #[must_use]
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Client(_) | Self::Http(_) => true,
-            Self::Status { status } => *status == 429 || (500..600).contains(status),
+            Self::Status { status } => matches!(status, 408 | 429) || (500..600).contains(status),
             Self::Url { .. } | Self::TooLarge { .. } => false,
         }
     }

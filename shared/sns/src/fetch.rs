@@ -97,7 +97,7 @@ impl Fetcher {
     ///
     /// # Errors
     ///
-    /// [`FetchError`] for anything but the whole file with status 200; [`FetchError::may_pass`] says whether it is
+    /// [`FetchError`] for anything but the whole file with status 200; [`FetchError::is_transient`] says whether it is
     /// worth another attempt.
     pub async fn get(&self, url: &str, limit: usize, mut each_chunk: impl FnMut(&[u8])) -> Result<Vec<u8>, FetchError> {
         let url = self.plain_http.admitted(url).ok_or_else(|| FetchError::Url { url: url.to_owned() })?;
@@ -222,30 +222,38 @@ mod tests {
         let (file, _) = get(answer.into_bytes()).await;
         let error = file.unwrap_err();
         assert_eq!(error.to_string(), "the server answered 302, expected 200; redirects are not followed");
-        assert!(!error.may_pass());
+        assert!(!error.is_transient());
         let visit = tokio::time::timeout(Duration::from_millis(100), elsewhere.accept()).await;
         assert!(visit.is_err(), "the redirect was followed");
     }
 
     #[tokio::test]
-    async fn any_other_status_is_an_error_that_may_pass_or_not() {
-        for (status, may_pass) in
-            [(204, false), (206, false), (403, false), (404, false), (429, true), (500, true), (503, true), (599, true)]
-        {
+    async fn any_other_status_is_a_transient_error_or_not() {
+        for (status, is_transient) in [
+            (204, false),
+            (206, false),
+            (403, false),
+            (404, false),
+            (408, true),
+            (429, true),
+            (500, true),
+            (503, true),
+            (599, true),
+        ] {
             let answer = format!("HTTP/1.1 {status} Status\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
             let (file, _) = get(answer.into_bytes()).await;
             let error = file.unwrap_err();
             assert!(matches!(error, FetchError::Status { status: seen } if seen == status), "{error:?}");
-            assert_eq!(error.may_pass(), may_pass, "{status}");
+            assert_eq!(error.is_transient(), is_transient, "{status}");
         }
-        assert!(!FetchError::Status { status: 600 }.may_pass());
+        assert!(!FetchError::Status { status: 600 }.is_transient());
     }
 
     #[tokio::test]
-    async fn a_file_that_breaks_off_is_an_error_that_may_pass() {
+    async fn a_file_that_breaks_off_is_a_transient_error() {
         let (file, _) = get(announced(500, b"half")).await;
         let error = file.unwrap_err();
-        assert!(matches!(error, FetchError::Http(_)) && error.may_pass(), "{error:?}");
+        assert!(matches!(error, FetchError::Http(_)) && error.is_transient(), "{error:?}");
     }
 
     #[tokio::test]
@@ -256,7 +264,7 @@ mod tests {
             matches!(&error, FetchError::Http(error) if error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout)),
             "{error:?}"
         );
-        assert!(error.may_pass());
+        assert!(error.is_transient());
         server.abort();
     }
 
@@ -267,7 +275,7 @@ mod tests {
         let error = fetcher(Duration::from_secs(10)).get(&url, LIMIT, |_| {}).await.unwrap_err();
         let text = format!("{error:?}");
         assert!(text.contains("refused") && !text.contains("/file"), "{text}");
-        assert!(error.may_pass());
+        assert!(error.is_transient());
     }
 
     #[tokio::test]
@@ -276,7 +284,7 @@ mod tests {
         for url in ["http://192.0.2.1/", "http://localhost.example.com/", "ftp://127.0.0.1/", "127.0.0.1", ""] {
             let error = fetcher.get(url, LIMIT, |_| {}).await.unwrap_err();
             assert_eq!(error.to_string(), format!("the URL is {url:?}: expected https://, or http:// on loopback"));
-            assert!(error.source().is_none() && !error.may_pass());
+            assert!(error.source().is_none() && !error.is_transient());
         }
     }
 

@@ -65,7 +65,6 @@ mod envelope;
 mod error;
 #[cfg(feature = "fetch")]
 mod fetch;
-mod handled;
 mod region;
 mod settings;
 mod signature;
@@ -78,15 +77,14 @@ mod verifier;
 #[cfg(feature = "fetch")]
 pub use certificate::HttpsCertificates;
 pub use certificate::{
-    Certificate, CertificateError, CertificateSource, CertificateUrl, CertificateUrlError, Fetching, Unusable,
+    Certificate, CertificateError, CertificateSource, CertificateUrl, CertificateUrlError, Fetching,
     signing_common_names,
 };
 pub use delivery::{Channel, envelopes_of_lambda_event};
 pub use envelope::{Envelope, MessageType, ParseError};
-pub use error::{FetchError, VerifyError};
+pub use error::{CertificateUnavailable, FetchError, VerifyError};
 #[cfg(feature = "fetch")]
 pub use fetch::{Fetcher, PlainHttp};
-pub use handled::HandledMessages;
 pub use region::{Region, RegionError};
 pub use settings::{Mode, Settings};
 pub use signature::{SignatureVersion, SigningKey, string_to_sign};

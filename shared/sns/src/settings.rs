@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use time::Duration;
 
-use crate::{Channel, Topics};
+use crate::{Channel, SignatureVersion, Topics};
 
 /// How old a message may be over Lambda and SQS: SNS tries for 23 days, and a queue keeps a message for 14.
 const MAX_AGE: Duration = Duration::days(40);
@@ -12,7 +12,7 @@ const MAX_AGE: Duration = Duration::days(40);
 /// How old a message may be over HTTPS: SNS tries for an hour, at most.
 const MAX_AGE_OVER_HTTPS: Duration = Duration::minutes(75);
 
-/// Which messages a function accepts.
+/// Which messages are accepted. The names in capitals are those of the settings that errors name.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// `SNS_VERIFY`: whether signatures are checked.
@@ -23,12 +23,20 @@ pub struct Settings {
     /// `SNS_MAX_AGE_SECONDS`: how old a message may be by its Timestamp. Unset means 40 days for Lambda and SQS, where
     /// SNS tries for 23 days and a queue keeps a message for 14, and 75 minutes for HTTPS, where SNS tries for an hour.
     pub max_age: Option<Duration>,
+    /// `SNS_SIGNATURE_VERSIONS`: the oldest version of signatures that is accepted. Version 1, the default of SNS's topics
+    /// and of this setting, rests on SHA1.
+    pub min_signature_version: SignatureVersion,
 }
 
-/// Signatures are checked, of messages of any topic, with the usual age.
+/// Signatures of both versions are checked, of messages of any topic, with the usual age.
 impl Default for Settings {
     fn default() -> Self {
-        Self { mode: Mode::default(), topics: Topics::any(), max_age: None }
+        Self {
+            mode: Mode::default(),
+            topics: Topics::any(),
+            max_age: None,
+            min_signature_version: SignatureVersion::V1,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Pure: no clock, no network, no environment.
 
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use aws_lc_rs::error::{KeyRejected, Unspecified};
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256};
@@ -13,7 +14,7 @@ use crate::Envelope;
 pub(crate) const SIGNATURE_BYTES: RangeInclusive<usize> = 256..=1_024;
 
 /// How a message is signed; a topic has the attribute `SignatureVersion`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SignatureVersion {
     /// `"1"`: RSA with SHA1, which is SNS's default.
     V1,
@@ -21,14 +22,15 @@ pub enum SignatureVersion {
     V2,
 }
 
-impl SignatureVersion {
-    /// Reads the field `SignatureVersion`; `None` for a version that does not exist.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+impl FromStr for SignatureVersion {
+    type Err = &'static str;
+
+    /// The field `SignatureVersion`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
-            "1" => Some(Self::V1),
-            "2" => Some(Self::V2),
-            _ => None,
+            "1" => Ok(Self::V1),
+            "2" => Ok(Self::V2),
+            _ => Err("expected 1 or 2"),
         }
     }
 }
@@ -53,7 +55,7 @@ impl SignatureVersion {
 /// Source: SNS Developer Guide, "Verifying the signatures of Amazon SNS messages".
 #[must_use]
 pub fn string_to_sign(envelope: &Envelope) -> String {
-    // Notifications have no SubscribeURL and no Token, confirmations have no Subject: the envelope sees to that.
+    // Notifications have no SubscribeURL and no Token, confirmations have no Subject: the envelope ensures that.
     let fields = [
         ("Message", Some(envelope.message.as_str())),
         ("MessageId", Some(&envelope.message_id)),

@@ -3,7 +3,7 @@
 //! The key is public, see `testing/README.md`: nothing here belongs into a program that trusts what it verifies.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
@@ -117,7 +117,7 @@ pub struct StaticCertificates(Arc<State>);
 #[derive(Debug)]
 struct State {
     file: String,
-    failing: AtomicBool,
+    status: AtomicU16,
     fetches: AtomicUsize,
 }
 
@@ -137,12 +137,17 @@ impl StaticCertificates {
     /// Another file.
     #[must_use]
     pub fn of(file: impl Into<String>) -> Self {
-        Self(Arc::new(State { file: file.into(), failing: false.into(), fetches: 0.into() }))
+        Self(Arc::new(State { file: file.into(), status: 200.into(), fetches: 0.into() }))
     }
 
-    /// From now on, answers with an error (HTTP status 503), or with the file.
+    /// From now on, answers with status 503, or with the file.
     pub fn fail(&self, failing: bool) {
-        self.0.failing.store(failing, Ordering::Relaxed);
+        self.answer(if failing { 503 } else { 200 });
+    }
+
+    /// From now on, answers with this HTTP status: 200 with the file, 0 with none, as after a time-out.
+    pub fn answer(&self, status: u16) {
+        self.0.status.store(status, Ordering::Relaxed);
     }
 
     /// How often a certificate was asked for.
@@ -156,10 +161,11 @@ impl CertificateSource for StaticCertificates {
     fn fetch<'a>(&'a self, _: &'a CertificateUrl) -> Fetching<'a> {
         Box::pin(async {
             self.0.fetches.fetch_add(1, Ordering::Relaxed);
-            if self.0.failing.load(Ordering::Relaxed) {
-                return Err(FetchError::Status { status: 503 });
+            match self.0.status.load(Ordering::Relaxed) {
+                200 => Ok(self.0.file.clone().into_bytes()),
+                0 => Err(FetchError::Http("timed out".into())),
+                status => Err(FetchError::Status { status }),
             }
-            Ok(self.0.file.clone().into_bytes())
         })
     }
 }

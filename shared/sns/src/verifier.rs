@@ -1,13 +1,13 @@
 //! The checks, cheap ones first: nothing is fetched before the certificate's URL has passed.
 
-use std::sync::Once;
+use std::cell::Cell;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use crate::certificate::CertificateCache;
+use crate::certificate::{CertificateStore, Failure};
 use crate::envelope::shortened;
 use crate::signature::{SIGNATURE_BYTES, SignatureVersion, string_to_sign};
 use crate::{CertificateSource, CertificateUrl, Channel, Envelope, Mode, Settings, TopicArn, Verified, VerifyError};
@@ -15,31 +15,25 @@ use crate::{CertificateSource, CertificateUrl, Channel, Envelope, Mode, Settings
 /// How far a Timestamp may be ahead of this machine's clock.
 const MAX_AHEAD: Duration = Duration::minutes(15);
 
-/// Checks messages; one for each process, because it keeps certificates.
+/// Checks messages; one for each process, or for each thread where several verify, because it keeps certificates.
 pub struct Verifier {
     settings: Settings,
-    certificates: CertificateCache,
-    warned: Once,
+    certificates: CertificateStore,
+    warned: Cell<bool>,
 }
 
 impl Verifier {
     /// A verifier with certificates from elsewhere.
     #[must_use]
     pub fn with_source(settings: Settings, source: impl CertificateSource + 'static) -> Self {
-        Self { settings, certificates: CertificateCache::new(source), warned: Once::new() }
-    }
-
-    /// For how long a message can be accepted again, counted from the first time: as long as its age allows, and a little
-    /// longer where SNS's clock is ahead.
-    pub(crate) fn accepted_again_within(&self, channel: Channel) -> Duration {
-        self.settings.max_age(channel) + MAX_AHEAD
+        Self { settings, certificates: CertificateStore::new(source), warned: Cell::default() }
     }
 
     /// Checks that SNS sent this message, for an accepted topic, not long before `now`.
     ///
     /// # Errors
     ///
-    /// [`VerifyError`] names the field, the value seen, the value expected, and what to do. [`VerifyError::may_pass`]
+    /// [`VerifyError`] names the field, the value seen, the value expected, and what to do. [`VerifyError::is_transient`]
     /// says whether the message should be delivered again.
     pub async fn verify(
         &self,
@@ -47,18 +41,28 @@ impl Verifier {
         channel: Channel,
         now: OffsetDateTime,
     ) -> Result<Verified, VerifyError> {
-        self.warned.call_once(|| self.settings.warn());
+        if !self.warned.replace(true) {
+            self.settings.warn();
+        }
         self.check_topic(&envelope, channel)?;
         if self.settings.mode == Mode::Off {
             return Ok(Verified { envelope, signature_checked: false });
         }
         let version = version_of(&envelope)?;
         let signature = signature_of(&envelope)?;
-        let url = certificate_url_of(&envelope)?;
+        let topic: TopicArn = envelope
+            .topic_arn
+            .parse()
+            .map_err(|source| VerifyError::TopicArn { seen: shortened(&envelope.topic_arn), source })?;
+        if version < self.settings.min_signature_version {
+            return Err(VerifyError::Sha1 { topic });
+        }
+        let url = certificate_url_of(&envelope, &topic)?;
         let timestamp = recent_timestamp_of(&envelope, self.settings.max_age(channel), now)?;
         let certificate = match self.certificates.get(&url, now).await {
             Ok(certificate) => certificate,
-            Err(source) => return Err(VerifyError::Certificate { url, source }),
+            Err(Failure::Unavailable(source)) => return Err(VerifyError::CertificateUnavailable { url, source }),
+            Err(Failure::Invalid(source)) => return Err(VerifyError::CertificateInvalid { url, source }),
         };
         let (not_before, not_after) = (certificate.not_before(), certificate.not_after());
         if timestamp < not_before || not_after < timestamp {
@@ -84,7 +88,7 @@ impl Verifier {
 
 fn version_of(envelope: &Envelope) -> Result<SignatureVersion, VerifyError> {
     let version = envelope.signature_version.as_deref().ok_or(VerifyError::Unsigned { field: "SignatureVersion" })?;
-    SignatureVersion::parse(version).ok_or_else(|| VerifyError::SignatureVersion { seen: shortened(version) })
+    version.parse().map_err(|_| VerifyError::SignatureVersion { seen: shortened(version) })
 }
 
 fn signature_of(envelope: &Envelope) -> Result<Vec<u8>, VerifyError> {
@@ -99,11 +103,7 @@ fn signature_of(envelope: &Envelope) -> Result<Vec<u8>, VerifyError> {
 }
 
 /// The URL of the certificate, which must be in the Region of the topic.
-fn certificate_url_of(envelope: &Envelope) -> Result<CertificateUrl, VerifyError> {
-    let topic: TopicArn = envelope
-        .topic_arn
-        .parse()
-        .map_err(|source| VerifyError::TopicArn { seen: shortened(&envelope.topic_arn), source })?;
+fn certificate_url_of(envelope: &Envelope, topic: &TopicArn) -> Result<CertificateUrl, VerifyError> {
     let url = envelope.signing_cert_url.as_deref().ok_or(VerifyError::Unsigned { field: "SigningCertURL" })?;
     let url = CertificateUrl::parse(url)?;
     if url.region() != topic.region() {

@@ -10,9 +10,10 @@ use gatehouse_sns::testing::{
     self, SIGNING_CERTIFICATE_PEM, SIGNING_KEY_PEM, Signer, StaticCertificates, notification,
 };
 use gatehouse_sns::{
-    Certificate, CertificateError, Channel, Envelope, Region, Settings, Verified, Verifier, VerifyError,
+    Certificate, CertificateError, Channel, Envelope, Region, Settings, Topics, Verified, Verifier, VerifyError,
     signing_common_names,
 };
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -64,7 +65,7 @@ async fn a_certificate_with_the_name_of_another_region_is_refused() {
         let text = chain(&error);
         let end =
             format!("the certificate was issued to \"sns.amazonaws.com\": expected {expected} in the Region {region}");
-        assert!(text.starts_with("no signing certificate from https://sns.") && text.ends_with(&end), "{text}");
+        assert!(text.starts_with("the certificate at https://sns.") && text.ends_with(&end), "{text}");
     }
 }
 
@@ -90,18 +91,18 @@ async fn a_file_that_holds_anything_but_one_leaf_is_refused() {
     let half = &SIGNING_CERTIFICATE_PEM[..SIGNING_CERTIFICATE_PEM.len() / 2];
     let body = |pem: &str| pem.lines().filter(|line| !line.starts_with('-')).collect::<Vec<_>>().join("\n");
     let block = |content: &str| format!("-----BEGIN CERTIFICATE-----\n{content}\n-----END CERTIFICATE-----\n");
-    let cases = [
-        (String::new(), "the file holds 0 PEM blocks: expected one PEM block, CERTIFICATE"),
-        ("<html>".to_owned(), "the file holds 0 PEM blocks: expected one PEM block, CERTIFICATE"),
-        (half.to_owned(), "reading the certificate as PEM: incomplete PEM"),
-        (block("***"), "reading the certificate as PEM: base64 decode error"),
-        (block("AAAA"), "reading the certificate as X.509: "),
-        (block(&body(SIGNING_KEY_PEM)), "reading the certificate as X.509: "),
-        (SIGNING_CERTIFICATE_PEM.repeat(2), "the file holds 2 PEM blocks: expected one PEM block, CERTIFICATE"),
-        (
-            SIGNING_KEY_PEM.to_owned(),
-            "the file holds the PEM block \"PRIVATE KEY\": expected one PEM block, CERTIFICATE",
-        ),
+    let one = "expected one PEM block, CERTIFICATE";
+    let unreadable = [
+        (String::new(), format!("the file holds 0 PEM blocks: {one}")),
+        ("<html>".to_owned(), format!("the file holds 0 PEM blocks: {one}")),
+        (half.to_owned(), "reading the certificate as PEM: incomplete PEM".to_owned()),
+        (block("***"), "reading the certificate as PEM: base64 decode error".to_owned()),
+        (block("AAAA"), "reading the certificate as X.509: ".to_owned()),
+        (block(&body(SIGNING_KEY_PEM)), "reading the certificate as X.509: ".to_owned()),
+        (SIGNING_CERTIFICATE_PEM.repeat(2), format!("the file holds 2 PEM blocks: {one}")),
+        (SIGNING_KEY_PEM.to_owned(), format!("the file holds the PEM block \"PRIVATE KEY\": {one}")),
+    ];
+    let invalid = [
         (refused("authority"), "the certificate is that of a certificate authority: expected a leaf"),
         (
             refused("elliptic-curve"),
@@ -116,15 +117,21 @@ async fn a_file_that_holds_anything_but_one_leaf_is_refused() {
             "the certificate was issued to \"sns.amazonaws.com.example.com\": \
              expected sns.amazonaws.com in the Region us-east-1",
         ),
-    ];
-    for (file, expected) in cases {
-        let error = verify(&file, "us-east-1", "2026-03-06T20:00:26.893Z").await.unwrap_err();
-        assert!(matches!(error, VerifyError::Certificate { .. }), "{error:?}");
-        let text = chain(&error);
-        let path = testing::SIGNING_CERTIFICATE_PATH;
-        let start = format!("no signing certificate from https://sns.us-east-1.amazonaws.com{path}: {expected}");
-        assert!(text.starts_with(&start), "{expected}\n{text}");
-        assert!(!error.may_pass());
+    ]
+    .map(|(file, expected)| (file, expected.to_owned()));
+    let url = format!("https://sns.us-east-1.amazonaws.com{}", testing::SIGNING_CERTIFICATE_PATH);
+    for (transient, cases) in [(true, &unreadable[..]), (false, &invalid)] {
+        for (file, expected) in cases {
+            let error = verify(file, "us-east-1", "2026-03-06T20:00:26.893Z").await.unwrap_err();
+            let start = if transient {
+                format!("no signing certificate from {url}; the message must be delivered again: {expected}")
+            } else {
+                format!("the certificate at {url} is not one that SNS signs with: {expected}")
+            };
+            let text = chain(&error);
+            assert!(text.starts_with(&start), "{start}\n{text}");
+            assert_eq!(error.is_transient(), transient, "{text}");
+        }
     }
 }
 
@@ -166,34 +173,74 @@ async fn a_certificate_that_cannot_be_fetched_now_is_asked_for_once_and_the_mess
         assert_eq!(
             chain(&error),
             "no signing certificate from \
-             https://sns.us-east-1.amazonaws.com/SimpleNotificationService-00000000000000000000000000000000.pem: \
-             the server answered 503, expected 200; redirects are not followed"
+             https://sns.us-east-1.amazonaws.com/SimpleNotificationService-00000000000000000000000000000000.pem; \
+             the message must be delivered again: the server answered 503, expected 200; redirects are not followed"
         );
-        assert!(error.may_pass());
+        assert!(error.is_transient());
     }
     assert_eq!(source.fetches(), 1);
     source.fail(false);
-    let later = now + time::Duration::seconds(6);
+    let later = now + time::Duration::seconds(10);
     verifier.verify(Envelope::from_value(&message).unwrap(), Channel::Sqs, later).await.unwrap();
     assert_eq!(source.fetches(), 2);
 }
 
-/// A message with a certificate at a URL that nobody saw before, while a flood names others.
-#[tokio::test(start_paused = true)]
-async fn a_message_that_meets_the_limit_of_fetches_may_come_again() {
-    let source = StaticCertificates::of("not a certificate");
-    let verifier = Verifier::with_source(Settings::default(), source.clone());
-    let sent = "2026-03-06T20:00:26.893Z";
-    let message = Signer::new().sign(notification("arn:aws:sns:us-east-1:123456789012:example", "hello", sent));
-    let now = OffsetDateTime::parse(sent, &Rfc3339).unwrap();
-    for id in 0..200 {
-        let mut message = message.clone();
-        message["SigningCertURL"] =
-            format!("https://sns.us-east-1.amazonaws.com/SimpleNotificationService-{id}.pem").into();
-        let error = verifier.verify(Envelope::from_value(&message).unwrap(), Channel::Sqs, now).await.unwrap_err();
-        assert_eq!(error.may_pass(), id >= 3, "{id}: {}", chain(&error));
+/// 150 messages with invented URLs, and then real ones.
+#[tokio::test]
+async fn invented_urls_cost_a_few_fetches_and_real_messages_pass() {
+    const SENT: &str = "2026-03-06T20:00:26.893Z";
+    let sent_at = OffsetDateTime::parse(SENT, &Rfc3339).unwrap();
+    let message = Signer::new().sign(notification("arn:aws:sns:us-east-1:123456789012:example", "hello", SENT));
+    for known in [true, false] {
+        let source = StaticCertificates::new();
+        let verifier = Verifier::with_source(Settings::default(), source.clone());
+        let verify = async |message: &Value, seconds| {
+            let now = sent_at + time::Duration::seconds(seconds);
+            verifier.verify(Envelope::from_value(message).unwrap(), Channel::Sqs, now).await
+        };
+        if known {
+            verify(&message, 0).await.unwrap();
+        }
+        source.answer(404);
+        for id in 0..150 {
+            let mut invented = message.clone();
+            invented["SigningCertURL"] =
+                format!("https://sns.us-east-1.amazonaws.com/SimpleNotificationService-{id}.pem").into();
+            assert!(verify(&invented, 30).await.unwrap_err().is_transient(), "{id}");
+        }
+        assert!(source.fetches() <= 3, "{}", source.fetches());
+        source.answer(200);
+        match verify(&message, 30).await {
+            Ok(_) => assert!(known),
+            Err(error) => assert!(!known && error.is_transient()),
+        }
+        verify(&message, 50).await.unwrap();
     }
-    assert_eq!(source.fetches(), 3);
+}
+
+/// Not known is not refused: the channels differ in nothing here.
+#[tokio::test]
+async fn whatever_keeps_the_certificate_from_being_read_is_transient_and_over_when_the_host_is_well() {
+    const SENT: &str = "2026-03-06T20:00:26.893Z";
+    let topic = "arn:aws:sns:us-east-1:123456789012:example";
+    let sent_at = OffsetDateTime::parse(SENT, &Rfc3339).unwrap();
+    let message = Signer::new().sign(notification(topic, "hello", SENT));
+    for channel in [Channel::Https, Channel::Lambda, Channel::Sqs] {
+        for status in (201..=599).chain([0]) {
+            let source = StaticCertificates::new();
+            let settings = Settings { topics: Topics::only([topic.parse().unwrap()]).unwrap(), ..Settings::default() };
+            let verifier = Verifier::with_source(settings, source.clone());
+            source.answer(status);
+            for (seconds, status, accepted) in [(0, status, false), (9, 200, false), (10, 200, true)] {
+                source.answer(status);
+                let now = sent_at + time::Duration::seconds(seconds);
+                match verifier.verify(Envelope::from_value(&message).unwrap(), channel, now).await {
+                    Ok(_) => assert!(accepted, "{channel:?} {status} after {seconds} s"),
+                    Err(error) => assert!(!accepted && error.is_transient(), "{channel:?} {status}: {error:?}"),
+                }
+            }
+        }
+    }
 }
 
 #[tokio::test]

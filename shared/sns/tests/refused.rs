@@ -10,9 +10,11 @@ use base64::prelude::BASE64_STANDARD;
 use common::{chain, real};
 use gatehouse_sns::testing::{Signer, StaticCertificates, notification};
 use gatehouse_sns::{
-    CertificateUrl, Channel, Envelope, Mode, Settings, TopicArn, Topics, Verified, Verifier, VerifyError,
+    CertificateUrl, Channel, Envelope, Mode, Settings, SignatureVersion, TopicArn, Topics, Verified, Verifier,
+    VerifyError,
 };
 use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
@@ -234,7 +236,8 @@ async fn a_topic_that_is_not_on_the_list_is_refused_whether_signatures_are_check
         .map(|topic| topic.parse().unwrap())
         .to_vec();
     for mode in [Mode::Enforce, Mode::Off] {
-        let settings = Settings { mode, topics: Topics::only(topics.clone()).unwrap(), max_age: None };
+        let topics = Topics::only(topics.clone()).unwrap();
+        let settings = Settings { mode, topics, ..Settings::default() };
         assert_refused_unfetched(
             settings.clone(),
             &signed(),
@@ -242,7 +245,7 @@ async fn a_topic_that_is_not_on_the_list_is_refused_whether_signatures_are_check
              arn:aws:sns:us-east-1:123456789012:one, arn:aws:sns:us-east-1:123456789012:two; add it if it is wanted",
         )
         .await;
-        let listed = Signer::new().sign(notification(topics[1].as_str(), "hello", SENT));
+        let listed = Signer::new().sign(notification("arn:aws:sns:us-east-1:123456789012:two", "hello", SENT));
         assert!(verdict(settings, &listed, Channel::Lambda, SENT_AT).await.0.is_ok());
     }
 }
@@ -304,7 +307,7 @@ async fn a_signature_of_an_impossible_length_is_refused_before_anything_is_fetch
         let error = verdict.unwrap_err();
         assert_eq!(matches!(error, VerifyError::Signature { .. }), possible, "{bytes}: {error:?}");
         assert_eq!(fetches, usize::from(possible), "{bytes}");
-        assert!(!error.may_pass());
+        assert!(!error.is_transient());
         if !possible {
             assert_eq!(
                 error.to_string(),
@@ -314,6 +317,38 @@ async fn a_signature_of_an_impossible_length_is_refused_before_anything_is_fetch
             );
         }
     }
+}
+
+#[tokio::test]
+async fn sha1_is_refused_where_the_settings_say_so() {
+    let file = format!("{}/testing/messages/notification-v1.json", env!("CARGO_MANIFEST_DIR"));
+    let version_1: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    let version_2 = Signer::new().sign(version_1.clone());
+    let now = OffsetDateTime::parse(version_1["Timestamp"].as_str().unwrap(), &Rfc3339).unwrap();
+    for (min_signature_version, message, accepted) in [
+        (SignatureVersion::V1, &version_1, true),
+        (SignatureVersion::V1, &version_2, true),
+        (SignatureVersion::V2, &version_1, false),
+        (SignatureVersion::V2, &version_2, true),
+    ] {
+        let settings = Settings { min_signature_version, ..Settings::default() };
+        for channel in [Channel::Lambda, Channel::Sqs] {
+            let (verdict, fetches) = verdict(settings.clone(), message, channel, now).await;
+            assert_eq!((verdict.is_ok(), fetches), (accepted, usize::from(accepted)), "{min_signature_version:?}");
+        }
+    }
+    let settings = Settings { min_signature_version: SignatureVersion::V2, ..Settings::default() };
+    let error = verdict(settings, &version_1, Channel::Lambda, now).await.0.unwrap_err();
+    assert!(!error.is_transient());
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the field SignatureVersion is \"1\", which is SHA1: expected \"2\", as SNS_SIGNATURE_VERSIONS says; let the \
+             topic sign with SHA256: aws sns set-topic-attributes --topic-arn {} --attribute-name SignatureVersion \
+             --attribute-value 2",
+            version_1["TopicArn"].as_str().unwrap()
+        )
+    );
 }
 
 /// What deliveries look like beside the textbook: read, or refused with the field, what it holds, what was expected.
@@ -333,14 +368,13 @@ fn deliveries_are_read_tolerantly_and_refused_by_name() {
         (event(with("Subject", Value::Null)), Ok(2)),
         (event(with("Subject", "x".repeat(4_096).into())), Ok(2)),
         (event(with("MessageAttributes", json!({"a": {"Type": "String", "Value": "b"}}))), Ok(2)),
-        (event(with("SigningCertUrl", signed()["SigningCertURL"].clone())), Ok(2)),
         (
             json!(null),
             Err("the field Records is missing: expected an array of records, as SNS sends to a Lambda function"),
         ),
         (
             json!({"Records": {}}),
-            Err("the field Records is an object: expected an array of records, as SNS sends to a Lambda function"),
+            Err("the field Records is not an array: expected an array of records, as SNS sends to a Lambda function"),
         ),
         (
             json!({"Records": []}),
@@ -385,7 +419,7 @@ fn deliveries_are_read_tolerantly_and_refused_by_name() {
         ),
         (
             event(with("SigningCertUrl", "https://example.com/".into())),
-            Err("the field Records[1].Sns.SigningCertUrl is not the same as SigningCertURL: expected one of the two"),
+            Err("the field Records[1].Sns.SigningCertURL is given twice: expected each field once"),
         ),
     ];
     for (event, expected) in cases {
@@ -425,9 +459,12 @@ fn a_field_that_is_given_twice_is_refused() {
     let escaped = twice(&body, "\\u004dessage", "\"first\"");
     let error = Envelope::from_json(escaped).unwrap_err();
     assert_eq!(error.to_string(), "the field Message is given twice: expected each field once");
-    // What is not read may be there as often as it likes.
-    let unread = twice(&twice(&body, "Token", "\"a\""), "Token", "\"b\"");
-    Envelope::from_json(twice(&twice(&unread, "Other", "1"), "Other", "[2]")).unwrap();
+    // In either spelling.
+    let spelled = twice(&body, "SigningCertUrl", &signed()["SigningCertURL"].to_string());
+    let error = Envelope::from_json(spelled).unwrap_err();
+    assert_eq!(error.to_string(), "the field SigningCertURL is given twice: expected each field once");
+    // What is no field of a message may be there as often as it likes.
+    Envelope::from_json(twice(&twice(&body, "Other", "1"), "Other", "[2]")).unwrap();
 }
 
 #[test]

@@ -68,6 +68,18 @@ pub enum CertificateError {
     Key(#[from] KeyRejected),
 }
 
+impl CertificateError {
+    /// Whether no certificate was read at all, so that it is not known what SNS's is.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        match self {
+            Self::Pem(_) | Self::NotOneCertificate { .. } | Self::X509(_) => true,
+            Self::Authority | Self::Name { .. } | Self::NoName { .. } | Self::NameEncoding { .. } | Self::Key(_) => {
+                false
+            }
+        }
+    }
+}
+
 impl Certificate {
     /// Reads a file with exactly one certificate, that of a leaf with an RSA key.
     ///
