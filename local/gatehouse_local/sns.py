@@ -1,7 +1,7 @@
 """SNS messages as Lambda and HTTPS endpoints get them, signed with the repository's test key.
 
-`shared/sns/testing` has the key and its certificate. `certificate_url` is the certificate's URL in a signed message of a
-Region; `web` serves it there.
+`shared/sns/testing` has the key and its certificate. `certificate_url` is the certificate's URL in a signed message of
+a Region; `web` serves it there.
 """
 
 import base64

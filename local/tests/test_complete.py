@@ -128,7 +128,8 @@ def suite(tmp_path):
     """A copy of what the checks read of the suite."""
     for pattern in (
         "*.md", "*.toml", "*.yaml", "functions/**/*.yaml", "functions/**/*.md", "functions/**/Cargo.toml",
-        "functions/**/*.rs", "shared/Cargo.toml", "shared/src/**/*.rs", "shared/sns/src/**/*.rs", "events/**/*.json", "local/tests/*_flow.py",
+        "functions/**/*.rs", "shared/Cargo.toml", "shared/src/**/*.rs", "shared/sns/src/**/*.rs", "events/**/*.json",
+        "local/tests/*_flow.py",
     ):  # fmt: skip
         for path in ROOT.glob(pattern):
             copy = tmp_path / path.relative_to(ROOT)

@@ -3,22 +3,28 @@
 use time::Duration;
 
 use crate::env::Env;
-use crate::sns::{HttpsCertificates, Mode, Settings, Topics, Verifier};
+use crate::sns::{HttpsCertificates, Mode, Settings, SignatureVersion, Topics, Verifier};
 
-/// Reads `SNS_VERIFY`, `TOPIC_ARNS` and `SNS_MAX_AGE_SECONDS`. [`Env::finish`] reports whatever is wrong with them.
+/// Reads `SNS_VERIFY`, `TOPIC_ARNS`, `SNS_MAX_AGE_SECONDS` and `SNS_SIGNATURE_VERSIONS`. [`Env::finish`] reports all
+/// invalid values.
 #[must_use]
 pub fn settings(env: &Env<'_>) -> Settings {
+    let versions: Vec<SignatureVersion> = env.list("SNS_SIGNATURE_VERSIONS").unwrap_or_default();
+    if versions == [SignatureVersion::V1] {
+        env.fault("SNS_SIGNATURE_VERSIONS", "1", "expected 1,2 or 2: version 2 is the safer one");
+    }
     Settings {
         mode: env.parsed("SNS_VERIFY").unwrap_or_default(),
         // A list of wrong items alone is a fault already, so what stands here then is never used.
         topics: env.list("TOPIC_ARNS").and_then(|topics| Topics::only(topics).ok()).unwrap_or_else(Topics::any),
         max_age: env.within("SNS_MAX_AGE_SECONDS", 1..=i64::from(u32::MAX)).map(Duration::seconds),
+        min_signature_version: versions.into_iter().min().unwrap_or(SignatureVersion::V1),
     }
 }
 
 /// The verifier of a function that SNS or SQS invokes: [`settings`], and certificates from SNS.
 ///
-/// [`Env::finish`], which must be asked before this is used, reports whatever is wrong with the settings.
+/// [`Env::finish`], which must be asked before this is used, reports all invalid settings.
 #[must_use]
 pub fn from_env(env: &Env<'_>) -> Verifier {
     Verifier::with_source(settings(env), HttpsCertificates::default())

@@ -30,7 +30,7 @@ async fn a_warning_is_written_once_at_the_first_message_and_not_for_faulty_setti
         (Mode::Enforce, Topics::any(), 0, 1),
         (Mode::Off, Topics::any(), 1, 1),
     ] {
-        let settings = Settings { mode, topics, max_age: None };
+        let settings = Settings { mode, topics, ..Settings::default() };
         let verifier = Verifier::with_source(settings.clone(), StaticCertificates::new());
         assert_eq!(log.take(), [Value::Null; 0], "{settings:?}");
         for _ in 0..2 {

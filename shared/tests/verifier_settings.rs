@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect should stop there")]
 
 use gatehouse_shared::env::Env;
-use gatehouse_shared::sns::{Mode, Topics};
+use gatehouse_shared::sns::{Mode, SignatureVersion, Topics};
 use gatehouse_shared::verifier;
 use time::Duration;
 
@@ -15,6 +15,7 @@ fn settings_have_safe_defaults() {
     assert_eq!(settings.mode, Mode::Enforce);
     assert_eq!(settings.topics, Topics::any());
     assert_eq!(settings.max_age, None);
+    assert_eq!(settings.min_signature_version, SignatureVersion::V1);
 }
 
 #[test]
@@ -33,12 +34,14 @@ fn every_fault_of_the_settings_is_named() {
         ("SNS_VERIFY", "no"),
         ("TOPIC_ARNS", "arn:aws:sns:us-east-1:123456789012:*, arn:aws:sns:cn-north-1:123456789012:example"),
         ("SNS_MAX_AGE_SECONDS", "0"),
+        ("SNS_SIGNATURE_VERSIONS", "2,3"),
     ];
     let env = Env::of_table(&table);
     let _ = verifier::from_env(&env);
     assert_eq!(
         env.finish(()).unwrap_err().to_string(),
         "invalid settings: \
+         SNS_SIGNATURE_VERSIONS is \"3\": expected 1 or 2; \
          SNS_VERIFY is \"no\": expected enforce or off; \
          TOPIC_ARNS is \"arn:aws:sns:us-east-1:123456789012:*\": \
          expected arn:<partition>:sns:<region>:<12 digits>:<topic name>; \
@@ -79,5 +82,24 @@ fn a_verifier_for_https_names_standard_topics_and_verifies() {
         let error = env.finish(verifier::from_env_for_https(&env)).err().map(|error| error.to_string());
         let expected = (!faults.is_empty()).then(|| format!("invalid settings: {}", faults.join("; ")));
         assert_eq!(error, expected, "{settings:?}");
+    }
+}
+
+#[test]
+fn signature_versions_are_both_or_the_newer_one() {
+    for (text, expected) in [
+        ("", Ok(SignatureVersion::V1)),
+        ("1,2", Ok(SignatureVersion::V1)),
+        ("2, 1", Ok(SignatureVersion::V1)),
+        ("2", Ok(SignatureVersion::V2)),
+        ("1", Err("1\": expected 1,2 or 2: version 2 is the safer one")),
+        ("sha256", Err("sha256\": expected 1 or 2")),
+        (",", Err(",\": expected one or more values, separated by commas")),
+    ] {
+        let table = [("SNS_SIGNATURE_VERSIONS", text)];
+        let env = Env::of_table(&table);
+        let read = env.finish(verifier::settings(&env)).map(|settings| settings.min_signature_version);
+        let expected = expected.map_err(|fault| format!("invalid settings: SNS_SIGNATURE_VERSIONS is \"{fault}"));
+        assert_eq!(read.map_err(|error| error.to_string()), expected, "{text:?}");
     }
 }
