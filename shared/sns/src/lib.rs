@@ -58,6 +58,12 @@
 //! | a field but `Message` | 4,096 bytes, one line | SNS's longest, `SubscribeURL`, has about 500 |
 //! | a signature | 256 to 1,024 bytes | RSA keys of 2,048 to 8,192 bits, as the crypto library accepts |
 //! | a certificate's file | 64 KiB within 5 seconds | SNS's have about 2 KiB |
+//! | a certificate | is fetched again after a day, and stays while that fails | SNS renews certificates under new URLs |
+//! | a URL that gave no certificate | is fetched once in 10 seconds | SNS tries again after 20 (SNS Developer Guide, "Creating an HTTP/S delivery policy") |
+//! | URLs that never gave a certificate | 2 fetches in 20 seconds for a Region, 10 for all; 4,096 are remembered | a Region has one certificate in use |
+//!
+//! Who names new URLs all the time, or the same ones again and again, delays the first certificate of a Region in a new
+//! process; SNS keeps trying meanwhile. A certificate that was read is out of their reach.
 
 mod certificate;
 mod delivery;

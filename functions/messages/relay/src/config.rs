@@ -3,8 +3,8 @@
 use gatehouse_shared::env::Env;
 use gatehouse_shared::sns::TopicArn;
 
-/// Settings, read once at cold start. `TOPIC_ARNS`, which must be set, `SNS_VERIFY` and `SNS_MAX_AGE_SECONDS` belong to
-/// [`gatehouse_shared::sns`].
+/// Settings, read once at cold start. `TOPIC_ARNS`, which must be set, and those that begin with `SNS_` belong to
+/// [`gatehouse_shared::verifier`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `TARGET_TOPIC_ARN`: the topic that gets the messages. It is a standard topic, in any Region, and none of
