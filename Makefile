@@ -20,7 +20,7 @@ PYTHON := $(VENV)/bin/python
 TOOLS := target/tools
 CARGO_MUTANTS := 27.1.0
 TEMPLATES := $(wildcard template.yaml functions/*/*.yaml)
-FUZZ := $(wildcard shared/fuzz/Cargo.toml functions/*/*/fuzz/Cargo.toml)
+FUZZ := $(wildcard shared/sns/fuzz/Cargo.toml functions/*/*/fuzz/Cargo.toml)
 DEMOS := $(subst _,-,$(patsubst local/gatehouse_local/%.py,%,$(wildcard local/gatehouse_local/demo_*.py)))
 
 # The functions, as the templates name them: lists `capabilities`, `binaries` or `bootstraps`.

@@ -16,8 +16,6 @@ from sns_twin import verified
 
 TARGET, DENIED = os.environ["TARGET_TOPIC_ARN"], os.environ["DENIED_TOPIC_ARN"]
 PRINCIPAL = os.environ["SUBSCRIBER_PRINCIPAL"]
-REMEMBERED = 10_000
-published = {}
 MANAGED = {
     "CreditCardNumber": re.compile(r"(?<![0-9])[2-6][0-9](?:[ -]?[0-9]){11,17}(?![0-9])"),
     "AwsSecretKey": re.compile(r"(?<![A-Za-z0-9/+=])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])"),
@@ -55,9 +53,6 @@ def handler(event, _request_id):
 def handle(message):
     """What became of one message."""
     text = verified(message)
-    key = (message["TopicArn"], message["MessageId"])
-    if key in published:
-        return {"outcome": "Duplicate"}
     for operation, patterns in STATEMENTS:
         if "Deny" in operation and (found := next((name for name, _ in hits(text, patterns)), None)):
             sns().publish(TopicArn=DENIED, Subject="Gatehouse messages: refused", Message=f"It holds {found}.")
@@ -70,9 +65,6 @@ def handle(message):
         name: {"DataType": it["Type"], "StringValue": it["Value"]} for name, it in message["MessageAttributes"].items()
     }
     sns().publish(TopicArn=TARGET, Subject=message["Subject"], Message=text, MessageAttributes=attributes)
-    published[key] = time.time()
-    if len(published) > REMEMBERED:
-        del published[next(iter(published))]
     print(json.dumps({"message": "report", "message_id": message["MessageId"], "at": time.time()}))
     return {"outcome": "Published"}
 

@@ -1,4 +1,4 @@
-"""The check of SNS messages that the twins share, in the order of `shared/src/sns`.
+"""The check of SNS messages that the twins share, in the order of `shared/sns`.
 
 Only the first message loads the library that checks signatures, so that a twin pays for it where its function does.
 """

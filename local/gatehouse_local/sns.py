@@ -1,7 +1,7 @@
 """SNS messages as Lambda and HTTPS endpoints get them, signed with the repository's test key.
 
-`shared/testing` has the key and its certificate. `certificate_url` is the certificate's URL in a signed message of a
-Region; `web` serves it there.
+`shared/sns/testing` has the key and its certificate. `certificate_url` is the certificate's URL in a signed message of
+a Region; `web` serves it there.
 """
 
 import base64
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 
 from gatehouse_local import ROOT
 
-TESTING = ROOT / "shared" / "testing"
+TESTING = ROOT / "shared" / "sns" / "testing"
 CERTIFICATE_PATH = "/SimpleNotificationService-00000000000000000000000000000000.pem"
 
 # The fields of a notification that SNS signs, in this order; an absent Subject is omitted.

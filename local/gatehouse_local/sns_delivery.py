@@ -169,12 +169,6 @@ class SnsDelivery:
         self._again = []
         return self.deliver()
 
-    def again(self, delivery: Delivery) -> Delivery:
-        """Delivers a message once more, as SNS does now and then."""
-        once_more = Delivery(delivery.subscription, delivery.message)
-        self._try(once_more)
-        return once_more
-
     def rename_token(self, subscription_arn: str, token: str) -> None:
         """Gives a subscription that waits the token that a sample names."""
         self.subscriptions[subscription_arn].token = token

@@ -77,7 +77,7 @@ def events_without_function(root: Path, found: list[Function]) -> Iterator[str]:
 
 def names_in_shared_code(root: Path, found: list[Function]) -> Iterator[str]:
     """Code that all functions use names none of them."""
-    for path in sorted(root.glob("shared/src/**/*.rs")):
+    for path in sorted([*root.glob("shared/src/**/*.rs"), *root.glob("shared/*/src/**/*.rs")]):
         for function in found:
             if re.search(rf"\b{function.binary.replace('-', '[-_]')}\b", path.read_text()):
                 yield f"{path.relative_to(root).as_posix()} names {function.binary}: shared code names no function"

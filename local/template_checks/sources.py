@@ -16,7 +16,7 @@ SHARED = {
     "failure.rs": r"\banswer_always\b",
     "log.rs": r"\blog::init\b",
     "notify.rs": r"\bNotifier\b",
-    "sns/**/*.rs": r"\bVerifier\b",
+    "verifier.rs": r"\bverifier::from_env",
 }
 
 

@@ -76,6 +76,7 @@ def test_the_settings_of_the_updater_have_the_documented_defaults():
         "MAX_SHRINK_PERCENT": "50",
         "IP_RANGES_URL": "https://ip-ranges.amazonaws.com/ip-ranges.json",
         "DRY_RUN": "false",
+        "SNS_SIGNATURE_VERSIONS": "1,2",
         "SNS_VERIFY": "enforce",
         "TOPIC_ARNS": "arn:aws:sns:us-east-1:806199016981:AmazonIpSpaceChanged",
     }
@@ -117,6 +118,7 @@ def test_the_settings_of_the_pipelines_capability_have_the_documented_defaults()
         "RETRY_ANY_FAILURE": "false",
         "NOTIFY_TOPIC_ARN": "<NotificationTopic>",
         "DRY_RUN": "false",
+        "SNS_SIGNATURE_VERSIONS": "1,2",
         "SNS_VERIFY": "enforce",
         "TOPIC_ARNS": "<NotificationTopic>",
         "DEBUG": "false",

@@ -5,11 +5,10 @@
 //! | [`mod@env`] | typed settings, read once at cold start; all faults are reported together |
 //! | [`failure`] | stable names of errors; the error chain as text |
 //! | [`lambda`] | the loop of a function, which logs failures |
-//! | [`region`] | the name of a Region, its partition and DNS suffix; parsed here and nowhere else |
 //! | [`clock`] | the only reader of the system time |
-//! | [`fetch`] | the only HTTP GET: size limit, time-out, HTTPS, no redirects |
 //! | [`log`] | one JSON line for each decision; the report |
-//! | [`sns`] | messages: parsing, signature, certificate, topic, age |
+//! | [`sns`] | the crate `gatehouse-sns`: messages and their verification; with it [`region`] and [`fetch`] |
+//! | [`verifier`] | its verifier, with settings from the environment |
 //! | [`metrics`] | CloudWatch embedded metric format |
 //! | [`text`] | names that others chose, fit for a mail or a page |
 //! | `notify` | a summary published to a topic (feature `notify`) |
@@ -18,14 +17,24 @@
 pub mod clock;
 pub mod env;
 pub mod failure;
-pub mod fetch;
 pub mod lambda;
 pub mod log;
 pub mod metrics;
 #[cfg(feature = "notify")]
 pub mod notify;
-pub mod region;
-pub mod sns;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod text;
+pub mod verifier;
+
+pub use gatehouse_sns as sns;
+
+/// The one HTTP GET: size limit, time-out, HTTPS, no redirects.
+pub mod fetch {
+    pub use gatehouse_sns::{FetchError, Fetcher, PlainHttp};
+}
+
+/// The name of a Region, its partition and DNS suffix; parsed in `gatehouse-sns` and nowhere else.
+pub mod region {
+    pub use gatehouse_sns::{Region, RegionError};
+}

@@ -20,7 +20,7 @@ const RUNTIME_ERROR_LINES: &str = "lambda_runtime::layers::panic";
 /// (`AWS_LAMBDA_LOG_FORMAT`), plain text elsewhere.
 ///
 /// The level is Lambda's (`AWS_LAMBDA_LOG_LEVEL`), `INFO` where it is unset. `DEBUG=true` asks for the debug lines of
-/// the function, which is the crate of that name, and of this crate, whatever the level is. Other crates never get
+/// the function, which is the crate of that name, of this crate and of `gatehouse_sns`, whatever the level is. Other crates never get
 /// below `INFO`: the lines of an HTTP stack may hold headers and bodies.
 ///
 /// # Panics
@@ -43,7 +43,7 @@ fn targets(level: LevelFilter, debug: bool, crate_name: &str) -> Targets {
     let ours = if debug { level.max(LevelFilter::DEBUG) } else { level };
     Targets::new()
         .with_default(level.min(LevelFilter::INFO))
-        .with_targets([crate_name, "gatehouse_shared"].map(|target| (target, ours)))
+        .with_targets([crate_name, "gatehouse_shared", "gatehouse_sns"].map(|target| (target, ours)))
         .with_target(RUNTIME_ERROR_LINES, LevelFilter::OFF)
 }
 
@@ -94,7 +94,7 @@ mod tests {
             let targets = targets(level, debug, "some_function");
             for at in [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE] {
                 let case = format!("{level} {debug} {at}");
-                for target in ["some_function::region", "gatehouse_shared::sns"] {
+                for target in ["some_function::region", "gatehouse_shared::env", "gatehouse_sns::verifier"] {
                     assert_eq!(targets.would_enable(target, &at), at <= ours, "{target} {case}");
                 }
                 assert_eq!(

@@ -6,6 +6,7 @@
 use gatehouse_shared::env::Env;
 use gatehouse_shared::sns::{Channel, Envelope, Mode, Settings, Topics, Verifier};
 use gatehouse_shared::testing::{LogLines, Signer, StaticCertificates, notification};
+use gatehouse_shared::verifier;
 use serde_json::Value;
 use time::macros::datetime;
 
@@ -18,7 +19,7 @@ async fn a_warning_is_written_once_at_the_first_message_and_not_for_faulty_setti
     let now = datetime!(2026-03-06 20:01 UTC);
     let faulty = [("TOPIC_ARNS", "bad"), ("SNS_VERIFY", "off")];
     let env = Env::of_table(&faulty);
-    let _ = Verifier::from_env(&env);
+    let _ = verifier::from_env(&env);
     env.finish(()).unwrap_err();
     assert_eq!(log.take(), [Value::Null; 0]);
 
@@ -29,7 +30,7 @@ async fn a_warning_is_written_once_at_the_first_message_and_not_for_faulty_setti
         (Mode::Enforce, Topics::any(), 0, 1),
         (Mode::Off, Topics::any(), 1, 1),
     ] {
-        let settings = Settings { mode, topics, max_age: None };
+        let settings = Settings { mode, topics, ..Settings::default() };
         let verifier = Verifier::with_source(settings.clone(), StaticCertificates::new());
         assert_eq!(log.take(), [Value::Null; 0], "{settings:?}");
         for _ in 0..2 {

@@ -8,8 +8,8 @@ use gatehouse_shared::sns::TopicArn;
 use time::Duration;
 use url::{Host, Url};
 
-/// Settings, read once at cold start. `SNS_VERIFY`, `TOPIC_ARNS` and `SNS_MAX_AGE_SECONDS` belong to
-/// [`gatehouse_shared::sns`].
+/// Settings, read once at cold start. Those that begin with `SNS_`, and `TOPIC_ARNS`, belong to
+/// [`gatehouse_shared::verifier`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `APPROVER_TOPIC_ARN`: the topic of the approvers.

@@ -16,8 +16,9 @@ use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::notify::Notifier;
-use gatehouse_shared::sns::{Settings, Verifier};
+use gatehouse_shared::sns::Verifier;
 use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification, real};
+use gatehouse_shared::verifier;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
@@ -117,7 +118,7 @@ fn function(aws: &FakeAws, settings: &[(&str, &str)]) -> ApprovalRequest {
         vec![("APPROVER_TOPIC_ARN", APPROVERS), ("AUTOMATION_DOCUMENT", "ApproveAndShare"), ("TOPIC_ARNS", TOPIC)];
     table.extend(settings);
     let env = Env::of_table(&table);
-    let (config, sns) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
+    let (config, sns) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
     let verifier = Verifier::with_source(sns, StaticCertificates::new());
     let notifier = Notifier::new(&aws.sdk(), &config.approver_topic_arn);
     ApprovalRequest::new(config, verifier, aws_sdk_ssm::Client::new(&aws.sdk()), notifier)
@@ -463,7 +464,7 @@ async fn real_deliveries_start_what_they_say() {
             ("SNS_VERIFY", "off"),
         ];
         let env = Env::of_table(&table);
-        let (config, sns) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
+        let (config, sns) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
         let notifier = Notifier::new(&aws.sdk(), &config.approver_topic_arn);
         let verifier = Verifier::with_source(sns, StaticCertificates::new());
         let function = ApprovalRequest::new(config, verifier, aws_sdk_ssm::Client::new(&aws.sdk()), notifier);

@@ -103,7 +103,7 @@ impl Download {
                 Err(error) => error,
             };
             match pauses.next() {
-                Some(pause) if error.may_pass() => {
+                Some(pause) if error.is_transient() => {
                     warn!(error = chain(&error), pause_ms = pause.as_millis(), "fetching again");
                     tokio::time::sleep(*pause).await;
                 }
@@ -163,9 +163,9 @@ fn superseded(notice: &Notice, md5: &str, sync_token: u64) -> Result<bool, Downl
 
 impl DownloadError {
     /// Whether the next attempt may succeed.
-    fn may_pass(&self) -> bool {
+    fn is_transient(&self) -> bool {
         match self {
-            Self::Fetch { source, .. } => source.may_pass(),
+            Self::Fetch { source, .. } => source.is_transient(),
             Self::StaleDocument { .. } => true,
             Self::Document { .. } | Self::Md5Mismatch { .. } => false,
         }
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_may_pass_is_tried_again_and_the_rest_is_not() {
+    async fn what_is_transient_is_tried_again_and_the_rest_is_not() {
         let fails = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned();
         let cut = "HTTP/1.1 200 OK\r\nContent-Length: 999\r\nConnection: close\r\n\r\n{".to_owned();
         let (download, requests) = serve(vec![fails, cut, ok(&document(7))]).await;

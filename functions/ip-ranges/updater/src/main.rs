@@ -6,8 +6,7 @@ use aws_config::{BehaviorVersion, retry::RetryConfig, timeout::TimeoutConfig};
 use gatehouse_shared::env::Env;
 use gatehouse_shared::fetch::Fetcher;
 use gatehouse_shared::notify::Notifier;
-use gatehouse_shared::sns::Verifier;
-use gatehouse_shared::{lambda, log};
+use gatehouse_shared::{lambda, log, verifier};
 use ip_ranges_updater::config::Config;
 use ip_ranges_updater::download::{self, DownloadError};
 use ip_ranges_updater::region::Region;
@@ -17,7 +16,7 @@ use ip_ranges_updater::{Error, Updater};
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::of_process();
     log::init(&env, env!("CARGO_CRATE_NAME"));
-    let (config, verifier) = match env.finish((Config::from_env(&env), Verifier::from_env(&env))) {
+    let (config, verifier) = match env.finish((Config::from_env(&env), verifier::from_env(&env))) {
         Ok(settings) => settings,
         Err(error) => return lambda::answer_always(error).await,
     };

@@ -2,8 +2,8 @@
 
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::ErrorType as _;
-use gatehouse_shared::sns::Settings;
 use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification};
+use gatehouse_shared::verifier;
 use lambda_runtime::Context;
 use md5::{Digest, Md5};
 use serde_json::json;
@@ -47,7 +47,7 @@ async fn world(settings: &[(&str, &str)]) -> World {
     let table: Vec<_> = settings.iter().copied().chain(table).collect();
     let env = Env::of_table(&table);
     let certificates = StaticCertificates::new();
-    let verifier = Verifier::with_source(Settings::from_env(&env), certificates.clone());
+    let verifier = Verifier::with_source(verifier::settings(&env), certificates.clone());
     let ec2 = FakeEc2::new();
     let config = env.finish(Config::from_env(&env)).unwrap();
     let fetcher = Fetcher::new(crate::download::TIME_OUT, config.plain_http).unwrap();

@@ -6,8 +6,8 @@ use gatehouse_shared::sns::TopicArn;
 use crate::policy::Policy;
 use crate::principal::Principal;
 
-/// Settings, read once at cold start. `SNS_VERIFY`, `TOPIC_ARNS` and `SNS_MAX_AGE_SECONDS` belong to
-/// [`gatehouse_shared::sns`].
+/// Settings, read once at cold start. Those that begin with `SNS_`, and `TOPIC_ARNS`, belong to
+/// [`gatehouse_shared::verifier`].
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `DATA_PROTECTION_POLICY`: AWS's JSON, or `ssm:` and the name of the parameter that holds it.

@@ -11,9 +11,8 @@
 //!
 //! # Limitations
 //!
-//! - SNS and Lambda deliver at least once. A message that is delivered twice is published once by the same process, which
-//!   remembers 10,000 messages. It is published again by another process, after a restart, and where the answer of SNS to
-//!   the first publication was lost. Subscribers must be idempotent.
+//! - SNS and Lambda deliver at least once. A message that is delivered twice is published twice, and of one that is refused
+//!   the owners are notified twice. Subscribers must be idempotent.
 //! - Values that are parted between two fields are not found.
 //! - Several JSON documents one after the other are one text.
 //! - Masking can make a message longer than SNS accepts: each JSON number by two quotation marks.
@@ -44,9 +43,7 @@ use aws_sdk_sns::error::ProvideErrorMetadata as _;
 use aws_sdk_ssm::Client;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::notify::Notifier;
-use gatehouse_shared::sns::{
-    Channel, Envelope, HandledMessages, MessageType, TopicArn, Verified, Verifier, envelopes_of_lambda_event,
-};
+use gatehouse_shared::sns::{Channel, Envelope, MessageType, TopicArn, Verifier, envelopes_of_lambda_event};
 use gatehouse_shared::{clock, log};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
@@ -73,10 +70,6 @@ pub struct Redactor {
     ssm: Client,
     publisher: Publisher,
     denied: Option<Notifier>,
-    published: HandledMessages,
-    /// Those that were not delivered, and the owners were notified. Apart from the others: such a message is published
-    /// after all where the policy allows it by then.
-    refused: HandledMessages,
 }
 
 impl Redactor {
@@ -92,9 +85,8 @@ impl Redactor {
         let principal = config.subscriber_principal.as_str().to_owned();
         let own_topics = std::iter::once(config.target_topic_arn).chain(config.denied_topic_arn).collect();
         let source = Source::new(config.policy, config.subscriber_principal);
-        let [published, refused] = [(); 2].map(|()| HandledMessages::new(&verifier, Channel::Lambda));
         let dry_run = config.dry_run;
-        Self { source, principal, own_topics, dry_run, verifier, ssm, publisher, denied, published, refused }
+        Self { source, principal, own_topics, dry_run, verifier, ssm, publisher, denied }
     }
 
     /// Answers one invocation. SNS puts one message into each; more are handled one after the other.
@@ -152,9 +144,6 @@ impl Redactor {
         if self.own_topics.iter().any(|topic| topic.as_str() == message.topic_arn()) {
             return Err(Error::Loop { topic_arn: message.topic_arn().to_owned() });
         }
-        if self.published.contains(&message, now) {
-            return Ok(done_before(&message));
-        }
         let rules = self.source.rules(&self.ssm, now).await?;
         let content = Content {
             message: message.message().to_owned(),
@@ -170,16 +159,13 @@ impl Redactor {
             Decision::Deliver(content) => {
                 report.published_message_id = Some(self.publisher.publish(message.message_id(), content).await?);
                 report.outcome = Outcome::Published;
-                self.published.insert(&message, now);
             }
-            _ if self.refused.contains(&message, now) => return Ok(done_before(&message)),
             Decision::Denied => report.outcome = Outcome::Denied,
             Decision::NothingLeft => report.outcome = Outcome::NothingLeft,
         }
         log::report(&report);
         if matches!(report.outcome, Outcome::Denied | Outcome::NothingLeft) && !self.dry_run {
             self.notify(&report).await?;
-            self.refused.insert(&message, now);
         }
         Ok((report, audit))
     }
@@ -194,13 +180,6 @@ impl Redactor {
             source: error.into(),
         })
     }
-}
-
-/// A message that this process has dealt with: nothing is done, and nothing counted for `Audit`.
-fn done_before(message: &Verified) -> (Report, Option<Audit>) {
-    let report = Report { outcome: Outcome::Duplicate, ..Report::of(message) };
-    log::report(&report);
-    (report, None)
 }
 
 /// What the owners learn of a message that was not delivered: reason and identifiers, no value.
@@ -228,8 +207,8 @@ mod tests {
     use aws_sdk_sns::operation::publish::PublishOutput;
     use aws_smithy_mocks::{MockResponseInterceptor, create_mock_http_client, mock};
     use gatehouse_shared::env::Env;
-    use gatehouse_shared::sns::Settings;
     use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification};
+    use gatehouse_shared::verifier;
     use time::Duration;
     use time::macros::datetime;
 
@@ -237,7 +216,7 @@ mod tests {
     use crate::source::tests::{policy, ssm};
 
     #[tokio::test]
-    async fn a_message_that_was_refused_is_published_once_the_policy_allows_it() {
+    async fn a_message_that_was_refused_is_published_when_the_policy_allows_it() {
         const ORIGIN: &str = "arn:aws:sns:eu-west-1:111122223333:expenses";
         let start = datetime!(2026-03-06 20:00:00 UTC);
         let table = [
@@ -248,7 +227,7 @@ mod tests {
             ("TOPIC_ARNS", ORIGIN),
         ];
         let env = Env::of_table(&table);
-        let (config, settings) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
+        let (config, settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
         let publish = mock!(aws_sdk_sns::Client::publish).then_output(|| PublishOutput::builder().build());
         let sns = aws_sdk_sns::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -265,12 +244,7 @@ mod tests {
 
         let message = notification(ORIGIN, "4539894458086459", "2026-03-06T20:00:00.000Z");
         let event = lambda_event([Signer::new().sign(message)]);
-        for (minutes, outcome, publications) in [
-            (0, Outcome::Denied, 1),
-            (1, Outcome::Duplicate, 1),
-            (5, Outcome::Published, 2),
-            (6, Outcome::Duplicate, 2),
-        ] {
+        for (minutes, outcome, publications) in [(0, Outcome::Denied, 1), (5, Outcome::Published, 2)] {
             let envelope = envelopes_of_lambda_event(&event).unwrap().remove(0);
             let (report, _) = function.message(envelope, &event, 0, start + Duration::minutes(minutes)).await.unwrap();
             assert_eq!((report.outcome, publish.num_calls()), (outcome, publications), "after {minutes} minutes");

@@ -61,8 +61,6 @@ pub enum Outcome {
     Denied,
     /// It was not published, because nothing is left of it.
     NothingLeft,
-    /// It was published, or refused and its owners notified, by this process before: nothing was done.
-    Duplicate,
     /// It would be published; `DRY_RUN` is set.
     Planned,
 }
@@ -85,7 +83,6 @@ pub(crate) fn metrics(
         .count("Published", count(Outcome::Published))
         .count("Denied", count(Outcome::Denied))
         .count("NothingLeft", count(Outcome::NothingLeft))
-        .count("Duplicate", count(Outcome::Duplicate))
         .count("Failed", failed);
     if audits.is_empty() {
         return metrics;
@@ -170,21 +167,12 @@ mod tests {
 
     #[test]
     fn each_outcome_is_counted_and_all_metrics_are_there_at_each_invocation() {
-        assert_eq!(
-            line(&[], &[], 1),
-            json!({ "Published": 0.0, "Denied": 0.0, "NothingLeft": 0.0, "Duplicate": 0.0, "Failed": 1.0 })
-        );
-        let outcomes = [
-            Outcome::Published,
-            Outcome::Published,
-            Outcome::Denied,
-            Outcome::NothingLeft,
-            Outcome::Duplicate,
-            Outcome::Planned,
-        ];
+        assert_eq!(line(&[], &[], 1), json!({ "Published": 0.0, "Denied": 0.0, "NothingLeft": 0.0, "Failed": 1.0 }));
+        let outcomes =
+            [Outcome::Published, Outcome::Published, Outcome::Denied, Outcome::NothingLeft, Outcome::Planned];
         assert_eq!(
             line(&outcomes.map(report), &[], 0),
-            json!({ "Published": 2.0, "Denied": 1.0, "NothingLeft": 1.0, "Duplicate": 1.0, "Failed": 0.0 })
+            json!({ "Published": 2.0, "Denied": 1.0, "NothingLeft": 1.0, "Failed": 0.0 })
         );
     }
 
@@ -199,7 +187,7 @@ mod tests {
         assert_eq!(
             line(&[], &audits, 0),
             json!({
-                "Published": 0.0, "Denied": 0.0, "NothingLeft": 0.0, "Duplicate": 0.0, "Failed": 0.0,
+                "Published": 0.0, "Denied": 0.0, "NothingLeft": 0.0, "Failed": 0.0,
                 "MessagesWithFindings": 2.0, "MessagesWithNoFindings": 1.0,
                 "FoundCreditCardNumber": 2.0, "FoundEmployeeId": 2.0,
             })

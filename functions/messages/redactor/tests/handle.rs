@@ -16,9 +16,9 @@ use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::notify::Notifier;
-use gatehouse_shared::sns::certificate::{CertificateSource, CertificateUrl, Fetching};
-use gatehouse_shared::sns::{Settings, Verifier};
+use gatehouse_shared::sns::{CertificateSource, CertificateUrl, Fetching, Verifier};
 use gatehouse_shared::testing::{SIGNING_CERTIFICATE_PEM, Signer, StaticCertificates, lambda_event, notification};
+use gatehouse_shared::verifier;
 use lambda_runtime::{Context, LambdaEvent};
 use message_redactor::Redactor;
 use message_redactor::config::Config;
@@ -97,7 +97,7 @@ fn redactor_with(
     table.retain(|(name, _)| !settings.iter().any(|(given, _)| given == name));
     table.extend(settings.iter().filter(|(_, value)| !value.is_empty()));
     let env = Env::of_table(&table);
-    let (config, settings) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
+    let (config, settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
     let verifier = Verifier::with_source(settings, certificates);
     let publisher = Publisher::new(sns.to_builder(), &config.target_topic_arn);
     let denied = config.denied_topic_arn.as_ref().map(|topic| Notifier::new(sns.to_builder(), topic));
@@ -324,41 +324,6 @@ async fn a_dry_run_publishes_nothing_and_remembers_nothing() {
     }
 }
 
-#[tokio::test]
-async fn a_message_that_is_delivered_twice_is_published_once_by_this_process() {
-    let (sns, published) = working();
-    let function = redactor(&policy(&mask()), &sns);
-    let twice = lambda_event([signed("m-1", "one"), signed("m-2", "two"), signed("m-1", "one")]);
-    let reports = function.handle(invocation_of(twice.clone(), Duration::MINUTE)).await.unwrap();
-    assert_eq!(outcomes(&reports), [Outcome::Published, Outcome::Published, Outcome::Duplicate]);
-    assert_eq!((reports[2].message_id.as_str(), reports[2].topic_arn.as_str()), ("m-1", ORIGIN));
-    let reports = function.handle(invocation_of(twice.clone(), Duration::MINUTE)).await.unwrap();
-    assert_eq!(outcomes(&reports), [Outcome::Duplicate; 3]);
-    assert_eq!(published.to(TARGET), ["one", "two"]);
-
-    // Another process does not know it.
-    let function = redactor(&policy(&mask()), &sns);
-    function.handle(invocation_of(twice, Duration::MINUTE)).await.unwrap();
-    assert_eq!(published.to(TARGET), ["one", "two", "one", "two"]);
-}
-
-#[tokio::test]
-async fn of_a_refused_message_that_is_delivered_twice_the_owners_are_notified_once() {
-    for (operation, outcome) in [(deny(), Outcome::Denied), (redact(), Outcome::NothingLeft)] {
-        for (denied_topic, notices) in [(DENIED, 1), ("", 0)] {
-            let (sns, published) = working();
-            let policy = policy(&operation);
-            let settings = [("DATA_PROTECTION_POLICY", policy.as_str()), ("DENIED_TOPIC_ARN", denied_topic)];
-            let function = redactor_with(&settings, sns.config(), client!(aws_sdk_ssm, []), StaticCertificates::new());
-            for expected in [outcome, Outcome::Duplicate] {
-                let reports = function.handle(invocation(CARD, json!({}))).await.unwrap();
-                assert_eq!(outcomes(&reports), [expected]);
-            }
-            assert_eq!(published.to(DENIED).len(), notices);
-        }
-    }
-}
-
 /// What SNS answers, and what the error says to do.
 const PUBLISH_ERRORS: [(&str, &str); 9] = [
     ("AuthorizationError", "; allow sns:Publish on the topic in the function's role and in the topic's policy: "),
@@ -393,7 +358,7 @@ async fn a_publication_that_fails_says_what_to_do_and_is_not_taken_for_done() {
             }
             fails.store(false, Ordering::Relaxed);
             let reports = function.handle(invocation(CARD, json!({}))).await.unwrap();
-            assert_ne!(outcomes(&reports), [Outcome::Duplicate], "{code}");
+            assert_ne!(outcomes(&reports), [Outcome::Planned], "{code}");
             assert_eq!(published.0.lock().unwrap().len(), 3, "{code}");
         }
     }

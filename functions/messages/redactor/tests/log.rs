@@ -9,8 +9,9 @@ use aws_sdk_sns::config::{BehaviorVersion, Credentials, Region};
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::ErrorType as _;
-use gatehouse_shared::sns::{Settings, Verifier};
+use gatehouse_shared::sns::Verifier;
 use gatehouse_shared::testing::{LogLines, Signer, StaticCertificates, lambda_event, notification};
+use gatehouse_shared::verifier;
 use lambda_runtime::{Context, LambdaEvent};
 use message_redactor::Redactor;
 use message_redactor::config::Config;
@@ -41,7 +42,7 @@ fn redactor(direction: &str) -> Redactor {
         ("TOPIC_ARNS", ORIGIN),
     ];
     let env = Env::of_table(&table);
-    let (config, settings) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
+    let (config, settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
     macro_rules! away {
         ($config:path) => {
             $config()

@@ -3,8 +3,8 @@
 use gatehouse_shared::env::Env;
 use gatehouse_shared::sns::TopicArn;
 
-/// Settings, read once at cold start. `TOPIC_ARNS`, which must be set, `SNS_VERIFY` and `SNS_MAX_AGE_SECONDS` belong to
-/// [`gatehouse_shared::sns`].
+/// Settings, read once at cold start. `TOPIC_ARNS`, which must be set, and those that begin with `SNS_` belong to
+/// [`gatehouse_shared::verifier`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `TARGET_TOPIC_ARN`: the topic that gets the messages. It is a standard topic, in any Region, and none of
@@ -49,7 +49,7 @@ fn placeholder() -> TopicArn {
 
 #[cfg(test)]
 mod tests {
-    use gatehouse_shared::sns::Verifier;
+    use gatehouse_shared::verifier;
 
     use super::*;
 
@@ -58,7 +58,7 @@ mod tests {
 
     fn settings(table: &[(&str, &str)]) -> Result<Config, String> {
         let env = Env::of_table(table);
-        let settings = (Config::from_env(&env), Verifier::from_env_for_https(&env));
+        let settings = (Config::from_env(&env), verifier::from_env_for_https(&env));
         env.finish(settings).map(|(config, _)| config).map_err(|error| error.to_string())
     }
 

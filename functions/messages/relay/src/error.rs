@@ -174,10 +174,10 @@ impl ErrorType for Declined {
     }
 }
 
-/// What may pass is not refused for good.
+/// What is transient is not refused.
 impl From<VerifyError> for Declined {
     fn from(error: VerifyError) -> Self {
-        if error.may_pass() { Self::Certificate(error) } else { Self::Refused(error) }
+        if error.is_transient() { Self::Certificate(error) } else { Self::Refused(error) }
     }
 }
 

@@ -19,7 +19,7 @@
 //!
 //! | status | when |
 //! |---|---|
-//! | 200 | done, or done before |
+//! | 200 | done |
 //! | 400, 405, 413, 415 | not a request that SNS sends |
 //! | 403 | not verified, not an accepted topic, too old, or a subscription that cannot be confirmed any more |
 //! | 429 | by Lambda, where more requests come at once than may run: SNS tries again |
@@ -44,9 +44,8 @@
 //!
 //! # Limitations
 //!
-//! - A message may be published twice: when another instance of the function gets it, when an answer of SNS is lost, after
-//!   a new start of the process, or when more than 10,000 others came between. Subscribers must be idempotent;
-//!   `gatehouse.origin-message-id` stays the same.
+//! - A message that is delivered twice is published twice. Subscribers must be idempotent; `gatehouse.origin-message-id`
+//!   stays the same.
 //! - A flood at the URL throttles the function, and SNS has few attempts: watch the metric `Throttles`.
 //! - Whether SNS reports the end of a subscription that was confirmed like this is documented in two ways: always, by the
 //!   Developer Guide; only for a subscription that ends without authentication, by the API Reference of `Unsubscribe`.
@@ -69,7 +68,7 @@ use aws_sdk_sns::Client;
 use aws_sdk_sns::config::Region;
 use aws_sdk_sns::types::MessageAttributeValue;
 use gatehouse_shared::clock;
-use gatehouse_shared::sns::{Channel, Envelope, HandledMessages, MessageType, TopicArn, Verified, Verifier};
+use gatehouse_shared::sns::{Channel, Envelope, MessageType, TopicArn, Verified, Verifier};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -92,16 +91,14 @@ pub struct MessageRelay {
     sns: Client,
     /// For the Region of `TARGET_TOPIC_ARN`. Made once: each client has connections of its own.
     target: Client,
-    published: HandledMessages,
 }
 
 impl MessageRelay {
     /// The function with its client. Those of other Regions are made from `sns`.
     #[must_use]
     pub fn new(config: Config, verifier: Verifier, sns: Client) -> Self {
-        let published = HandledMessages::new(&verifier, Channel::Https);
         let target = client_for(&sns, &config.target_topic_arn);
-        Self { config, verifier, sns, target, published }
+        Self { config, verifier, sns, target }
     }
 
     /// Answers a request of the function URL.
@@ -136,16 +133,13 @@ impl MessageRelay {
     async fn relay(&self, envelope: Envelope, now: OffsetDateTime) -> Outcome {
         let message = self.verifier.verify(envelope, Channel::Https, now).await?;
         match message.message_type() {
-            MessageType::Notification => self.publish(&message, now).await,
+            MessageType::Notification => self.publish(&message).await,
             MessageType::SubscriptionConfirmation => self.confirm(&message).await,
             MessageType::UnsubscribeConfirmation => Ok(Done::Unsubscribed),
         }
     }
 
-    async fn publish(&self, message: &Verified, now: OffsetDateTime) -> Outcome {
-        if self.published.contains(message, now) {
-            return Ok(Done::Duplicate);
-        }
+    async fn publish(&self, message: &Verified) -> Outcome {
         if self.config.dry_run {
             return Ok(Done::Planned);
         }
@@ -162,7 +156,6 @@ impl MessageRelay {
             .send()
             .await
             .map_err(|error| error::publish(topic, error))?;
-        self.published.insert(message, now);
         Ok(Done::Relayed { target_message_id: answer.message_id.unwrap_or_default() })
     }
 

@@ -5,8 +5,7 @@ use std::time::Duration;
 use aws_config::BehaviorVersion;
 use aws_config::timeout::TimeoutConfig;
 use gatehouse_shared::env::Env;
-use gatehouse_shared::sns::Verifier;
-use gatehouse_shared::{lambda, log};
+use gatehouse_shared::{lambda, log, verifier};
 use message_relay::MessageRelay;
 use message_relay::config::Config;
 
@@ -18,7 +17,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(7);
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::of_process();
     log::init(&env, env!("CARGO_CRATE_NAME"));
-    let (config, verifier) = match env.finish((Config::from_env(&env), Verifier::from_env_for_https(&env))) {
+    let (config, verifier) = match env.finish((Config::from_env(&env), verifier::from_env_for_https(&env))) {
         Ok(settings) => settings,
         Err(error) => return lambda::answer_always(error).await,
     };

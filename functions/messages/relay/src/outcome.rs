@@ -20,8 +20,6 @@ pub enum Done {
         /// The identifier that SNS gave it in the target topic.
         target_message_id: String,
     },
-    /// It was published before, by this process: nothing was done.
-    Duplicate,
     /// The subscription was confirmed, now or before.
     Confirmed {
         /// Its ARN.
@@ -96,9 +94,6 @@ pub(crate) fn log(outcome: &Outcome, subject: &Subject) {
         Ok(Done::Relayed { target_message_id }) => {
             tracing::info!(request_id, source_ip, topic_arn, message_id, target_message_id, "relayed");
         }
-        Ok(Done::Duplicate) => {
-            tracing::info!(request_id, source_ip, topic_arn, message_id, "published before: nothing was done");
-        }
         Ok(Done::Confirmed { subscription_arn }) => {
             tracing::info!(
                 request_id,
@@ -164,7 +159,6 @@ pub(crate) fn log(outcome: &Outcome, subject: &Subject) {
 pub(crate) fn metrics(function_name: &str, now: OffsetDateTime, outcome: &Outcome) -> Metrics {
     let counted = match outcome {
         Ok(Done::Relayed { .. }) => Some("Relayed"),
-        Ok(Done::Duplicate) => Some("Duplicate"),
         Ok(Done::Confirmed { .. }) => Some("Confirmed"),
         Ok(Done::Unsubscribed) => Some("Unsubscribed"),
         Ok(Done::Planned) => None,
@@ -181,5 +175,5 @@ pub(crate) fn metrics(function_name: &str, now: OffsetDateTime, outcome: &Outcom
 }
 
 /// The metrics.
-const METRICS: [&str; 8] =
-    ["Relayed", "Duplicate", "Confirmed", "NotConfirmed", "Unsubscribed", "Refused", "Malformed", "RetryLater"];
+const METRICS: [&str; 7] =
+    ["Relayed", "Confirmed", "NotConfirmed", "Unsubscribed", "Refused", "Malformed", "RetryLater"];

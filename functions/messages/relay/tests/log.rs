@@ -13,8 +13,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::body::SdkBody;
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
-use gatehouse_shared::sns::{Settings, Verifier};
+use gatehouse_shared::sns::Verifier;
 use gatehouse_shared::testing::{LogLines, Signer, StaticCertificates};
+use gatehouse_shared::verifier;
 use lambda_runtime::{Context, LambdaEvent};
 use message_relay::MessageRelay;
 use message_relay::config::Config;
@@ -42,7 +43,7 @@ fn relay(dry_run: &str, fault: Option<&'static str>, certificates: StaticCertifi
         .retry_config(RetryConfig::disabled()));
     let table = [("TOPIC_ARNS", TOPIC), ("TARGET_TOPIC_ARN", TARGET), ("DRY_RUN", dry_run)];
     let env = Env::of_table(&table);
-    let (config, settings) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
+    let (config, settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
     MessageRelay::new(config, Verifier::with_source(settings, certificates), sns)
 }
 

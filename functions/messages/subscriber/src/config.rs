@@ -2,8 +2,8 @@
 
 use gatehouse_shared::env::Env;
 
-/// Settings, read once at cold start. `SNS_VERIFY`, `TOPIC_ARNS` and `SNS_MAX_AGE_SECONDS` belong to
-/// [`gatehouse_shared::sns`].
+/// Settings, read once at cold start. Those that begin with `SNS_`, and `TOPIC_ARNS`, belong to
+/// [`gatehouse_shared::verifier`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// `SUBSCRIBER`: who this function is in its log lines, such as `payment` or `reporting`.

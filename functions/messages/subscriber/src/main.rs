@@ -3,14 +3,13 @@
 use expense_subscriber::ExpenseSubscriber;
 use expense_subscriber::config::Config;
 use gatehouse_shared::env::Env;
-use gatehouse_shared::sns::Verifier;
-use gatehouse_shared::{lambda, log};
+use gatehouse_shared::{lambda, log, verifier};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::of_process();
     log::init(&env, env!("CARGO_CRATE_NAME"));
-    let (config, verifier) = match env.finish((Config::from_env(&env), Verifier::from_env(&env))) {
+    let (config, verifier) = match env.finish((Config::from_env(&env), verifier::from_env(&env))) {
         Ok(settings) => settings,
         Err(error) => return lambda::answer_always(error).await,
     };

@@ -4,21 +4,27 @@
 
 use expense_subscriber::ExpenseSubscriber;
 use expense_subscriber::config::Config;
+use expense_subscriber::error::Error;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::ErrorType as _;
-use gatehouse_shared::sns::{Settings, Verifier};
+use gatehouse_shared::sns::Verifier;
 use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification};
+use gatehouse_shared::verifier;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 
 const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:reporting";
 
 fn function() -> ExpenseSubscriber {
+    function_with(StaticCertificates::new())
+}
+
+fn function_with(certificates: StaticCertificates) -> ExpenseSubscriber {
     // The samples are older than any limit by default.
     let env =
         Env::of_table(&[("SUBSCRIBER", "reporting"), ("TOPIC_ARNS", TOPIC), ("SNS_MAX_AGE_SECONDS", "4294967295")]);
-    let (config, settings) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
-    ExpenseSubscriber::new(config, Verifier::with_source(settings, StaticCertificates::new()))
+    let (config, settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
+    ExpenseSubscriber::new(config, Verifier::with_source(settings, certificates))
 }
 
 fn message(text: &str) -> Value {
@@ -42,6 +48,19 @@ async fn a_message_is_received_whole_with_its_attributes() {
             "attributes": attributes,
         }])
     );
+}
+
+/// Lambda invokes the function again after an error, and keeps the event in the end.
+#[tokio::test]
+async fn a_message_whose_certificate_was_not_read_fails_so_that_it_comes_again() {
+    let event = lambda_event([message("a")]);
+    for status in (300..=599).chain([0]) {
+        let certificates = StaticCertificates::new();
+        certificates.answer(status);
+        let function = function_with(certificates);
+        let error = function.handle(LambdaEvent::new(event.clone(), Context::default())).await.unwrap_err();
+        assert!(matches!(&error, Error::Refused(error) if error.is_transient()), "{status}: {error:?}");
+    }
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use aws_sdk_codepipeline::types::StageRetryMode;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::sns::TopicArn;
 
-/// Settings, read once at cold start. `SNS_VERIFY`, `TOPIC_ARNS` and `SNS_MAX_AGE_SECONDS` belong to
-/// [`gatehouse_shared::sns`].
+/// Settings, read once at cold start. Those that begin with `SNS_`, and `TOPIC_ARNS`, belong to
+/// [`gatehouse_shared::verifier`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `PIPELINES`: names of the pipelines that may be retried, comma-separated; unset means any. An AWS Health event

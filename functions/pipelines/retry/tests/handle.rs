@@ -28,8 +28,9 @@ use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::notify::Notifier;
-use gatehouse_shared::sns::{Settings, Verifier};
+use gatehouse_shared::sns::Verifier;
 use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification};
+use gatehouse_shared::verifier;
 use lambda_runtime::{Context, LambdaEvent};
 use pipeline_retry::config::Config;
 use pipeline_retry::error::Error;
@@ -202,7 +203,7 @@ fn refusal(code: &str) -> HttpResponse {
 
 fn function(settings: &[(&str, &str)], codepipeline: Client, sns: &aws_sdk_sns::Client) -> PipelineRetry {
     let env = Env::of_table(settings);
-    let (config, sns_settings) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
+    let (config, sns_settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
     let verifier = Verifier::with_source(sns_settings, StaticCertificates::new());
     let topic = config.notify_topic_arn.as_ref();
     let notifier = topic.map(|topic| Notifier::new(sns.config().to_builder(), topic));

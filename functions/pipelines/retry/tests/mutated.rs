@@ -8,8 +8,9 @@ use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::operation::get_pipeline_state::GetPipelineStateOutput;
 use aws_smithy_mocks::{RuleMode, mock, mock_client};
 use gatehouse_shared::env::Env;
-use gatehouse_shared::sns::{Settings, Verifier};
+use gatehouse_shared::sns::Verifier;
 use gatehouse_shared::testing::StaticCertificates;
+use gatehouse_shared::verifier;
 use lambda_runtime::{Context, LambdaEvent};
 use pipeline_retry::PipelineRetry;
 use pipeline_retry::config::Config;
@@ -85,7 +86,7 @@ async fn ten_thousand_mutated_events() {
 
     // Without signatures, so that the mutations get as far as the events. The one pipeline that is allowed has no stage.
     let env = Env::of_table(&[("SNS_VERIFY", "off"), ("PIPELINES", "empty")]);
-    let (config, sns) = env.finish((Config::from_env(&env), Settings::from_env(&env))).unwrap();
+    let (config, sns) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
     let state = mock!(Client::get_pipeline_state).then_output(|| GetPipelineStateOutput::builder().build());
     let codepipeline = mock_client!(aws_sdk_codepipeline, RuleMode::MatchAny, [&state]);
     let verifier = Verifier::with_source(sns, StaticCertificates::new());
