@@ -148,9 +148,7 @@ class Ec2:
         known, unknown = _known_and_unknown(group.ingress_rules, call.params["IpPermissions"])
         if unknown and not ec2_backends[ACCOUNT_ID][call.region].vpcs[group.vpc_id].is_default:
             raise AwsError("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
-        if known:
-            client = self._aws.client("ec2", call.region)
-            client.revoke_security_group_ingress(GroupId=group.id, IpPermissions=known)
+        group.ingress_rules = [rule for rule in group.ingress_rules if not any(rule is it for it in known)]
         return {"Return": True} | ({"UnknownIpPermissions": unknown} if unknown else {})
 
     def _revoke_egress(self, call: "Invocation") -> dict[str, Any]:
@@ -417,28 +415,25 @@ def _matching_interfaces(filters: dict[str, Any] | None, interfaces: list[Any]) 
     return [interface for interface in found if {group.id for group in interface._group_set} & set(groups)]
 
 
-def _known_and_unknown(rules: list[Any], permissions: list[dict[str, Any]]) -> tuple[list[Any], list[Any]]:
-    """The CIDRs of `permissions` that are in `rules`, and those that are not; both as permissions.
+def _known_and_unknown(rules: list[Any], permissions: list[dict[str, Any]]) -> tuple[list[Any], list[dict[str, Any]]]:
+    """The rules that `permissions` name by their CIDRs, and the permissions of CIDRs without a rule.
 
     EC2 compares protocol, ports and CIDR, and the description where one is sent.
     """
     known, unknown = [], []
     for permission in permissions:
-        same = [
-            rule.ip_range or {}
-            for rule in rules
-            if str(rule.ip_protocol) == permission["IpProtocol"]
-            and (rule.from_port, rule.to_port) == (permission.get("FromPort"), permission.get("ToPort"))
-        ]
+        ports = {key: permission[key] for key in ("IpProtocol", "FromPort", "ToPort") if key in permission}
         for ranges in ("IpRanges", "Ipv6Ranges"):
             for sent in permission.get(ranges, []):
-                is_known = any(sent.items() <= ip_range.items() for ip_range in same)
-                (known if is_known else unknown).append({**_without_ranges(permission), ranges: [sent]})
+                same = [
+                    rule
+                    for rule in rules
+                    if {"IpProtocol": rule.ip_protocol, "FromPort": rule.from_port, "ToPort": rule.to_port} == ports
+                    and sent.items() <= (rule.ip_range or {}).items()
+                ]
+                known += same
+                unknown += [] if same else [ports | {ranges: [sent]}]
     return known, unknown
-
-
-def _without_ranges(permission: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in permission.items() if key in ("IpProtocol", "FromPort", "ToPort")}
 
 
 def _has_ipv6(permissions: list[dict[str, Any]]) -> bool:

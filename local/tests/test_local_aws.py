@@ -105,8 +105,8 @@ def test_in_the_default_vpc_a_revoke_names_the_rules_it_does_not_know(aws, clien
         GroupId=group, IpPermissions=web("240.0.0.0/24", "240.0.2.0/24", "3fff::/32")
     )
     unknown = answer["UnknownIpPermissions"]
-    assert [entry["CidrIp"] for permission in unknown for entry in permission["IpRanges"]] == ["240.0.2.0/24"]
-    assert [entry["CidrIpv6"] for permission in unknown for entry in permission["Ipv6Ranges"]] == ["3fff::/32"]
+    assert [entry["CidrIp"] for permission in unknown for entry in permission.get("IpRanges", [])] == ["240.0.2.0/24"]
+    assert [entry["CidrIpv6"] for permission in unknown for entry in permission.get("Ipv6Ranges", [])] == ["3fff::/32"]
     assert rules(aws, group) == set()
 
 
