@@ -1,12 +1,15 @@
 """Where EC2 and its load balancers behave otherwise than moto.
 
-- AuthorizeSecurityGroupIngress and RevokeSecurityGroupIngress do all of a call or nothing of it.
-- RevokeSecurityGroupEgress likewise; in the default VPC it passes over rules that do not exist, and names them.
+- AuthorizeSecurityGroupIngress does all of a call or nothing of it.
+- RevokeSecurityGroupIngress and RevokeSecurityGroupEgress likewise; in the default VPC they remove the rules that exist
+  and name the others. A description that is sent has to be that of the rule.
 - A group's quota counts IPv4 and IPv6 rules separately.
 - DescribeSecurityGroups and DescribeNetworkInterfaces answer in pages; a filter by groups finds the interfaces that
   carry any of them.
-- An interface carries a limited number of groups; one that a service manages cannot be changed by its owner.
-- The interfaces of a load balancer carry the balancer's groups.
+- An interface carries a limited number of groups, of its own VPC or associated with it; one that a service or an
+  operator manages cannot be changed by its owner. Those of an operator are described where the call includes them.
+- The interfaces of a load balancer carry the balancer's groups. SetSecurityGroups turns the enforcement of inbound
+  rules on PrivateLink traffic on, where it does not name it.
 - Managed prefix lists have versions, states, a maximum of entries and at most 100 changes a call.
 """
 
@@ -40,6 +43,8 @@ class Ec2:
     def __init__(self, aws: Front):
         self._aws = aws
         self._prefix_lists: dict[str, dict[str, PrefixList]] = {}
+        self._operators: dict[str, str] = {}
+        self._private_link: dict[str, str] = {}
         # moto adds IPv4 and IPv6 together; the check here takes its place.
         SecurityGroupBackend._verify_group_will_respect_rule_count_limit = lambda *_, **__: None
         elastic_network_interfaces.generic_filter = _matching_interfaces
@@ -48,8 +53,9 @@ class Ec2:
             ("ec2", "RevokeSecurityGroupIngress"): self._revoke_ingress,
             ("ec2", "RevokeSecurityGroupEgress"): self._revoke_egress,
             ("ec2", "DescribeSecurityGroups"): lambda call: self._page(call, "SecurityGroups"),
-            ("ec2", "DescribeNetworkInterfaces"): lambda call: self._page(call, "NetworkInterfaces"),
+            ("ec2", "DescribeNetworkInterfaces"): self._describe_interfaces,
             ("ec2", "ModifyNetworkInterfaceAttribute"): self._modify_interface,
+            ("elbv2", "DescribeLoadBalancers"): self._describe_balancers,
             ("elbv2", "SetSecurityGroups"): self._set_balancer_groups,
             ("ec2", "CreateTags"): self._tag_prefix_lists,
             ("ec2", "DeleteTags"): self._tag_prefix_lists,
@@ -62,6 +68,8 @@ class Ec2:
     def reset(self) -> None:
         """Back to EC2's defaults, without prefix lists."""
         self._prefix_lists.clear()
+        self._operators.clear()
+        self._private_link.clear()
         for name in ("rules_per_group", "groups_per_interface", "page_size"):
             self.__dict__.pop(name, None)
 
@@ -99,6 +107,10 @@ class Ec2:
         moto_interface.requester_managed = True
         moto_interface.requester_id = requester
 
+    def give_to_operator(self, interface: str, principal: str) -> None:
+        """Makes an interface that of a managed instance, such as those of EKS Auto Mode."""
+        self._operators[interface] = principal
+
     def vanish(self, group: str, region: str = "us-east-1") -> None:
         """Deletes a group without a call, so that a handler can do it while it answers one."""
         ec2_backends[ACCOUNT_ID][region].delete_security_group(group_id=group)
@@ -133,12 +145,11 @@ class Ec2:
 
     def _revoke_ingress(self, call: "Invocation") -> dict[str, Any]:
         group = self._group(call)
-        before = list(group.ingress_rules)
-        try:
-            return call.forward()
-        except AwsError:
-            group.ingress_rules = before
-            raise
+        known, unknown = _known_and_unknown(group.ingress_rules, call.params["IpPermissions"])
+        if unknown and not ec2_backends[ACCOUNT_ID][call.region].vpcs[group.vpc_id].is_default:
+            raise AwsError("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+        group.ingress_rules = [rule for rule in group.ingress_rules if not any(rule is it for it in known)]
+        return {"Return": True} | ({"UnknownIpPermissions": unknown} if unknown else {})
 
     def _revoke_egress(self, call: "Invocation") -> dict[str, Any]:
         group = self._group(call)
@@ -191,9 +202,32 @@ class Ec2:
 
     # Interfaces ----------------------------------------------------------------------------------
 
+    def _describe_interfaces(self, call: "Invocation") -> dict[str, Any]:
+        page = self._page(call, "NetworkInterfaces")
+        shown = []
+        for interface in page["NetworkInterfaces"]:
+            if principal := self._operators.get(interface["NetworkInterfaceId"]):
+                if "Filters" in call.params and not call.params.get("IncludeManagedResources"):
+                    continue
+                interface["Operator"] = {"Managed": True, "Principal": principal}
+            shown.append(interface)
+        return page | {"NetworkInterfaces": shown}
+
     def _modify_interface(self, call: "Invocation") -> dict[str, Any]:
         interface_id = call.params["NetworkInterfaceId"]
-        interface = ec2_backends[ACCOUNT_ID][call.region].enis.get(interface_id)
+        backend = ec2_backends[ACCOUNT_ID][call.region]
+        interface = backend.enis.get(interface_id)
+        if interface_id in self._operators:
+            raise AwsError("UnauthorizedOperation", "You are not authorized: a service provider manages this.", 403)
+        if interface is not None:
+            carried = {group.id for group in interface._group_set}
+            added = [
+                backend.get_security_group_from_id(it) for it in call.params.get("Groups", []) if it not in carried
+            ]
+            if any(group is not None and group.vpc_id != interface.subnet.vpc_id for group in added):
+                raise AwsError(
+                    "InvalidGroup.NotFound", "You have specified two resources that belong to different networks."
+                )
         if interface is not None and interface.requester_managed:
             raise AwsError("AuthFailure", "You do not have permission to access the specified resource.", 400)
         if len(call.params.get("Groups", [])) > self.groups_per_interface:
@@ -203,8 +237,18 @@ class Ec2:
             )
         return call.forward()
 
+    def _describe_balancers(self, call: "Invocation") -> dict[str, Any]:
+        answer = call.forward()
+        for balancer in answer["LoadBalancers"]:
+            if balancer["Type"] == "network":
+                enforced = self._private_link.get(balancer["LoadBalancerArn"], "on")
+                balancer["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"] = enforced
+        return answer
+
     def _set_balancer_groups(self, call: "Invocation") -> dict[str, Any]:
         answer = call.forward()
+        enforced = call.params.get("EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic", "on")
+        self._private_link[call.params["LoadBalancerArn"]] = enforced
         backend = ec2_backends[ACCOUNT_ID][call.region]
         groups = [backend.get_security_group_from_id(group) for group in call.params["SecurityGroups"]]
         for interface in backend.enis.values():
@@ -369,6 +413,27 @@ def _matching_interfaces(filters: dict[str, Any] | None, interfaces: list[Any]) 
     if groups is None:
         return found
     return [interface for interface in found if {group.id for group in interface._group_set} & set(groups)]
+
+
+def _known_and_unknown(rules: list[Any], permissions: list[dict[str, Any]]) -> tuple[list[Any], list[dict[str, Any]]]:
+    """The rules that `permissions` name by their CIDRs, and the permissions of CIDRs without a rule.
+
+    EC2 compares protocol, ports and CIDR, and the description where one is sent.
+    """
+    known, unknown = [], []
+    for permission in permissions:
+        ports = {key: permission[key] for key in ("IpProtocol", "FromPort", "ToPort") if key in permission}
+        for ranges in ("IpRanges", "Ipv6Ranges"):
+            for sent in permission.get(ranges, []):
+                same = [
+                    rule
+                    for rule in rules
+                    if {"IpProtocol": rule.ip_protocol, "FromPort": rule.from_port, "ToPort": rule.to_port} == ports
+                    and sent.items() <= (rule.ip_range or {}).items()
+                ]
+                known += same
+                unknown += [] if same else [ports | {ranges: [sent]}]
+    return known, unknown
 
 
 def _has_ipv6(permissions: list[dict[str, Any]]) -> bool:

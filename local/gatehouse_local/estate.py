@@ -16,19 +16,19 @@ NOON = 1_768_478_400  # 2026-01-15 12:00:00
 
 def networks(count: int, start: int = 0) -> list[str]:
     """IPv4 ranges none of which can be joined with another."""
-    return [f"240.{(start + index) // 128}.{(start + index) % 128 * 2}.0/24" for index in range(count)]
+    return [f"16.{(start + index) // 128}.{(start + index) % 128 * 2}.0/24" for index in range(count)]
 
 
 def networks6(count: int) -> list[str]:
     """IPv6 ranges none of which can be joined with another."""
-    return [f"3fff:{index * 2:x}::/32" for index in range(1, count + 1)]
+    return [f"2600:f{index * 2:03x}::/32" for index in range(1, count + 1)]
 
 
 def edition(
     prefixes: Iterable[str], token: int = NOON, service: str = "CLOUDFRONT", more: Iterable[Range] = ()
 ) -> Document:
     """A document in which `service` has `prefixes`; a few other services have some too."""
-    others = [Range("250.0.0.0/24", "S3", "eu-west-1"), Range("250.0.2.0/24", "EC2", "us-east-1")]
+    others = [Range("26.0.0.0/24", "S3", "eu-west-1"), Range("26.0.2.0/24", "EC2", "us-east-1")]
     return Document(token, [*(Range(prefix, service) for prefix in prefixes), *more, *others])
 
 

@@ -1,6 +1,7 @@
-"""An ip-ranges.json of the form and size that AWS publishes, with addresses that nobody uses.
+"""An ip-ranges.json of the form and size that AWS publishes, with other addresses.
 
-IPv4 ranges are in 240.0.0.0/4 (reserved, not routed), IPv6 ranges in 3fff::/20 (reserved for documentation).
+IPv4 ranges are in 16.0.0.0/4, IPv6 ranges in 2600:f000::/20. They are not AWS's; the updater refuses documents with
+addresses that are reserved, or for documentation.
 Service names, numbers of ranges, prefix lengths, field order and indentation are like those of the real document.
 Nothing is random, so the MD5 in the sample events always matches.
 
@@ -167,7 +168,7 @@ LENGTHS = {
     ),
     6: (40, 48, 40, 56, 40, 48, 40, 36, 40, 60, 48, 40, 44, 48, 64, 40, 39, 56, 47, 128),
 }
-SPACE = {4: ipaddress.ip_network("240.0.0.0/4"), 6: ipaddress.ip_network("3fff::/20")}
+SPACE = {4: ipaddress.ip_network("16.0.0.0/4"), 6: ipaddress.ip_network("2600:f000::/20")}
 
 FIRST_EDITION = 1768471200  # 2026-01-15 10:00:00
 SECOND_EDITION = 1768557600  # a day later

@@ -58,6 +58,12 @@ class SsmParameters:
                 "ValidationException",
                 f"Standard tier parameters support a maximum parameter value of {STANDARD} characters.",
             )
+        if call.params.get("Overwrite") and call.params.get("Tags"):
+            raise AwsError(
+                "ValidationException",
+                "Invalid request: tags and overwrite can't be used together. To create a parameter with tags, please "
+                "remove overwrite flag.",
+            )
         present = ssm_backends[ACCOUNT_ID][call.region].get_parameters([name]).get(name)
         if present is not None and call.params.get("Overwrite") and kind not in (None, present.parameter_type):
             raise AwsError(

@@ -140,7 +140,7 @@ def test_the_same_answer_through_the_runtime_interface_emulator(estate):
 
 
 def test_several_services_and_port_ranges(estate):
-    more = [Range("241.0.0.0/24", "ROUTE53_HEALTHCHECKS"), Range("3fff:100::/32", "ROUTE53_HEALTHCHECKS")]
+    more = [Range("17.0.0.0/24", "ROUTE53_HEALTHCHECKS"), Range("2600:f100::/32", "ROUTE53_HEALTHCHECKS")]
     estate.publish(edition(networks(3), more=more))
     estate.run(SERVICE="CLOUDFRONT,ROUTE53_HEALTHCHECKS", PORTS="443,8000-8010", PREFIX_NAME="EDGE")
     found = estate.aws.ec2.gatehouse_groups(prefix="EDGE")
@@ -152,21 +152,21 @@ def test_several_services_and_port_ranges(estate):
     }
     (permission,) = found["EDGE_ROUTE53_HEALTHCHECKS_8000-8010_1"]["IpPermissions"]
     assert (permission["FromPort"], permission["ToPort"]) == (8000, 8010)
-    assert set(cidrs(permission)) == {"241.0.0.0/24", "3fff:100::/32"}
+    assert set(cidrs(permission)) == {"17.0.0.0/24", "2600:f100::/32"}
 
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"ADDRESS_FAMILIES": "ipv6"}, {"3fff::/32"}),
-        ({"RANGE_REGIONS": "eu-west-1"}, {"240.9.0.0/24"}),
-        ({"AGGREGATE": "false"}, {"240.0.0.0/24", "240.0.1.0/24", "3fff::/32", "240.9.0.0/24"}),
-        ({}, {"240.0.0.0/23", "3fff::/32", "240.9.0.0/24"}),
+        ({"ADDRESS_FAMILIES": "ipv6"}, {"2600:f000::/32"}),
+        ({"RANGE_REGIONS": "eu-west-1"}, {"16.9.0.0/24"}),
+        ({"AGGREGATE": "false"}, {"16.0.0.0/24", "16.0.1.0/24", "2600:f000::/32", "16.9.0.0/24"}),
+        ({}, {"16.0.0.0/23", "2600:f000::/32", "16.9.0.0/24"}),
     ],
 )
 def test_which_ranges_count(estate, settings, expected):
-    regional = [Range("240.9.0.0/24", "CLOUDFRONT", "eu-west-1")]
-    estate.publish(edition(["240.0.0.0/24", "240.0.1.0/24", "3fff::/32"], more=regional))
+    regional = [Range("16.9.0.0/24", "CLOUDFRONT", "eu-west-1")]
+    estate.publish(edition(["16.0.0.0/24", "16.0.1.0/24", "2600:f000::/32"], more=regional))
     estate.run(**settings)
     assert estate.held() == expected
 
@@ -331,14 +331,14 @@ def test_a_dry_run_reports_what_it_would_do_and_writes_nothing(estate):
 def test_a_run_that_would_remove_too_much_adds_but_does_not_remove_until_forced(estate):
     estate.publish(edition(networks(40)))
     estate.run()
-    estate.publish(edition([*networks(10), "241.0.0.0/24"], token=NOON + 60))
+    estate.publish(edition([*networks(10), "17.0.0.0/24"], token=NOON + 60))
 
     outcome = estate.invoke()
     assert outcome.error_type == "ShrinkRefused"
-    assert estate.held() == {*networks(40), "241.0.0.0/24"}
+    assert estate.held() == {*networks(40), "17.0.0.0/24"}
 
     estate.run(events.load("ip-ranges/direct-force.json"))
-    assert estate.held() == {*networks(10), "241.0.0.0/24"}
+    assert estate.held() == {*networks(10), "17.0.0.0/24"}
 
 
 def test_an_unknown_service_is_an_error_that_lists_near_names(estate):
@@ -353,7 +353,7 @@ def test_a_service_without_ranges_never_empties_a_group(estate):
     estate.publish(edition(networks(3)))
     estate.run()
     elsewhere = Document(
-        NOON + 60, [Range("240.0.0.0/24", "CLOUDFRONT", "eu-west-1"), Range("250.0.2.0/24", "EC2", "us-east-1")]
+        NOON + 60, [Range("16.0.0.0/24", "CLOUDFRONT", "eu-west-1"), Range("26.0.2.0/24", "EC2", "us-east-1")]
     )
     estate.publish(elsewhere)
     outcome = estate.invoke(RANGE_REGIONS="us-east-1")
@@ -951,3 +951,135 @@ def test_a_lost_reply_of_a_prefix_list_change_heals(estate):
     assert fault.times == 0
     estate.run(**settings)
     assert prefix_lists(estate)["IPv4"]["entries"] == set(networks(6, start=1))
+
+
+# What is left over --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changed", [{"SERVICE": "CLOUDFRONT_ORIGIN_FACING"}, {"PORTS": "8443"}])
+def test_a_group_that_no_setting_keeps_fails_the_run_while_an_interface_carries_it(estate, changed):
+    estate.publish(edition(networks(3), more=[Range(it, "CLOUDFRONT_ORIGIN_FACING") for it in networks(2)]))
+    estate.run()
+    [group] = estate.groups().values()
+    interface = estate.aws.ec2.create_interface([group["GroupId"]])
+    # The plan shows it before.
+    plan = estate.run(events.load("ip-ranges/direct-dry-run.json"), **changed)
+    [failure] = plan["regions"][0]["failures"]
+    assert failure["kind"] == "Abandoned" and estate.writes == []
+    outcome = estate.invoke(**changed)
+    assert outcome.error_type == "Abandoned"
+    for part in (interface, group["GroupName"], "ADOPT", "gatehouse:service"):
+        assert part in outcome.error_message
+    assert estate.held() == {*networks(3)}
+    # Nothing depends on it any more: a note.
+    own = estate.aws.client("ec2").create_security_group(
+        GroupName="own", Description="own", VpcId=estate.aws.ec2.default_vpc()
+    )["GroupId"]
+    estate.aws.client("ec2").modify_network_interface_attribute(NetworkInterfaceId=interface, Groups=[own])
+    report = estate.run(**changed)
+    assert any(group["GroupName"] in note for note in report["regions"][0]["notes"])
+
+
+def test_a_group_of_another_prefix_name_is_named_where_an_interface_carries_it(estate):
+    estate.publish(edition(networks(3)))
+    estate.run()
+    [group] = estate.groups().values()
+    assert not any(group["GroupName"] in note for note in estate.run(PREFIX_NAME="ORIGIN")["regions"][0]["notes"])
+    interface = estate.aws.ec2.create_interface([group["GroupId"]])
+    [note] = [it for it in estate.run(PREFIX_NAME="ORIGIN")["regions"][0]["notes"] if group["GroupName"] in it]
+    assert interface in note and "PREFIX_NAME" in note
+
+
+def test_an_interface_that_cannot_take_a_group_is_reported_with_the_reason(estate):
+    estate.publish(edition(networks(3)))
+    estate.run(MAX_RULES_PER_GROUP="3")
+    [group] = estate.groups().values()
+    mine, managed = (estate.aws.ec2.create_interface([group["GroupId"]]) for _ in range(2))
+    estate.aws.ec2.give_to_operator(managed, "eks.amazonaws.com")
+    estate.publish(edition(networks(6), token=NOON + 60))
+    outcome = estate.invoke(MAX_RULES_PER_GROUP="3")
+    assert outcome.error_type == "PartlyAttached"
+    assert managed in outcome.error_message and "eks.amazonaws.com" in outcome.error_message
+    assert len(estate.aws.ec2.groups_of(mine)) == 2 and len(estate.aws.ec2.groups_of(managed)) == 1
+
+
+def test_where_others_attach_groups_a_missing_one_is_a_note(estate):
+    settings = {"MAX_RULES_PER_GROUP": "3", "ATTACH": "off"}
+    estate.publish(edition(networks(3)))
+    estate.run(**settings)
+    [group] = estate.groups().values()
+    interface = estate.aws.ec2.create_interface([group["GroupId"]])
+    estate.publish(edition(networks(6), token=NOON + 60))
+    report = estate.run(**settings)
+    assert any(interface in note and "ATTACH=off" in note for note in report["regions"][0]["notes"])
+    assert estate.aws.ec2.groups_of(interface) == [group["GroupId"]]
+
+
+# What a wrong document can do -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "token"),
+    [
+        ([f"{first}.0.0.0/8" for first in range(16, 32)], NOON + 60),
+        (["10.0.0.0/24"], NOON + 60),
+        (["::ffff:16.0.0.0/120"], NOON + 60),
+        (networks(4), 9_999_999_999),
+    ],
+    ids=["joined", "private", "mapped", "time to come"],
+)
+@pytest.mark.parametrize("aggregate", ["true", "false"])
+def test_a_document_that_aws_cannot_have_published_changes_nothing(estate, prefixes, token, aggregate):
+    estate.publish(edition(networks(3)))
+    estate.run()
+    estate.publish(edition(prefixes, token=token))
+    outcome = estate.invoke(AGGREGATE=aggregate)
+    assert outcome.error_type == "BadDocument", outcome.error_message
+    assert estate.writes == [] and estate.held() == {*networks(3)}
+
+
+@pytest.mark.parametrize("target", ["security-groups", "prefix-lists", "waf-ip-sets"])
+def test_with_force_a_run_goes_back_to_an_older_document(estate, target):
+    settings = {"TARGET": target}
+    estate.publish(edition(networks(4), token=NOON + 60))
+    estate.run(**settings)
+    estate.publish(edition(networks(4), token=NOON))
+    assert estate.invoke(**settings).error_type == "StaleDocument"
+    estate.run(events.load("ip-ranges/direct-force.json"), **settings)
+    report = estate.run(**settings)
+    assert report["sync_token"] == NOON and estate.writes == []
+
+
+# Smaller settings -----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_created_carries_the_tags_of_the_estate(estate):
+    settings = {"TAGS": "team=edge,cost-center=42", "PARAMETER_PREFIX": "/gatehouse/tagged"}
+    wanted = {"team": "edge", "cost-center": "42"}
+    estate.publish(edition(networks(3)))
+    estate.run(**settings)
+    [group] = estate.groups().values()
+    assert wanted.items() <= tags(group).items()
+    ssm = estate.aws.client("ssm")
+    found = ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId="/gatehouse/tagged/CLOUDFRONT/443")
+    assert {tag["Key"]: tag["Value"] for tag in found["TagList"]} == wanted
+    estate.run(**settings)
+    assert estate.writes == []
+    estate.run(TARGET="prefix-lists", **settings)
+    [made] = estate.aws.client("ec2").describe_managed_prefix_lists()["PrefixLists"]
+    assert wanted.items() <= tags(made).items()
+    estate.run(TARGET="waf-ip-sets", **settings)
+    assert wanted.items() <= estate.aws.waf.named("AUTOUPDATE_CLOUDFRONT_ipv4", scope="REGIONAL").tags.items()
+
+
+def test_with_spare_entries_a_new_range_needs_no_larger_list(estate):
+    settings = {"TARGET": "prefix-lists", "LIST_HEADROOM": "3"}
+    size = lambda: estate.aws.client("ec2").describe_managed_prefix_lists()["PrefixLists"][0]["MaxEntries"]  # noqa: E731
+    estate.publish(edition(networks(5)))
+    estate.run(**settings)
+    assert size() == 8
+    estate.publish(edition(networks(7), token=NOON + 60))
+    estate.run(**settings)
+    assert size() == 8 and estate.counts["ModifyManagedPrefixList"] == 1
+    estate.run(**settings)
+    assert estate.writes == []

@@ -26,18 +26,25 @@ def notes(report):
     return "\n".join(note for region in report["regions"] for note in region["notes"])
 
 
+def adopt(estate, *ids):
+    """Names groups or lists in ADOPT, beside those that it names already."""
+    estate.settings["ADOPT"] = ",".join([*estate.settings.get("ADOPT", "").split(","), *ids]).strip(",")
+
+
 # Coming from a Python sample ---------------------------------------------------------------------------------------
 
 
 class Sample:
     """The groups of the CloudFront sample, as it leaves them: its tags, rules without a description, IPv4 only."""
 
-    def __init__(self, aws):
-        self.aws, self.ec2 = aws, aws.client("ec2")
+    def __init__(self, estate, vpc=None):
+        self.estate, self.aws = estate, estate.aws
+        self.ec2 = self.aws.client("ec2")
+        self.vpc = vpc or self.aws.ec2.default_vpc()
 
     def group(self, name, protocol, cidrs, **more):
         """A group with the tags of the sample; its id."""
-        vpc = self.aws.ec2.default_vpc()
+        vpc = self.vpc
         group = self.ec2.create_security_group(GroupName=f"{name}-{protocol}", Description="CloudFront", VpcId=vpc)
         port = {"http": 80, "https": 443}[protocol]
         self.let(group["GroupId"], port, cidrs)
@@ -58,9 +65,10 @@ class Sample:
         return group
 
     def hand_over(self, group, port, service="CLOUDFRONT"):
-        """What a person does to a group: one call with three tags."""
+        """What a person does to a group: one call with three tags, and its id in ADOPT."""
         values = {"gatehouse:prefix-name": "AUTOUPDATE", "gatehouse:service": service, "gatehouse:port": str(port)}
         self.ec2.create_tags(Resources=[group], Tags=as_tags(values))
+        adopt(self.estate, group)
 
     def described(self, *groups):
         """The groups, as EC2 describes them, in the order given."""
@@ -100,7 +108,7 @@ def watched(sample, interface, port, keep, admit):
 
 # As the sample fills them, and as nobody would: full to the last rule.
 GLOBAL, REGIONAL = networks(60), networks(20, start=200)
-PAIR = ["241.0.0.0/25", "241.0.0.128/25"]
+PAIR = ["17.0.0.0/25", "17.0.0.128/25"]
 AS_THE_SAMPLE = {"PORTS": "80,443", "ADDRESS_FAMILIES": "ipv4", "AGGREGATE": "false"}
 
 
@@ -110,7 +118,7 @@ def sample_document(global_, regional, token=NOON, more=()):
 
 @pytest.mark.parametrize("up_to_date", [True, False], ids=["up to date", "behind"])
 def test_groups_of_the_cloudfront_sample_are_taken_over_and_no_range_in_use_is_closed(estate, up_to_date):
-    sample = Sample(estate.aws)
+    sample = Sample(estate)
     groups = {
         (name, port): sample.group(name, protocol, cidrs)
         for name, cidrs in (("cloudfront_g", GLOBAL), ("cloudfront_r", REGIONAL))
@@ -153,19 +161,48 @@ def test_groups_of_the_cloudfront_sample_are_taken_over_and_no_range_in_use_is_c
 
     # Then the settings that the sample does not have: joined ranges, and IPv6.
     with_ipv6 = sample_document(
-        [it for it in published if it not in REGIONAL], REGIONAL, NOON + 60, [Range("3fff::/32", "CLOUDFRONT")]
+        [it for it in published if it not in REGIONAL], REGIONAL, NOON + 60, [Range("2600:f000::/32", "CLOUDFRONT")]
     )
     estate.publish(with_ipv6)
-    with watched(sample, interface, 443, keep=published, admit={*published, "3fff::/32"}):
+    with watched(sample, interface, 443, keep=published, admit={*published, "2600:f000::/32"}):
         estate.run(**AS_THE_SAMPLE | {"AGGREGATE": "true"})
     assert sample.lets_in(interface, 443) == joined(published)
-    with watched(sample, interface, 443, keep=published, admit={*published, "3fff::/32"}):
+    with watched(sample, interface, 443, keep=published, admit={*published, "2600:f000::/32"}):
         estate.run(PORTS="80,443")
     assert sample.lets_in(interface, 443) == with_ipv6.rules("CLOUDFRONT")
 
 
+@pytest.mark.parametrize("default_vpc", [True, False])
+def test_stale_rules_go_whatever_their_descriptions_say(estate, default_vpc):
+    """Those of the sample have none; those that the function wrote for another service have that service's."""
+    ec2 = estate.aws.client("ec2")
+    vpc = None if default_vpc else ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    sample = Sample(estate, vpc)
+    settings = AS_THE_SAMPLE | {"PORTS": "443", "VPC_ID": sample.vpc}
+    group = sample.group("cloudfront_g", "https", networks(60))
+    sample.hand_over(group, 443)
+    # A full group, without another beside it: new ranges need the places of the stale ones.
+    estate.publish(edition(networks(60, start=2)))
+    report = estate.run(**settings | {"CREATE": "never"})
+    assert let_in(sample.described(group)) == {*networks(60, start=2)}
+    [group_report] = report["regions"][0]["groups"]
+    assert (set(group_report["removed"]), group_report["kept"]) == ({*networks(2)}, [])
+
+    # To a service with fewer ranges, all of them written for the other one.
+    sample.hand_over(group, 443, service="CLOUDFRONT_ORIGIN_FACING")
+    settings["SERVICE"] = "CLOUDFRONT_ORIGIN_FACING"
+    few = edition(networks(15, start=2), token=NOON + 60, service="CLOUDFRONT_ORIGIN_FACING")
+    estate.publish(few)
+    assert estate.invoke(**settings).error_type == "ShrinkRefused"
+    plan = estate.run(events.load("ip-ranges/direct-dry-run.json"), **settings)
+    [failure] = plan["regions"][0]["failures"]
+    assert failure["kind"] == "ShrinkRefused" and len(plan["regions"][0]["groups"][0]["kept"]) == 45
+    estate.run(events.load("ip-ranges/direct-force.json"), **settings)
+    assert let_in(sample.described(group)) == {*networks(15, start=2)}
+
+
 def test_a_full_group_of_the_sample_gets_a_second_one_that_is_attached_before_anything_is_closed(estate):
-    sample = Sample(estate.aws)
+    sample = Sample(estate)
     group = sample.group("cloudfront_g", "https", GLOBAL)
     interface = estate.aws.ec2.create_interface([group])
     sample.hand_over(group, 443)
@@ -182,7 +219,7 @@ def test_a_full_group_of_the_sample_gets_a_second_one_that_is_attached_before_an
 
 
 def test_of_a_group_with_two_ports_the_one_in_its_tag_is_kept_and_the_other_stays(estate):
-    sample = Sample(estate.aws)
+    sample = Sample(estate)
     group = sample.group("cloudfront", "http", networks(20))
     sample.let(group, 443, networks(20))
     sample.hand_over(group, 443)
@@ -194,7 +231,7 @@ def test_of_a_group_with_two_ports_the_one_in_its_tag_is_kept_and_the_other_stay
 
 def test_the_function_and_the_sample_can_stand_side_by_side(estate):
     """Two groups that hold both ports, and new ones beside them: the old ones are not touched."""
-    sample = Sample(estate.aws)
+    sample = Sample(estate)
     group = sample.group("cloudfront", "http", networks(20), PREFIX_NAME="AUTOUPDATE")
     sample.let(group, 443, networks(20))
     interface = estate.aws.ec2.create_interface([group])
@@ -230,6 +267,7 @@ def test_lists_of_update_aws_ip_ranges_are_taken_over_with_their_ids(estate):
     )["PrefixList"]["PrefixListId"]
     values = {"gatehouse:prefix-name": "AUTOUPDATE", "gatehouse:service": "CLOUDFRONT", "gatehouse:family": "ipv4"}
     ec2.create_tags(Resources=[made], Tags=as_tags(values))
+    adopt(estate, made)
     settings = {"TARGET": "prefix-lists", "ADDRESS_FAMILIES": "ipv4", "MAX_ENTRIES_PER_LIST": "90"}
 
     estate.publish(edition(networks(85, start=3)))
@@ -248,18 +286,18 @@ def test_lists_of_update_aws_ip_ranges_are_taken_over_with_their_ids(estate):
 
 def test_regions_narrow_the_one_service_that_names_them(estate):
     more = [
-        Range("241.0.0.0/24", "S3", "eu-west-1"),
-        Range("241.0.2.0/24", "S3", "us-east-1"),
-        Range("241.0.4.0/24", "S3", "eu-central-1"),
+        Range("17.0.0.0/24", "S3", "eu-west-1"),
+        Range("17.0.2.0/24", "S3", "us-east-1"),
+        Range("17.0.4.0/24", "S3", "eu-central-1"),
         Range("242.0.0.0/24", "CLOUDFRONT", "us-west-2"),
     ]
     estate.publish(edition(networks(3), more=more))
     estate.run(SERVICE="S3@eu-west-1@eu-central-1,CLOUDFRONT")
-    assert estate.held("S3") == {"241.0.0.0/24", "241.0.4.0/24", "250.0.0.0/24"}
+    assert estate.held("S3") == {"17.0.0.0/24", "17.0.4.0/24", "26.0.0.0/24"}
     assert estate.held("CLOUDFRONT") == {*networks(3), "242.0.0.0/24"}
     # They take the place of RANGE_REGIONS for that service.
     estate.run(SERVICE="S3@eu-west-1@eu-central-1,CLOUDFRONT", RANGE_REGIONS="GLOBAL")
-    assert estate.held("S3") == {"241.0.0.0/24", "241.0.4.0/24", "250.0.0.0/24"}
+    assert estate.held("S3") == {"17.0.0.0/24", "17.0.4.0/24", "26.0.0.0/24"}
     assert estate.held("CLOUDFRONT") == {*networks(3)}
 
 
@@ -293,8 +331,10 @@ def group_of_code(estate, values, name="origin-from-cloudfront"):
 
 
 @pytest.mark.parametrize("create", ["always", "never"])
-def test_a_group_with_the_three_tags_is_kept_whatever_its_name(estate, create):
+@pytest.mark.parametrize("by", ["its id", "tagged"])
+def test_a_group_with_the_three_tags_is_kept_once_adopt_names_it(estate, create, by):
     group = group_of_code(estate, THREE)
+    estate.settings["ADOPT"] = group if by == "its id" else "tagged"
     estate.publish(edition(networks(3) + networks6(1)))
     estate.run(CREATE=create)
     assert [it["GroupId"] for it in estate.groups().values()] == [group]
@@ -305,13 +345,52 @@ def test_a_group_with_the_three_tags_is_kept_whatever_its_name(estate, create):
     assert "CreateSecurityGroup" not in estate.counts
 
 
+def test_a_group_that_somebody_only_tagged_is_left_as_it_is(estate):
+    """Whoever may tag a group may not open it by that, nor close it."""
+    estate.publish(edition(networks(40)))
+    estate.run()
+    ec2, sample = estate.aws.client("ec2"), Sample(estate)
+    payroll = ec2.create_security_group(GroupName="payroll-db", Description="database", VpcId=sample.vpc)["GroupId"]
+    sample.let(payroll, 443, ["198.51.100.7/32"])
+    interface = estate.aws.ec2.create_interface([payroll])
+    ec2.create_tags(Resources=[payroll], Tags=as_tags(THREE))
+    report = estate.run()
+    assert f"{payroll} (payroll-db) has the tags of this function" in notes(report) and "ADOPT" in notes(report)
+    assert estate.writes == []
+    assert estate.aws.ec2.groups_of(interface) == [payroll]
+    assert let_in(sample.described(payroll)) == {"198.51.100.7/32"}
+
+
+def test_a_list_that_somebody_only_tagged_is_left_as_it_is(estate):
+    ec2 = estate.aws.client("ec2")
+    values = {key: value for key, value in THREE.items() if key != "gatehouse:port"} | {"gatehouse:family": "ipv4"}
+    ec2.create_managed_prefix_list(
+        PrefixListName="office",
+        MaxEntries=5,
+        AddressFamily="IPv4",
+        Entries=[{"Cidr": "198.51.100.0/24"}],
+        TagSpecifications=[{"ResourceType": "prefix-list", "Tags": as_tags(values)}],
+    )
+    estate.publish(edition(networks(3)))
+    report = estate.run(TARGET="prefix-lists")
+    assert "(office) has the tags of this function" in notes(report)
+    office, made = sorted(lists_made(estate), key=lambda it: it["PrefixListName"], reverse=True)
+    entries = ec2.get_managed_prefix_list_entries(PrefixListId=office["PrefixListId"])["Entries"]
+    assert [entry["Cidr"] for entry in entries] == ["198.51.100.0/24"]
+    assert made["PrefixListName"] == "AUTOUPDATE_CLOUDFRONT_ipv4_1"
+    # Named, it is kept.
+    estate.run(TARGET="prefix-lists", ADOPT=office["PrefixListId"])
+    entries = ec2.get_managed_prefix_list_entries(PrefixListId=office["PrefixListId"])["Entries"]
+    assert "198.51.100.0/24" not in {entry["Cidr"] for entry in entries}
+
+
 @pytest.mark.parametrize("missing", ["gatehouse:service", "gatehouse:port"])
 def test_a_group_that_lacks_a_tag_is_left_as_it_is_and_named(estate, missing):
     group = group_of_code(estate, {key: value for key, value in THREE.items() if key != missing})
     estate.publish(edition(networks(3)))
     report = estate.run()
     assert group in notes(report) and missing in notes(report)
-    [described] = Sample(estate.aws).described(group)
+    [described] = Sample(estate).described(group)
     assert described["IpPermissions"] == [] and estate.held() == {*networks(3)}
 
 
@@ -346,13 +425,13 @@ def test_where_only_code_creates_a_missing_group_is_named_with_its_tags(estate, 
 
 
 def test_where_only_code_creates_a_full_group_takes_what_fits_and_names_the_tags_of_another(estate):
-    group_of_code(estate, THREE)
+    adopt(estate, group_of_code(estate, THREE))
     estate.publish(edition(networks(61)))
     outcome = estate.invoke(CREATE="never")
     assert outcome.error_type == "NoCapacity"
-    assert all(key in outcome.error_message for key in THREE)
+    assert all(key in outcome.error_message for key in THREE) and "ADOPT" in outcome.error_message
     assert len(estate.held()) == 60 and estate.held() < {*networks(61)}
-    group_of_code(estate, THREE, name="origin-from-cloudfront-2")
+    adopt(estate, group_of_code(estate, THREE, name="origin-from-cloudfront-2"))
     estate.run(CREATE="never")
     assert estate.held() == {*networks(61)}
 
@@ -417,7 +496,7 @@ def test_all_pages_of_sets_are_read(estate):
 
 def test_several_sets_meet_the_rate_that_waf_allows(estate):
     estate.aws.waf.reads_a_second, estate.aws.waf.writes_a_second = 5, 1
-    more = [Range("241.0.0.0/24", "ROUTE53_HEALTHCHECKS"), Range("3fff:100::/32", "ROUTE53_HEALTHCHECKS")]
+    more = [Range("17.0.0.0/24", "ROUTE53_HEALTHCHECKS"), Range("2600:f100::/32", "ROUTE53_HEALTHCHECKS")]
     estate.publish(edition(networks(3) + networks6(1), more=more))
     services = {"SERVICE": "CLOUDFRONT,ROUTE53_HEALTHCHECKS"}
     estate.run(**WAF, **services)
@@ -574,11 +653,11 @@ def test_a_passing_fault_of_waf_loses_nothing(estate, operation, kind):
 def test_the_brake_holds_for_sets_too(estate):
     estate.publish(edition(networks(40)))
     estate.run(**WAF)
-    estate.publish(edition([*networks(10), "241.0.0.0/24"], token=NOON + 60))
+    estate.publish(edition([*networks(10), "17.0.0.0/24"], token=NOON + 60))
     assert estate.invoke(**WAF).error_type == "ShrinkRefused"
-    assert sets(estate)[IPV4] == {*networks(40), "241.0.0.0/24"}
+    assert sets(estate)[IPV4] == {*networks(40), "17.0.0.0/24"}
     estate.run(events.load("ip-ranges/direct-force.json"), **WAF)
-    assert sets(estate)[IPV4] == {*networks(10), "241.0.0.0/24"}
+    assert sets(estate)[IPV4] == {*networks(10), "17.0.0.0/24"}
 
 
 def test_an_older_document_than_a_set_followed_is_stale(estate):
@@ -593,7 +672,7 @@ def test_an_older_document_than_a_set_followed_is_stale(estate):
 def test_a_service_without_ranges_never_empties_a_set(estate):
     estate.publish(edition(networks(3)))
     estate.run(**WAF)
-    elsewhere = [Range("240.0.0.0/24", "CLOUDFRONT", "eu-west-1"), Range("250.0.2.0/24", "EC2", "us-east-1")]
+    elsewhere = [Range("16.0.0.0/24", "CLOUDFRONT", "eu-west-1"), Range("26.0.2.0/24", "EC2", "us-east-1")]
     estate.publish(Document(NOON + 60, elsewhere))
     assert estate.invoke(**WAF, RANGE_REGIONS="us-east-1").error_type == "NoRanges"
     assert sets(estate)[IPV4] == {*networks(3)}

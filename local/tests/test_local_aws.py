@@ -68,13 +68,62 @@ def test_an_authorize_does_all_or_nothing(aws, client, group):
     assert rules(aws, group) == {"240.0.0.0/24"}
 
 
-def test_a_revoke_does_all_or_nothing(aws, client, group):
+def in_own_vpc(aws):
+    """A group in a VPC that is not the default one."""
+    ec2 = aws.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    return ec2.create_security_group(GroupName="web", Description="web", VpcId=vpc)["GroupId"]
+
+
+def described(description, *permissions):
+    """The permissions with this description on each range."""
+    return [
+        permission
+        | {
+            kind: [{**entry, "Description": description} for entry in permission[kind]]
+            for kind in ("IpRanges", "Ipv6Ranges")
+        }
+        for permission in permissions
+    ]
+
+
+def test_a_revoke_does_all_or_nothing(aws, client):
+    group = in_own_vpc(aws)
     client().authorize_security_group_ingress(GroupId=group, IpPermissions=web("240.0.0.0/24"))
     unknown = {**web("240.0.2.0/24")[0], "FromPort": 81, "ToPort": 81}
     with pytest.raises(ClientError) as raised:
         client().revoke_security_group_ingress(GroupId=group, IpPermissions=[*web("240.0.0.0/24"), unknown])
     assert code(raised) == "InvalidPermission.NotFound"
     assert rules(aws, group) == {"240.0.0.0/24"}
+    client().revoke_security_group_ingress(GroupId=group, IpPermissions=web("240.0.0.0/24"))
+    assert rules(aws, group) == set()
+
+
+def test_in_the_default_vpc_a_revoke_names_the_rules_it_does_not_know(aws, client, group):
+    client().authorize_security_group_ingress(GroupId=group, IpPermissions=web("240.0.0.0/24"))
+    answer = client().revoke_security_group_ingress(
+        GroupId=group, IpPermissions=web("240.0.0.0/24", "240.0.2.0/24", "3fff::/32")
+    )
+    unknown = answer["UnknownIpPermissions"]
+    assert [entry["CidrIp"] for permission in unknown for entry in permission.get("IpRanges", [])] == ["240.0.2.0/24"]
+    assert [entry["CidrIpv6"] for permission in unknown for entry in permission.get("Ipv6Ranges", [])] == ["3fff::/32"]
+    assert rules(aws, group) == set()
+
+
+@pytest.mark.parametrize("in_default_vpc", [True, False])
+@pytest.mark.parametrize("sent, is_removed", [(None, True), ("ours", True), ("", False), ("theirs", False)])
+def test_a_revoke_compares_a_description_that_is_sent(aws, client, group, in_default_vpc, sent, is_removed):
+    group = group if in_default_vpc else in_own_vpc(aws)
+    client().authorize_security_group_ingress(GroupId=group, IpPermissions=described("ours", *web("240.0.0.0/24")))
+    permissions = web("240.0.0.0/24") if sent is None else described(sent, *web("240.0.0.0/24"))
+    if is_removed or in_default_vpc:
+        answer = client().revoke_security_group_ingress(GroupId=group, IpPermissions=permissions)
+        assert len(answer.get("UnknownIpPermissions", [])) == (0 if is_removed else 1)
+    else:
+        with pytest.raises(ClientError) as raised:
+            client().revoke_security_group_ingress(GroupId=group, IpPermissions=permissions)
+        assert code(raised) == "InvalidPermission.NotFound"
+    assert rules(aws, group) == (set() if is_removed else {"240.0.0.0/24"})
 
 
 def test_the_quota_of_a_group_counts_each_family_apart(aws, client, group):
@@ -92,6 +141,25 @@ def test_descriptions_come_in_pages(aws, client, group):
     pages = list(client().get_paginator("describe_security_groups").paginate())
     assert len(pages) == 2 and {len(page["SecurityGroups"]) for page in pages} == {1}
     assert operations(aws.calls) == {"DescribeSecurityGroups": 2}
+
+
+def test_an_interface_of_an_operator_is_shown_on_request_and_changed_by_nobody(aws, client, group):
+    interface = aws.ec2.create_interface([group])
+    aws.ec2.give_to_operator(interface, "eks.amazonaws.com")
+    by_group = {"Filters": [{"Name": "group-id", "Values": [group]}]}
+    assert client().describe_network_interfaces(**by_group)["NetworkInterfaces"] == []
+    (found,) = client().describe_network_interfaces(**by_group, IncludeManagedResources=True)["NetworkInterfaces"]
+    assert found["Operator"] == {"Managed": True, "Principal": "eks.amazonaws.com"}
+    with pytest.raises(ClientError) as raised:
+        client().modify_network_interface_attribute(NetworkInterfaceId=interface, Groups=[group])
+    assert code(raised) == "UnauthorizedOperation"
+
+
+def test_an_interface_takes_no_group_of_another_vpc(aws, client, group):
+    interface = aws.ec2.create_interface([group])
+    with pytest.raises(ClientError) as raised:
+        client().modify_network_interface_attribute(NetworkInterfaceId=interface, Groups=[group, in_own_vpc(aws)])
+    assert code(raised) == "InvalidGroup.NotFound" and "different networks" in str(raised.value)
 
 
 def test_an_interface_carries_a_limited_number_of_groups(aws, client, group):

@@ -1,5 +1,7 @@
 //! Notifications for people, published to a topic.
 
+use std::borrow::Cow;
+
 use aws_sdk_sns::Client;
 use aws_sdk_sns::config::{Builder, Region};
 use aws_sdk_sns::error::SdkError;
@@ -28,7 +30,7 @@ impl Notifier {
         Self { client: Client::from_conf(config), topic_arn: topic_arn.to_string() }
     }
 
-    /// Publishes one message. Subject and message are cut to the lengths that SNS accepts.
+    /// Publishes one message. Subject and message are cut to the lengths that SNS accepts; a message that was cut says so.
     ///
     /// # Errors
     ///
@@ -38,7 +40,7 @@ impl Notifier {
             .publish()
             .topic_arn(&self.topic_arn)
             .subject(subject_line(subject))
-            .message(cut(message, LONGEST_MESSAGE))
+            .message(fitting(message, LONGEST_MESSAGE))
             .send()
             .await
             .map(drop)
@@ -52,9 +54,16 @@ fn subject_line(text: &str) -> String {
     text.trim().chars().map(printable).take(LONGEST_SUBJECT).collect()
 }
 
-/// The longest start of `text` that has at most `limit` bytes and does not split a character.
-fn cut(text: &str, limit: usize) -> &str {
-    &text[..text.floor_char_boundary(limit)]
+/// What stands at the end of a message that was cut.
+const CUT: &str = "\n\n(cut; the whole report is in the log)\n";
+
+/// The text, or as much of it as fits into `limit` bytes with [`CUT`] behind it.
+fn fitting(text: &str, limit: usize) -> Cow<'_, str> {
+    if text.len() <= limit {
+        return Cow::Borrowed(text);
+    }
+    let start = &text[..text.floor_char_boundary(limit.saturating_sub(CUT.len()))];
+    Cow::Owned(format!("{start}{CUT}"))
 }
 
 #[cfg(test)]
@@ -68,8 +77,14 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_cut_between_characters() {
-        assert_eq!(cut("aä", 2), "a");
-        assert_eq!(cut("aä", 3), "aä");
+    fn a_message_that_is_too_long_says_that_it_was_cut() {
+        let limit = CUT.len() + 2;
+        assert_eq!(fitting("aä", 3), "aä");
+        let long = format!("aä{}", "x".repeat(limit));
+        assert_eq!(fitting(&long, limit), format!("a{CUT}"), "not within a character");
+        assert_eq!(fitting(&long, limit + 1), format!("aä{CUT}"));
+        for limit in [limit, limit + 1, LONGEST_MESSAGE] {
+            assert!(fitting(&"ä".repeat(LONGEST_MESSAGE), limit).len() <= limit);
+        }
     }
 }

@@ -11,11 +11,14 @@ use serde::{Deserialize, de};
 
 use crate::family::Family;
 use crate::service::Service;
+use crate::special_purpose::special_purpose;
 
-/// A published range that covers more than this is refused: AWS's own largest are smaller by far,
-/// and a rule made from it would open the origin to untrusted addresses.
-const SHORTEST_IPV4: u8 = 8;
-const SHORTEST_IPV6: u8 = 16;
+/// A document is refused where the ranges of a service, joined, cover one network broader than this: AWS's own broadest
+/// are a /10 and a /32, and rules for it would open the origin to untrusted addresses.
+const MIN_LENGTH_IPV4: u8 = 8;
+const MIN_LENGTH_IPV6: u8 = 20;
+/// How far, in seconds, a document's `syncToken` may be ahead of the clock.
+pub const MAX_SECONDS_AHEAD: u64 = 24 * 3_600;
 
 /// Which ranges are asked for.
 #[derive(Debug, Clone, Copy)]
@@ -63,14 +66,52 @@ pub enum DocumentError {
     /// The token that orders documents is not a number.
     #[error("the document's syncToken is {0:?}, expected seconds since 1970-01-01")]
     SyncToken(String),
+    /// The token is that of a time to come. Once it was followed, every real document would be older.
+    #[error(
+        "the document's syncToken is {sync_token}, more than a day after now, {now}: expected the time at which AWS made the document"
+    )]
+    FromFuture {
+        /// The token.
+        sync_token: u64,
+        /// The time of the run, in seconds since 1970-01-01.
+        now: u64,
+    },
+    /// Ranges that lie next to each other cover too much together.
+    #[error("the ranges of {service} cover {range}, expected {expected}: nothing that AWS publishes is so broad")]
+    TooBroad {
+        /// The service.
+        service: String,
+        /// A network that they cover.
+        range: IpNet,
+        /// How broad one may be.
+        expected: &'static str,
+    },
+}
+
+impl Published {
+    /// Whether the document can be of this time, `now` in seconds since 1970-01-01.
+    ///
+    /// # Errors
+    ///
+    /// [`DocumentError::FromFuture`].
+    pub fn check_time(&self, now: u64) -> Result<(), DocumentError> {
+        let sync_token = self.sync_token;
+        if is_from_future(sync_token, now) { Err(DocumentError::FromFuture { sync_token, now }) } else { Ok(()) }
+    }
+}
+
+/// Whether no document of this time, `now` in seconds since 1970-01-01, can have the token.
+#[must_use]
+pub fn is_from_future(sync_token: u64, now: u64) -> bool {
+    sync_token > now.saturating_add(MAX_SECONDS_AHEAD)
 }
 
 /// Reads the document and keeps what is asked for.
 ///
 /// # Errors
 ///
-/// [`DocumentError`]. One range of an asked service that is no network, or is far too broad, refuses the whole
-/// document: the rest of it is not to be trusted either.
+/// [`DocumentError`]. One range of a selected service that is no network of global unicast addresses, or ranges that cover
+/// too much together, refuse the whole document: the rest of it is not to be trusted either.
 pub fn read(document: &[u8], selection: Selection<'_>) -> Result<Published, DocumentError> {
     // As text, whose strings need not be checked for UTF-8 one by one.
     let document: Document<'_> = serde_json::from_str(str::from_utf8(document)?).map_err(DocumentError::Malformed)?;
@@ -103,19 +144,23 @@ pub fn read(document: &[u8], selection: Selection<'_>) -> Result<Published, Docu
             }
         }
     }
-    let joined = |ranges: Vec<IpNet>| if aggregate { IpNet::aggregate(&ranges) } else { ranges };
-    let ranges = ranges.into_iter().map(|ranges| joined(ranges).into_iter().collect());
+    let mut selected = Vec::new();
+    for (service, ranges) in services.iter().zip(ranges) {
+        // What would be let in counts, joined or not.
+        let joined = IpNet::aggregate(&ranges);
+        if let Some((range, expected)) = joined.iter().find_map(|range| Some((*range, too_broad(range)?))) {
+            return Err(DocumentError::TooBroad { service: service.name.clone(), range, expected });
+        }
+        let ranges = if aggregate { joined } else { ranges };
+        selected.push((service.name.clone(), ranges.into_iter().collect()));
+    }
     let not_seen = range_regions.iter().zip(regions_seen).filter(|(_, seen)| !seen);
     let not_seen = not_seen.map(|(region, _)| RegionNotSeen { service: None, region: region.clone() });
     let own_not_seen = services.iter().zip(&own_regions_seen).flat_map(|(service, seen)| {
         let not_seen = service.regions.iter().filter(|region| !seen.contains(region));
         not_seen.map(|region| RegionNotSeen { service: Some(service.name.clone()), region: region.clone() })
     });
-    Ok(Published {
-        sync_token,
-        services: services.iter().map(|service| service.name.clone()).zip(ranges).collect(),
-        regions_not_seen: not_seen.chain(own_not_seen).collect(),
-    })
+    Ok(Published { sync_token, services: selected, regions_not_seen: not_seen.chain(own_not_seen).collect() })
 }
 
 /// All names of services in the document, with the values of `region` of each. Read only to tell a person which there are.
@@ -169,17 +214,28 @@ fn range(prefix: &Prefix<'_>, family: Family) -> Result<IpNet, String> {
     let fault =
         |expected: &str| Err(format!("{} has the prefix {:?}, expected {expected}", prefix.service, prefix.ip_prefix));
     let Ok(range) = prefix.ip_prefix.parse::<IpNet>() else { return fault("a network such as 192.0.2.0/24") };
-    let (shortest, broad) = match family {
-        Family::Ipv4 => (SHORTEST_IPV4, "an IPv4 network of /8 or smaller"),
-        Family::Ipv6 => (SHORTEST_IPV6, "an IPv6 network of /16 or smaller"),
-    };
-    if Family::of(&range) != family || range.prefix_len() < shortest {
-        return fault(broad);
+    if Family::of(&range) != family {
+        return fault(&format!("a network of {family}"));
+    }
+    if let Some(expected) = too_broad(&range) {
+        return fault(expected);
     }
     if range.trunc() != range {
         return fault("a network with no host bits set");
     }
+    if let Some(block) = special_purpose(&range) {
+        return fault(&format!("global unicast addresses only, and not those of {block}"));
+    }
     Ok(range)
+}
+
+/// How broad a network may be, where this one is broader.
+fn too_broad(range: &IpNet) -> Option<&'static str> {
+    let (min_length, expected) = match Family::of(range) {
+        Family::Ipv4 => (MIN_LENGTH_IPV4, "an IPv4 network of /8 or smaller"),
+        Family::Ipv6 => (MIN_LENGTH_IPV6, "an IPv6 network of /20 or smaller"),
+    };
+    (range.prefix_len() < min_length).then_some(expected)
 }
 
 /// What is wrong with the selection.
@@ -310,12 +366,12 @@ mod tests {
     const DOCUMENT: &str = r#"{
       "syncToken": "1786607225", "createDate": "2026-08-13-07-47-05", "future": {"a": [1, null]},
       "prefixes": [
-        {"ip_prefix": "192.0.2.0/25", "region": "GLOBAL", "service": "CLOUDFRONT", "network_border_group": "GLOBAL"},
-        {"ip_prefix": "192.0.2.128/25", "region": "eu-west-1", "service": "CLOUDFRONT", "network_border_group": "eu-west-1"},
-        {"ip_prefix": "198.51.100.0/24", "region": "eu-west-1", "service": "S3", "network_border_group": "eu-west-1"}
+        {"ip_prefix": "3.0.2.0/25", "region": "GLOBAL", "service": "CLOUDFRONT", "network_border_group": "GLOBAL"},
+        {"ip_prefix": "3.0.2.128/25", "region": "eu-west-1", "service": "CLOUDFRONT", "network_border_group": "eu-west-1"},
+        {"ip_prefix": "3.51.100.0/24", "region": "eu-west-1", "service": "S3", "network_border_group": "eu-west-1"}
       ],
       "ipv6_prefixes": [
-        {"ipv6_prefix": "2001:db8::/32", "region": "GLOBAL", "service": "CLOUDFRONT", "network_border_group": "GLOBAL"}
+        {"ipv6_prefix": "2600:db8::/32", "region": "GLOBAL", "service": "CLOUDFRONT", "network_border_group": "GLOBAL"}
       ]
     }"#;
 
@@ -343,16 +399,13 @@ mod tests {
     #[test]
     fn ranges_are_chosen_by_service_family_and_region() {
         let both = &Family::BOTH[..];
-        assert_eq!(select(&["CLOUDFRONT"], both, &[], true), ["CLOUDFRONT: 192.0.2.0/24 2001:db8::/32"]);
-        assert_eq!(
-            select(&["CLOUDFRONT"], both, &[], false),
-            ["CLOUDFRONT: 192.0.2.0/25 192.0.2.128/25 2001:db8::/32"]
-        );
-        assert_eq!(select(&["CLOUDFRONT"], &[Family::Ipv6], &[], true), ["CLOUDFRONT: 2001:db8::/32"]);
-        assert_eq!(select(&["CLOUDFRONT"], both, &["eu-west-1"], true), ["CLOUDFRONT: 192.0.2.128/25"]);
+        assert_eq!(select(&["CLOUDFRONT"], both, &[], true), ["CLOUDFRONT: 3.0.2.0/24 2600:db8::/32"]);
+        assert_eq!(select(&["CLOUDFRONT"], both, &[], false), ["CLOUDFRONT: 3.0.2.0/25 3.0.2.128/25 2600:db8::/32"]);
+        assert_eq!(select(&["CLOUDFRONT"], &[Family::Ipv6], &[], true), ["CLOUDFRONT: 2600:db8::/32"]);
+        assert_eq!(select(&["CLOUDFRONT"], both, &["eu-west-1"], true), ["CLOUDFRONT: 3.0.2.128/25"]);
         assert_eq!(
             select(&["S3", "CLOUDFRONT"], &[Family::Ipv4], &[], true),
-            ["S3: 198.51.100.0/24", "CLOUDFRONT: 192.0.2.0/24"]
+            ["S3: 3.51.100.0/24", "CLOUDFRONT: 3.0.2.0/24"]
         );
     }
 
@@ -361,15 +414,15 @@ mod tests {
         let both = &Family::BOTH[..];
         assert_eq!(
             select(&["CLOUDFRONT@eu-west-1", "S3"], both, &[], true),
-            ["CLOUDFRONT: 192.0.2.128/25", "S3: 198.51.100.0/24"]
+            ["CLOUDFRONT: 3.0.2.128/25", "S3: 3.51.100.0/24"]
         );
         assert_eq!(
             select(&["CLOUDFRONT@GLOBAL", "S3"], both, &["eu-west-1"], true),
-            ["CLOUDFRONT: 192.0.2.0/25 2001:db8::/32", "S3: 198.51.100.0/24"]
+            ["CLOUDFRONT: 3.0.2.0/25 2600:db8::/32", "S3: 3.51.100.0/24"]
         );
         assert_eq!(
             select(&["CLOUDFRONT@eu-west-1@GLOBAL"], both, &["eu-west-1"], true),
-            ["CLOUDFRONT: 192.0.2.0/24 2001:db8::/32"]
+            ["CLOUDFRONT: 3.0.2.0/24 2600:db8::/32"]
         );
     }
 
@@ -437,8 +490,11 @@ mod tests {
         let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
         for (prefix, expected) in [
             ("0.0.0.0/0", "/8 or smaller"),
-            ("10.0.0.1/8", "no host bits"),
-            ("2001:db8::/32", "/8 or smaller"),
+            ("2.0.0.0/7", "/8 or smaller"),
+            ("3.0.0.1/8", "no host bits"),
+            ("10.2.0.0/16", "global unicast addresses only, and not those of 10.0.0.0/8, private use"),
+            ("192.0.0.0/16", "not those of 192.0.0.0/24, IETF protocol assignments"),
+            ("2600:db8::/32", "a network of ipv4"),
             ("ten", "a network such as"),
         ] {
             let document = format!(
@@ -449,11 +505,56 @@ mod tests {
         }
     }
 
+    /// A document of this service, with these ranges.
+    fn document_of(service: &str, ranges: &[IpNet]) -> String {
+        let list = |family, field: &str| {
+            let of_family = ranges.iter().filter(|range| Family::of(range) == family);
+            let entry = |range: &IpNet| format!(r#"{{"{field}":"{range}","region":"GLOBAL","service":"{service}"}}"#);
+            of_family.map(entry).collect::<Vec<_>>().join(",")
+        };
+        let (ipv4, ipv6) = (list(Family::Ipv4, "ip_prefix"), list(Family::Ipv6, "ipv6_prefix"));
+        format!(r#"{{"syncToken":"1","prefixes":[{ipv4}],"ipv6_prefixes":[{ipv6}]}}"#)
+    }
+
+    fn read_x(ranges: &[IpNet], aggregate: bool) -> Result<Published, DocumentError> {
+        let services = ["X".parse().unwrap()];
+        let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate };
+        read(document_of("X", ranges).as_bytes(), selection)
+    }
+
+    #[test]
+    fn ranges_that_cover_too_much_together_refuse_the_document() {
+        let halves = |range: &str, length: u8| -> Vec<IpNet> {
+            range.parse::<IpNet>().unwrap().subnets(length).unwrap().collect()
+        };
+        for aggregate in [true, false] {
+            for (range, length) in [("2.0.0.0/7", 8), ("2.0.0.0/7", 12), ("2600::/19", 20), ("2600::/19", 24)] {
+                let error = read_x(&halves(range, length), aggregate).unwrap_err();
+                assert!(error.to_string().contains(&format!("the ranges of X cover {range}, expected")), "{error}");
+            }
+            for (range, length) in [("3.0.0.0/8", 12), ("2600::/20", 24)] {
+                assert!(read_x(&halves(range, length), aggregate).is_ok(), "{range}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_document_of_a_time_to_come_is_refused() {
+        let published = |sync_token| Published { sync_token, services: Vec::new(), regions_not_seen: Vec::new() };
+        let now = 1_786_607_225;
+        for ahead in [0, 3_601, MAX_SECONDS_AHEAD] {
+            assert!(published(now + ahead).check_time(now).is_ok());
+        }
+        let error = published(now + MAX_SECONDS_AHEAD + 1).check_time(now).unwrap_err();
+        assert!(error.to_string().contains("more than a day after now"), "{error}");
+        assert!(published(u64::MAX).check_time(u64::MAX).is_ok(), "no overflow");
+    }
+
     #[test]
     fn escapes_are_understood() {
         let services = ["X".parse().unwrap()];
         let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
-        let document = r#"{"syncToken":"1","prefixes":[{"ip_prefix":"192.0.2.0\/24","region":"GLOBAL","service":"X"}],"ipv6_prefixes":[]}"#;
+        let document = r#"{"syncToken":"1","prefixes":[{"ip_prefix":"3.0.2.0\/24","region":"GLOBAL","service":"X"}],"ipv6_prefixes":[]}"#;
         assert_eq!(read(document.as_bytes(), selection).unwrap().services[0].1.len(), 1);
     }
 
@@ -512,6 +613,38 @@ mod tests {
         assert_eq!(count("2026-08-13-07-47-05.json.gz", Selection { aggregate: true, ..selection })[0].0, 180);
     }
 
+    /// All services of all real documents: nothing that AWS published is refused.
+    #[test]
+    fn all_services_of_real_documents_are_read() {
+        let Some(folder) = gatehouse_shared::testing::real("ip-ranges") else { return };
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let document = gunzip(&entry.unwrap().path());
+            let services: Vec<Service> =
+                names(&document).unwrap().into_keys().map(|name| name.parse().unwrap()).collect();
+            for aggregate in [true, false] {
+                let selection =
+                    Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate };
+                let published = read(&document, selection).unwrap();
+                assert!(services.len() > 10 && published.services.iter().all(|(_, ranges)| !ranges.is_empty()));
+            }
+        }
+    }
+
+    fn any_range() -> impl Strategy<Value = IpNet> {
+        prop_oneof![
+            (any::<u32>(), 7u8..=32).prop_map(|(bits, length)| {
+                IpNet::new(std::net::Ipv4Addr::from(bits).into(), length).unwrap().trunc()
+            }),
+            (any::<u128>(), 18u8..=128).prop_map(|(bits, length)| {
+                IpNet::new(std::net::Ipv6Addr::from(bits >> 3 | 1 << 125).into(), length).unwrap().trunc()
+            }),
+            // Close together, so that many can be joined.
+            (0u32..16, 8u8..=11).prop_map(|(bits, length)| {
+                IpNet::new(std::net::Ipv4Addr::from(0x0200_0000 + (bits << 21)).into(), length).unwrap().trunc()
+            }),
+        ]
+    }
+
     fn range_strategy() -> impl Strategy<Value = IpNet> {
         prop_oneof![
             (0u32..4096, 20u8..=32).prop_map(|(bits, length)| {
@@ -537,6 +670,18 @@ mod tests {
             }
             for (index, range) in joined.iter().enumerate() {
                 prop_assert!(joined[index + 1..].iter().all(|other| !range.contains(other) && !other.contains(range)));
+            }
+        }
+
+        /// Whatever a document holds, no network that its rules let in is broader than the bound, and all is global unicast.
+        #[test]
+        fn what_is_let_in_is_bounded(ranges in prop::collection::vec(any_range(), 1..20), aggregate: bool) {
+            if let Ok(published) = read_x(&ranges, aggregate) {
+                let let_in: Vec<IpNet> = published.services[0].1.iter().copied().collect();
+                for range in IpNet::aggregate(&let_in) {
+                    prop_assert!(range.prefix_len() >= if range.max_prefix_len() == 32 { 8 } else { 20 }, "{}", range);
+                    prop_assert_eq!(special_purpose(&range), None);
+                }
             }
         }
 

@@ -9,3 +9,4 @@ pub mod family;
 pub mod plan;
 pub mod service;
 pub mod set;
+mod special_purpose;

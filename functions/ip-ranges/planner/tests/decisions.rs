@@ -26,9 +26,9 @@ fn families_are_read_as_they_are_written() {
 #[test]
 fn a_mistyped_service_is_answered_with_the_nearest_names_first() {
     let document = br#"{"syncToken": "1", "ipv6_prefixes": [], "prefixes": [
-        {"ip_prefix": "192.0.2.0/25", "region": "GLOBAL", "service": "ROUTE53"},
-        {"ip_prefix": "192.0.2.128/25", "region": "GLOBAL", "service": "ROUTE53_HEALTHCHECKS"},
-        {"ip_prefix": "198.51.100.0/24", "region": "GLOBAL", "service": "S3"}
+        {"ip_prefix": "3.0.2.0/25", "region": "GLOBAL", "service": "ROUTE53"},
+        {"ip_prefix": "3.0.2.128/25", "region": "GLOBAL", "service": "ROUTE53_HEALTHCHECKS"},
+        {"ip_prefix": "3.51.100.0/24", "region": "GLOBAL", "service": "S3"}
     ]}"#;
     let services = ["route53_healthcheck".parse().unwrap()];
     let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };

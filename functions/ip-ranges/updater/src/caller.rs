@@ -3,11 +3,13 @@
 //! All calls of a run in one Region go through [`Caller::call`], which bounds how many are under way, stops before Lambda's
 //! deadline, and waits until AWS knows what was just created.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use gatehouse_shared::failure::chain;
 use ip_ranges_planner::family::Family;
+use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
@@ -44,6 +46,9 @@ pub enum CallError {
     /// The answer lacks what every such answer has.
     #[error("the answer has no {0}")]
     Incomplete(&'static str),
+    /// EC2 accepted the call, and these rules are still there.
+    #[error("EC2 accepted the call and did not remove {}; the next run tries again", list(.0))]
+    NotRemoved(BTreeSet<IpNet>),
     /// The rules that were to go are still there.
     #[error("the group still has its outbound rule for all {0} traffic")]
     StillOpen(Family),
@@ -95,23 +100,40 @@ impl CallError {
         if matches!(self, Self::OutOfTime { .. }) { Kind::OutOfTime } else { Kind::Partial }
     }
 
+    /// Whether a security group that the call names is not known. To EC2 that may be so for a while after its creation.
+    #[must_use]
+    pub fn is_unknown_group(&self) -> bool {
+        matches!(
+            self.code(),
+            Some("InvalidGroup.NotFound" | "InvalidSecurityGroupID.NotFound" | "InvalidSecurityGroup")
+        )
+    }
+
+    /// Whether the interface or the load balancer that the call names does not exist.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self.code(), Some("InvalidNetworkInterfaceID.NotFound" | "LoadBalancerNotFound"))
+    }
+
     /// Whether this is what AWS may answer about something that was just created, or just tagged: rights are
     /// bound to a tag, and the tag is as eventually consistent as the rest.
     fn is_not_known_yet(&self) -> bool {
-        matches!(
-            self.code(),
-            Some(
-                "InvalidGroup.NotFound"
-                    | "InvalidSecurityGroupID.NotFound"
-                    | "InvalidSecurityGroup"
-                    | "InvalidID"
-                    | "InvalidPrefixListId.NotFound"
-                    | "InvalidPrefixListID.NotFound"
-                    | "UnauthorizedOperation"
-                    | "WAFUnavailableEntityException"
+        self.is_unknown_group()
+            || matches!(
+                self.code(),
+                Some(
+                    "InvalidID"
+                        | "InvalidPrefixListId.NotFound"
+                        | "InvalidPrefixListID.NotFound"
+                        | "UnauthorizedOperation"
+                        | "WAFUnavailableEntityException"
+                )
             )
-        )
     }
+}
+
+fn list(ranges: &BTreeSet<IpNet>) -> String {
+    ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// What a person can do about the errors that are met in practice.
@@ -157,10 +179,23 @@ impl Caller {
         just_created: bool,
         call: impl AsyncFn() -> Result<T, E>,
     ) -> Result<T, CallError> {
+        self.call_while(|error| just_created && error.is_not_known_yet(), call).await
+    }
+
+    /// Makes a call. It is repeated for up to a minute while its error is one that `is_passing`.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn call_while<T, E: Into<CallError>>(
+        &self,
+        is_passing: impl Fn(&CallError) -> bool,
+        call: impl AsyncFn() -> Result<T, E>,
+    ) -> Result<T, CallError> {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.call_once(&call).await {
-                Err(error) if just_created && error.is_not_known_yet() && pause <= LONGEST_PAUSE => {
+                Err(error) if is_passing(&error) && pause <= LONGEST_PAUSE => {
                     debug!(error = error.to_string(), ?pause, "waiting until AWS knows it");
                     self.pause(pause).await;
                     pause *= 2;

@@ -41,6 +41,11 @@ pub struct Config {
     pub waf_scope: WafScope,
     /// Whether missing groups, prefix lists or IP sets are created.
     pub create: CreatePolicy,
+    /// Which groups and prefix lists are kept that this function did not make.
+    pub adopt: Adopt,
+    /// `TAGS`: what groups, lists, IP sets and parameters are tagged with besides the function's own tags, when it creates
+    /// them.
+    pub tags: Vec<CustomTag>,
     /// What the first group of a pool lets out. Later groups take the posture of the earlier ones.
     pub egress: EgressPolicy,
     /// What happens to an interface that carries some groups of a pool, and not all.
@@ -49,6 +54,9 @@ pub struct Config {
     pub limits: Limits,
     /// How large a prefix list may be. It counts with its size against the rules of every group that refers to it.
     pub max_entries_per_list: usize,
+    /// How many entries more than it has a prefix list may have, so that a new range needs no larger list. They count
+    /// against the rules of every group that refers to it, and `max_entries_per_list` bounds them too.
+    pub list_headroom: usize,
     /// The share, in percent, of the present ranges of a family that one run may remove.
     pub max_shrink_percent: usize,
     /// The only URL that is fetched.
@@ -103,6 +111,57 @@ pub enum CreatePolicy {
     Never,
 }
 
+/// A tag of `TAGS`, such as `team=edge`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomTag {
+    /// Its key.
+    pub key: String,
+    /// Its value; may be empty.
+    pub value: String,
+}
+
+impl FromStr for CustomTag {
+    type Err = &'static str;
+
+    /// Source: AWS WAF and SSM API references, Tag: the letters, digits and signs that every service takes.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_taken = |c: char| c.is_alphanumeric() || " _.:/+-@".contains(c);
+        let (key, value) = text.split_once('=').ok_or("expected a key and a value, such as team=edge")?;
+        let (key, value) = (key.trim(), value.trim());
+        let is_own = key == "Name" || key.starts_with("gatehouse:") || key.to_ascii_lowercase().starts_with("aws:");
+        if key.is_empty() || key.chars().count() > 128 || value.chars().count() > 256 {
+            return Err("expected a key of 1 to 128 characters, and a value of at most 256");
+        }
+        if !key.chars().chain(value.chars()).all(is_taken) {
+            return Err("expected letters, digits, spaces and the signs _.:/+-@");
+        }
+        if is_own {
+            return Err("expected another key: Name, gatehouse:… and aws:… are not yours to set");
+        }
+        Ok(Self { key: key.to_owned(), value: value.to_owned() })
+    }
+}
+
+/// Which groups and prefix lists are kept that carry the tags of this function, and that it did not make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Adopt {
+    /// Those with these ids.
+    Named(BTreeSet<String>),
+    /// All: whoever may tag a group may then have this function open and close it.
+    Tagged,
+}
+
+impl Adopt {
+    /// Whether the group or list of this id is kept.
+    #[must_use]
+    pub fn includes(&self, id: &str) -> bool {
+        match self {
+            Self::Named(ids) => ids.contains(id),
+            Self::Tagged => true,
+        }
+    }
+}
+
 /// What the first group of a pool lets out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EgressPolicy {
@@ -117,8 +176,10 @@ pub enum EgressPolicy {
 pub enum AttachPolicy {
     /// It gets the others.
     Follow,
-    /// It is reported.
+    /// It is reported, as a failure.
     Report,
+    /// It is reported, as a note: others attach the groups, such as a deployment.
+    Off,
 }
 
 impl Config {
@@ -143,12 +204,12 @@ impl Config {
             target,
             waf_scope,
             create: env.parsed("CREATE").unwrap_or(CreatePolicy::Always),
+            adopt: adopt(env),
+            tags: tags(env),
             egress: env.parsed("EGRESS").unwrap_or(EgressPolicy::All),
             attach: env.parsed("ATTACH").unwrap_or(AttachPolicy::Follow),
-            limits: Limits {
-                rules_per_group: env.within("MAX_RULES_PER_GROUP", 1..=1_000).unwrap_or(60),
-                groups_per_interface: env.within("MAX_GROUPS_PER_INTERFACE", 1..=16).unwrap_or(5),
-            },
+            limits: limits(env),
+            list_headroom: env.within("LIST_HEADROOM", 0..=1_000).unwrap_or(0),
             max_entries_per_list: env.within("MAX_ENTRIES_PER_LIST", 1..=1_000).unwrap_or(60),
             max_shrink_percent: env.within("MAX_SHRINK_PERCENT", 0..=100).unwrap_or(50),
             ip_ranges_url: ip_ranges_url(env, plain_http),
@@ -193,6 +254,54 @@ fn services(env: &Env<'_>) -> Vec<Service> {
         }
     }
     services
+}
+
+/// AWS takes 50 tags on a resource; the function needs up to ten of them.
+fn tags(env: &Env<'_>) -> Vec<CustomTag> {
+    const MAX_TAGS: usize = 40;
+    let tags: Vec<CustomTag> = env.list("TAGS").unwrap_or_default();
+    let keys: BTreeSet<&str> = tags.iter().map(|tag| tag.key.as_str()).collect();
+    if keys.len() < tags.len() || tags.len() > MAX_TAGS {
+        env.fault("TAGS", &tags.len().to_string(), "expected each key once, and at most 40 tags");
+    }
+    tags
+}
+
+/// Source: VPC User Guide, "Amazon VPC quotas", security groups: the quota of groups on an interface "multiplied by the quota
+/// for rules per security group cannot exceed 1,000".
+fn limits(env: &Env<'_>) -> Limits {
+    const MAX_RULES_PER_INTERFACE: usize = 1_000;
+    let rules_per_group: usize = env.within("MAX_RULES_PER_GROUP", 1..=1_000).unwrap_or(60);
+    let groups_per_interface: usize = env.within("MAX_GROUPS_PER_INTERFACE", 1..=16).unwrap_or(5);
+    let product = rules_per_group * groups_per_interface;
+    if product > MAX_RULES_PER_INTERFACE {
+        let reason = format!(
+            "with MAX_GROUPS_PER_INTERFACE={groups_per_interface} these are {product} rules on an interface, and EC2 allows {MAX_RULES_PER_INTERFACE}: expected at most MAX_RULES_PER_GROUP={}, or fewer groups",
+            MAX_RULES_PER_INTERFACE / groups_per_interface
+        );
+        env.fault("MAX_RULES_PER_GROUP", &rules_per_group.to_string(), &reason);
+    }
+    Limits { rules_per_group, groups_per_interface }
+}
+
+/// `tagged`, or ids of groups and prefix lists.
+fn adopt(env: &Env<'_>) -> Adopt {
+    let items: Vec<String> = env.list("ADOPT").unwrap_or_default();
+    if items == ["tagged"] {
+        return Adopt::Tagged;
+    }
+    let is_id = |item: &str| {
+        let id = ["sg-", "pl-"].iter().find_map(|start| item.strip_prefix(start)).unwrap_or_default();
+        !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    for item in items.iter().filter(|item| !is_id(item)) {
+        env.fault(
+            "ADOPT",
+            item,
+            "expected ids of groups or prefix lists, such as sg-0a1b2c3d,pl-0a1b2c3d, or the word tagged alone",
+        );
+    }
+    Adopt::Named(items.into_iter().collect())
 }
 
 /// Source: AWS WAF API reference, CreateIPSet, Scope: "To work with CloudFront, you must also specify the Region US East (N.
@@ -363,7 +472,8 @@ impl FromStr for AttachPolicy {
         match text {
             "follow" => Ok(Self::Follow),
             "report" => Ok(Self::Report),
-            _ => Err("expected follow or report"),
+            "off" => Ok(Self::Off),
+            _ => Err("expected follow, report or off"),
         }
     }
 }
@@ -381,6 +491,42 @@ mod tests {
     }
 
     #[test]
+    fn what_is_adopted_is_named_by_id_or_all_that_is_tagged() {
+        let adopt = |text: &str| config(&[("ADOPT", text)]).map(|config| config.adopt);
+        assert_eq!(adopt("tagged").unwrap(), Adopt::Tagged);
+        let named = adopt("sg-0a1b2c3d, pl-0a1b2c3d").unwrap();
+        assert!(named.includes("sg-0a1b2c3d") && named.includes("pl-0a1b2c3d") && !named.includes("sg-1"));
+        for wrong in ["tagged,sg-1", "sg-", "eni-1", "sg-1/2", "Tagged", "all"] {
+            assert!(adopt(wrong).unwrap_err().to_string().contains("ADOPT"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn tags_of_the_estate_are_pairs_that_every_service_takes() {
+        let tags = |text: &str| config(&[("TAGS", text)]).map(|config| config.tags);
+        let pair = |key: &str, value: &str| CustomTag { key: key.to_owned(), value: value.to_owned() };
+        assert_eq!(tags("team=edge, cost-center=").unwrap(), [pair("team", "edge"), pair("cost-center", "")]);
+        let long = format!("{}=x", "k".repeat(129));
+        let many = (0..41).map(|index| format!("k{index}=v")).collect::<Vec<_>>().join(",");
+        for wrong in ["team", "=edge", "a=1,a=2", "Name=x", "gatehouse:port=80", "AWS:x=1", "a=<b>", &long, &many] {
+            assert!(tags(wrong).unwrap_err().to_string().contains("TAGS"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn rules_times_groups_are_no_more_than_an_interface_takes() {
+        let limits =
+            |rules: &str, groups: &str| config(&[("MAX_RULES_PER_GROUP", rules), ("MAX_GROUPS_PER_INTERFACE", groups)]);
+        for (rules, groups) in [("1000", "1"), ("200", "5"), ("62", "16"), ("60", "16")] {
+            assert!(limits(rules, groups).is_ok(), "{rules} {groups}");
+        }
+        for (rules, groups) in [("1000", "16"), ("220", "5"), ("63", "16"), ("1000", "2")] {
+            let error = limits(rules, groups).unwrap_err().to_string();
+            assert!(error.contains("EC2 allows 1000"), "{error}");
+        }
+    }
+
+    #[test]
     fn defaults_are_those_of_the_reference() {
         let config = config(&[]).unwrap();
         assert_eq!(config.services, ["CLOUDFRONT".parse().unwrap()]);
@@ -391,6 +537,8 @@ mod tests {
         assert!(config.range_regions.is_empty() && config.aggregate && !config.dry_run);
         assert_eq!((config.target, config.egress), (Target::SecurityGroups, EgressPolicy::All));
         assert_eq!((config.waf_scope, config.create), (WafScope::Regional, CreatePolicy::Always));
+        assert_eq!((&config.adopt, config.list_headroom), (&Adopt::Named(BTreeSet::new()), 0));
+        assert!(config.tags.is_empty());
         assert_eq!(config.parameter_prefix, None);
         assert_eq!((config.attach, config.max_entries_per_list), (AttachPolicy::Follow, 60));
         assert_eq!(config.limits, Limits { rules_per_group: 60, groups_per_interface: 5 });
@@ -425,7 +573,7 @@ mod tests {
             ("PARAMETER_PREFIX", "/gatehouse/", "no slash at the end"),
             ("PARAMETER_PREFIX", "/aws/gatehouse", "not beginning with /aws or /ssm"),
             ("EGRESS", "some", "expected all or none"),
-            ("ATTACH", "maybe", "expected follow or report"),
+            ("ATTACH", "maybe", "expected follow, report or off"),
             ("MAX_ENTRIES_PER_LIST", "1001", "expected a whole number from 1 to 1000"),
             ("PORTS", ",", "expected one or more values"),
             ("AGGREGATE", "yes", "expected true or false"),

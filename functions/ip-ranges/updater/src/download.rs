@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gatehouse_shared::clock;
 use gatehouse_shared::failure::chain;
 use gatehouse_shared::fetch::{FetchError, Fetcher};
 use ip_ranges_planner::document::{self, DocumentError, Published, Selection, SelectionError};
@@ -129,6 +130,7 @@ impl Download {
         debug!(url = self.url, bytes = bytes.len(), "document arrived");
         let unusable = |source| DownloadError::Document { url: self.url.clone(), source };
         let mut published = document::read(&bytes, selection).map_err(unusable)?;
+        published.check_time(clock::now().unix_timestamp().unsigned_abs()).map_err(unusable)?;
         let superseded = match announced {
             Some((notice, md5)) => superseded(notice, &hex(&md5.finalize()), published.sync_token)?,
             None => false,
@@ -184,7 +186,7 @@ mod tests {
 
     fn document(sync_token: u64) -> String {
         format!(
-            r#"{{"syncToken":"{sync_token}","prefixes":[{{"ip_prefix":"192.0.2.0/24","region":"GLOBAL","service":"X"}}],"ipv6_prefixes":[]}}"#
+            r#"{{"syncToken":"{sync_token}","prefixes":[{{"ip_prefix":"3.0.2.0/24","region":"GLOBAL","service":"X"}}],"ipv6_prefixes":[]}}"#
         )
     }
 

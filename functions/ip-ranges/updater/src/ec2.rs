@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::caller::{CallError, Caller, FIRST_PAUSE, LONGEST_PAUSE};
+use crate::config::{Adopt, CustomTag};
 use crate::group::{self, ATTACH_TAG, Egress, Follows, Group, PREFIX_NAME_TAG, PoolKey};
 
 /// How often a rule change is repeated without the rules that another run changed meanwhile.
@@ -23,6 +24,8 @@ pub struct Ec2 {
     pub client: aws_sdk_ec2::Client,
     /// Its load balancers.
     pub elb: elb::Client,
+    /// `TAGS`: for what is created.
+    pub tags: Vec<CustomTag>,
     caller: Caller,
 }
 
@@ -33,8 +36,8 @@ fn filter(name: impl Into<String>, values: impl IntoIterator<Item = String>) -> 
 impl Ec2 {
     /// Makes no call after `stop`.
     #[must_use]
-    pub fn new(client: &aws_sdk_ec2::Client, elb: &elb::Client, stop: Instant) -> Self {
-        Self { client: client.clone(), elb: elb.clone(), caller: Caller::new(stop) }
+    pub fn new(client: &aws_sdk_ec2::Client, elb: &elb::Client, tags: &[CustomTag], stop: Instant) -> Self {
+        Self { client: client.clone(), elb: elb.clone(), tags: tags.to_vec(), caller: Caller::new(stop) }
     }
 
     /// As [`Caller::call`].
@@ -48,6 +51,19 @@ impl Ec2 {
         call: impl AsyncFn() -> Result<T, E>,
     ) -> Result<T, CallError> {
         self.caller.call(just_created, call).await
+    }
+
+    /// As [`Caller::call_while`].
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn call_while<T, E: Into<CallError>>(
+        &self,
+        is_passing: impl Fn(&CallError) -> bool,
+        call: impl AsyncFn() -> Result<T, E>,
+    ) -> Result<T, CallError> {
+        self.caller.call_while(is_passing, call).await
     }
 
     /// As [`Caller::pause`].
@@ -64,6 +80,20 @@ impl Ec2 {
         self.call(false, async || {
             let ours = filter(format!("tag:{PREFIX_NAME_TAG}"), [prefix_name.to_owned()]);
             let pages = self.client.describe_security_groups().filters(ours).into_paginator().page_size(1_000);
+            pages.items().send().try_collect().await
+        })
+        .await
+    }
+
+    /// All groups that carry the tag with any value, in every VPC: also those of other prefix names.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn groups_of_every_prefix(&self) -> Result<Vec<SecurityGroup>, CallError> {
+        self.call(false, async || {
+            let tagged = filter("tag-key", [PREFIX_NAME_TAG.to_owned()]);
+            let pages = self.client.describe_security_groups().filters(tagged).into_paginator().page_size(1_000);
             pages.items().send().try_collect().await
         })
         .await
@@ -109,7 +139,8 @@ impl Ec2 {
                 }
                 Err(error) if error.code() == Some("InvalidGroup.Duplicate") => {
                     let found = self.group_named(&name, &key.vpc_id).await?;
-                    match found.map(|found| Group::of(&found, prefix_name)) {
+                    let none = Adopt::Named(BTreeSet::new());
+                    match found.map(|found| Group::of(&found, prefix_name, &none)) {
                         Some(Ok(group)) if group.key == *key => {
                             info!(group_id = group.id, name, vpc_id = key.vpc_id, "group of that name taken over");
                             return Ok(group);
@@ -137,12 +168,13 @@ impl Ec2 {
                 self.client
                     .create_security_group()
                     .group_name(name)
-                    .description(format!("{} ranges on port {port}, kept by Gatehouse", key.service))
+                    .description(group::description(key))
                     .vpc_id(&key.vpc_id)
                     .tag_specifications(group::tags(
                         ResourceType::SecurityGroup,
                         name,
                         prefix_name,
+                        &self.tags,
                         sync_token,
                         [(group::SERVICE_TAG, key.service.as_str()), (group::PORT_TAG, &port)]
                             .into_iter()
@@ -186,7 +218,8 @@ impl Ec2 {
         while !missing.is_empty() {
             let added = self
                 .call(group.just_created, async || {
-                    let permission = group::permission(&group.key, &missing);
+                    let description = group::rule_description(&group.key.service);
+                    let permission = group::permission(&group.key, &missing, Some(&description));
                     let call = self.client.authorize_security_group_ingress().group_id(&group.id);
                     call.ip_permissions(permission).send().await
                 })
@@ -205,30 +238,40 @@ impl Ec2 {
         Ok(())
     }
 
-    /// Takes the ranges out of the group in one call. One that is not there any more is what was wanted.
+    /// Removes the ranges from the group in one call. One that is not there any more is what was wanted.
+    ///
+    /// EC2 does not remove rules that it does not know. In a default VPC it removes the others and names these in
+    /// `UnknownIpPermissionSet`; in any other VPC it refuses the whole call. In both cases the group is read again, and
+    /// what is still there is removed by a further call.
     ///
     /// # Errors
     ///
-    /// [`CallError`].
+    /// [`CallError`]; none of the ranges is known to be removed then. [`CallError::NotRemoved`] names those that EC2 did
+    /// not remove.
     pub async fn revoke(&self, group: &Group, ranges: &BTreeSet<IpNet>) -> Result<(), CallError> {
         let mut present = ranges.clone();
         let mut attempt = 1;
-        while !present.is_empty() {
+        loop {
             let removed = self
                 .call(group.just_created, async || {
-                    let permission = group::permission(&group.key, &present);
+                    let permission = group::permission(&group.key, &present, None);
                     let call = self.client.revoke_security_group_ingress().group_id(&group.id);
                     call.ip_permissions(permission).send().await
                 })
                 .await;
             match removed {
-                // EC2 passes over rules it does not know (`UnknownIpPermissionSet`): they are gone, as wanted.
-                Ok(_) => break,
-                Err(error) if error.code() == Some("InvalidPermission.NotFound") && attempt < ATTEMPTS => {
-                    let now = self.rules(group).await?;
-                    present.retain(|range| now.contains(range));
-                }
+                Ok(answer) if answer.unknown_ip_permissions().is_empty() => break,
+                Ok(_) => {}
+                Err(error) if error.code() == Some("InvalidPermission.NotFound") && attempt < ATTEMPTS => {}
                 Err(error) => return Err(error),
+            }
+            let now = self.rules(group).await?;
+            present.retain(|range| now.contains(range));
+            if present.is_empty() {
+                break;
+            }
+            if attempt == ATTEMPTS {
+                return Err(CallError::NotRemoved(present));
             }
             attempt += 1;
         }

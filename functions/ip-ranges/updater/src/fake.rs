@@ -35,6 +35,8 @@ pub(crate) enum Fault {
     LostReply,
     /// `UnauthorizedOperation`, which it does not.
     Denied,
+    /// `InvalidGroup.NotFound`.
+    NotKnown,
     /// AWS WAF cannot find what it has, or SSM is busy with the parameter; the SDK does not try again.
     Unavailable,
     /// Just before the call somebody writes to what it names, an IP set or a parameter.
@@ -48,10 +50,13 @@ pub(crate) enum Fault {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct FakeGroup {
     pub(crate) name: String,
+    pub(crate) description: String,
     pub(crate) vpc_id: String,
     pub(crate) tags: BTreeMap<String, String>,
     /// TCP rules by port.
     pub(crate) rules: BTreeSet<(u16, IpNet)>,
+    /// The descriptions of those rules that have one.
+    pub(crate) rule_descriptions: BTreeMap<(u16, IpNet), String>,
     /// Outbound rules: a TCP port, or all traffic, and where to.
     pub(crate) egress: BTreeSet<(Option<u16>, IpNet)>,
 }
@@ -70,6 +75,14 @@ pub(crate) struct FakeInterface {
     pub(crate) groups: BTreeSet<String>,
     /// The description of a load balancer's interface.
     pub(crate) load_balancer: Option<String>,
+    /// The principal that manages the instance of the interface.
+    pub(crate) operator: Option<String>,
+    /// Its VPC, where that is not the one of its groups.
+    pub(crate) vpc_id: Option<String>,
+    /// Its owner, where that is not the one of its groups.
+    pub(crate) owner_id: Option<String>,
+    /// What a Network Load Balancer does with its inbound rules on traffic from PrivateLink, where that is not "on".
+    pub(crate) private_link: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -106,6 +119,8 @@ pub(crate) struct State {
     pub(crate) ipv6: bool,
     /// Whether the VPC is the default one: there EC2 passes over outbound rules it does not know.
     pub(crate) default_vpc: bool,
+    /// Rules that EC2 says it does not know when they are to be removed, and keeps.
+    pub(crate) not_removed: BTreeSet<IpNet>,
     /// How long the calls to come take, in milliseconds, in their order: two runs at once then meet at any point.
     pub(crate) latencies: VecDeque<u64>,
     /// What the next calls that name a group or list just created are answered: EC2 does not know it everywhere yet.
@@ -195,10 +210,14 @@ impl State {
         self.requests.push(parameters.clone());
         let fault = self.faults.pop_front().unwrap_or(Fault::None);
         let fault = self.broken.get(action.as_str()).copied().unwrap_or(fault);
+        if fault == Fault::Deleted {
+            self.delete_interfaces(parameters);
+        }
         let answer = match fault {
             Fault::Throttled => Err((503, "RequestLimitExceeded", "Request limit exceeded.".to_owned())),
             Fault::ServerError => Err((500, "InternalError", "An internal error has occurred.".to_owned())),
             Fault::Denied => Err((403, "UnauthorizedOperation", "You are not authorized.".to_owned())),
+            Fault::NotKnown => Err((400, "InvalidGroup.NotFound", "The security group does not exist".to_owned())),
             _ => match self.not_known_yet(parameters) {
                 Some(code) => Err((400, code, "EC2 does not know it yet.".to_owned())),
                 None => self.act(&action, parameters),
@@ -210,6 +229,12 @@ impl State {
         }
         let (status, body) = match answer {
             Ok(content) => (200, format!("<{action}Response xmlns=\"x\">{content}</{action}Response>")),
+            Err((status, code, message)) if OF_ELB.contains(&action.as_str()) => (
+                status,
+                format!(
+                    "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>r</RequestId></ErrorResponse>"
+                ),
+            ),
             Err((status, code, message)) => (
                 status,
                 format!(
@@ -271,8 +296,8 @@ impl State {
             "ModifyNetworkInterfaceAttribute" => self.modify_interface(parameters),
             "CreateTags" => self.create_tags(parameters),
             "DeleteTags" => self.delete_tags(parameters),
-            "DescribeLoadBalancers" => Ok(self.describe_load_balancer(parameters)),
-            "SetSecurityGroups" => Ok(self.set_security_groups(parameters)),
+            "DescribeLoadBalancers" => self.describe_load_balancer(parameters),
+            "SetSecurityGroups" => self.set_security_groups(parameters),
             "Publish" => Ok("<PublishResult><MessageId>1</MessageId></PublishResult>".to_owned()),
             "DescribeManagedPrefixLists" => Ok(self.describe_lists(parameters)),
             "GetManagedPrefixListEntries" => Ok(self.entries(parameters)),
@@ -311,6 +336,7 @@ impl State {
                     Some(key) => group.tags.get(key).is_some_and(|value| values.contains(value)),
                     None if name == "vpc-id" => values.contains(&group.vpc_id),
                     None if name == "group-name" => values.contains(&group.name),
+                    None if name == "tag-key" => group.tags.keys().any(|key| values.contains(key)),
                     None => panic!("unknown filter {name}"),
                 })
         };
@@ -321,8 +347,8 @@ impl State {
         for (id, group) in page {
             write!(
                 text,
-                "<item><groupId>{id}</groupId><groupName>{}</groupName><vpcId>{}</vpcId><tagSet>",
-                group.name, group.vpc_id
+                "<item><ownerId>{OWNER}</ownerId><groupId>{id}</groupId><groupName>{}</groupName><groupDescription>{}</groupDescription><vpcId>{}</vpcId><tagSet>",
+                group.name, group.description, group.vpc_id
             )
             .unwrap();
             for (key, value) in &group.tags {
@@ -368,11 +394,16 @@ impl State {
             return Err((400, "InvalidNetworkInterfaceID.NotFound", message));
         }
         let filters = filters(parameters);
+        // Source: API reference, DescribeNetworkInterfaces, IncludeManagedResources.
+        let shows_managed = parameters.get("IncludeManagedResources").is_some_and(|value| value == "true");
         let found: Vec<_> = self
             .interfaces
             .iter()
             .filter(|(id, interface)| match filters.get("group-id") {
-                Some(wanted) => interface.groups.iter().any(|group| wanted.contains(group)),
+                Some(wanted) => {
+                    let is_shown = shows_managed || interface.operator.is_none();
+                    is_shown && interface.groups.iter().any(|group| wanted.contains(group))
+                }
                 None => ids.contains(id),
             })
             .collect();
@@ -383,7 +414,11 @@ impl State {
             for group in &interface.groups {
                 write!(text, "<item><groupId>{group}</groupId></item>").unwrap();
             }
-            text.push_str("</groupSet>");
+            let (vpc_id, owner_id) = (self.vpc_of(interface), interface.owner_id.as_deref().unwrap_or(OWNER));
+            write!(text, "</groupSet><vpcId>{vpc_id}</vpcId><ownerId>{owner_id}</ownerId>").unwrap();
+            if let Some(principal) = &interface.operator {
+                write!(text, "<operator><managed>true</managed><principal>{principal}</principal></operator>").unwrap();
+            }
             if let Some(description) = &interface.load_balancer {
                 write!(text, "<requesterManaged>true</requesterManaged><requesterId>amazon-elb</requesterId><description>{description}</description>").unwrap();
             }
@@ -405,7 +440,9 @@ impl State {
         let id = format!("sg-new{}", self.created);
         let tags = tags(parameters);
         let (name, vpc_id) = (name.clone(), parameters["VpcId"].clone());
-        let group = FakeGroup { name, vpc_id, tags, rules: BTreeSet::new(), egress: default_egress(self.ipv6) };
+        let egress = default_egress(self.ipv6);
+        let description = parameters["GroupDescription"].clone();
+        let group = FakeGroup { name, description, vpc_id, tags, egress, ..FakeGroup::default() };
         self.groups.insert(id.clone(), group);
         Ok(format!("<return>true</return><groupId>{id}</groupId>"))
     }
@@ -430,22 +467,45 @@ impl State {
                 ));
             }
         }
-        group.rules.extend(rules);
+        for (rule, description) in rules.iter().zip(descriptions(parameters)) {
+            group.rules.insert(*rule);
+            group.rule_descriptions.extend(description.map(|description| (*rule, description)));
+        }
         Ok("<return>true</return>".to_owned())
     }
 
+    /// Source: API reference, RevokeSecurityGroupIngress: the values have to match those of the rule exactly; a description
+    /// may be left out. "For a default VPC, if the values you specify do not match the existing rule's values, no error is
+    /// returned, and the output describes the security group rules that were not revoked."
     fn revoke(&mut self, parameters: &Parameters) -> Answer {
-        let rules = rules(parameters);
+        let (default_vpc, not_removed) = (self.default_vpc, &self.not_removed);
         let group = group_mut(&mut self.groups, &parameters["GroupId"])?;
-        if rules.iter().any(|rule| !group.rules.contains(rule)) {
+        let is_known = |rule: &(u16, IpNet), description: &Option<String>| {
+            let is_same = |sent: &String| group.rule_descriptions.get(rule) == Some(sent);
+            !not_removed.contains(&rule.1) && group.rules.contains(rule) && description.as_ref().is_none_or(is_same)
+        };
+        let sent = rules(parameters).into_iter().zip(descriptions(parameters));
+        let (known, unknown): (Vec<_>, Vec<_>) = sent.partition(|(rule, description)| is_known(rule, description));
+        if !unknown.is_empty() && !default_vpc {
             return Err((
                 400,
                 "InvalidPermission.NotFound",
                 "The specified rule does not exist in this security group.".to_owned(),
             ));
         }
-        group.rules.retain(|rule| !rules.contains(rule));
-        Ok("<return>true</return>".to_owned())
+        for (rule, _) in known {
+            group.rules.remove(&rule);
+            group.rule_descriptions.remove(&rule);
+        }
+        let mut answer = "<return>true</return><unknownIpPermissionSet>".to_owned();
+        for ((port, range), _) in unknown {
+            let (list, field) = match Family::of(&range) {
+                Family::Ipv4 => ("ipRanges", "cidrIp"),
+                Family::Ipv6 => ("ipv6Ranges", "cidrIpv6"),
+            };
+            write!(answer, "<item><ipProtocol>tcp</ipProtocol><fromPort>{port}</fromPort><toPort>{port}</toPort><{list}><item><{field}>{range}</{field}></item></{list}></item>").unwrap();
+        }
+        Ok(answer + "</unknownIpPermissionSet>")
     }
 
     /// Source: API reference, RevokeSecurityGroupEgress: the rule has to match exactly; "for a default VPC, if the values
@@ -478,8 +538,26 @@ impl State {
         for group in &groups {
             group_mut(&mut self.groups, group)?;
         }
-        let interface = self.interfaces.get_mut(&parameters["NetworkInterfaceId"]).unwrap();
-        if interface.load_balancer.is_some() {
+        let id = &parameters["NetworkInterfaceId"];
+        let Some(interface) = self.interfaces.get(id) else {
+            let message = format!("The networkInterface ID '{id}' does not exist");
+            return Err((400, "InvalidNetworkInterfaceID.NotFound", message));
+        };
+        if interface.operator.is_some() {
+            let message =
+                "You are not authorized to perform this operation: the resource is managed by a service provider.";
+            return Err((403, "UnauthorizedOperation", message.to_owned()));
+        }
+        // A group that is associated with the interface's VPC is one that it carries already, here.
+        let vpc_id = self.vpc_of(interface);
+        let is_of_vpc = |group: &&String| self.groups[*group].vpc_id == vpc_id || interface.groups.contains(*group);
+        if !groups.iter().all(|group| is_of_vpc(&group)) {
+            let message = "You have specified two resources that belong to different networks.".to_owned();
+            return Err((400, "InvalidGroup.NotFound", message));
+        }
+        let is_foreign = interface.owner_id.is_some();
+        let interface = self.interfaces.get_mut(id).unwrap();
+        if interface.load_balancer.is_some() || is_foreign {
             return Err((
                 400,
                 "AuthFailure",
@@ -633,23 +711,57 @@ impl State {
         Ok(String::new())
     }
 
-    fn describe_load_balancer(&self, parameters: &Parameters) -> String {
-        let name = &parameters["Names.member.1"];
-        let interface = self.of_load_balancer(name).next().unwrap();
-        let groups: String =
-            self.interfaces[&interface].groups.iter().map(|group| format!("<member>{group}</member>")).collect();
-        format!(
-            "<DescribeLoadBalancersResult><LoadBalancers><member><LoadBalancerArn>arn:{name}</LoadBalancerArn><SecurityGroups>{groups}</SecurityGroups></member></LoadBalancers></DescribeLoadBalancersResult>"
-        )
+    /// Somebody deletes the interface, or the load balancer, that a call names.
+    fn delete_interfaces(&mut self, parameters: &Parameters) {
+        let names = ["Names.member.1", "LoadBalancerArn"].into_iter().filter_map(|name| parameters.get(name));
+        let balanced: Vec<String> =
+            names.flat_map(|name| self.of_load_balancer(name.trim_start_matches("arn:"))).collect();
+        let ids = parameters.get("NetworkInterfaceId").cloned().into_iter();
+        let ids = ids.chain(values(parameters, "NetworkInterfaceId")).chain(balanced);
+        for id in ids.collect::<Vec<_>>() {
+            self.interfaces.remove(&id);
+            self.watched.retain(|(interface, _)| *interface != id);
+        }
     }
 
-    fn set_security_groups(&mut self, parameters: &Parameters) -> String {
+    /// The VPC of the interface: that of its groups, unless it says another.
+    fn vpc_of(&self, interface: &FakeInterface) -> String {
+        let of_group = interface.groups.iter().find_map(|id| self.groups.get(id)).map(|group| group.vpc_id.clone());
+        let of_group = of_group.filter(|vpc_id| !vpc_id.is_empty());
+        interface.vpc_id.clone().or(of_group).unwrap_or_else(|| "vpc-1".to_owned())
+    }
+
+    fn describe_load_balancer(&self, parameters: &Parameters) -> Answer {
+        let name = &parameters["Names.member.1"];
+        let interface = self.of_load_balancer(name).next().ok_or_else(no_load_balancer)?;
+        let interface = &self.interfaces[&interface];
+        let groups: String = interface.groups.iter().map(|group| format!("<member>{group}</member>")).collect();
+        let is_network = interface.load_balancer.as_ref().is_some_and(|description| description.contains("net/"));
+        let private_link = interface.private_link.as_deref().unwrap_or("on");
+        let private_link = format!(
+            "<EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic>{private_link}</EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic>"
+        );
+        let private_link = if is_network { private_link } else { String::new() };
+        Ok(format!(
+            "<DescribeLoadBalancersResult><LoadBalancers><member><LoadBalancerArn>arn:{name}</LoadBalancerArn>{private_link}<SecurityGroups>{groups}</SecurityGroups></member></LoadBalancers></DescribeLoadBalancersResult>"
+        ))
+    }
+
+    /// What a call leaves out gets its default. Source: API reference, SetSecurityGroups: "The default is on".
+    fn set_security_groups(&mut self, parameters: &Parameters) -> Answer {
         let name = parameters["LoadBalancerArn"].strip_prefix("arn:").unwrap();
         let groups: BTreeSet<String> = values(parameters, "SecurityGroups.member").into_iter().collect();
-        for id in self.of_load_balancer(name).collect::<Vec<_>>() {
-            self.interfaces.get_mut(&id).unwrap().groups.clone_from(&groups);
+        let private_link = parameters.get("EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic");
+        let ids: Vec<_> = self.of_load_balancer(name).collect();
+        if ids.is_empty() {
+            return Err(no_load_balancer());
         }
-        "<SetSecurityGroupsResult></SetSecurityGroupsResult>".to_owned()
+        for id in ids {
+            let interface = self.interfaces.get_mut(&id).unwrap();
+            interface.groups.clone_from(&groups);
+            interface.private_link = private_link.cloned();
+        }
+        Ok("<SetSecurityGroupsResult></SetSecurityGroupsResult>".to_owned())
     }
 
     fn of_load_balancer(&self, name: &str) -> impl Iterator<Item = String> {
@@ -659,6 +771,16 @@ impl State {
         });
         owned.map(|(id, _)| id.clone()).collect::<Vec<_>>().into_iter()
     }
+}
+
+/// The account that owns the groups, and all interfaces but those that say otherwise.
+const OWNER: &str = "123456789012";
+
+/// The calls that go to ELB, which words its errors otherwise than EC2.
+const OF_ELB: [&str; 2] = ["DescribeLoadBalancers", "SetSecurityGroups"];
+
+fn no_load_balancer() -> (u16, &'static str, String) {
+    (400, "LoadBalancerNotFound", "Load balancer not found".to_owned())
 }
 
 fn group_mut<'a>(
@@ -694,6 +816,15 @@ fn filters(parameters: &Parameters) -> BTreeMap<String, Vec<String>> {
 fn rules(parameters: &Parameters) -> Vec<(u16, IpNet)> {
     let port = parameters["IpPermissions.1.FromPort"].parse().unwrap();
     ranges(parameters).into_iter().map(|range| (port, range)).collect()
+}
+
+/// The description of each range of one permission, in the order of [`ranges`].
+fn descriptions(parameters: &Parameters) -> Vec<Option<String>> {
+    let descriptions = |list: &str, field: &str| -> Vec<Option<String>> {
+        let item = |n: usize, field: &str| parameters.get(&format!("IpPermissions.1.{list}.{n}.{field}"));
+        (1..).map_while(|n| item(n, field).map(|_| item(n, "Description").cloned())).collect()
+    };
+    descriptions("IpRanges", "CidrIp").into_iter().chain(descriptions("Ipv6Ranges", "CidrIpv6")).collect()
 }
 
 /// The ranges of one permission.

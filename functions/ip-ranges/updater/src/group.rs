@@ -7,7 +7,7 @@ use ip_ranges_planner::family::Family;
 use ip_ranges_planner::plan::GroupState;
 use ipnet::IpNet;
 
-use crate::config::PortRange;
+use crate::config::{Adopt, CustomTag, PortRange};
 
 /// The tag by which groups and prefix lists are found, and which an IP set has to carry; its value is `PREFIX_NAME`. The function's policy lets it write to
 /// nothing that does not carry it.
@@ -56,6 +56,8 @@ pub struct Group {
     pub name: String,
     /// The number at the end of its name; 0 where there is none.
     pub number: usize,
+    /// The account that owns it; empty for a group that this run created.
+    pub owner_id: String,
     /// Where it belongs.
     pub key: PoolKey,
     /// What is in it.
@@ -155,6 +157,12 @@ fn everywhere(family: Family) -> &'static str {
     }
 }
 
+/// The description of the groups of the pool. EC2 never changes it, nor the name, after a group is created.
+#[must_use]
+pub fn description(key: &PoolKey) -> String {
+    format!("{} ranges on port {}, kept by Gatehouse", key.service, key.port)
+}
+
 /// The name of a group of the pool.
 #[must_use]
 pub fn name(prefix_name: &str, key: &PoolKey, number: usize) -> String {
@@ -170,6 +178,7 @@ impl Group {
             id,
             name,
             number,
+            owner_id: String::new(),
             key,
             state,
             egress: Egress::of_new_group(),
@@ -180,10 +189,14 @@ impl Group {
 
     /// Reads a group that EC2 described.
     ///
+    /// Tags alone do not make a group this function's: whoever may tag a group could then have its rules removed, and the
+    /// function's own groups attached to its interfaces. Name and description do, which EC2 never changes; any other group
+    /// has to be named in `ADOPT`.
+    ///
     /// # Errors
     ///
-    /// In words, why the group cannot be kept: a tag is missing or not understood.
-    pub fn of(described: &SecurityGroup, prefix_name: &str) -> Result<Self, String> {
+    /// In words, why the group is not kept.
+    pub fn of(described: &SecurityGroup, prefix_name: &str, adopt: &Adopt) -> Result<Self, String> {
         let id = described.group_id().unwrap_or_default().to_owned();
         let tag = |key| tag(described.tags(), key);
         if tag(PREFIX_NAME_TAG) != Some(prefix_name) {
@@ -197,18 +210,34 @@ impl Group {
             format!("{id} has a tag {PORT_TAG} that is not understood, {expected}; it was left as it is")
         })?;
         let name = described.group_name().unwrap_or_default().to_owned();
+        let key = PoolKey { vpc_id: described.vpc_id().unwrap_or_default().to_owned(), service, port };
+        let is_own = number(&name) > 0
+            && name == self::name(prefix_name, &key, number(&name))
+            && described.description() == Some(description(&key).as_str());
+        if !is_own && !adopt.includes(&id) {
+            let (expected, description) = (self::name(prefix_name, &key, 1), description(&key));
+            return Err(not_adopted(&id, &name, &format!("the name {expected} and the description {description:?}")));
+        }
         let state = GroupState { pending: tag(ATTACH_TAG).is_some(), ..state(described.ip_permissions(), port) };
         Ok(Self {
             id,
             number: number(&name),
             name,
-            key: PoolKey { vpc_id: described.vpc_id().unwrap_or_default().to_owned(), service, port },
+            owner_id: described.owner_id().unwrap_or_default().to_owned(),
+            key,
             state,
             egress: Egress::of(described.ip_permissions_egress()),
             sync_tokens: sync_tokens(described.tags()),
             just_created: false,
         })
     }
+}
+
+/// Why something with the tags of this function is left alone. `expected`: by what it would be known.
+pub(crate) fn not_adopted(id: &str, name: &str, expected: &str) -> String {
+    format!(
+        "{id} ({name}) has the tags of this function and is not its own, which would have, say, {expected}; it was left as it is. If the function is to keep it, add {id} to ADOPT; if not, remove the tag {PREFIX_NAME_TAG}"
+    )
 }
 
 /// The number at the end of a name; 0 where there is none.
@@ -248,11 +277,15 @@ pub(crate) fn sync_token_key(sync_token: u64) -> String {
     format!("{SYNC_TOKEN_TAG}{sync_token}")
 }
 
-/// The tokens of the documents by which runs may be removing ranges at this time, in seconds since 1970-01-01.
+/// No run lasts longer, in seconds: Lambda's longest time-out is 15 minutes.
+const MAX_RUN: i64 = 2 * 3_600;
+
+/// The tokens of the documents by which runs may be removing ranges at this time, in seconds since 1970-01-01. A time that
+/// is further ahead than a run can last does not count.
 pub(crate) fn in_progress(tags: &[Tag], now: i64) -> impl Iterator<Item = u64> {
     tags.iter().filter_map(move |tag| {
         let until: i64 = tag.value()?.strip_prefix(UNTIL)?.parse().ok()?;
-        tag.key()?.strip_prefix(SYNC_TOKEN_TAG)?.parse().ok().filter(|_| until > now)
+        tag.key()?.strip_prefix(SYNC_TOKEN_TAG)?.parse().ok().filter(|_| (now + 1..=now + MAX_RUN).contains(&until))
     })
 }
 
@@ -287,35 +320,49 @@ pub(crate) fn state(permissions: &[IpPermission], port: PortRange) -> GroupState
     state
 }
 
-/// One permission that holds all the ranges, so that one call does.
+/// The description of each rule that this function writes.
 #[must_use]
-pub fn permission(key: &PoolKey, ranges: &BTreeSet<IpNet>) -> IpPermission {
-    let description = format!("{} range published by AWS, kept by Gatehouse", key.service);
+pub fn rule_description(service: &str) -> String {
+    format!("{service} range published by AWS, kept by Gatehouse")
+}
+
+/// One permission that holds all the ranges, so that one call does.
+///
+/// To revoke rules, leave the description out: EC2 then removes the rules whatever their descriptions are. With one, it
+/// removes only rules that have exactly this one, which rules of a person, or of another release, do not have.
+///
+/// Source: EC2 API reference, RevokeSecurityGroupIngress: "if the security group rule has a description, you do not need to
+/// specify the description to revoke the rule".
+#[must_use]
+pub fn permission(key: &PoolKey, ranges: &BTreeSet<IpNet>, description: Option<&str>) -> IpPermission {
+    let description = description.map(str::to_owned);
     let permission =
         IpPermission::builder().ip_protocol("tcp").from_port(key.port.from.into()).to_port(key.port.to.into());
     ranges
         .iter()
         .fold(permission, |permission, range| match range {
-            IpNet::V4(range) => {
-                permission.ip_ranges(IpRange::builder().cidr_ip(range.to_string()).description(&description).build())
-            }
-            IpNet::V6(range) => permission
-                .ipv6_ranges(Ipv6Range::builder().cidr_ipv6(range.to_string()).description(&description).build()),
+            IpNet::V4(range) => permission
+                .ip_ranges(IpRange::builder().cidr_ip(range.to_string()).set_description(description.clone()).build()),
+            IpNet::V6(range) => permission.ipv6_ranges(
+                Ipv6Range::builder().cidr_ipv6(range.to_string()).set_description(description.clone()).build(),
+            ),
         })
         .build()
 }
 
-/// The tags of something this function creates; `more` are those of its kind.
+/// The tags of something this function creates; `more` are those of its kind, `custom` those of `TAGS`.
 #[must_use]
 pub fn tags<'a>(
     kind: ResourceType,
     name: &'a str,
     prefix_name: &'a str,
+    custom: &'a [CustomTag],
     sync_token: u64,
     more: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> TagSpecification {
     let tag = |(key, value): (&str, &str)| Tag::builder().key(key).value(value).build();
-    let pairs = [("Name", name), (PREFIX_NAME_TAG, prefix_name)].into_iter().chain(more);
+    let custom = custom.iter().map(|tag| (tag.key.as_str(), tag.value.as_str()));
+    let pairs = [("Name", name), (PREFIX_NAME_TAG, prefix_name)].into_iter().chain(more).chain(custom);
     TagSpecification::builder()
         .resource_type(kind)
         .set_tags(Some(pairs.map(tag).collect()))
@@ -370,10 +417,12 @@ mod tests {
         let group = SecurityGroup::builder()
             .group_id("sg-1")
             .group_name("AUTOUPDATE_S3_8000-8010_2")
+            .description("S3 ranges on port 8000-8010, kept by Gatehouse")
             .vpc_id("vpc-1")
-            .set_tags(tags(ResourceType::SecurityGroup, "n", "AUTOUPDATE", 7, more).tags)
+            .set_tags(tags(ResourceType::SecurityGroup, "n", "AUTOUPDATE", &[], 7, more).tags)
             .build();
-        let group = Group::of(&group, "AUTOUPDATE").unwrap();
+        let adopt = Adopt::Named(BTreeSet::new());
+        let group = Group::of(&group, "AUTOUPDATE", &adopt).unwrap();
         assert_eq!((group.number, group.state.pending, group.sync_tokens), (2, true, BTreeSet::from([7])));
         let port = PortRange { from: 8000, to: 8010 };
         assert_eq!(group.key, PoolKey { vpc_id: "vpc-1".into(), service: "S3".into(), port });
@@ -383,12 +432,47 @@ mod tests {
     fn a_group_without_our_tags_is_left_alone_with_a_reason() {
         let tagged = |tags: &[(&str, &str)]| {
             let tags = tags.iter().map(|(key, value)| Tag::builder().key(*key).value(*value).build()).collect();
-            Group::of(&SecurityGroup::builder().group_id("sg-1").set_tags(Some(tags)).build(), "A").unwrap_err()
+            let group = SecurityGroup::builder().group_id("sg-1").set_tags(Some(tags)).build();
+            Group::of(&group, "A", &Adopt::Tagged).unwrap_err()
         };
         assert!(tagged(&[]).contains("does not have the tag gatehouse:prefix-name=A"));
         assert!(tagged(&[(PREFIX_NAME_TAG, "B")]).contains("does not have the tag gatehouse:prefix-name=A"));
         assert!(tagged(&[(PREFIX_NAME_TAG, "A")]).contains("no tag gatehouse:service"));
         assert!(tagged(&[(PREFIX_NAME_TAG, "A"), (SERVICE_TAG, "S3"), (PORT_TAG, "web")]).contains("expected a port"));
+    }
+
+    #[test]
+    fn a_group_is_this_functions_by_what_ec2_never_changes_or_is_named_in_adopt() {
+        let adopted = |name: &str, description: &str, adopt: &Adopt| {
+            let more = [(SERVICE_TAG, "S3"), (PORT_TAG, "80")];
+            let group = SecurityGroup::builder()
+                .group_id("sg-1")
+                .group_name(name)
+                .description(description)
+                .set_tags(tags(ResourceType::SecurityGroup, name, "A", &[], 7, more).tags)
+                .build();
+            Group::of(&group, "A", adopt).map(drop)
+        };
+        let none = Adopt::Named(BTreeSet::new());
+        let description = "S3 ranges on port 80, kept by Gatehouse";
+        assert!(adopted("A_S3_80_1", description, &none).is_ok());
+        for (name, description) in [
+            ("payroll-db", "database"),
+            ("payroll-db", description),
+            ("A_S3_80_1", "database"),
+            ("A_S3_80_", description),
+            ("A_S3_80_x", description),
+            ("A_S3_80_01", description),
+            ("A_EC2_80_1", description),
+            ("B_S3_80_1", description),
+            ("A_S3_443_1", "S3 ranges on port 443, kept by Gatehouse"),
+        ] {
+            let note = adopted(name, description, &none).unwrap_err();
+            assert!(note.contains(name) && note.contains("add sg-1 to ADOPT"), "{note}");
+            assert!(adopted(name, description, &Adopt::Named(["sg-2".to_owned()].into())).is_err());
+            assert!(adopted(name, description, &Adopt::Named(["sg-1".to_owned()].into())).is_ok());
+            assert!(adopted(name, description, &Adopt::Tagged).is_ok());
+        }
     }
 
     #[test]

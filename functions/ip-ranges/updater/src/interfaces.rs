@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{Filter, NetworkInterface};
+use aws_sdk_elasticloadbalancingv2::types::EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum as PrivateLinkEnforcement;
 use futures::stream::{self, StreamExt as _};
 
 use crate::caller::{AT_A_TIME, CallError};
@@ -15,14 +16,18 @@ use crate::report::{Failure, Kind};
 const FILTER_VALUES: usize = 200;
 
 /// The groups of one pool.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PoolGroups {
+    /// The VPC of the groups.
+    pub vpc_id: String,
+    /// The account that owns the groups; empty where no group was there before this run.
+    pub owner_id: String,
     /// All of them, with what they let out. An interface that carries one belongs to the pool.
     pub groups: BTreeMap<String, Egress>,
     /// Those that such an interface needs.
     pub needed: BTreeSet<String>,
-    /// Whether EC2 may not know one of them yet.
-    pub just_created: bool,
+    /// Those that this run created: EC2 may not know them yet.
+    pub just_created: BTreeSet<String>,
 }
 
 /// An interface, or a load balancer that owns some.
@@ -32,8 +37,21 @@ enum InterfaceOrLoadBalancer {
     Interface(String),
     /// An Application or Network Load Balancer, by its name: EC2 refuses to change its interfaces.
     LoadBalancer(String),
-    /// An interface that another service manages, by its id, with the name of that service.
-    Managed(String, String),
+    /// An interface, by its id, whose groups this function cannot change, and why.
+    Unchangeable(String, Reason),
+}
+
+/// Why this function cannot change the groups of an interface.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Reason {
+    /// An AWS service manages it for this account: its name, or the principal of the operator. EC2 refuses every other
+    /// principal, the root user of the account too.
+    Managed(String),
+    /// It belongs to another account, which shares the VPC: the account's id.
+    OtherOwner(String),
+    /// It is in a VPC with which some groups are associated (AssociateSecurityGroupVpc), and the missing ones may not be:
+    /// the VPC's id.
+    OtherVpc(String),
 }
 
 /// What came of it.
@@ -43,6 +61,8 @@ pub struct Attached {
     pub done: BTreeMap<String, BTreeSet<String>>,
     /// What could not be done.
     pub failures: Vec<Failure>,
+    /// With `ATTACH=off`: what is still to be attached, by those who do it.
+    pub notes: Vec<String>,
     /// Groups that are not everywhere they should be.
     pub incomplete: BTreeSet<String>,
 }
@@ -60,9 +80,20 @@ pub async fn attach(ec2: &Ec2, pools: &[PoolGroups], config: &Config, dry_run: b
             return attached;
         }
     };
-    let results = stream::iter(partly_attached(&interfaces, pools))
+    let partly = partly_attached(&interfaces, pools);
+    if config.attach == AttachPolicy::Off {
+        for (place, missing) in partly {
+            let missing_ids = list(&missing);
+            attached.notes.push(format!(
+                "{place} carries other groups of the same service and port and lacks {missing_ids}, which ATTACH=off leaves to you; until then, no range that these replace is removed"
+            ));
+            attached.incomplete.extend(missing);
+        }
+        return attached;
+    }
+    let results = stream::iter(partly)
         .map(async |(place, missing)| {
-            let outcome = mend(ec2, pools, &place, &missing, config, dry_run).await;
+            let outcome = attach_missing(ec2, pools, &place, &missing, config, dry_run).await;
             (place, missing, outcome)
         })
         // Each is read just before it is written: not all are read first.
@@ -89,6 +120,22 @@ pub async fn attach(ec2: &Ec2, pools: &[PoolGroups], config: &Config, dry_run: b
     attached
 }
 
+/// The ids of the interfaces that carry each of the groups; none for a group that no interface carries.
+///
+/// # Errors
+///
+/// [`CallError`].
+pub async fn carriers(ec2: &Ec2, group_ids: BTreeSet<String>) -> Result<BTreeMap<String, BTreeSet<String>>, CallError> {
+    let mut carriers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for interface in carrying(ec2, group_ids).await? {
+        let id = interface.network_interface_id().unwrap_or_default();
+        for group_id in groups_of(&interface) {
+            carriers.entry(group_id).or_default().insert(id.to_owned());
+        }
+    }
+    Ok(carriers)
+}
+
 /// All interfaces that carry one of the groups.
 async fn carrying(ec2: &Ec2, group_ids: BTreeSet<String>) -> Result<Vec<NetworkInterface>, CallError> {
     let mut interfaces = BTreeMap::new();
@@ -97,8 +144,9 @@ async fn carrying(ec2: &Ec2, group_ids: BTreeSet<String>) -> Result<Vec<NetworkI
         let found: Vec<NetworkInterface> = ec2
             .call(false, async || {
                 let filter = Filter::builder().name("group-id").set_values(Some(group_ids.to_vec())).build();
-                let pages = ec2.client.describe_network_interfaces().filters(filter).into_paginator().page_size(1_000);
-                pages.items().send().try_collect().await
+                // Without it, EC2 may leave out interfaces of managed instances, where the account hides them.
+                let call = ec2.client.describe_network_interfaces().filters(filter).include_managed_resources(true);
+                call.into_paginator().page_size(1_000).items().send().try_collect().await
             })
             .await?;
         for interface in found {
@@ -115,9 +163,12 @@ fn partly_attached(
 ) -> BTreeMap<InterfaceOrLoadBalancer, BTreeSet<String>> {
     let mut partly: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
     for interface in interfaces {
-        let missing = missing(&groups_of(interface), pools);
-        if !missing.is_empty() {
-            partly.entry(place(interface)).or_default().extend(missing.into_keys());
+        let present = groups_of(interface);
+        for pool in pools {
+            let missing = missing(&present, [pool]);
+            if !missing.is_empty() {
+                partly.entry(owner(interface, pool)).or_default().extend(missing.into_keys());
+            }
         }
     }
     partly
@@ -129,7 +180,7 @@ fn groups_of(interface: &NetworkInterface) -> BTreeSet<String> {
 
 /// The groups that are needed beside those that are present, and whether each may be attached: only where it lets out no
 /// more than the present groups of its pool. Pure.
-fn missing(present: &BTreeSet<String>, pools: &[PoolGroups]) -> BTreeMap<String, bool> {
+fn missing<'a>(present: &BTreeSet<String>, pools: impl IntoIterator<Item = &'a PoolGroups>) -> BTreeMap<String, bool> {
     let mut missing = BTreeMap::new();
     for pool in pools {
         let here = pool.groups.iter().filter(|(id, _)| present.contains(*id)).map(|(_, egress)| egress);
@@ -144,9 +195,22 @@ fn missing(present: &BTreeSet<String>, pools: &[PoolGroups]) -> BTreeMap<String,
     missing
 }
 
-/// Who may change the interface's groups.
-fn place(interface: &NetworkInterface) -> InterfaceOrLoadBalancer {
+/// Who may change the interface's groups to those of the pool.
+fn owner(interface: &NetworkInterface, pool: &PoolGroups) -> InterfaceOrLoadBalancer {
     let id = interface.network_interface_id().unwrap_or_default().to_owned();
+    let is_other = |value: Option<&str>, own: &str| value.is_some_and(|value| value != own) && !own.is_empty();
+    let reason = |reason: fn(String) -> Reason, value: Option<&str>| {
+        InterfaceOrLoadBalancer::Unchangeable(id.clone(), reason(value.unwrap_or("another service").to_owned()))
+    };
+    if let Some(operator) = interface.operator().filter(|operator| operator.managed() == Some(true)) {
+        return reason(Reason::Managed, operator.principal());
+    }
+    if is_other(interface.owner_id(), &pool.owner_id) {
+        return reason(Reason::OtherOwner, interface.owner_id());
+    }
+    if is_other(interface.vpc_id(), &pool.vpc_id) {
+        return reason(Reason::OtherVpc, interface.vpc_id());
+    }
     if interface.requester_managed() != Some(true) {
         return InterfaceOrLoadBalancer::Interface(id);
     }
@@ -155,7 +219,7 @@ fn place(interface: &NetworkInterface) -> InterfaceOrLoadBalancer {
     let parts: Vec<&str> = description.strip_prefix("ELB ").unwrap_or_default().split('/').collect();
     match parts[..] {
         ["app" | "net", name, _] => InterfaceOrLoadBalancer::LoadBalancer(name.to_owned()),
-        _ => InterfaceOrLoadBalancer::Managed(id, interface.requester_id().unwrap_or("another service").to_owned()),
+        _ => reason(Reason::Managed, interface.requester_id()),
     }
 }
 
@@ -167,8 +231,9 @@ struct Mended {
     too_open: BTreeSet<String>,
 }
 
-/// Reads the list of groups again, since the call replaces it as a whole, and adds what is missing then.
-async fn mend(
+/// Reads the list of groups again, since the call replaces it as a whole, and adds what is missing then. Nothing is to be
+/// done for an interface or load balancer that does not exist any more, at whichever call that is seen.
+async fn attach_missing(
     ec2: &Ec2,
     pools: &[PoolGroups],
     place: &InterfaceOrLoadBalancer,
@@ -177,53 +242,98 @@ async fn mend(
     dry_run: bool,
 ) -> Result<Mended, Failure> {
     let what = format!("attaching {} to {place}", list(missing_before));
+    // Another pool may be of another VPC: who may change the interface's groups is then another question.
+    let pools: Vec<&PoolGroups> = pools.iter().filter(|pool| !pool.needed.is_disjoint(missing_before)).collect();
+    match attach_to(ec2, &pools, place, &what, config, dry_run).await {
+        Err(AttachError::Call(error)) if error.is_gone() => {
+            tracing::info!(%place, error = error.to_string(), "deleted during the run");
+            Ok(Mended::default())
+        }
+        Err(AttachError::Call(error)) => Err(Failure::of(what, &error)),
+        Err(AttachError::Other(failure)) => Err(failure),
+        Ok(mended) => Ok(mended),
+    }
+}
+
+/// Why a group could not be attached.
+enum AttachError {
+    Call(CallError),
+    Other(Failure),
+}
+
+impl From<CallError> for AttachError {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+impl From<Failure> for AttachError {
+    fn from(failure: Failure) -> Self {
+        Self::Other(failure)
+    }
+}
+
+async fn attach_to(
+    ec2: &Ec2,
+    pools: &[&PoolGroups],
+    place: &InterfaceOrLoadBalancer,
+    what: &str,
+    config: &Config,
+    dry_run: bool,
+) -> Result<Mended, AttachError> {
+    if let InterfaceOrLoadBalancer::Unchangeable(_, reason) = place {
+        return Err(Failure::partly_attached(what, &reason.to_string()).into());
+    }
     if config.attach == AttachPolicy::Report {
         let reason =
             "it carries other groups of the same service and port and lacks these: attach them, or set ATTACH=follow";
-        return Err(Failure::partly_attached(what, reason));
+        return Err(Failure::partly_attached(what, reason).into());
     }
-    let failed = |error: CallError| Failure::of(what.clone(), &error);
-    let just_created = pools.iter().any(|pool| pool.just_created);
+    // Only what this run created may be unknown for a while. Rights to attach are bound to no tag, so a refusal is one.
+    let is_passing = |added: &BTreeSet<String>| {
+        let is_new = pools.iter().any(|pool| !pool.just_created.is_disjoint(added));
+        move |error: &CallError| is_new && error.is_unknown_group()
+    };
     match place {
         InterfaceOrLoadBalancer::Interface(id) => {
-            let Some(present) = groups_now(ec2, id).await.map_err(failed)? else { return Ok(Mended::default()) };
-            let (groups, mended) = with_missing(&present, pools, config, &what)?;
+            let Some(present) = groups_now(ec2, id).await? else { return Ok(Mended::default()) };
+            let (groups, mended) = with_missing(&present, pools, config, what)?;
             if !dry_run && !mended.added.is_empty() {
-                ec2.call(just_created, async || {
+                ec2.call_while(is_passing(&mended.added), async || {
                     let call = ec2.client.modify_network_interface_attribute().network_interface_id(id);
                     call.set_groups(Some(groups.clone())).send().await
                 })
-                .await
-                .map_err(failed)?;
+                .await?;
                 tracing::info!(interface = id, groups = ?mended.added, "groups attached");
             }
             Ok(mended)
         }
         InterfaceOrLoadBalancer::LoadBalancer(name) => {
-            let found = ec2
-                .call(false, async || ec2.elb.describe_load_balancers().names(name).send().await)
-                .await
-                .map_err(failed)?;
-            let found = found.load_balancers().first().ok_or_else(|| failed(CallError::Incomplete("load balancer")))?;
-            let arn = found.load_balancer_arn().ok_or_else(|| failed(CallError::Incomplete("LoadBalancerArn")))?;
+            let found = ec2.call(false, async || ec2.elb.describe_load_balancers().names(name).send().await).await?;
+            let found = found.load_balancers().first().ok_or(CallError::Incomplete("load balancer"))?;
+            let arn = found.load_balancer_arn().ok_or(CallError::Incomplete("LoadBalancerArn"))?;
+            // Only Network Load Balancers have it, and "the default is on": to leave it out may turn it on.
+            // Source: Elastic Load Balancing API reference, SetSecurityGroups.
+            let private_link = found
+                .enforce_security_group_inbound_rules_on_private_link_traffic()
+                .filter(|value| !value.is_empty())
+                .map(PrivateLinkEnforcement::from);
             // The load balancer's own list is the truth; an interface may not have caught up with it.
             let (groups, mended) =
-                with_missing(&found.security_groups().iter().cloned().collect(), pools, config, &what)?;
+                with_missing(&found.security_groups().iter().cloned().collect(), pools, config, what)?;
             if !dry_run && !mended.added.is_empty() {
-                ec2.call(just_created, async || {
+                ec2.call_while(is_passing(&mended.added), async || {
                     let call = ec2.elb.set_security_groups().load_balancer_arn(arn);
+                    let call =
+                        call.set_enforce_security_group_inbound_rules_on_private_link_traffic(private_link.clone());
                     call.set_security_groups(Some(groups.clone())).send().await
                 })
-                .await
-                .map_err(failed)?;
+                .await?;
                 tracing::info!(load_balancer = name, groups = ?mended.added, "groups attached");
             }
             Ok(mended)
         }
-        InterfaceOrLoadBalancer::Managed(_, requester) => {
-            let reason = format!("only {requester} can change its groups: attach them there");
-            Err(Failure::partly_attached(what, &reason))
-        }
+        InterfaceOrLoadBalancer::Unchangeable(..) => Ok(Mended::default()),
     }
 }
 
@@ -233,7 +343,6 @@ async fn groups_now(ec2: &Ec2, id: &str) -> Result<Option<BTreeSet<String>>, Cal
         ec2.call(false, async || ec2.client.describe_network_interfaces().network_interface_ids(id).send().await).await;
     match found {
         Ok(found) => Ok(found.network_interfaces().first().map(groups_of)),
-        Err(error) if error.code() == Some("InvalidNetworkInterfaceID.NotFound") => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -241,11 +350,12 @@ async fn groups_now(ec2: &Ec2, id: &str) -> Result<Option<BTreeSet<String>>, Cal
 /// All groups it is to carry, unless they are more than it can take, and which of them are new. Pure.
 fn with_missing(
     present: &BTreeSet<String>,
-    pools: &[PoolGroups],
+    pools: &[&PoolGroups],
     config: &Config,
     what: &str,
 ) -> Result<(Vec<String>, Mended), Failure> {
-    let (added, too_open): (Vec<_>, Vec<_>) = missing(present, pools).into_iter().partition(|(_, may)| *may);
+    let (added, too_open): (Vec<_>, Vec<_>) =
+        missing(present, pools.iter().copied()).into_iter().partition(|(_, may)| *may);
     let ids = |groups: Vec<(String, bool)>| groups.into_iter().map(|(id, _)| id).collect();
     let mended = Mended { added: ids(added), too_open: ids(too_open) };
     let limit = config.limits.groups_per_interface;
@@ -274,10 +384,25 @@ fn list(ids: &BTreeSet<String>) -> String {
     ids.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Managed(service) => write!(f, "only {service} can change its groups: attach them there"),
+            Self::OtherOwner(account) => {
+                write!(f, "it belongs to the account {account}, which alone can change its groups: attach them there")
+            }
+            Self::OtherVpc(vpc_id) => write!(
+                f,
+                "it is in {vpc_id}, and these groups are those of another VPC: associate them with {vpc_id} (aws ec2 associate-security-group-vpc), then attach them yourself"
+            ),
+        }
+    }
+}
+
 impl std::fmt::Display for InterfaceOrLoadBalancer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Interface(id) | Self::Managed(id, _) => f.write_str(id),
+            Self::Interface(id) | Self::Unchangeable(id, _) => f.write_str(id),
             Self::LoadBalancer(name) => write!(f, "load balancer {name}"),
         }
     }
@@ -286,7 +411,7 @@ impl std::fmt::Display for InterfaceOrLoadBalancer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_ec2::types::GroupIdentifier;
+    use aws_sdk_ec2::types::{GroupIdentifier, OperatorResponse};
     use ip_ranges_planner::family::Family;
 
     fn interface(id: &str, groups: &[&str]) -> aws_sdk_ec2::types::builders::NetworkInterfaceBuilder {
@@ -301,7 +426,7 @@ mod tests {
         PoolGroups {
             groups: groups.iter().map(|id| ((*id).to_owned(), egress(id))).collect(),
             needed: groups.iter().filter(|id| !empty.contains(*id)).map(ToString::to_string).collect(),
-            just_created: false,
+            ..PoolGroups::default()
         }
     }
 
@@ -334,9 +459,30 @@ mod tests {
                 "Interface(\"eni-8\") + sg-1, sg-2, sg-3",
                 "LoadBalancer(\"front\") + sg-2, sg-3",
                 "LoadBalancer(\"web\") + sg-2, sg-3",
-                "Managed(\"eni-7\", \"amazon-elb\") + sg-2, sg-3",
+                "Unchangeable(\"eni-7\", Managed(\"amazon-elb\")) + sg-2, sg-3",
             ]
         );
+    }
+
+    #[test]
+    fn an_interface_that_cannot_take_a_group_is_known_by_its_description() {
+        let pool = PoolGroups { vpc_id: "vpc-1".into(), owner_id: "123456789012".into(), ..pool(&["sg-1"], &[], &[]) };
+        let own = || interface("eni-1", &[]).vpc_id("vpc-1").owner_id("123456789012");
+        let operator = |managed| OperatorResponse::builder().managed(managed).principal("eks.amazonaws.com").build();
+        let balanced =
+            |description: &str| own().requester_managed(true).requester_id("amazon-elb").description(description);
+        let cases = [
+            (own(), "Interface(\"eni-1\")"),
+            (own().operator(operator(false)), "Interface(\"eni-1\")"),
+            (balanced("ELB net/front/50dc6c495c0c9188"), "LoadBalancer(\"front\")"),
+            (balanced("VPC endpoint"), "Unchangeable(\"eni-1\", Managed(\"amazon-elb\"))"),
+            (own().operator(operator(true)), "Unchangeable(\"eni-1\", Managed(\"eks.amazonaws.com\"))"),
+            (own().vpc_id("vpc-2"), "Unchangeable(\"eni-1\", OtherVpc(\"vpc-2\"))"),
+            (own().owner_id("210987654321"), "Unchangeable(\"eni-1\", OtherOwner(\"210987654321\"))"),
+        ];
+        for (interface, expected) in cases {
+            assert_eq!(format!("{:?}", owner(&interface.build(), &pool)), expected);
+        }
     }
 
     #[test]

@@ -21,9 +21,9 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use crate::caller::{CallError, Caller, FIRST_PAUSE, LONGEST_PAUSE};
-use crate::config::{Config, CreatePolicy, WafScope};
+use crate::config::{Config, CreatePolicy, CustomTag, WafScope};
 use crate::group::{FAMILY_TAG, FamilyKey, PREFIX_NAME_TAG, SERVICE_TAG};
-use crate::report::{Failure, GroupReport, Kind, Mark, RangesWithoutRule, RegionReport};
+use crate::report::{Failure, GroupReport, Ignored, Kind, Mark, RangesWithoutRule, RegionReport};
 use crate::run::Run;
 
 /// The most addresses of one set.
@@ -60,6 +60,8 @@ const DOCUMENT: &str = "ranges of document ";
 pub struct Waf {
     client: aws_sdk_wafv2::Client,
     scope: Scope,
+    /// `TAGS`: for what is created.
+    tags: Vec<CustomTag>,
     caller: Caller,
 }
 
@@ -126,10 +128,9 @@ fn sync_token(description: &str) -> Option<u64> {
 }
 
 impl Found {
-    /// The `syncToken` of the newest document that a set follows.
-    #[must_use]
-    pub fn sync_token(&self) -> Option<u64> {
-        self.sets.iter().filter_map(|set| set.sync_token).max()
+    /// The `syncToken` of the document that each set follows.
+    pub fn sync_tokens(&self) -> impl Iterator<Item = u64> {
+        self.sets.iter().filter_map(|set| set.sync_token)
     }
 
     /// How many sets can be kept.
@@ -148,12 +149,12 @@ impl Found {
 impl Waf {
     /// Makes no call after `stop`.
     #[must_use]
-    pub fn new(client: &aws_sdk_wafv2::Client, scope: WafScope, stop: Instant) -> Self {
-        let scope = match scope {
+    pub fn new(client: &aws_sdk_wafv2::Client, config: &Config, stop: Instant) -> Self {
+        let scope = match config.waf_scope {
             WafScope::Regional => Scope::Regional,
             WafScope::CloudFront => Scope::Cloudfront,
         };
-        Self { client: client.clone(), scope, caller: Caller::new(stop) }
+        Self { client: client.clone(), scope, tags: config.tags.clone(), caller: Caller::new(stop) }
     }
 
     /// All sets with our names, with what is in them. One that cannot be read does not hold up the others.
@@ -287,7 +288,8 @@ impl Waf {
         token: u64,
     ) -> Result<IpSet, CallError> {
         let name = name(prefix_name, key);
-        let tags = [("Name", name.as_str())].into_iter().chain(tags(prefix_name, key));
+        let custom = self.tags.iter().map(|tag| (tag.key.as_str(), tag.value.as_str()));
+        let tags = [("Name", name.as_str())].into_iter().chain(tags(prefix_name, key)).chain(custom);
         let tags =
             tags.map(|(key, value)| Tag::builder().key(key).value(value).build()).collect::<Result<Vec<Tag>, _>>();
         let tags = tags.map_err(|error| CallError::Unanswered(error.to_string()))?;
@@ -336,6 +338,7 @@ impl Waf {
         call.await?;
         info!(group_id = set.arn, name = set.name, ranges = ranges.len(), "IP set updated");
         set.addresses.clone_from(ranges);
+        set.sync_token = Some(token);
         Ok(())
     }
 }
@@ -370,6 +373,7 @@ pub async fn reconcile(
     published: &Published,
     config: &Config,
     run: Run,
+    ignored: &Ignored,
     report: &mut RegionReport,
 ) {
     let Found { sets, mut foreign, mut unread } = found;
@@ -389,7 +393,7 @@ pub async fn reconcile(
                 continue;
             }
             let foreign = foreign.remove(&name);
-            let mut set = SetRun::new(key, set, wanted, config, run);
+            let mut set = SetRun::new(key, set, wanted, config, run, ignored);
             // One set after the other: AWS WAF takes one call of each writing operation in a second.
             if let Err(failure) = set.apply(waf, foreign, published.sync_token).await {
                 set.failures.push(failure);
@@ -417,6 +421,7 @@ pub async fn reconcile(
 struct SetRun<'a> {
     config: &'a Config,
     run: Run,
+    ignored: &'a Ignored,
     key: FamilyKey,
     name: String,
     wanted: BTreeSet<IpNet>,
@@ -430,11 +435,18 @@ struct SetRun<'a> {
 }
 
 impl<'a> SetRun<'a> {
-    fn new(key: FamilyKey, set: Option<IpSet>, wanted: BTreeSet<IpNet>, config: &'a Config, run: Run) -> Self {
+    fn new(
+        key: FamilyKey,
+        set: Option<IpSet>,
+        wanted: BTreeSet<IpNet>,
+        config: &'a Config,
+        run: Run,
+        ignored: &'a Ignored,
+    ) -> Self {
         let before = set.as_ref().map(|set| set.addresses.clone()).unwrap_or_default();
         let name = name(&config.prefix_name, &key);
         let (plan, created, failures) = (SetPlan::default(), false, Vec::new());
-        Self { config, run, key, name, wanted, set, before, plan, created, failures }
+        Self { config, run, ignored, key, name, wanted, set, before, plan, created, failures }
     }
 
     /// Compares what the set holds now with what is wanted.
@@ -470,8 +482,13 @@ impl<'a> SetRun<'a> {
                 self.plan();
             }
             // One that was just made holds the plan, unless another run made it.
-            let Some(set) = self.set.as_mut().filter(|set| set.addresses != self.plan.ranges) else { return Ok(()) };
-            if let Some(newer) = set.sync_token.filter(|newer| *newer > token) {
+            let ignored = self.ignored.tokens();
+            let is_ignored = |token: &u64| ignored.contains(token);
+            // With the description of a document that does not count, it would hold up the next run.
+            let is_due =
+                |set: &&mut IpSet| set.addresses != self.plan.ranges || set.sync_token.as_ref().is_some_and(is_ignored);
+            let Some(set) = self.set.as_mut().filter(is_due) else { return Ok(()) };
+            if let Some(newer) = set.sync_token.filter(|newer| *newer > token && !is_ignored(newer)) {
                 return Err(Failure::stale_document(newer, token, Mark::Description));
             }
             match waf.update(set, &self.plan.ranges, token).await {

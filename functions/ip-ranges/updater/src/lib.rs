@@ -100,6 +100,10 @@ impl Updater {
                     let Failure { kind, what, reason } = failure;
                     error!(region, kind = kind.name(), what, reason, "not done");
                 }
+                // Whoever asks for a plan gets it, whatever it meets: Lambda would answer an error without it.
+                if report.dry_run && report.trigger == Trigger::DIRECT {
+                    return Ok(report);
+                }
                 verdict(&report).map(|()| report)
             }
             Err(error) => {
@@ -122,12 +126,17 @@ impl Updater {
             stop,
         };
         // The groups are read while the document is downloaded.
-        let newest = self.newest.load(Ordering::Relaxed);
+        // Who goes back to an older document on purpose says so.
+        let newest = if run.force { 0 } else { self.newest.load(Ordering::Relaxed) };
         let document = timeout_at(stop, self.download.fetch(notice.as_ref(), newest, Selection::from(&self.config)));
         let held = join_all(self.regions.iter().map(|region| region.read(&self.config, run)));
         let (document, held) = join(document, held).await;
         let Fetched { published, faults, superseded } = document.map_err(|_| Error::OutOfTime)??;
-        self.newest.fetch_max(published.sync_token, Ordering::Relaxed);
+        if run.force && !run.dry_run {
+            self.newest.store(published.sync_token, Ordering::Relaxed);
+        } else {
+            self.newest.fetch_max(published.sync_token, Ordering::Relaxed);
+        }
         info!(trigger, sync_token = published.sync_token, superseded, run.dry_run, run.force, "document read");
         let regions = self.regions.iter().zip(held);
         let regions = regions.map(|(region, held)| region.reconcile(held, &published, &self.config, run));

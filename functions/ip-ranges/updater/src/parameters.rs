@@ -11,12 +11,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
-use aws_sdk_ssm::types::{Parameter, ParameterType};
+use aws_sdk_ssm::types::{Parameter, ParameterType, Tag};
 use tokio::time::Instant;
 use tracing::info;
 
 use crate::caller::{CallError, Caller};
-use crate::config::{Config, Target};
+use crate::config::{Config, CustomTag, Target};
 use crate::report::{Failure, GroupReport, Kind, ParameterReport, RegionReport};
 use crate::run::Run;
 
@@ -65,6 +65,8 @@ impl FromStr for ParameterPrefix {
 #[derive(Debug)]
 pub struct Ssm {
     client: aws_sdk_ssm::Client,
+    /// `TAGS`: for what is created.
+    tags: Vec<CustomTag>,
     caller: Caller,
 }
 
@@ -106,8 +108,8 @@ fn values(prefix: &ParameterPrefix, vpc_ids: &[String], groups: &[GroupReport]) 
 impl Ssm {
     /// Makes no call after `stop`.
     #[must_use]
-    pub fn new(client: &aws_sdk_ssm::Client, stop: Instant) -> Self {
-        Self { client: client.clone(), caller: Caller::new(stop) }
+    pub fn new(client: &aws_sdk_ssm::Client, tags: &[CustomTag], stop: Instant) -> Self {
+        Self { client: client.clone(), tags: tags.to_vec(), caller: Caller::new(stop) }
     }
 
     /// Writes the parameters whose value is not right, and reports those that nothing keeps. `names` are all that the
@@ -171,14 +173,34 @@ impl Ssm {
         if dry_run {
             return Ok(());
         }
-        // It is overwritten even where it was not there: the reply of the first attempt may be lost.
-        let call = self.caller.call(false, async || {
-            let call = self.client.put_parameter().name(name).value(value).r#type(ParameterType::StringList);
-            call.description("Ids kept by Gatehouse").overwrite(true).send().await
-        });
-        call.await.map_err(|error| Failure::of(what, &error))?;
+        // It is overwritten even where it was not there: the reply of the first attempt may be lost. Only what is not
+        // overwritten can be tagged.
+        let is_tagged = now.is_none() && !self.tags.is_empty();
+        let written = match self.put(name, value, is_tagged).await {
+            Err(error) if is_tagged && error.code() == Some("ParameterAlreadyExists") => {
+                self.put(name, value, false).await
+            }
+            written => written,
+        };
+        written.map_err(|error| Failure::of(what, &error))?;
         info!(name, value, "parameter written");
         Ok(())
+    }
+
+    /// One call: creates the parameter with tags, or overwrites it.
+    ///
+    /// Source: SSM API reference, PutParameter, Tags: "To add tags to an existing Systems Manager parameter, use the
+    /// AddTagsToResource operation".
+    async fn put(&self, name: &str, value: &str, is_tagged: bool) -> Result<(), CallError> {
+        let tag = |tag: &CustomTag| Tag::builder().key(&tag.key).value(&tag.value).build();
+        let tags = self.tags.iter().map(tag).collect::<Result<Vec<Tag>, _>>();
+        let tags = tags.map_err(|error| CallError::Unanswered(error.to_string()))?;
+        let call = self.caller.call(false, async || {
+            let call = self.client.put_parameter().name(name).value(value).r#type(ParameterType::StringList);
+            let call = call.description("Ids kept by Gatehouse").overwrite(!is_tagged);
+            call.set_tags(is_tagged.then(|| tags.clone())).send().await
+        });
+        call.await.map(drop)
     }
 }
 

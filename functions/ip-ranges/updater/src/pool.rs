@@ -10,6 +10,7 @@ use ip_ranges_planner::plan::{self, Bounds, Changes, Plan, Pool};
 use ipnet::IpNet;
 use tracing::debug;
 
+use crate::caller::CallError;
 use crate::config::EgressPolicy;
 use crate::ec2::Ec2;
 use crate::group::{self, Group, PoolKey};
@@ -142,6 +143,12 @@ impl<'a> PoolRun<'a> {
         groups.map(|group| (group.id.clone(), &group.sync_tokens))
     }
 
+    /// The groups that are tagged with one of these tokens.
+    pub fn tagged_with(&self, tokens: &BTreeSet<u64>) -> impl Iterator<Item = String> {
+        let groups = self.members().map(|member| &member.group);
+        groups.filter(|group| !group.sync_tokens.is_disjoint(tokens)).map(|group| group.id.clone())
+    }
+
     /// Wanted ranges that were there when the run began, and that a later look does not show: something else removed
     /// them. `described`: all groups of the Region.
     #[must_use]
@@ -263,10 +270,13 @@ impl<'a> PoolRun<'a> {
     pub fn groups_to_attach(&self) -> Option<PoolGroups> {
         let needed = self.members().filter(|member| member.is_needed());
         let groups = self.members().map(|member| (member.group.id.clone(), member.group.egress.clone()));
+        let created = self.members().filter(|member| member.group.just_created);
         self.had_groups.then(|| PoolGroups {
+            vpc_id: self.key.vpc_id.clone(),
+            owner_id: self.members().map(|member| member.group.owner_id.clone()).max().unwrap_or_default(),
             needed: needed.map(|member| member.group.id.clone()).collect(),
             groups: groups.collect(),
-            just_created: self.members().any(|member| member.group.just_created),
+            just_created: created.map(|member| member.group.id.clone()).collect(),
         })
     }
 
@@ -346,6 +356,9 @@ impl<'a> PoolRun<'a> {
             match result {
                 Ok(()) => member.report.removed.extend(going),
                 Err(error) => {
+                    if let CallError::NotRemoved(present) = &error {
+                        member.report.removed.extend(going.difference(present));
+                    }
                     let what = format!("removing {} ranges from {}", going.len(), member.group.id);
                     self.failures.push(Failure::of(what, &error));
                 }
@@ -416,7 +429,7 @@ impl<'a> PoolRun<'a> {
         if !self.plan.left_out.is_empty() {
             let advice = if self.would_create > 0 {
                 format!(
-                    "CREATE=never, so no group is created. Create {} security group(s) in {} with the tags {}={prefix_name}, {}={} and {}={}",
+                    "CREATE=never, so no group is created. Create {} security group(s) in {} with the tags {}={prefix_name}, {}={} and {}={}, and add the ids to ADOPT",
                     self.would_create,
                     self.key.vpc_id,
                     group::PREFIX_NAME_TAG,

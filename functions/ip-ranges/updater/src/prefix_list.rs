@@ -18,10 +18,10 @@ use ipnet::IpNet;
 use tracing::{debug, info};
 
 use crate::caller::{CallError, FIRST_PAUSE, LONGEST_PAUSE};
-use crate::config::{Config, CreatePolicy};
+use crate::config::{Adopt, Config, CreatePolicy};
 use crate::ec2::Ec2;
 use crate::group::{self, FAMILY_TAG, FamilyKey, Follows, PREFIX_NAME_TAG, SERVICE_TAG};
-use crate::report::{Failure, GroupReport, RangesWithoutRule, RegionReport};
+use crate::report::{Failure, GroupReport, Ignored, RangesWithoutRule, RegionReport};
 use crate::run::Run;
 
 /// The most additions, and the most removals, of one call.
@@ -47,14 +47,14 @@ pub struct PrefixList {
 }
 
 impl PrefixList {
-    /// The `syncToken` of the newest document that it is tagged with.
-    #[must_use]
-    pub fn sync_token(&self) -> Option<u64> {
-        self.sync_tokens.last().copied()
+    /// The `syncToken` of each document that it is tagged with.
+    pub fn sync_tokens(&self) -> impl Iterator<Item = u64> {
+        self.sync_tokens.iter().copied()
     }
 
-    /// Reads a list that EC2 described, without its entries.
-    fn of(described: &ManagedPrefixList) -> Result<Self, String> {
+    /// Reads a list that EC2 described, without its entries. One that does not have the name of this function's lists has
+    /// to be named in `ADOPT`, as a group has; only who may write the entries of a list can rename it.
+    fn of(described: &ManagedPrefixList, prefix_name: &str, adopt: &Adopt) -> Result<Self, String> {
         let id = described.prefix_list_id().unwrap_or_default().to_owned();
         let tag = |key| {
             group::tag(described.tags(), key)
@@ -66,8 +66,13 @@ impl PrefixList {
                 format!("{id} has a tag {FAMILY_TAG} that is not understood, {expected}; it was left as it is")
             })?,
         };
+        let name = described.prefix_list_name().unwrap_or_default().to_owned();
+        let is_own = group::number(&name) > 0 && name == self::name(prefix_name, &key, group::number(&name));
+        if !is_own && !adopt.includes(&id) {
+            return Err(group::not_adopted(&id, &name, &format!("the name {}", self::name(prefix_name, &key, 1))));
+        }
         Ok(Self {
-            name: described.prefix_list_name().unwrap_or_default().to_owned(),
+            name,
             key,
             version: described.version().unwrap_or_default(),
             max_entries: max_entries(described),
@@ -79,6 +84,11 @@ impl PrefixList {
     }
 }
 
+/// The name of a list.
+fn name(prefix_name: &str, key: &FamilyKey, number: usize) -> String {
+    format!("{prefix_name}_{}_{}_{number}", key.service, key.family)
+}
+
 fn max_entries(described: &ManagedPrefixList) -> usize {
     described.max_entries().and_then(|most| usize::try_from(most).ok()).unwrap_or_default()
 }
@@ -88,16 +98,19 @@ fn max_entries(described: &ManagedPrefixList) -> usize {
 /// # Errors
 ///
 /// [`CallError`].
-pub async fn read(ec2: &Ec2, prefix_name: &str) -> Result<(Vec<PrefixList>, Vec<String>), CallError> {
+pub async fn read(ec2: &Ec2, config: &Config) -> Result<(Vec<PrefixList>, Vec<String>), CallError> {
     let described: Vec<ManagedPrefixList> = ec2
         .call(false, async || {
-            let ours = Filter::builder().name(format!("tag:{PREFIX_NAME_TAG}")).values(prefix_name).build();
+            // `tag:` is not among the filters that the API reference lists for this call; EC2 takes it as for others. Were
+            // it passed over, lists without the tag would be left alone below.
+            let ours = Filter::builder().name(format!("tag:{PREFIX_NAME_TAG}")).values(&config.prefix_name).build();
             ec2.client.describe_managed_prefix_lists().filters(ours).into_paginator().items().send().try_collect().await
         })
         .await?;
     let (mut lists, mut notes) = (Vec::new(), Vec::new());
-    for list in &described {
-        match PrefixList::of(list) {
+    let is_tagged = |list: &&ManagedPrefixList| group::tag(list.tags(), PREFIX_NAME_TAG) == Some(&config.prefix_name);
+    for list in described.iter().filter(is_tagged) {
+        match PrefixList::of(list, &config.prefix_name, &config.adopt) {
             Ok(list) => lists.push(list),
             Err(note) => notes.push(note),
         }
@@ -126,8 +139,11 @@ pub async fn reconcile(
     published: &Published,
     config: &Config,
     run: Run,
+    ignored: &Ignored,
     report: &mut RegionReport,
 ) {
+    let obsolete = lists.iter().filter(|list| !list.sync_tokens.is_disjoint(ignored.tokens()));
+    let obsolete: Vec<String> = obsolete.map(|list| list.id.clone()).collect();
     lists.sort_by(|a, b| (group::number(&a.name), &a.id).cmp(&(group::number(&b.name), &b.id)));
     let mut by_key: BTreeMap<FamilyKey, Vec<PrefixList>> = BTreeMap::new();
     for list in lists {
@@ -156,6 +172,7 @@ pub async fn reconcile(
         runs.iter_mut().for_each(|run| run.pretend(&config.prefix_name));
     } else {
         join_all(runs.iter_mut().map(|run| run.apply(ec2, &config.prefix_name, published.sync_token))).await;
+        ec2.forget_tokens(obsolete, ignored.tokens().clone()).await;
     }
     for run in runs {
         run.finish(&config.prefix_name, report);
@@ -172,7 +189,24 @@ struct ListsRun {
     /// By the plan's indices. `None`: it was to be created and could not be.
     members: Vec<Option<Member>>,
     had_lists: bool,
+    sizes: Sizes,
     failures: Vec<Failure>,
+}
+
+/// How large lists are made.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    /// `LIST_HEADROOM`.
+    headroom: usize,
+    /// `MAX_ENTRIES_PER_LIST`.
+    most: usize,
+}
+
+impl Sizes {
+    /// The size of a list with so many entries: with room for more, up to the bound.
+    fn wanted(self, entries: usize) -> usize {
+        (entries + self.headroom).min(self.most).max(entries).max(1)
+    }
 }
 
 /// A list, and what happened to it.
@@ -222,6 +256,7 @@ impl ListsRun {
         debug!(service = key.service, family = %key.family, wanted = wanted.len(), ?plan, "planned");
         Self {
             had_lists: !lists.is_empty(),
+            sizes: Sizes { headroom: config.list_headroom, most: config.max_entries_per_list },
             members: lists.into_iter().map(|list| Some(Member::of(list, false))).collect(),
             key,
             wanted,
@@ -250,7 +285,7 @@ impl ListsRun {
     fn new_list(&self, prefix_name: &str, number: usize) -> PrefixList {
         PrefixList {
             id: "(new)".to_owned(),
-            name: format!("{prefix_name}_{}_{}_{number}", self.key.service, self.key.family),
+            name: name(prefix_name, &self.key, number),
             key: self.key.clone(),
             version: 0,
             max_entries: 0,
@@ -313,7 +348,8 @@ impl ListsRun {
             let add = self.plan.rounds.iter().filter_map(|round| round.add.get(&index));
             add.map(BTreeSet::len).sum::<usize>()
         });
-        let lists: Vec<_> = sizes.map(|size| (self.new_list(prefix_name, number()), size.max(1))).collect();
+        let size = |entries| self.sizes.wanted(entries);
+        let lists: Vec<_> = sizes.map(|entries| (self.new_list(prefix_name, number()), size(entries))).collect();
         let created = lists.into_iter().map(|(list, size)| create(ec2, prefix_name, list, size, sync_token));
         for created in join_all(created).await {
             match created {
@@ -340,6 +376,7 @@ impl ListsRun {
         // What is added by the same call counts as being there.
         let added: BTreeSet<IpNet> = add.values().flatten().copied().collect();
         let missing: BTreeSet<IpNet> = self.missing().difference(&added).copied().collect();
+        let sizes = self.sizes;
         let works = self.members.iter_mut().enumerate().filter_map(|(index, member)| {
             let (add, remove) = (add.get(&index).unwrap_or(&none), remove.get(&index).unwrap_or(&none));
             let remove: Vec<IpNet> = remove.iter().filter(|range| !plan::overlaps(range, &missing)).copied().collect();
@@ -349,7 +386,7 @@ impl ListsRun {
         });
         let failures = works.map(async |(member, add, remove)| {
             let what = format!("changing {}", member.list.name);
-            let outcome = change_list(ec2, member, &add, &remove).await;
+            let outcome = change_list(ec2, member, &add, &remove, sizes).await;
             outcome.err().map(|error| {
                 member.has_failed = true;
                 Failure::of(what, &error)
@@ -359,13 +396,14 @@ impl ListsRun {
         self.failures.extend(failures.into_iter().flatten());
     }
 
-    /// Makes each list as large as its entries: after a peak it must not keep taking rules of the groups.
+    /// Makes each list no larger than its entries need: after a peak it must not keep taking rules of the groups.
     async fn fit(&mut self, ec2: &Ec2) {
+        let sizes = self.sizes;
         let members = self.members.iter_mut().flatten().filter(|member| !member.has_failed);
-        let larger = members.filter(|member| member.list.max_entries > member.list.entries.len().max(1));
+        let larger = members.filter(|member| member.list.max_entries > sizes.wanted(member.list.entries.len()));
         let failures = larger.map(async |member| {
             let what = format!("lowering the size of {}", member.list.name);
-            let size = member.list.entries.len().max(1);
+            let size = sizes.wanted(member.list.entries.len());
             resize(ec2, &mut member.list, size).await.err().map(|error| Failure::of(what, &error))
         });
         let failures = join_all(failures).await;
@@ -421,7 +459,7 @@ impl ListsRun {
         if !self.plan.left_out.is_empty() {
             let advice = if self.would_create > 0 {
                 format!(
-                    "CREATE=never, so no prefix list is created. Create {} list(s) of {} with the tags {PREFIX_NAME_TAG}={prefix_name}, {SERVICE_TAG}={} and {FAMILY_TAG}={}",
+                    "CREATE=never, so no prefix list is created. Create {} list(s) of {} with the tags {PREFIX_NAME_TAG}={prefix_name}, {SERVICE_TAG}={} and {FAMILY_TAG}={}, and add the ids to ADOPT",
                     self.would_create, self.key.family, self.key.service, self.key.family
                 )
             } else {
@@ -449,11 +487,17 @@ impl ListsRun {
 }
 
 /// Makes room, then changes the list batch by batch.
-async fn change_list(ec2: &Ec2, member: &mut Member, add: &[IpNet], remove: &[IpNet]) -> Result<(), CallError> {
+async fn change_list(
+    ec2: &Ec2,
+    member: &mut Member,
+    add: &[IpNet],
+    remove: &[IpNet],
+    sizes: Sizes,
+) -> Result<(), CallError> {
     let is_one_call = add.len() <= BATCH && remove.len() <= BATCH;
     let most = member.list.entries.len() + add.len() - if is_one_call { remove.len() } else { 0 };
     if most > member.list.max_entries {
-        resize(ec2, &mut member.list, most).await?;
+        resize(ec2, &mut member.list, sizes.wanted(most)).await?;
     }
     if is_one_call {
         return modify(ec2, member, add, remove).await;
@@ -513,7 +557,7 @@ async fn create(
     let created = ec2
         .call(false, async || {
             let more = [(SERVICE_TAG, list.key.service.as_str()), (FAMILY_TAG, &family)];
-            let tags = group::tags(ResourceType::PrefixList, &list.name, prefix_name, sync_token, more);
+            let tags = group::tags(ResourceType::PrefixList, &list.name, prefix_name, &ec2.tags, sync_token, more);
             ec2.client
                 .create_managed_prefix_list()
                 .prefix_list_name(&list.name)

@@ -19,13 +19,13 @@ use crate::caller::{CallError, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::calls::Calls;
 use crate::config::{Config, CreatePolicy, RegionConfig, Target};
 use crate::ec2::Ec2;
-use crate::group::{self, Follows, Group, PoolKey};
+use crate::group::{self, Follows, Group, PREFIX_NAME_TAG, PoolKey};
 use crate::interfaces::{self, PoolGroups};
 use crate::ip_set::{self, Waf};
 use crate::parameters::{self, ParameterPrefix, Ssm};
 use crate::pool::PoolRun;
 use crate::prefix_list::{self, PrefixList};
-use crate::report::{Differences, Failure, GroupReport, Mark, RegionReport};
+use crate::report::{self, Differences, Failure, GroupReport, Ignored, Mark, RegionReport};
 use crate::run::Run;
 
 /// The clients of one Region, and the VPCs whose groups are kept.
@@ -55,11 +55,37 @@ pub enum Held {
         groups: Vec<Group>,
         /// Why others cannot.
         notes: Vec<String>,
+        /// Groups with another value of the tag `gatehouse:prefix-name`, if they were looked for: another stack's, or what
+        /// this one kept before `PREFIX_NAME` was changed.
+        others: Vec<OtherPrefix>,
     },
     /// All prefix lists with our tag that can be kept, and why others cannot.
     PrefixLists(Vec<PrefixList>, Vec<String>),
     /// The IP sets with our names.
     IpSets(ip_set::Found),
+}
+
+/// A group of another prefix name.
+#[derive(Debug)]
+pub struct OtherPrefix {
+    id: String,
+    name: String,
+    prefix_name: String,
+}
+
+impl OtherPrefix {
+    fn of(described: &SecurityGroup) -> Self {
+        let prefix_name = group::tag(described.tags(), PREFIX_NAME_TAG);
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        let (id, name) = (text(described.group_id()), text(described.group_name()));
+        Self { id, name, prefix_name: text(prefix_name) }
+    }
+}
+
+/// A group that no setting keeps any more.
+struct LeftOver {
+    group: Group,
+    why: String,
 }
 
 impl Region {
@@ -89,15 +115,15 @@ impl Region {
             let waf = aws_sdk_wafv2::config::Builder::from(&self.sdk).interceptor(self.calls.clone());
             aws_sdk_wafv2::Client::from_conf(waf.build())
         });
-        Waf::new(client, config.waf_scope, run.stop)
+        Waf::new(client, config, run.stop)
     }
 
-    fn ssm(&self, run: Run) -> Ssm {
+    fn ssm(&self, config: &Config, run: Run) -> Ssm {
         let client = self.ssm.get_or_init(|| {
             let ssm = aws_sdk_ssm::config::Builder::from(&self.sdk).interceptor(self.calls.clone());
             aws_sdk_ssm::Client::from_conf(ssm.build())
         });
-        Ssm::new(client, run.stop)
+        Ssm::new(client, &config.tags, run.stop)
     }
 
     /// Reads what is there. One call for groups where the VPCs are known, pages aside.
@@ -106,9 +132,9 @@ impl Region {
     ///
     /// [`CallError`].
     pub async fn read(&self, config: &Config, run: Run) -> Result<Held, CallError> {
-        let ec2 = Ec2::new(&self.client, &self.elb, run.stop);
+        let ec2 = Ec2::new(&self.client, &self.elb, &config.tags, run.stop);
         if config.target == Target::PrefixLists {
-            let (lists, notes) = prefix_list::read(&ec2, &config.prefix_name).await?;
+            let (lists, notes) = prefix_list::read(&ec2, config).await?;
             return Ok(Held::PrefixLists(lists, notes));
         }
         if config.target == Target::WafIpSets {
@@ -119,16 +145,24 @@ impl Region {
         } else {
             self.vpc_ids.clone()
         };
-        let described = ec2.tagged_groups(&config.prefix_name).await?;
+        let described = if run.looks_for_drift {
+            ec2.groups_of_every_prefix().await?
+        } else {
+            ec2.tagged_groups(&config.prefix_name).await?
+        };
+        let is_ours =
+            |group: &&SecurityGroup| group::tag(group.tags(), PREFIX_NAME_TAG) == Some(config.prefix_name.as_str());
+        let (described, others): (Vec<_>, Vec<_>) = described.iter().partition(is_ours);
+        let others = others.into_iter().map(OtherPrefix::of).collect();
         let mut groups = Vec::new();
         let mut notes = Vec::new();
-        for group in &described {
-            match Group::of(group, &config.prefix_name) {
+        for group in described {
+            match Group::of(group, &config.prefix_name, &config.adopt) {
                 Ok(group) => groups.push(group),
                 Err(note) => notes.push(note),
             }
         }
-        Ok(Held::Groups { vpc_ids, groups, notes })
+        Ok(Held::Groups { vpc_ids, groups, notes, others })
     }
 
     /// Brings the Region in line with what is published, as far as that is safe, and says what was done and what was not.
@@ -140,38 +174,47 @@ impl Region {
         run: Run,
     ) -> RegionReport {
         let mut report = RegionReport { region: self.name.clone(), ..RegionReport::default() };
-        let ec2 = Ec2::new(&self.client, &self.elb, run.stop);
+        let now = clock::now().unix_timestamp().unsigned_abs();
+        let ec2 = Ec2::new(&self.client, &self.elb, &config.tags, run.stop);
         let vpc_ids = match held {
-            Ok(Held::Groups { vpc_ids, groups, notes }) => {
+            Ok(Held::Groups { vpc_ids, groups, notes, others }) => {
                 debug!(region = self.name, ?vpc_ids, groups = groups.len(), "groups read");
                 report.notes = notes;
-                let newest = groups.iter().flat_map(|group| group.sync_tokens.iter().copied()).max();
-                if !report.refuses_older(newest, published.sync_token, Mark::Tag) {
-                    let pools = pools(&vpc_ids, groups, published, config, run, &mut report);
+                let tokens = || groups.iter().flat_map(|group| group.sync_tokens.iter().copied());
+                let ignored = Ignored::new(tokens(), published.sync_token, run.force, now);
+                report.notes.extend(ignored.notes(Mark::Tag, now));
+                if !report.refuses_older(tokens(), published.sync_token, Mark::Tag, &ignored) {
+                    let (pools, left_over) = pools(&vpc_ids, groups, published, config, run, &mut report);
                     report.is_planned = true;
                     // Not with each notice: a person reads it once.
                     if run.looks_for_drift {
                         report.notes.extend(aws_lists::notes(config, &self.name));
                     }
-                    reconcile_groups(&ec2, pools, published.sync_token, config, run, &mut report).await;
+                    reconcile_groups(&ec2, pools, published.sync_token, config, run, &ignored, &mut report).await;
+                    report_left_over(&ec2, &left_over, &others, config, &mut report).await;
                 }
                 vpc_ids
             }
             Ok(Held::PrefixLists(lists, notes)) => {
                 debug!(region = self.name, lists = lists.len(), "prefix lists read");
                 report.notes = notes;
-                let newest = lists.iter().filter_map(PrefixList::sync_token).max();
-                if !report.refuses_older(newest, published.sync_token, Mark::Tag) {
+                let tokens = || lists.iter().flat_map(PrefixList::sync_tokens);
+                let ignored = Ignored::new(tokens(), published.sync_token, run.force, now);
+                report.notes.extend(ignored.notes(Mark::Tag, now));
+                if !report.refuses_older(tokens(), published.sync_token, Mark::Tag, &ignored) {
                     report.is_planned = true;
-                    prefix_list::reconcile(&ec2, lists, published, config, run, &mut report).await;
+                    prefix_list::reconcile(&ec2, lists, published, config, run, &ignored, &mut report).await;
                 }
                 Vec::new()
             }
             Ok(Held::IpSets(found)) => {
                 debug!(region = self.name, sets = found.len(), "IP sets read");
-                if !report.refuses_older(found.sync_token(), published.sync_token, Mark::Description) {
+                let ignored = Ignored::new(found.sync_tokens(), published.sync_token, run.force, now);
+                report.notes.extend(ignored.notes(Mark::Description, now));
+                if !report.refuses_older(found.sync_tokens(), published.sync_token, Mark::Description, &ignored) {
                     report.is_planned = true;
-                    ip_set::reconcile(&self.waf(config, run), found, published, config, run, &mut report).await;
+                    let waf = self.waf(config, run);
+                    ip_set::reconcile(&waf, found, published, config, run, &ignored, &mut report).await;
                 }
                 Vec::new()
             }
@@ -212,7 +255,7 @@ impl Region {
         let are_right = self.parameters_are_right.load(Ordering::Relaxed);
         if report.is_planned && (run.looks_for_drift || report.has_changes() || !are_right) {
             let names = parameters::names(prefix, vpc_ids, config);
-            self.ssm(run).publish(prefix, &names, vpc_ids, run, report).await;
+            self.ssm(config, run).publish(prefix, &names, vpc_ids, run, report).await;
         }
         // A call that failed may have taken effect, and made something of which this run knows no id.
         self.parameters_are_right.store(!run.dry_run && report.failures.is_empty(), Ordering::Relaxed);
@@ -235,8 +278,10 @@ async fn reconcile_groups(
     sync_token: u64,
     config: &Config,
     run: Run,
+    ignored: &Ignored,
     report: &mut RegionReport,
 ) {
+    let obsolete: Vec<String> = pools.iter().flat_map(|pool| pool.tagged_with(ignored.tokens())).collect();
     let changes = pools.iter().any(PoolRun::changes);
     let is_unfinished = pools.iter().any(PoolRun::is_unfinished);
     let removes = pools.iter().any(PoolRun::removes);
@@ -263,28 +308,33 @@ async fn reconcile_groups(
         let attached = interfaces::attach(ec2, &groups, config, run.dry_run).await;
         pools.iter_mut().for_each(|pool| pool.note_attached(&attached));
         report.failures.extend(attached.failures);
+        report.notes.extend(attached.notes);
     }
     if !run.dry_run {
         join_all(pools.iter_mut().map(|pool| pool.unmark(ec2))).await;
         if may_remove && removes {
-            may_remove = is_undisturbed(ec2, &pools, sync_token, config, report).await;
+            may_remove = is_undisturbed(ec2, &pools, sync_token, config, ignored, report).await;
         }
         join_all(pools.iter_mut().map(|pool| pool.settle(ec2, may_remove))).await;
         if pools.iter().any(PoolRun::has_written) {
-            look_again(ec2, &pools, sync_token, config, report).await;
+            look_again(ec2, &pools, sync_token, config, ignored, report).await;
         }
         if removes {
             ec2.end_of_removals(tagged.clone(), sync_token).await;
         }
         ec2.forget_tokens(tagged, older).await;
+        // Another run that is disturbed by this one may have written them just now.
+        if may_remove {
+            ec2.forget_tokens(obsolete, ignored.tokens().clone()).await;
+        }
     }
     for pool in pools {
         pool.finish(&config.prefix_name, report);
     }
 }
 
-fn newest_token(groups: &[SecurityGroup]) -> Option<u64> {
-    groups.iter().flat_map(|group| group::sync_tokens(group.tags())).max()
+fn tokens(groups: &[SecurityGroup]) -> impl Iterator<Item = u64> {
+    groups.iter().flat_map(|group| group::sync_tokens(group.tags()))
 }
 
 /// Reads the groups before anything is removed: whether no other run has begun that this one could disturb, and all that it
@@ -294,6 +344,7 @@ async fn is_undisturbed(
     pools: &[PoolRun<'_>],
     sync_token: u64,
     config: &Config,
+    ignored: &Ignored,
     report: &mut RegionReport,
 ) -> bool {
     let described = match ec2.tagged_groups(&config.prefix_name).await {
@@ -304,7 +355,7 @@ async fn is_undisturbed(
             return false;
         }
     };
-    if report.refuses_older(newest_token(&described), sync_token, Mark::Tag) {
+    if report.refuses_older(tokens(&described), sync_token, Mark::Tag, ignored) {
         return false;
     }
     let now = clock::now().unix_timestamp();
@@ -327,7 +378,14 @@ async fn is_undisturbed(
 ///
 /// A range that it has not seen before is that of a run with an older document, which read the groups before this one
 /// tagged them.
-async fn look_again(ec2: &Ec2, pools: &[PoolRun<'_>], sync_token: u64, config: &Config, report: &mut RegionReport) {
+async fn look_again(
+    ec2: &Ec2,
+    pools: &[PoolRun<'_>],
+    sync_token: u64,
+    config: &Config,
+    ignored: &Ignored,
+    report: &mut RegionReport,
+) {
     let mut pause = FIRST_PAUSE;
     loop {
         let described = match ec2.tagged_groups(&config.prefix_name).await {
@@ -337,7 +395,7 @@ async fn look_again(ec2: &Ec2, pools: &[PoolRun<'_>], sync_token: u64, config: &
                 return;
             }
         };
-        if report.refuses_older(newest_token(&described), sync_token, Mark::Tag) {
+        if report.refuses_older(tokens(&described), sync_token, Mark::Tag, ignored) {
             return;
         }
         let differences = pools.iter().map(|pool| (pool, pool.differences(&described)));
@@ -364,7 +422,7 @@ fn pools<'a>(
     config: &Config,
     run: Run,
     report: &mut RegionReport,
-) -> Vec<PoolRun<'a>> {
+) -> (Vec<PoolRun<'a>>, Vec<LeftOver>) {
     groups.sort_by(|a, b| (&a.key, a.number, &a.id).cmp(&(&b.key, b.number, &b.id)));
     let mut by_key: BTreeMap<PoolKey, Vec<Group>> = BTreeMap::new();
     for group in groups {
@@ -387,20 +445,15 @@ fn pools<'a>(
             }
         }
     }
-    report.notes.extend(notes(vpc_ids, &by_key, &pools, config));
-    pools
+    report.notes.extend(notes(&pools, config));
+    (pools, left_over(vpc_ids, by_key, config))
 }
 
-/// What a person should know though nothing failed: groups that nothing updates any more, and more groups than an
-/// interface takes.
-fn notes(
-    vpc_ids: &[String],
-    left_over: &BTreeMap<PoolKey, Vec<Group>>,
-    pools: &[PoolRun<'_>],
-    config: &Config,
-) -> Vec<String> {
-    let mut notes = Vec::new();
-    for (key, group) in left_over.iter().flat_map(|(key, groups)| groups.iter().map(move |group| (key, group))) {
+/// The groups that no pool has, and why.
+fn left_over(vpc_ids: &[String], by_key: BTreeMap<PoolKey, Vec<Group>>, config: &Config) -> Vec<LeftOver> {
+    let mut left_over = Vec::new();
+    for group in by_key.into_values().flatten() {
+        let key = &group.key;
         let is_configured = config.has_service(&key.service) && config.ports.contains(&key.port);
         let why = if !vpc_ids.contains(&key.vpc_id) {
             format!("belongs to {}, which VPC_ID does not name", key.vpc_id)
@@ -410,11 +463,58 @@ fn notes(
             // The document has no range of the service: that is reported, and the group is left as it is.
             continue;
         };
-        notes.push(format!(
-            "{} ({}) {why}; nothing updates its rules, and they still let traffic in: delete it when nothing uses it",
-            group.id, group.name
-        ));
+        left_over.push(LeftOver { group, why });
     }
+    left_over
+}
+
+/// Reports the groups that nothing updates any more, by whether an interface depends on them: once AWS's ranges change, it is
+/// cut off.
+async fn report_left_over(
+    ec2: &Ec2,
+    left_over: &[LeftOver],
+    others: &[OtherPrefix],
+    config: &Config,
+    report: &mut RegionReport,
+) {
+    let ids = left_over.iter().map(|left| &left.group.id).chain(others.iter().map(|other| &other.id));
+    let ids: BTreeSet<String> = ids.cloned().collect();
+    if ids.is_empty() {
+        return;
+    }
+    let carriers = match interfaces::carriers(ec2, ids).await {
+        Ok(carriers) => carriers,
+        Err(error) => {
+            report
+                .failures
+                .push(Failure::of("finding the interfaces that carry groups which no setting keeps", &error));
+            return;
+        }
+    };
+    for LeftOver { group, why } in left_over {
+        let name = format!("{} ({})", group.id, group.name);
+        match carriers.get(&group.id) {
+            Some(interfaces) => report.failures.push(Failure::abandoned(&name, interfaces, why)),
+            None => report.notes.push(format!(
+                "{name} {why}; nothing updates its rules, and they still let traffic in: delete it when nothing uses it"
+            )),
+        }
+    }
+    for OtherPrefix { id, name, prefix_name } in others {
+        if let Some(interfaces) = carriers.get(id) {
+            report.notes.push(format!(
+                "{id} ({name}) has the tag {PREFIX_NAME_TAG}={prefix_name}, and this function keeps those of {}; {} it. If no other stack keeps it, nothing updates its rules any more: set PREFIX_NAME back, or attach the groups of {} instead of it",
+                config.prefix_name,
+                report::carry(interfaces),
+                config.prefix_name
+            ));
+        }
+    }
+}
+
+/// What a person should know though nothing failed: rules of others, and more groups than an interface takes.
+fn notes(pools: &[PoolRun<'_>], config: &Config) -> Vec<String> {
+    let mut notes = Vec::new();
     notes.extend(pools.iter().flat_map(PoolRun::notes));
     let most = config.limits.groups_per_interface;
     let mut by_vpc: BTreeMap<&str, usize> = BTreeMap::new();

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fmt::Write as _;
 
+use ip_ranges_planner::document;
 use ip_ranges_planner::plan::Brake;
 use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::caller::CallError;
-use crate::group::{Group, SYNC_TOKEN_TAG};
+use crate::group::{Group, PORT_TAG, SERVICE_TAG, SYNC_TOKEN_TAG};
 
 /// The answer of a run.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -146,6 +147,8 @@ pub enum Kind {
     InterfaceGroupLimit,
     /// An interface carries some groups of a pool, and not all.
     PartlyAttached,
+    /// An interface carries a group that no setting keeps any more.
+    Abandoned,
     /// The groups follow a newer document.
     StaleDocument,
     /// A service, or a family of it, without a range.
@@ -167,6 +170,7 @@ impl Kind {
             Self::ShrinkRefused => "ShrinkRefused",
             Self::InterfaceGroupLimit => "InterfaceGroupLimit",
             Self::PartlyAttached => "PartlyAttached",
+            Self::Abandoned => "Abandoned",
             Self::StaleDocument => "StaleDocument",
             Self::NoRanges => "NoRanges",
             Self::UnknownService => "UnknownService",
@@ -200,8 +204,21 @@ impl Failure {
 
     /// An interface lacks a group.
     #[must_use]
-    pub fn partly_attached(what: String, reason: &str) -> Self {
-        Self { kind: Kind::PartlyAttached, what, reason: reason.to_owned() }
+    pub fn partly_attached(what: impl Into<String>, reason: &str) -> Self {
+        Self { kind: Kind::PartlyAttached, what: what.into(), reason: reason.to_owned() }
+    }
+
+    /// A group that interfaces carry, and that no setting keeps any more.
+    #[must_use]
+    pub fn abandoned(group: &str, interfaces: &BTreeSet<String>, why: &str) -> Self {
+        Self {
+            kind: Kind::Abandoned,
+            what: format!("updating {group}"),
+            reason: format!(
+                "it {why}, and {} it: its rules stay as they are, and new ranges are not let in there. Attach the groups of the present settings to these interfaces and detach it; or hand it over: set its tags {SERVICE_TAG} and {PORT_TAG} to the present settings, and add its id to ADOPT; or set SERVICE, PORTS and VPC_ID back",
+                carry(interfaces)
+            ),
+        }
     }
 
     /// A run with another document may be removing ranges.
@@ -215,15 +232,12 @@ impl Failure {
     /// What is there follows the document `newest`, and this run has the older one of `sync_token`.
     #[must_use]
     pub fn stale_document(newest: u64, sync_token: u64, mark: Mark) -> Self {
-        let (says, undo) = match mark {
-            Mark::Tag => (format!("the tag {SYNC_TOKEN_TAG}{newest}"), "delete the tag"),
-            Mark::Description => ("the description of the IP set".to_owned(), "change the description"),
-        };
+        let says = mark.name(newest);
         Self {
             kind: Kind::StaleDocument,
             what: format!("following the document {sync_token}"),
             reason: format!(
-                "the newer document {newest} was used here before, as {says} says; an edge still serves the old one, and Lambda tries again. To go back on purpose, {undo}"
+                "the newer document {newest} was used here before, as {says} says; an edge still serves the old one, and Lambda tries again. To go back to this document on purpose, invoke the function with {{\"force\": true}}"
             ),
         }
     }
@@ -241,6 +255,19 @@ impl Failure {
     }
 }
 
+/// How many interfaces a text names.
+const MAX_NAMED: usize = 10;
+
+/// The interfaces, as many as fit a text, with the verb.
+pub(crate) fn carry(interfaces: &BTreeSet<String>) -> String {
+    let named = interfaces.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match (interfaces.len(), interfaces.len().saturating_sub(MAX_NAMED)) {
+        (1, _) => format!("{named} carries"),
+        (_, 0) => format!("{named} carry"),
+        (_, more) => format!("{named} and {more} more interfaces carry"),
+    }
+}
+
 /// What says which document something follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
@@ -248,6 +275,47 @@ pub enum Mark {
     Tag,
     /// The description of an IP set.
     Description,
+}
+
+impl Mark {
+    fn name(self, sync_token: u64) -> String {
+        match self {
+            Self::Tag => format!("the tag {SYNC_TOKEN_TAG}{sync_token}"),
+            Self::Description => "the description of the IP set".to_owned(),
+        }
+    }
+}
+
+/// The tokens of documents that do not hold a run up although they are newer than its document: those of a time to come,
+/// and with `force` all.
+#[derive(Debug, Clone, Default)]
+pub struct Ignored(BTreeSet<u64>);
+
+impl Ignored {
+    /// Of these `tokens`, those that a run with the document of `sync_token` passes by. `now` is in seconds since
+    /// 1970-01-01.
+    #[must_use]
+    pub fn new(tokens: impl IntoIterator<Item = u64>, sync_token: u64, force: bool, now: u64) -> Self {
+        let is_ignored = |token: &u64| *token > sync_token && (force || document::is_from_future(*token, now));
+        Self(tokens.into_iter().filter(is_ignored).collect())
+    }
+
+    /// The tokens.
+    #[must_use]
+    pub fn tokens(&self) -> &BTreeSet<u64> {
+        &self.0
+    }
+
+    /// What a person should know about them. `now` is in seconds since 1970-01-01.
+    pub fn notes(&self, mark: Mark, now: u64) -> impl Iterator<Item = String> {
+        let from_future = self.0.iter().filter(move |token| document::is_from_future(**token, now));
+        from_future.map(move |token| {
+            format!(
+                "{} names the document {token}, which is of a time to come: it does not count, and is replaced. See who wrote it",
+                mark.name(*token)
+            )
+        })
+    }
 }
 
 /// What something else did to the groups during a run.
@@ -266,9 +334,17 @@ impl RegionReport {
         !self.parameters.is_empty() || self.groups.iter().any(GroupReport::is_changed)
     }
 
-    /// Whether the groups, lists or sets follow a newer document, `newest`, than this one; then that is a failure.
-    pub fn refuses_older(&mut self, newest: Option<u64>, sync_token: u64, mark: Mark) -> bool {
-        let Some(newest) = newest.filter(|newest| *newest > sync_token) else { return false };
+    /// Whether the groups, lists or sets follow a newer document than this one, by the `tokens` that they carry; then that
+    /// is a failure.
+    pub fn refuses_older(
+        &mut self,
+        tokens: impl IntoIterator<Item = u64>,
+        sync_token: u64,
+        mark: Mark,
+        ignored: &Ignored,
+    ) -> bool {
+        let newer = tokens.into_iter().filter(|token| *token > sync_token && !ignored.0.contains(token));
+        let Some(newest) = newer.max() else { return false };
         let failure = Failure::stale_document(newest, sync_token, mark);
         if !self.failures.iter().any(|known| known.kind == Kind::StaleDocument) {
             self.failures.push(failure);
@@ -384,6 +460,15 @@ impl fmt::Display for Report {
         if self.dry_run {
             text.push_str("Dry run: nothing was changed.\n");
         }
+        // A long text is cut at its end: what a person has to act on comes first, lists of ranges last.
+        for (region, failure) in self.all_failures() {
+            writeln!(text, "\nFAILED {}{failure}", region.map(|region| format!("{region} ")).unwrap_or_default())?;
+        }
+        let Totals { added, removed, left_out, calls: _ } = self.totals();
+        writeln!(text, "\n{added} ranges added, {removed} removed, {left_out} without room.")?;
+        for region in &self.regions {
+            region.notes.iter().try_for_each(|note| writeln!(text, "\n{}: {note}", region.region))?;
+        }
         for region in &self.regions {
             for group in region.groups.iter().filter(|group| group.is_changed()) {
                 let created = if group.created { ", created" } else { "" };
@@ -409,11 +494,43 @@ impl fmt::Display for Report {
                     without.ranges.iter().try_for_each(|range| writeln!(text, "  ! {range}"))?;
                 }
             }
-            region.notes.iter().try_for_each(|note| writeln!(text, "\n{}: {note}", region.region))?;
-        }
-        for (region, failure) in self.all_failures() {
-            writeln!(text, "\nFAILED {}{failure}", region.map(|region| format!("{region} ")).unwrap_or_default())?;
         }
         f.write_str(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A text that SNS cuts loses its end: ranges, and nothing that a person has to act on.
+    #[test]
+    fn failures_come_first_then_totals_then_ranges() {
+        let added: BTreeSet<IpNet> = ["3.0.2.0/24".parse().unwrap()].into();
+        let failure = |what: &str| Failure { kind: Kind::Partial, what: what.to_owned(), reason: "denied".to_owned() };
+        let group =
+            GroupReport { name: "AUTOUPDATE_S3_80_1".to_owned(), added: added.clone(), ..GroupReport::default() };
+        let left_out =
+            RangesWithoutRule { vpc_id: None, service: "S3".into(), port: None, family: None, ranges: added };
+        let region = RegionReport {
+            region: "eu-west-1".to_owned(),
+            groups: vec![group],
+            left_out: vec![left_out],
+            notes: vec!["a note".to_owned()],
+            failures: vec![failure("removing")],
+            ..RegionReport::default()
+        };
+        let report = Report { regions: vec![region], failures: vec![failure("SERVICE")], ..Report::default() };
+        let text = report.to_string();
+        let place = |part: &str| text.find(part).unwrap_or_else(|| panic!("no {part} in {text}"));
+        let order = [
+            "FAILED SERVICE: denied",
+            "FAILED eu-west-1 removing: denied",
+            "1 ranges added, 0 removed, 1 without room.",
+            "eu-west-1: a note",
+            "  + 3.0.2.0/24",
+            "  ! 3.0.2.0/24",
+        ];
+        assert!(order.windows(2).all(|two| place(two[0]) < place(two[1])), "{text}");
     }
 }

@@ -16,7 +16,7 @@ const TIME_TO_ARRIVE: Duration = Duration::from_secs(30);
 pub struct Run {
     /// Change nothing.
     pub dry_run: bool,
-    /// Remove more than `MAX_SHRINK_PERCENT` allows, or a whole family.
+    /// Remove more than `MAX_SHRINK_PERCENT` allows, or a whole family, and go back to an older document.
     pub force: bool,
     /// Look whether the groups are attached, and the parameters right, even where nothing is to change: any run but that of
     /// a notice.

@@ -12,12 +12,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::fake::{FakeEc2, Fault};
+use crate::fake::{FakeEc2, FakeGroup, FakeInterface, Fault};
 use crate::region::Region;
 
 const TOPIC: &str = "arn:aws:sns:us-east-1:806199016981:AmazonIpSpaceChanged";
 const DOCUMENT: &str = r#"{"syncToken": "1786607225", "createDate": "2026-08-13-07-47-05",
-    "prefixes": [{"ip_prefix": "192.0.2.0/24", "region": "GLOBAL", "service": "CLOUDFRONT", "network_border_group": "GLOBAL"}],
+    "prefixes": [{"ip_prefix": "3.0.2.0/24", "region": "GLOBAL", "service": "CLOUDFRONT", "network_border_group": "GLOBAL"}],
     "ipv6_prefixes": []}"#;
 
 /// Serves the document; its URL.
@@ -176,7 +176,7 @@ async fn changes_and_failures_are_published_and_nothing_else() {
     world.handle(json!({})).await.unwrap();
     let [(subject, text)] = &world.published()[..] else { panic!("published other than once") };
     assert_eq!(subject, "Gatehouse ip-ranges: 1 added, 0 removed");
-    assert!(text.contains("AUTOUPDATE_CLOUDFRONT_80_1 (sg-new1), created\n  + 192.0.2.0/24\n"), "{text}");
+    assert!(text.contains("AUTOUPDATE_CLOUDFRONT_80_1 (sg-new1), created\n  + 3.0.2.0/24\n"), "{text}");
     world.handle(json!({})).await.unwrap();
     assert_eq!(world.published(), [], "nothing changed");
     world.ec2.state().broken.insert("DescribeSecurityGroups", Fault::Denied);
@@ -184,6 +184,38 @@ async fn changes_and_failures_are_published_and_nothing_else() {
     assert_eq!(world.subjects(), ["Gatehouse ip-ranges: FAILED in part: 0 added, 0 removed, 1 not done"]);
     world.handle(json!({"Records": []})).await.unwrap_err();
     assert_eq!(world.subjects(), ["Gatehouse ip-ranges: FAILED, nothing was changed"]);
+}
+
+/// Whatever a plan meets, whoever asks for it gets it; a run that is not asked for fails.
+#[tokio::test]
+async fn a_direct_dry_run_answers_its_plan_with_the_failures_in_it() {
+    let cases: [(&[(&str, &str)], &str); 3] = [
+        (&[("CREATE", "never")], "NoCapacity"),
+        (&[("SERVICE", "CLOUDFRONT,NOSUCH")], "UnknownService"),
+        (&[("VPC_ID", "vpc-1"), ("PORTS", "443")], "Abandoned"),
+    ];
+    for (settings, kind) in cases {
+        for always in ["false", "true"] {
+            let settings: Vec<_> = settings.iter().copied().chain([("DRY_RUN", always)]).collect();
+            let world = world(&settings).await;
+            if kind == "Abandoned" {
+                let name = "AUTOUPDATE_CLOUDFRONT_80_1".to_owned();
+                let description = "CLOUDFRONT ranges on port 80, kept by Gatehouse".to_owned();
+                let tags = [("prefix-name", "AUTOUPDATE"), ("service", "CLOUDFRONT"), ("port", "80")];
+                let tags = tags.map(|(key, value)| (format!("gatehouse:{key}"), value.to_owned())).into();
+                let group = FakeGroup { name, description, vpc_id: "vpc-1".to_owned(), tags, ..FakeGroup::default() };
+                let interface = FakeInterface { groups: ["sg-1".to_owned()].into(), ..FakeInterface::default() };
+                world.ec2.state().groups.insert("sg-1".to_owned(), group);
+                world.ec2.state().interfaces.insert("eni-1".to_owned(), interface);
+            }
+            let report = world.handle(json!({"dry_run": true})).await.unwrap();
+            let kinds: Vec<_> = report.all_failures().map(|(_, failure)| failure.kind.name()).collect();
+            assert_eq!((kinds, report.regions.len()), (vec![kind], 1));
+            // A schedule in the same state fails, so that the alarm goes off.
+            let error = world.handle(json!({"detail-type": "Scheduled Event"})).await.unwrap_err();
+            assert_eq!(error.0, kind);
+        }
+    }
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ pub struct Direct {
     /// Change nothing, whatever `DRY_RUN` says.
     #[serde(default)]
     pub dry_run: bool,
-    /// Remove more than `MAX_SHRINK_PERCENT` allows.
+    /// Remove more than `MAX_SHRINK_PERCENT` allows, and go back to an older document.
     #[serde(default)]
     pub force: bool,
 }
@@ -48,6 +48,9 @@ pub enum TriggerError {
 }
 
 impl Trigger {
+    /// The [`Trigger::name`] of a direct invocation.
+    pub const DIRECT: &'static str = "direct";
+
     /// Tells one event from another.
     ///
     /// # Errors
@@ -76,7 +79,7 @@ impl Trigger {
         match self {
             Self::Notice(_) => "notice",
             Self::Schedule => "schedule",
-            Self::Direct(_) => "direct",
+            Self::Direct(_) => Self::DIRECT,
         }
     }
 }

@@ -234,6 +234,9 @@ impl FakeSsm {
             }
             "PutParameter" => {
                 let (name, kind) = (text(request, "Name"), text(request, "Type"));
+                if request["Overwrite"] == true && request["Tags"].is_array() {
+                    return refuse("ValidationException");
+                }
                 match self.parameters.get(&name) {
                     Some(_) if request["Overwrite"] != true => return refuse("ParameterAlreadyExists"),
                     Some((before, _)) if *before != kind => return refuse("HierarchyTypeMismatchException"),

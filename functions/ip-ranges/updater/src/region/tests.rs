@@ -50,10 +50,12 @@ fn group(number: usize, held: &str) -> FakeGroup {
     let tags = [(PREFIX_NAME_TAG, "AUTOUPDATE"), (SERVICE_TAG, "CLOUDFRONT"), (PORT_TAG, "80")];
     FakeGroup {
         name: format!("AUTOUPDATE_CLOUDFRONT_80_{number}"),
+        description: "CLOUDFRONT ranges on port 80, kept by Gatehouse".to_owned(),
         vpc_id: "vpc-1".to_owned(),
         tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         rules: ranges(held).into_iter().map(|range| (80, range)).collect(),
         egress: default_egress(false),
+        ..FakeGroup::default()
     }
 }
 
@@ -65,9 +67,14 @@ fn ec2(groups: &[&str]) -> FakeEc2 {
         state.groups.insert(format!("sg-{}", index + 1), group(index + 1, held));
     }
     let ids = state.groups.keys().cloned().collect();
-    state.interfaces.insert("eni-1".to_owned(), FakeInterface { groups: ids, load_balancer: None });
+    state.interfaces.insert("eni-1".to_owned(), FakeInterface { groups: ids, ..FakeInterface::default() });
     drop(state);
     ec2
+}
+
+/// An interface that carries this group.
+fn carrying(group: &str) -> FakeInterface {
+    FakeInterface { groups: [group.to_owned()].into(), ..FakeInterface::default() }
 }
 
 async fn run_with(ec2: &FakeEc2, wanted: &str, config: &Config, run: Run) -> RegionReport {
@@ -195,6 +202,7 @@ async fn groups_of_a_load_balancer_are_set_through_it() {
         let interface = FakeInterface {
             groups: ["sg-1".to_owned(), "sg-other".to_owned()].into(),
             load_balancer: Some(name.to_owned()),
+            ..FakeInterface::default()
         };
         ec2.state().interfaces.insert(id.to_owned(), interface);
     }
@@ -212,7 +220,7 @@ async fn groups_of_a_load_balancer_are_set_through_it() {
 #[tokio::test(start_paused = true)]
 async fn an_interface_of_another_service_is_reported() {
     let ec2 = ec2(&[A]);
-    let interface = FakeInterface { groups: ["sg-1".to_owned()].into(), load_balancer: Some("ELB classic".to_owned()) };
+    let interface = FakeInterface { load_balancer: Some("ELB classic".to_owned()), ..carrying("sg-1") };
     ec2.state().interfaces.insert("eni-2".to_owned(), interface);
     let report = run(&ec2, &format!("{A} {B}"), limits(1, 5)).await;
     assert_eq!(
@@ -277,6 +285,107 @@ async fn a_rule_that_is_there_already_does_not_keep_the_others_out() {
     let report = region.reconcile(before, &publish(&format!("{B} {C}")), &config, go()).await;
     assert_whole(&report);
     assert_eq!(held(&ec2), rows(&[("1", "10.0.2.0/24 10.0.4.0/24", true)]));
+}
+
+/// The description that this function writes for CLOUDFRONT.
+const OURS: &str = "CLOUDFRONT range published by AWS, kept by Gatehouse";
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_is_removed_whatever_its_description_says() {
+    for default_vpc in [false, true] {
+        // Of the CloudFront sample, of this function, of another service or release of it, and of a person.
+        for description in [None, Some(OURS), Some("S3 range published by AWS, kept by Gatehouse"), Some("by hand")] {
+            let ec2 = ec2(&["10.0.0.0/24 10.0.2.0/24 2001:db8::/32"]);
+            ec2.state().default_vpc = default_vpc;
+            let descriptions = ranges("10.0.0.0/24 2001:db8::/32").into_iter();
+            let descriptions = descriptions.filter_map(|range| Some(((80, range), description?.to_owned())));
+            ec2.state().groups.get_mut("sg-1").unwrap().rule_descriptions = descriptions.collect();
+            let report = run(&ec2, &format!("{B} {C} 2001:db8:1::/48"), limits(60, 5)).await;
+            assert_whole(&report);
+            assert_eq!(
+                held(&ec2),
+                rows(&[("1", "10.0.2.0/24 10.0.4.0/24 2001:db8:1::/48", true)]),
+                "{default_vpc} {description:?}"
+            );
+            assert_eq!(report.groups[0].removed, ranges("10.0.0.0/24 2001:db8::/32"));
+            assert!(report.groups[0].kept.is_empty());
+            ec2.state().calls.clear();
+            run(&ec2, &format!("{B} {C} 2001:db8:1::/48"), limits(60, 5)).await;
+            assert_eq!(ec2.state().calls, ["DescribeSecurityGroups"]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_full_group_rules_of_others_make_room_for_new_ranges() {
+    for default_vpc in [false, true] {
+        let ec2 = ec2(&[&format!("{A} {B}")]);
+        ec2.state().default_vpc = default_vpc;
+        ec2.state().rules_per_group = 2;
+        let config = Config { create: CreatePolicy::Never, ..config(limits(2, 5)) };
+        let report = run_with(&ec2, &format!("{C} 10.0.6.0/24"), &config, Run { force: true, ..go() }).await;
+        assert_whole(&report);
+        assert_eq!(held(&ec2), rows(&[("1", "10.0.4.0/24 10.0.6.0/24", true)]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ranges_written_for_another_service_go_once_the_shrink_is_forced() {
+    for default_vpc in [false, true] {
+        let of_cloudfront: Vec<String> = (0..55).map(|index| format!("10.0.{}.0/24", 2 * index)).collect();
+        let ec2 = ec2(&[&of_cloudfront.join(" ")]);
+        ec2.state().default_vpc = default_vpc;
+        let group = ec2.state().groups["sg-1"].clone();
+        ec2.state().groups.get_mut("sg-1").unwrap().rule_descriptions =
+            group.rules.iter().map(|rule| (*rule, OURS.to_owned())).collect();
+        let wanted = of_cloudfront[..15].join(" ");
+        let report = run(&ec2, &wanted, limits(60, 5)).await;
+        assert_eq!(report.failures[0].kind, Kind::ShrinkRefused);
+        let report = run_with(&ec2, &wanted, &config(limits(60, 5)), Run { force: true, ..go() }).await;
+        assert_whole(&report);
+        assert_eq!((report.groups[0].removed.len(), report.groups[0].kept.len()), (40, 0));
+        assert_eq!(ec2.state().groups["sg-1"].rules.len(), 15);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_ec2_names_as_unknown_and_keeps_is_not_reported_as_removed() {
+    let ec2 = ec2(&[&format!("{A} {B}")]);
+    ec2.state().default_vpc = true;
+    ec2.state().not_removed = ranges(B);
+    let report = run(&ec2, C, limits(60, 5)).await;
+    assert_eq!(
+        failures(&report),
+        [
+            "Partial removing 2 ranges from sg-1: EC2 accepted the call and did not remove 10.0.2.0/24; the next run tries again"
+        ]
+    );
+    assert_eq!((&report.groups[0].removed, &report.groups[0].kept), (&ranges(A), &ranges(B)));
+    ec2.state().not_removed.clear();
+    assert_whole(&run(&ec2, C, limits(60, 5)).await);
+    assert_eq!(held(&ec2), rows(&[("1", C, true)]));
+}
+
+/// What the fake has to do as EC2 does: of a rule, every value that is sent is compared.
+#[tokio::test]
+async fn a_revoke_with_another_description_removes_nothing() {
+    for default_vpc in [false, true] {
+        let ec2 = ec2(&[&format!("{A} {B}")]);
+        ec2.state().default_vpc = default_vpc;
+        ec2.state().groups.get_mut("sg-1").unwrap().rule_descriptions.insert((80, B.parse().unwrap()), OURS.to_owned());
+        let client = aws_sdk_ec2::Client::new(&ec2.sdk());
+        let key = PoolKey { vpc_id: "vpc-1".into(), service: "CLOUDFRONT".into(), port: "80".parse().unwrap() };
+        let permission = group::permission(&key, &ranges(&format!("{A} {B}")), Some(OURS));
+        let answer = client.revoke_security_group_ingress().group_id("sg-1").ip_permissions(permission).send().await;
+        if default_vpc {
+            let unknown = answer.unwrap().unknown_ip_permissions().to_vec();
+            assert_eq!((unknown.len(), unknown[0].ip_ranges()[0].cidr_ip()), (1, Some(A)));
+            assert_eq!(held(&ec2), rows(&[("1", A, true)]));
+        } else {
+            assert_eq!(CallError::from(answer.unwrap_err()).code(), Some("InvalidPermission.NotFound"));
+            assert_eq!(held(&ec2), rows(&[("1", "10.0.0.0/24 10.0.2.0/24", true)]));
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -373,6 +482,8 @@ async fn foreign_rules_and_foreign_groups_are_not_touched() {
     let ec2 = ec2(&[A]);
     ec2.state().groups.get_mut("sg-1").unwrap().rules.insert((22, "192.0.2.0/24".parse().unwrap()));
     let mut old_port = group(1, A);
+    old_port.name = "AUTOUPDATE_CLOUDFRONT_8080_1".to_owned();
+    old_port.description = "CLOUDFRONT ranges on port 8080, kept by Gatehouse".to_owned();
     old_port.tags.insert(PORT_TAG.to_owned(), "8080".to_owned());
     ec2.state().groups.insert("sg-old".to_owned(), old_port.clone());
     let report = run(&ec2, B, limits(60, 5)).await;
@@ -440,7 +551,8 @@ async fn groups_of_a_vpc_that_is_not_named_are_reported() {
     assert!(
         report.notes[0].contains("sg-9") && report.notes[0].contains("belongs to vpc-2, which VPC_ID does not name")
     );
-    assert_eq!(ec2.state().calls, ["DescribeSecurityGroups"]);
+    // Whether an interface depends on it.
+    assert_eq!(ec2.state().calls, ["DescribeSecurityGroups", "DescribeNetworkInterfaces"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -473,8 +585,7 @@ mod attachment {
     /// Two groups, of which a new interface carries only the first.
     fn partly() -> FakeEc2 {
         let ec2 = ec2(&[A, B]);
-        let interface = FakeInterface { groups: ["sg-1".to_owned()].into(), load_balancer: None };
-        ec2.state().interfaces.insert("eni-2".to_owned(), interface);
+        ec2.state().interfaces.insert("eni-2".to_owned(), carrying("sg-1"));
         ec2
     }
 
@@ -562,6 +673,96 @@ mod attachment {
         })
         .await;
         assert_whole(&report);
+    }
+
+    /// At each call of which an interface, or a load balancer, is the object.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_deleted_between_two_calls_is_no_failure() {
+        let cases = [
+            (None, "DescribeNetworkInterfaces"),
+            (None, "ModifyNetworkInterfaceAttribute"),
+            (Some("ELB app/web/50dc6c495c0c9188"), "DescribeLoadBalancers"),
+            (Some("ELB app/web/50dc6c495c0c9188"), "SetSecurityGroups"),
+            (Some("ELB net/front/50dc6c495c0c9188"), "SetSecurityGroups"),
+        ];
+        for (load_balancer, call) in cases {
+            let ec2 = partly();
+            ec2.state().interfaces.get_mut("eni-2").unwrap().load_balancer = load_balancer.map(str::to_owned);
+            ec2.state().broken.insert(call, Fault::Deleted);
+            let report = run_with(&ec2, &format!("{A} {B}"), &config(limits(1, 5)), scheduled()).await;
+            assert_whole(&report);
+            assert!(!ec2.state().interfaces.contains_key("eni-2"), "{load_balancer:?} {call}");
+            assert!(report.groups.iter().all(|group| group.attached.is_empty()), "{report:?}");
+        }
+    }
+
+    /// EC2 refuses these to every principal, or to this account: to wait does not help, and the others must not wait.
+    #[tokio::test(start_paused = true)]
+    async fn an_interface_that_cannot_take_a_group_is_reported_at_once() {
+        let operator = FakeInterface { operator: Some("eks.amazonaws.com".to_owned()), ..carrying("sg-1") };
+        let other_vpc = FakeInterface { vpc_id: Some("vpc-2".to_owned()), ..carrying("sg-1") };
+        let other_owner = FakeInterface { owner_id: Some("210987654321".to_owned()), ..carrying("sg-1") };
+        let cases = [
+            (operator, "only eks.amazonaws.com can change its groups: attach them there"),
+            (
+                other_vpc,
+                "it is in vpc-2, and these groups are those of another VPC: associate them with vpc-2 (aws ec2 associate-security-group-vpc), then attach them yourself",
+            ),
+            (
+                other_owner,
+                "it belongs to the account 210987654321, which alone can change its groups: attach them there",
+            ),
+        ];
+        for (interface, reason) in cases {
+            let ec2 = ec2(&["10.0.0.0/23"]);
+            for number in 2..20 {
+                ec2.state().interfaces.insert(format!("eni-0{number}"), interface.clone());
+            }
+            let start = tokio::time::Instant::now();
+            let report = run(&ec2, &format!("{A} {B}"), limits(1, 5)).await;
+            assert!(start.elapsed() < std::time::Duration::from_secs(30), "{:?}", start.elapsed());
+            assert_eq!(report.failures.len(), 18, "{report:?}");
+            assert!(
+                report.failures.iter().all(|failure| failure.kind == Kind::PartlyAttached && failure.reason == reason),
+                "{report:?}"
+            );
+            assert!(ec2.state().interfaces["eni-1"].groups.contains("sg-new1"));
+            let calls = ec2.state().calls.clone();
+            let modified = calls.iter().filter(|call| *call == "ModifyNetworkInterfaceAttribute").count();
+            assert_eq!(modified, 1, "{calls:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_group_of_this_run_is_waited_for() {
+        // The eighth call attaches the new group, which EC2 does not know everywhere yet.
+        let ec2 = ec2(&["10.0.0.0/23"]);
+        ec2.state().faults = [vec![Fault::None; 7], vec![Fault::NotKnown; 3]].concat().into();
+        assert_whole(&run(&ec2, A, limits(1, 5)).await);
+        assert_eq!(ec2.state().calls[7..11], ["ModifyNetworkInterfaceAttribute"; 4]);
+        // A refusal is one, also where this run created a group.
+        let ec2 = partly();
+        ec2.state().broken.insert("ModifyNetworkInterfaceAttribute", Fault::Denied);
+        let start = tokio::time::Instant::now();
+        let report = run(&ec2, &format!("{A} {B} {C}"), limits(1, 5)).await;
+        assert!(report.failures.iter().all(|failure| failure.reason.contains("UnauthorizedOperation")), "{report:?}");
+        assert!(!report.failures.is_empty() && start.elapsed() < std::time::Duration::from_secs(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_network_load_balancer_keeps_what_it_does_with_private_link() {
+        for private_link in [None, Some("off".to_owned())] {
+            let ec2 = partly();
+            let mut state = ec2.state();
+            let interface = state.interfaces.get_mut("eni-2").unwrap();
+            interface.load_balancer = Some("ELB net/front/50dc6c495c0c9188".to_owned());
+            interface.private_link.clone_from(&private_link);
+            drop(state);
+            assert_whole(&run_with(&ec2, &format!("{A} {B}"), &config(limits(1, 5)), scheduled()).await);
+            assert_eq!(on_eni_2(&ec2), ["sg-1", "sg-2"]);
+            let now = ec2.state().interfaces["eni-2"].private_link.clone();
+            assert_eq!(now.as_deref().unwrap_or("on"), private_link.as_deref().unwrap_or("on"));
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -748,12 +949,169 @@ async fn the_default_vpc_is_looked_up_once() {
     assert_eq!(ec2.state().calls, ["DescribeVpcs", "DescribeSecurityGroups", "DescribeSecurityGroups"]);
 }
 
+/// What this function did not make, or keeps no more.
+mod others {
+    use super::*;
+    use crate::config::Adopt;
+
+    /// Forty ranges in the group of this function, and a group `payroll-db` with its tags on `eni-2`.
+    fn tagged_by_somebody() -> (FakeEc2, String) {
+        let published: Vec<String> = (0..40).map(|index| format!("10.1.{}.0/24", 2 * index)).collect();
+        let ec2 = ec2(&[&published.join(" ")]);
+        let payroll =
+            FakeGroup { name: "payroll-db".into(), description: "database".into(), ..group(1, "10.9.0.0/24") };
+        ec2.state().groups.insert("sg-payroll".to_owned(), payroll);
+        ec2.state().interfaces.insert("eni-2".to_owned(), carrying("sg-payroll"));
+        (ec2, published.join(" "))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_group_that_somebody_only_tagged_is_named_and_left_alone() {
+        for run in [go(), scheduled(), Run { force: true, ..scheduled() }] {
+            let (ec2, published) = tagged_by_somebody();
+            let before = ec2.state().groups.clone();
+            // One range more, so that rules change.
+            let report = run_with(&ec2, &format!("{published} {A}"), &config(limits(60, 5)), run).await;
+            assert_whole(&report);
+            assert_eq!(ec2.state().groups["sg-payroll"], before["sg-payroll"]);
+            assert_eq!(ec2.state().interfaces["eni-2"].groups, BTreeSet::from(["sg-payroll".to_owned()]));
+            let note = report.notes.iter().find(|note| note.contains("payroll-db")).unwrap();
+            assert!(note.contains("add sg-payroll to ADOPT"), "{note}");
+            assert!(report.groups.iter().all(|group| group.group_id == "sg-1"), "{report:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_group_that_adopt_names_is_kept() {
+        for adopt in [Adopt::Named(["sg-payroll".to_owned()].into()), Adopt::Tagged] {
+            let (ec2, published) = tagged_by_somebody();
+            let config = Config { adopt, ..config(limits(60, 5)) };
+            assert_whole(&run_with(&ec2, &published, &config, scheduled()).await);
+            assert!(ec2.state().groups["sg-payroll"].rules.is_empty());
+            assert_eq!(ec2.state().interfaces["eni-2"].groups.len(), 2);
+        }
+    }
+
+    /// A group of a service that `SERVICE` does not name any more.
+    fn of_another_service() -> FakeEc2 {
+        let ec2 = ec2(&[A]);
+        let mut left = group(1, B);
+        left.name = "AUTOUPDATE_S3_80_1".into();
+        left.description = "S3 ranges on port 80, kept by Gatehouse".into();
+        left.tags.insert(SERVICE_TAG.to_owned(), "S3".to_owned());
+        ec2.state().groups.insert("sg-9".to_owned(), left);
+        ec2
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_group_that_nothing_keeps_is_a_failure_while_an_interface_carries_it() {
+        for (vpc_id, why) in [
+            ("vpc-1", "holds S3 ranges for port 80, which SERVICE and PORTS no longer name"),
+            ("vpc-2", "belongs to vpc-2, which VPC_ID does not name"),
+        ] {
+            let ec2 = of_another_service();
+            ec2.state().groups.get_mut("sg-9").unwrap().vpc_id = vpc_id.to_owned();
+            let report = run(&ec2, A, limits(60, 5)).await;
+            assert_whole(&report);
+            assert!(report.notes.iter().any(|note| note.contains(why)), "{report:?}");
+            for number in 10..30 {
+                ec2.state().interfaces.insert(format!("eni-{number}"), carrying("sg-9"));
+            }
+            // By a notice, by a schedule, and in the plan.
+            for run in [go(), scheduled(), Run { dry_run: true, ..go() }] {
+                let report = run_with(&ec2, A, &config(limits(60, 5)), run).await;
+                let [failure] = &report.failures[..] else { panic!("{report:?}") };
+                assert_eq!(
+                    (failure.kind, failure.what.as_str()),
+                    (Kind::Abandoned, "updating sg-9 (AUTOUPDATE_S3_80_1)")
+                );
+                assert!(failure.reason.contains(why), "{failure}");
+                assert!(failure.reason.contains("eni-19 and 10 more interfaces carry it"), "{failure}");
+                assert!(failure.reason.contains("add its id to ADOPT"), "{failure}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_group_of_another_prefix_name_is_named_where_an_interface_carries_it() {
+        let ec2 = ec2(&[A]);
+        let mut other = group(1, B);
+        other.tags.insert(PREFIX_NAME_TAG.to_owned(), "ORIGIN".to_owned());
+        ec2.state().groups.insert("sg-9".to_owned(), other);
+        let config = config(limits(60, 5));
+        let report = run_with(&ec2, A, &config, scheduled()).await;
+        assert_whole(&report);
+        assert!(report.notes.is_empty(), "{report:?}");
+        ec2.state().interfaces.insert("eni-9".to_owned(), carrying("sg-9"));
+        let report = run_with(&ec2, A, &config, scheduled()).await;
+        assert_whole(&report);
+        let [note] = &report.notes[..] else { panic!("{report:?}") };
+        assert!(note.contains("sg-9") && note.contains("=ORIGIN") && note.contains("eni-9 carries it"), "{note}");
+        // Not with each notice.
+        assert!(run_with(&ec2, A, &config, go()).await.notes.is_empty());
+    }
+}
+
+/// Tokens of newer documents on the groups.
+mod tokens {
+    use super::*;
+
+    const FUTURE: u64 = 9_999_999_999;
+
+    fn tagged(token: u64, value: &str) -> FakeEc2 {
+        let ec2 = ec2(&[&format!("{A} {B}")]);
+        let mut state = ec2.state();
+        let tags = &mut state.groups.get_mut("sg-1").unwrap().tags;
+        tags.insert(format!("{SYNC_TOKEN_TAG}{token}"), value.to_owned());
+        drop(state);
+        ec2
+    }
+
+    fn tokens_of(ec2: &FakeEc2) -> Vec<String> {
+        let state = ec2.state();
+        let keys = state.groups["sg-1"].tags.keys();
+        keys.filter_map(|key| key.strip_prefix(SYNC_TOKEN_TAG)).map(str::to_owned).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_of_a_time_to_come_does_not_count() {
+        for value in ["followed", "until 99999999999"] {
+            // Whether or not anything changes.
+            for wanted in [format!("{A} {B}"), format!("{B} {C}")] {
+                let ec2 = tagged(FUTURE, value);
+                let report = run(&ec2, &wanted, limits(60, 5)).await;
+                assert_whole(&report);
+                assert_eq!(held(&ec2), rows(&[("1", &wanted, true)]));
+                assert!(report.notes.iter().any(|note| note.contains("is of a time to come")), "{report:?}");
+                assert!(!tokens_of(&ec2).contains(&FUTURE.to_string()), "{:?}", tokens_of(&ec2));
+                assert!(run(&ec2, &wanted, limits(60, 5)).await.notes.is_empty());
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_force_a_run_goes_back_to_an_older_document() {
+        for wanted in [format!("{A} {B}"), format!("{B} {C}")] {
+            let ec2 = tagged(2, "followed");
+            assert_eq!(run(&ec2, &wanted, limits(60, 5)).await.failures[0].kind, Kind::StaleDocument);
+            let config = config(limits(60, 5));
+            assert_whole(&run_with(&ec2, &wanted, &config, Run { dry_run: true, force: true, ..go() }).await);
+            assert_eq!(tokens_of(&ec2), ["2"], "a plan writes nothing");
+            let report = run_with(&ec2, &wanted, &config, Run { force: true, ..go() }).await;
+            assert_whole(&report);
+            assert!(report.notes.is_empty(), "{report:?}");
+            assert_eq!(held(&ec2), rows(&[("1", &wanted, true)]));
+            assert!(!tokens_of(&ec2).contains(&"2".to_owned()));
+            assert_whole(&run(&ec2, &wanted, limits(60, 5)).await);
+        }
+    }
+}
+
 /// The form in which each write call leaves, field by field.
 #[tokio::test(start_paused = true)]
 async fn write_calls_say_what_they_should() {
     let ec2 = ec2(&["10.0.0.0/23"]);
-    let load_balancer =
-        FakeInterface { groups: ["sg-1".to_owned()].into(), load_balancer: Some("ELB net/front/50dc6c".to_owned()) };
+    let load_balancer = FakeInterface { load_balancer: Some("ELB net/front/50dc6c".to_owned()), ..carrying("sg-1") };
     ec2.state().interfaces.insert("eni-2".to_owned(), load_balancer);
     assert_whole(&run(&ec2, &format!("{A} 2001:db8::/32"), limits(1, 5)).await);
     let state = ec2.state();
@@ -815,7 +1173,6 @@ async fn write_calls_say_what_they_should() {
             "IpPermissions.1.FromPort=80".to_owned(),
             "IpPermissions.1.IpProtocol=tcp".to_owned(),
             "IpPermissions.1.IpRanges.1.CidrIp=10.0.0.0/23".to_owned(),
-            format!("IpPermissions.1.IpRanges.1.Description={described}"),
             "IpPermissions.1.ToPort=80".to_owned(),
         ]]
     );
@@ -825,7 +1182,12 @@ async fn write_calls_say_what_they_should() {
     );
     assert_eq!(
         said("SetSecurityGroups"),
-        [["LoadBalancerArn=arn:front", "SecurityGroups.member.1=sg-1", "SecurityGroups.member.2=sg-new1"]]
+        [[
+            "EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic=on",
+            "LoadBalancerArn=arn:front",
+            "SecurityGroups.member.1=sg-1",
+            "SecurityGroups.member.2=sg-new1",
+        ]]
     );
     let tags = said("CreateTags");
     let [first, last] = &tags[..] else { panic!("{tags:?}") };
@@ -1009,7 +1371,7 @@ mod prefix_lists {
     fn list(max_entries: usize, held: &str) -> FakeList {
         let tags = [(PREFIX_NAME_TAG, "AUTOUPDATE"), (SERVICE_TAG, "CLOUDFRONT"), (FAMILY_TAG, "ipv4")];
         FakeList {
-            name: "AUTOUPDATE_CLOUDFRONT_ipv4".to_owned(),
+            name: "AUTOUPDATE_CLOUDFRONT_ipv4_1".to_owned(),
             tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             version: 7,
             max_entries,
@@ -1141,7 +1503,7 @@ mod prefix_lists {
         ec2.state().lists.insert("pl-1".to_owned(), list(60, &many(60, 0)));
         let report = run(&ec2, &many(61, 0)).await;
         assert_whole(&report);
-        assert!(report.notes[0].contains("AUTOUPDATE_CLOUDFRONT_ipv4_1 (pl-new1) is new"), "{:?}", report.notes);
+        assert!(report.notes[0].contains("AUTOUPDATE_CLOUDFRONT_ipv4_2 (pl-new1) is new"), "{:?}", report.notes);
         // What only the new list holds does not take the place of what the other one holds.
         let ec2 = FakeEc2::new();
         ec2.state().lists.insert("pl-1".to_owned(), list(1, "10.0.0.0/23"));
@@ -1203,7 +1565,7 @@ mod prefix_lists {
         ec2.state().broken.insert("ModifyManagedPrefixList", Fault::Denied);
         let report = run(&ec2, &format!("{A} {B}")).await;
         assert!(
-            failures(&report)[0].starts_with("Partial changing AUTOUPDATE_CLOUDFRONT_ipv4: UnauthorizedOperation"),
+            failures(&report)[0].starts_with("Partial changing AUTOUPDATE_CLOUDFRONT_ipv4_1: UnauthorizedOperation"),
             "{report:?}"
         );
         assert_eq!((report.groups[0].added.len(), &report.not_added[0].ranges), (0, &ranges(B)));
@@ -1213,7 +1575,7 @@ mod prefix_lists {
         let report = run(&ec2, &format!("{A} {B}")).await;
         assert_eq!(
             failures(&report),
-            ["Partial changing AUTOUPDATE_CLOUDFRONT_ipv4: pl-1 could not be changed: internal error"]
+            ["Partial changing AUTOUPDATE_CLOUDFRONT_ipv4_1: pl-1 could not be changed: internal error"]
         );
         ec2.state().lists.get_mut("pl-1").unwrap().failed = None;
         assert_whole(&run(&ec2, &format!("{A} {B}")).await);

@@ -137,13 +137,32 @@ async fn no_run_goes_back_to_an_older_document() {
     let ec2 = with(set(7, A));
     let report = run(&ec2, B).await;
     assert_eq!(report.failures[0].kind, Kind::StaleDocument);
-    assert!(report.failures[0].reason.contains("change the description"), "{report:?}");
+    assert!(report.failures[0].reason.contains("the description of the IP set"), "{report:?}");
     assert_eq!((count(&ec2, "UpdateIPSet"), held(&ec2)), (0, ranges(A)));
     // The newer document arrives between the read and the write.
     let ec2 = with(set(1, A));
     ec2.state().waf.others = VecDeque::from([(ranges(C), set(7, "").description)]);
     let report = run(&ec2, B).await;
     assert_eq!((report.failures[0].kind, held(&ec2)), (Kind::StaleDocument, ranges(C)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_description_of_a_time_to_come_does_not_count_and_force_goes_back() {
+    // Whether or not the addresses change, the description does.
+    for wanted in [A, B] {
+        let ec2 = with(set(9_999_999_999, A));
+        let report = run(&ec2, wanted).await;
+        assert_whole(&report);
+        assert!(report.notes[0].contains("is of a time to come"), "{report:?}");
+        assert_eq!((count(&ec2, "UpdateIPSet"), held(&ec2)), (1, ranges(wanted)));
+        assert!(run(&ec2, wanted).await.notes.is_empty());
+
+        let ec2 = with(set(7, A));
+        assert_whole(&run_with(&ec2, wanted, &config(), Run { force: true, ..go() }).await);
+        assert_eq!((count(&ec2, "UpdateIPSet"), held(&ec2)), (1, ranges(wanted)));
+        assert_whole(&run(&ec2, wanted).await);
+        assert_eq!(count(&ec2, "UpdateIPSet"), 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]

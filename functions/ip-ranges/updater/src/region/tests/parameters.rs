@@ -1,7 +1,7 @@
 //! `PARAMETER_PREFIX`, and groups made elsewhere.
 
 use super::*;
-use crate::config::{CreatePolicy, Target};
+use crate::config::{Adopt, CreatePolicy, Target};
 
 fn config() -> Config {
     Config { parameter_prefix: Some("/gatehouse".parse().unwrap()), ..super::config(limits(1, 5)) }
@@ -141,11 +141,12 @@ async fn a_dry_run_names_the_parameter_and_writes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn groups_made_elsewhere_are_kept_by_their_three_tags_whatever_they_are_called() {
+async fn groups_made_elsewhere_are_kept_once_adopt_names_them() {
     let made = FakeGroup { name: "web-cloudfront".to_owned(), ..group(1, "") };
     let ec2 = ec2(&[]);
     ec2.state().groups.insert("sg-code".to_owned(), made);
-    let never = Config { create: CreatePolicy::Never, ..super::config(limits(1, 5)) };
+    let adopt = Adopt::Named(["sg-code".to_owned()].into());
+    let never = Config { create: CreatePolicy::Never, adopt, ..super::config(limits(1, 5)) };
     assert_whole(&run_with(&ec2, A, &never, go()).await);
     assert_eq!(ec2.state().groups["sg-code"].rules, [(80, A.parse().unwrap())].into());
     let report = run_with(&ec2, &format!("{A} {B} {C}"), &never, go()).await;
@@ -153,7 +154,8 @@ async fn groups_made_elsewhere_are_kept_by_their_three_tags_whatever_they_are_ca
         failures(&report),
         [
             "NoCapacity CLOUDFRONT port 80 in vpc-1: 2 ranges have no room: CREATE=never, so no group is created. Create 2 security \
-             group(s) in vpc-1 with the tags gatehouse:prefix-name=AUTOUPDATE, gatehouse:service=CLOUDFRONT and gatehouse:port=80"
+             group(s) in vpc-1 with the tags gatehouse:prefix-name=AUTOUPDATE, gatehouse:service=CLOUDFRONT and gatehouse:port=80, \
+             and add the ids to ADOPT"
         ]
     );
     assert_eq!(ec2.state().groups.len(), 1);
