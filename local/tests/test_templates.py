@@ -457,7 +457,6 @@ VALUES = [
     ),
     (AMIS, "ApprovalTimeout", ["300", "2592000"], ["0", "2592001"]),
     (AMIS, "LinkTtlHours", ["1", "720"], ["0", "721"]),
-    (AMIS, "LinkKeyParameter", ["/gatehouse/amis/link-key"], ["", "link-key", "/a/"]),
     (AMIS, "MinimumApprovals", ["1", "3"], ["0", "4"]),
     (AMIS, "LatestParameter", ["", "/golden-ami/{name}/latest", "/golden"], ["golden", "/golden/{region}", "/a b"]),
     (AMIS, "ApprovedWatermark", ["", "approved", "golden (2026)"], ["ab", "approved!", "x" * 129]),
