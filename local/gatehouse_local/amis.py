@@ -53,7 +53,7 @@ class Mail:
 
 
 class Stack:
-    """The deployed stack. Use as a context manager. `parameters` are those of the template, `name` is that of the stack."""
+    """The deployed stack. Use as a context manager. `parameters` are those of the template; `name` is its name."""
 
     def __init__(
         self, aws: LocalAws, web: Web, binary: Callable[[str], Path], name: str = "gatehouse", **parameters: str
@@ -338,7 +338,7 @@ def role(name: str) -> str:
 
 
 def resolved(value: Any, names: dict[str, str]) -> Any:
-    """The value with the names of the resources that it refers to; `names` maps a reference to what AWS would put there.
+    """The value with the names of the resources that it refers to; `names` maps a reference to what AWS puts there.
 
     `Deployed` calls each stack `test`.
     """

@@ -109,7 +109,8 @@ def configuration(root: Path) -> Iterator[str]:
 
 def settings(root: Path, function: Function) -> Iterator[str]:
     """What the code reads is what the template gives: a parameter of that name, with or without a word before it
-    (`RelayTopicArns` for `TOPIC_ARNS`), a resource, or the name of the stack. What tells functions of one binary apart is fixed.
+    (`RelayTopicArns` for `TOPIC_ARNS`), a resource, or the name of the stack. What tells functions of one binary apart
+    is fixed.
     """
     document = cloudformation.load(root / function.template)
     variables = function.properties["Environment"]["Variables"]
