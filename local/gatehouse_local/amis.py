@@ -30,11 +30,11 @@ from template_checks.template import Deployed, load
 
 TEMPLATE = "functions/amis/template.yaml"
 REGION = "us-east-1"
+TAG = ("gatehouse:capability", "amis")
 REQUEST, PAGE, SHARE = "ami-approval-request", "ami-approval-page", "ami-share"
 LOGICAL_IDS = {REQUEST: "AmiApprovalRequestFunction", PAGE: "AmiApprovalPageFunction", SHARE: "AmiShareFunction"}
 PERSON = "person"  # access key of who assumed the approver role
 LONGEST_BODY = 1 << 20
-SAMPLE_PARAMETERS = ("images", "imageName", "buildArn")
 
 
 @dataclass
@@ -53,29 +53,37 @@ class Mail:
 
 
 class Stack:
-    """The deployed stack. Use as a context manager. `parameters` are those of the template."""
+    """The deployed stack. Use as a context manager. `parameters` are those of the template; `name` is its name."""
 
-    def __init__(self, aws: LocalAws, web: Web, binary: Callable[[str], Path], **parameters: str):
+    def __init__(
+        self, aws: LocalAws, web: Web, binary: Callable[[str], Path], name: str = "gatehouse", **parameters: str
+    ):
         self.aws, self.outcomes, self.mails = aws, [], []
-        self._web, self._told = web, 0
+        self._web, self._told = web, len(aws.ssm_automation.events)
         self._deployed = Deployed(load(TEMPLATE), region=REGION, **parameters)
         self._sns, self._sqs = aws.client("sns", REGION), aws.client("sqs", REGION)
         self.ssm = aws.client("ssm", REGION)
         self._queues: dict[str, str] = {}
-        self._topics = {
-            "BuildTopic": self._topic("builds", "gatehouse-builds"),
-            "ApproverTopic": self._topic("approvers", "Automation-gatehouse-approvers"),
-            "TargetTopic": self._topic("target accounts", "gatehouse-targets"),
+        self.key = aws.kms_macs.create(REGION)
+        self._names = {
+            "BuildTopic": self._topic("builds", f"{name}-builds"),
+            "ApproverTopic": self._topic("approvers", f"Automation-{name}-approvers"),
+            "TargetTopic": self._topic("target accounts", f"{name}-targets"),
+            "LinkKey.Arn": self.key.arn,
+            "AmiShareFunction": f"{name}-share",
+            "ApprovalDocument": f"gatehouse-{name}-approval",
         }
         self._stop = contextlib.ExitStack()
         self._invoking = threading.Lock()
         self.gateway = Gateway(self._deployed, lambda event: self.invoke(PAGE, event))
-        self.functions = {name: self._function(binary(name), name) for name in LOGICAL_IDS}
-        for key, name in ((PAGE, "ApprovalPageRole"), (PERSON, "ApproverRole")):
-            aws.ssm_automation.assume(key, role(name))
-        content = self.resolved(self._deployed.properties("ApprovalDocument")["Content"])
-        aws.ssm_automation.create("ApprovalDocument", content, REGION)
-        aws.ssm_automation.lambda_function("AmiShareFunction", self._share)
+        self.functions = {it: self._function(binary(it), it) for it in LOGICAL_IDS}
+        for key, it in ((PAGE, "ApprovalPageRole"), (PERSON, "ApproverRole")):
+            aws.ssm_automation.assume(key, role(it))
+        for key in (*LOGICAL_IDS, PERSON):
+            aws.ssm_automation.bind(key, *TAG)
+        document = self.resolved(self._deployed.properties("ApprovalDocument"))
+        aws.ssm_automation.create(document["Name"], document["Content"], REGION)
+        aws.ssm_automation.lambda_function(self._names["AmiShareFunction"], self._share)
 
     def __enter__(self) -> Self:
         for resource in (self.gateway, *self.functions.values()):
@@ -87,7 +95,7 @@ class Stack:
 
     def resolved(self, value: Any) -> Any:
         """The value with the local names of the resources it refers to."""
-        return resolved(value, self._topics)
+        return resolved(value, self._names)
 
     def _topic(self, reader: str, name: str) -> str:
         arn = self._sns.create_topic(Name=name)["TopicArn"]
@@ -120,17 +128,36 @@ class Stack:
         outcome = self.invoke(SHARE, payload)
         return outcome.payload, outcome.failed
 
-    def publish(self, notice: dict[str, Any], deliveries: int = 1) -> Outcome:
-        """Image Builder publishes a notice, and SNS invokes the function with it, perhaps more than once."""
-        self._sns.publish(TopicArn=self._topics["BuildTopic"], Message=json.dumps(notice))
+    def publish(
+        self, notice: dict[str, Any], deliveries: int = 1, form: Callable[[dict[str, Any]], Any] = lambda event: event
+    ) -> Outcome:
+        """Image Builder publishes a notice, and SNS invokes the function with it, perhaps more than once.
+
+        `form` makes of the event what the function is given, such as what is in the failure queue.
+        """
+        self._tag_images(notice)
+        self._sns.publish(TopicArn=self._names["BuildTopic"], Message=json.dumps(notice))
         [body] = self._received("builds")
         self._serve_certificate(body["SigningCertURL"])
         body |= {"SigningCertUrl": body.pop("SigningCertURL"), "UnsubscribeUrl": body.pop("UnsubscribeURL")}
         body.setdefault("MessageAttributes", {})
         for _ in range(deliveries):
-            outcome = self.invoke(REQUEST, sns.lambda_event(body))
+            outcome = self.invoke(REQUEST, form(sns.lambda_event(body)))
         self.settle()
         return outcome
+
+    def build_event(self, notice: dict[str, Any]) -> None:
+        """EventBridge sees that a build ended, whose notice this is."""
+        self._tag_images(notice)
+        self._rules(self.aws.image_builder.event(notice))
+        self.settle()
+
+    def _tag_images(self, notice: dict[str, Any]) -> None:
+        """Image Builder writes the ARN of the build on what it made."""
+        for ami in notice.get("outputResources", {}).get("amis") or []:
+            image = self.aws.images.images.get((ami["region"], ami["image"]))
+            if image and "Ec2ImageBuilderArn" in image.tags:
+                image.tags["Ec2ImageBuilderArn"] = notice["arn"]
 
     def settle(self) -> None:
         """Waits for what Automation does, lets EventBridge see its events, and reads the mail."""
@@ -138,7 +165,7 @@ class Stack:
         new = self.aws.ssm_automation.events[self._told :]
         self._told += len(new)
         for event in new:
-            self._rule(event)
+            self._rules(event)
         for reader in ("approvers", "target accounts"):
             for body in self._received(reader):
                 self.mails.append(Mail(reader, body.get("Subject"), body["Message"]))
@@ -173,19 +200,16 @@ class Stack:
         certificate = sns_backends[ACCOUNT_ID][REGION]._message_public_keys[urlsplit(url).path.strip("/")]
         self._web.serve(url, Page(certificate, content_type="application/x-pem-file"))
 
-    def _rule(self, event: dict[str, Any]) -> None:
-        """What the rule of the template makes of an event. The quotes of its input template stay in the email."""
-        rule = self.resolved(self._deployed.properties("ApprovalEndedRule")["EventPattern"])
-        if not EventPattern.load(json.dumps(rule)).matches_event(event):
-            return
-        [target] = self._deployed.properties("ApprovalEndedRule")["Targets"]
-        text = target["InputTransformer"]["InputTemplate"]
-        for name, path in target["InputTransformer"]["InputPathsMap"].items():
-            value: Any = event
-            for key in path.removeprefix("$.").split("."):
-                value = value[key]
-            text = text.replace(f"<{name}>", str(value))
-        self._sns.publish(TopicArn=self.resolved(target["Arn"]), Message=text)
+    def _rules(self, event: dict[str, Any]) -> None:
+        """What the rules of the template make of an event: they hand it to the approval request as it is."""
+        for name in self._deployed.of_type("AWS::Events::Rule"):
+            rule = self.resolved(self._deployed.properties(name))
+            if EventPattern.load(json.dumps(rule["EventPattern"])).matches_event(event):
+                [target] = rule["Targets"]
+                assert (
+                    target.keys() == {"Id", "Arn", "DeadLetterConfig"} and "AmiApprovalRequestFunction" in target["Arn"]
+                )
+                self.invoke(REQUEST, event)
 
 
 class Gateway:
@@ -312,22 +336,27 @@ def role(name: str) -> str:
     return f"arn:aws:iam::{ACCOUNT_ID}:role/{name}"
 
 
-def resolved(value: Any, topics: dict[str, str]) -> Any:
-    """The value with the names of the resources that it refers to; `topics` maps the name of a topic to its ARN."""
+def resolved(value: Any, names: dict[str, str]) -> Any:
+    """The value with the names of the resources that it refers to; `names` maps a reference to what AWS puts there.
+
+    `Deployed` calls each stack `test`.
+    """
     if isinstance(value, list):
-        return [resolved(item, topics) for item in value]
+        return [resolved(item, names) for item in value]
     if isinstance(value, dict):
-        return {key: resolved(item, topics) for key, item in value.items()}
+        return {key: resolved(item, names) for key, item in value.items()}
     if not isinstance(value, str):
         return value
+    if document := names.get("ApprovalDocument"):
+        value = value.replace("gatehouse-test-approval", document)
     value = re.sub(r"<(\w+Role)\.Arn>", lambda found: role(found[1]), value)
-    return re.sub(r"<(\w+)>", lambda found: topics.get(found[1], found[1]), value)
+    return re.sub(r"<([\w.]+)>", lambda found: names.get(found[1], found[1]), value)
 
 
-def runbook(topics: dict[str, str], **parameters: str) -> dict[str, Any]:
+def runbook(names: dict[str, str], **parameters: str) -> dict[str, Any]:
     """The content of the template's runbook."""
     deployed = Deployed(load(TEMPLATE), **parameters)
-    return resolved(deployed.properties("ApprovalDocument")["Content"], topics)
+    return resolved(deployed.properties("ApprovalDocument")["Content"], names)
 
 
 def sample_approval(aws: LocalAws, region: str) -> dict[str, str]:
@@ -335,12 +364,13 @@ def sample_approval(aws: LocalAws, region: str) -> dict[str, str]:
 
     The approval has the id that the samples name. It gives the ARNs of the topics by their logical ids.
     """
+    build = events.load("amis/share-images.json")["buildArn"]
     for at, image in events.AMIS_IMAGES.items():
-        aws.images.create(image, at)
+        aws.images.create(image, at).tags["Ec2ImageBuilderArn"] = build
     names = {"ApproverTopic": "Automation-gatehouse-amis-approvers", "TargetTopic": "gatehouse-amis-targets"}
     sample_sns = sns_backends[runtime_api.ACCOUNT_ID][region]
     topics = {key: sample_sns.create_topic(name).arn for key, name in names.items()}
-    aws.client("ssm", region).put_parameter(Name=events.LINK_KEY_PARAMETER, Type="SecureString", Value=events.LINK_KEY)
+    aws.kms_macs.create(region, events.LINK_KEY_ARN.rpartition("/")[2], events.LINK_KEY)
     aws.ssm_automation.assume("test", role("ApprovalPageRole"))
     document = events.environment()["AmiApprovalRequestFunction"]["AUTOMATION_DOCUMENT"]
     aws.ssm_automation.create(document, runbook(topics, ApprovalLink="true"), region)
@@ -355,7 +385,12 @@ def wait_for_sample_approval(aws: LocalAws, region: str) -> None:
     sample = events.load("amis/share-images.json")
     started = aws.client("ssm", region).start_automation_execution(
         DocumentName=events.environment()["AmiApprovalRequestFunction"]["AUTOMATION_DOCUMENT"],
-        Parameters={name: sample[name] if name == "images" else [sample[name]] for name in SAMPLE_PARAMETERS},
-        Tags=[{"Key": "gatehouse:capability", "Value": "amis"}],
+        Parameters={
+            "images": sample["images"],
+            "imageName": [sample["imageName"]],
+            "buildArn": [sample["buildArn"]],
+            "receivers": [events.AMIS_TARGET],
+        },
+        Tags=[{"Key": TAG[0], "Value": TAG[1]}],
     )
     aws.ssm_automation.rename(started["AutomationExecutionId"], events.AMIS_EXECUTION)

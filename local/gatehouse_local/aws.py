@@ -28,7 +28,9 @@ from gatehouse_local import (
     codepipeline,
     ec2,
     health,
+    image_builder,
     images,
+    kms_macs,
     sns_delivery,
     ssm_automation,
     ssm_parameters,
@@ -66,7 +68,7 @@ class Call:
     @property
     def writes(self) -> bool:
         """Whether the call changes anything, by the verb of its name."""
-        return not self.operation.startswith(("Describe", "Get", "List"))
+        return not self.operation.startswith(("Describe", "GenerateMac", "Get", "List", "Verify"))
 
 
 @dataclass
@@ -123,6 +125,8 @@ class LocalAws:
         self.codepipeline = self._add(codepipeline.CodePipeline)
         self.health = self._add(health.Health)
         self.images = self._add(images.Images)
+        self.image_builder = self._add(image_builder.ImageBuilder)
+        self.kms_macs = self._add(kms_macs.KmsMacs)
         self.ssm_automation = self._add(ssm_automation.SsmAutomation)
         self.parameters = self._add(ssm_parameters.SsmParameters)
         self.waf = self._add(wafv2.Wafv2)
@@ -231,7 +235,9 @@ class LocalAws:
             for key, value in environ.items()
             if key.startswith("HTTP_")
         }
-        request = Request(environ["REQUEST_METHOD"], environ["PATH_INFO"], headers, body)
+        request = Request(
+            environ["REQUEST_METHOD"], environ["PATH_INFO"], headers, body, environ.get("QUERY_STRING", "")
+        )
         response = self._respond(request, environ)
         if response is None:
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)

@@ -27,9 +27,9 @@ AMIS_TOPIC_ARN = f"arn:aws:sns:eu-west-1:{ACCOUNT_ID}:{{}}"
 AMIS_IMAGES = {"eu-west-1": "ami-0123456789abcdef0", "us-east-1": "ami-0fedcba9876543210"}
 AMIS_EXECUTION = "333ba70b-2333-48db-b17e-a5e69c6f4d1c"
 AMIS_TARGET = "111122223333"
-LINK_KEY_PARAMETER = "/gatehouse/amis/link-key"
-LINK_KEY = base64.b64encode(b"This sample key protects nothing").decode()
-OTHER_KEY = base64.b64encode(b"Nobody signs with this other key").decode()
+LINK_KEY_ARN = f"arn:aws:kms:eu-west-1:{ACCOUNT_ID}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+LINK_KEY = b"This sample key protects nothing"
+OTHER_KEY = b"Nobody signs with this other key"
 LINK_EXPIRES = datetime(2036, 1, 1, tzinfo=UTC)
 
 # The samples of the messages capability: topics, the expense report of AWS's announcement, and a policy.
@@ -124,11 +124,11 @@ def ip_ranges() -> dict[str, Any]:
     }
 
 
-def link_token(execution: str, expires: datetime, key: str = LINK_KEY) -> str:
-    """The token of a link to the approval page."""
-    claims = f"v1.{execution}.{int(expires.timestamp())}"
+def link_token(execution: str, expires: datetime, key: bytes = LINK_KEY) -> str:
+    """The token of a link to the approval page, with the MAC that AWS KMS makes with this key."""
+    claims = f"v2.{execution}.{int(expires.timestamp())}"
     signed = b"gatehouse/amis/approval-link\n" + claims.encode()
-    mac = hmac.digest(base64.b64decode(key), signed, hashlib.sha256)
+    mac = hmac.digest(key, signed, hashlib.sha256)
     return f"{claims}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
 
 
@@ -275,6 +275,8 @@ def amis() -> dict[str, Any]:
     return {
         "request-available.json": sns.lambda_event(_unsigned(available)),
         "request-failed.json": sns.lambda_event(_unsigned(failed)),
+        # A person asks again, after an execution that was rejected or timed out.
+        "request-again.json": {"again": AMIS_EXECUTION},
         "page-get.json": http_request("GET", {"token": token}),
         "page-head.json": http_request("HEAD", {"token": token}),
         "page-forged.json": http_request("GET", {"token": link_token(AMIS_EXECUTION, LINK_EXPIRES, OTHER_KEY)}),
@@ -287,7 +289,7 @@ def amis() -> dict[str, Any]:
             "executionId": AMIS_EXECUTION,
         },
         # Its Region is that of the function; in SAM's container this is always us-east-1.
-        "share-ami-id.json": {"ami_id": AMIS_IMAGES["us-east-1"]},
+        "share-ami-id.json": {"ami_id": AMIS_IMAGES["us-east-1"], "executionId": AMIS_EXECUTION},
     }
 
 
@@ -454,10 +456,13 @@ def environment() -> dict[str, dict[str, str]]:
             "TOPIC_ARNS": AMIS_TOPIC_ARN.format("gatehouse-amis-builds"),
             "APPROVER_TOPIC_ARN": AMIS_TOPIC_ARN.format("Automation-gatehouse-amis-approvers"),
             "AUTOMATION_DOCUMENT": "gatehouse-amis-approval",
+            "TARGET_ACCOUNT_IDS": AMIS_TARGET,
         },
-        "AmiApprovalPageFunction": {"DRY_RUN": "true", "TARGET_ACCOUNT_IDS": AMIS_TARGET, "PAGE_ROLE_ARN": ""},
+        "AmiApprovalPageFunction": {"DRY_RUN": "true", "LINK_KEY_ARN": LINK_KEY_ARN, "PAGE_ROLE_ARN": ""},
         "AmiShareFunction": {
             "DRY_RUN": "true",
+            "REQUIRE_APPROVAL": "false",
+            "AUTOMATION_DOCUMENT": "gatehouse-amis-approval",
             "TARGET_ACCOUNT_IDS": AMIS_TARGET,
             "TARGET_TOPIC_ARN": AMIS_TOPIC_ARN.format("gatehouse-amis-targets"),
             "APPROVER_TOPIC_ARN": AMIS_TOPIC_ARN.format("Automation-gatehouse-amis-approvers"),

@@ -1,8 +1,52 @@
-"""What EC2 Image Builder publishes to the SNS topic of an infrastructure configuration."""
+"""EC2 Image Builder: what it publishes to the SNS topic of an infrastructure configuration, what it tells EventBridge,
+and what it answers about a build."""
 
 from typing import Any
 
+from gatehouse_local.parts import Front, Invocation
 from gatehouse_local.runtime_api import ACCOUNT_ID
+from gatehouse_local.wire import AwsError
+
+
+class ImageBuilder:
+    """Builds that ended, by their ARNs: `builds` has the notice of each."""
+
+    def __init__(self, aws: Front):
+        self.builds: dict[str, dict[str, Any]] = {}
+        aws.handlers["imagebuilder", "GetImage"] = self._get
+
+    def reset(self) -> None:
+        """No builds."""
+        self.builds.clear()
+
+    def event(self, ended: dict[str, Any]) -> dict[str, Any]:
+        """What EventBridge hands on when a build ended, whose notice is `ended`. GetImage answers for it from then on.
+
+        Source: Image Builder User Guide, "EventBridge integration in Image Builder".
+        """
+        self.builds[ended["arn"]] = ended
+        return {
+            "version": "0",
+            "id": "a1b2c3d4-5678-90ab-cdef-EXAMPLE11111",
+            "detail-type": "EC2 Image Builder Image State Change",
+            "source": "aws.imagebuilder",
+            "account": ACCOUNT_ID,
+            "time": "2026-01-17T06:30:00Z",
+            "region": ended["arn"].split(":")[3],
+            "resources": [ended["arn"]],
+            "detail": {"previous-state": {"status": "TESTING"}, "state": {"status": ended["state"]["status"]}},
+        }
+
+    def _get(self, call: Invocation) -> dict[str, Any]:
+        arn = call.params["imageBuildVersionArn"]
+        if arn not in self.builds:
+            raise AwsError("ResourceNotFoundException", f"The resource {arn} does not exist.")
+        ended = self.builds[arn]
+        same = ("arn", "name", "state", "platform", "osVersion", "sourcePipelineArn", "outputResources")
+        recipe = {key: ended["imageRecipe"][key] for key in ("arn", "name", "version", "platform", "parentImage")}
+        image = {key: ended[key] for key in same if key in ended}
+        # The notice writes the date in another form.
+        return {"image": image | {"imageRecipe": recipe, "dateCreated": "2026-01-17T06:00:00.000Z"}}
 
 
 def notice(

@@ -7,7 +7,10 @@ with `create`. What moto lacks or does differently:
   image has at most 1,000 permissions.
 - `CreateVolumePermission.Add` of a snapshot; it takes accounts only.
 - An image whose snapshot is encrypted with an AWS-managed key cannot be shared.
-- Watermarks: at most 5 for an image, never on a public one.
+- Watermarks: at most 5 for an image, never on a public one. An image that is made from another one has its watermarks,
+  with the other one as source (`create` with `parent`).
+- Accounts that do not exist (`unknown_accounts`): EC2 refuses the whole call.
+- An image that was deregistered (`state` `deregistered`) is InvalidAMIID.Unavailable.
 - Deprecation.
 """
 
@@ -23,7 +26,11 @@ from gatehouse_local.runtime_api import ACCOUNT_ID
 from gatehouse_local.wire import AwsError
 
 WATERMARKS = 5
-BUILT = {"CreatedBy": "EC2 Image Builder"}
+# What Image Builder writes on each image; `Ec2ImageBuilderArn` names the build.
+BUILT = {
+    "CreatedBy": "EC2 Image Builder",
+    "Ec2ImageBuilderArn": f"arn:aws:imagebuilder:us-east-1:{ACCOUNT_ID}:image/golden-al2023/1.0.0/3",
+}
 TARGETS = {
     "UserId": r"\d{12}",
     "OrganizationArn": r"arn:[\w-]+:organizations::\d{12}:organization/o-[a-z0-9]{10,32}",
@@ -57,7 +64,7 @@ class Image:
     state: str = "available"
     deprecated: datetime | None = None
     permissions: list[Permission] = field(default_factory=list)
-    watermarks: dict[str, datetime] = field(default_factory=dict)
+    watermarks: dict[str, tuple[str, datetime]] = field(default_factory=dict)  # by key: source image, time
     scan: dict[str, Any] | None = None
 
     @property
@@ -91,10 +98,10 @@ class Image:
                 {
                     "WatermarkKey": key,
                     "SourceImageRegion": self.region,
-                    "SourceImageId": self.id,
+                    "SourceImageId": source,
                     "WatermarkCreationTime": when,
                 }
-                for key, when in self.watermarks.items()
+                for key, (source, when) in self.watermarks.items()
             ]
         if self.scan:
             found["ScanResults"] = self.scan
@@ -109,11 +116,13 @@ class Images:
     def __init__(self, aws: Front):
         self.images: dict[tuple[str, str], Image] = {}
         self.snapshots: dict[tuple[str, str], Snapshot] = {}
+        self.unknown_accounts: set[str] = set()
         aws.handlers |= {
             ("ec2", "DescribeImages"): self._describe,
             ("ec2", "DescribeImageAttribute"): self._describe_attribute,
             ("ec2", "ModifyImageAttribute"): self._modify,
             ("ec2", "AttachImageWatermark"): self._attach_watermark,
+            ("ec2", "DetachImageWatermark"): self._detach_watermark,
             ("ec2", "EnableImageDeprecation"): self._deprecate,
             ("ec2", "DescribeSnapshots"): self._describe_snapshots,
             ("ec2", "DescribeSnapshotAttribute"): self._describe_snapshot_attribute,
@@ -124,6 +133,7 @@ class Images:
         """No images, and EC2's quota."""
         self.images.clear()
         self.snapshots.clear()
+        self.unknown_accounts.clear()
         self.__dict__.pop("permissions_per_image", None)
 
     # Arranging ---------------------------------------------------------------------------------
@@ -137,10 +147,15 @@ class Images:
         tags: dict[str, str] | None = None,
         key: str | None = None,
         aws_managed: bool = False,
+        parent: Image | None = None,
     ) -> Image:
-        """An image with one snapshot, which `key` encrypts; as Image Builder makes it unless `tags` say otherwise."""
+        """An image with one snapshot, which `key` encrypts; as Image Builder makes it unless `tags` say otherwise.
+
+        `parent` is the image that it was built from, of which it inherits the watermarks.
+        """
         snapshot = Snapshot(f"snap-{mock_random.get_random_hex(17)}", region, key, aws_managed)
         image = Image(image_id, name, region, owner, dict(BUILT if tags is None else tags), [snapshot])
+        image.watermarks = dict(parent.watermarks) if parent else {}
         self.images[region, image_id] = image
         self.snapshots[region, snapshot.id] = snapshot
         return image
@@ -149,10 +164,10 @@ class Images:
 
     def _image(self, call: Invocation) -> Image:
         wanted = call.params["ImageId"]
-        try:
-            return self.images[call.region, wanted]
-        except KeyError:
-            raise _unknown_image(wanted) from None
+        image = self.images.get((call.region, wanted))
+        if image is None or image.state == "deregistered":
+            raise _unknown_image(wanted, image)
+        return image
 
     def _own(self, call: Invocation) -> Image:
         image = self._image(call)
@@ -163,8 +178,9 @@ class Images:
     def _describe(self, call: Invocation) -> dict[str, Any]:
         here = {image.id: image for (region, _), image in self.images.items() if region == call.region}
         wanted = call.params.get("ImageIds", list(here))
-        for unknown in (image_id for image_id in wanted if image_id not in here):
-            raise _unknown_image(unknown)
+        for image_id in wanted:
+            if image_id not in here or here[image_id].state == "deregistered":
+                raise _unknown_image(image_id, here.get(image_id))
         return {"Images": [here[image_id].described() for image_id in wanted]}
 
     def _describe_attribute(self, call: Invocation) -> dict[str, Any]:
@@ -178,6 +194,7 @@ class Images:
         added, removed = change.get("Add", []), change.get("Remove", [])
         for permission in [*added, *removed]:
             _check(permission, TARGETS)
+        self._refuse_unknown(added)
         if not added and not removed:
             raise AwsError("InvalidParameterCombination", "LaunchPermission has neither Add nor Remove")
         if added and any(snapshot.aws_managed for snapshot in image.snapshots):
@@ -195,8 +212,18 @@ class Images:
             raise AwsError("InvalidParameterValue", f"{image.id} is public and takes no watermark")
         if key not in image.watermarks and len(image.watermarks) >= WATERMARKS:
             raise AwsError("ImageWatermarkLimitExceeded", f"{image.id} has {WATERMARKS} watermarks")
-        image.watermarks.setdefault(key, datetime.now(UTC))
+        image.watermarks.setdefault(key, (image.id, datetime.now(UTC)))
         return {"WatermarkKey": key}
+
+    def _detach_watermark(self, call: Invocation) -> dict[str, Any]:
+        self._own(call).watermarks.pop(call.params["WatermarkKey"], None)
+        return {"Return": True}
+
+    def _refuse_unknown(self, added: list[Permission]) -> None:
+        for account in (it["UserId"] for it in added if it.get("UserId") in self.unknown_accounts):
+            raise AwsError(
+                "InvalidAMIAttributeItemValue", f"Invalid attribute item value {account!r} for userId item type."
+            )
 
     def _deprecate(self, call: Invocation) -> dict[str, Any]:
         self._own(call).deprecated = call.params["DeprecateAt"]
@@ -230,6 +257,7 @@ class Images:
         added, removed = change.get("Add", []), change.get("Remove", [])
         for permission in [*added, *removed]:
             _check(permission, {"UserId": TARGETS["UserId"], "Group": "all"})
+        self._refuse_unknown(added)
         if added and snapshot.aws_managed:
             raise AwsError("InvalidParameter", "Snapshots encrypted with the AWS Managed CMK can't be shared.")
         kept = [permission for permission in snapshot.permissions if permission not in removed]
@@ -251,7 +279,9 @@ def _check(permission: Permission, targets: dict[str, str]) -> None:
         raise AwsError("InvalidAMIAttributeItemValue", f"Invalid attribute item value {value!r} for {kind} item type.")
 
 
-def _unknown_image(image_id: str) -> AwsError:
+def _unknown_image(image_id: str, image: Image | None = None) -> AwsError:
+    if image is not None:
+        return AwsError("InvalidAMIID.Unavailable", f"The image ID '{image_id}' is no longer available")
     if not re.fullmatch(r"ami-[0-9a-f]{8}(?:[0-9a-f]{9})?", image_id):
         return AwsError("InvalidAMIID.Malformed", f'Invalid id: "{image_id}"')
     return AwsError("InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist")

@@ -105,7 +105,6 @@ class World:
             "AmiApprovalPageFunction": {
                 "DRY_RUN": "false",
                 "PAGE_ROLE_ARN": amis.role("ApprovalPageRole"),
-                "LINK_KEY_PARAMETER": events.LINK_KEY_PARAMETER,
             },
             "AmiShareFunction": {"DRY_RUN": "false"},
             "IamAlertMailFunction": act,

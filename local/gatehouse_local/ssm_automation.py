@@ -8,6 +8,7 @@ What AWS documents:
 
 - A second start with the same ClientToken and the same parameters starts nothing and answers the first id; with other
   parameters it is `IdempotentParameterMismatch`. Tokens are compared without case.
+- A caller whose rights are bound to a tag (`bind`) gets `AccessDeniedException` for an execution without it.
 - A parameter has at most 50 values of 1 to 512 characters (the service's model has these limits); an execution starts
   with at most 5 tags.
 - `aws:approve` waits until as many approvers as `MinRequiredApprovals` approved, or one rejected, or `timeoutSeconds`
@@ -16,6 +17,8 @@ What AWS documents:
 
 What AWS does not document, and what is done here. No promise of Gatehouse depends on it:
 
+- A second start with the same ClientToken and another document is `IdempotentParameterMismatch` too.
+- A list inside a longer text (`Images: {{ images }}`) is refused: AWS's documents have none.
 - A rejected step has the status `Rejected`, and so has its execution.
 - `FunctionError` of the invoked function fails the step, and with it the execution.
 - A second signal of the same approver is refused with `InvalidAutomationSignalException`.
@@ -96,6 +99,7 @@ class SsmAutomation:
         self._documents: dict[tuple[str, str], dict[str, Any]] = {}
         self._functions: dict[str, Invoke] = {}
         self._callers: dict[str, str] = {}
+        self._bound: dict[str, tuple[str, str]] = {}
         self._tokens: dict[str, str] = {}
         self._threads: list[threading.Thread] = []
         self._passed = timedelta()
@@ -103,13 +107,15 @@ class SsmAutomation:
             ("ssm", "StartAutomationExecution"): self._start,
             ("ssm", "GetAutomationExecution"): self._get,
             ("ssm", "SendAutomationSignal"): self._signal,
+            ("ssm", "ListTagsForResource"): self._tags,
         }
 
     def reset(self) -> None:
         """No runbooks, no executions, and the time of this machine."""
         self.wait()
         for kept in (
-            self.events, self.executions, self._documents, self._functions, self._callers, self._tokens, self._threads
+            self.events, self.executions, self._documents, self._functions, self._callers, self._bound, self._tokens,
+            self._threads,
         ):  # fmt: skip
             kept.clear()
         self._passed = timedelta()
@@ -125,6 +131,12 @@ class SsmAutomation:
                 approvers, needed = step["inputs"]["Approvers"], int(step["inputs"].get("MinRequiredApprovals", 1))
                 if not needed <= len(approvers) <= APPROVERS:
                     raise ValueError(f"{needed} approvals of {len(approvers)} approvers: at most {APPROVERS} may be")
+        lists = [key for key, spec in content.get("parameters", {}).items() if spec["type"] == "StringList"]
+        for text in _texts([step["inputs"] for step in content["mainSteps"]]):
+            for key in lists:
+                reference = r"\{\{\s*" + key + r"\s*\}\}"
+                if re.search(reference, text) and not re.fullmatch(reference, text):
+                    raise ValueError(f"the list {key} is inside a longer text: {text}")
         self._documents[region, name] = content
 
     def lambda_function(self, name: str, invoke: Invoke) -> None:
@@ -134,6 +146,10 @@ class SsmAutomation:
     def assume(self, access_key: str, role_arn: str) -> None:
         """Who calls with this access key."""
         self._callers[access_key] = role_arn
+
+    def bind(self, access_key: str, tag: str, value: str) -> None:
+        """Who calls with this access key may read and signal executions with this tag alone."""
+        self._bound[access_key] = (tag, value)
 
     def rename(self, execution_id: str, new_id: str) -> None:
         """Gives an execution the id that a sample event names."""
@@ -173,7 +189,8 @@ class SsmAutomation:
             raise AwsError("ValidationException", f"An execution starts with at most {TAGS} tags")
         token = call.params.get("ClientToken", str(uuid.uuid4())).lower()
         if known := self._tokens.get(token):
-            if self.executions[known].parameters != parameters:
+            first = self.executions[known]
+            if (first.document, first.parameters) != (name.rpartition("/")[2], parameters):
                 raise AwsError("IdempotentParameterMismatch", "The ClientToken was used with other parameters")
             return {"AutomationExecutionId": known}
         execution = Execution(
@@ -254,7 +271,20 @@ class SsmAutomation:
             raise AwsError(
                 "AutomationExecutionNotFoundException", f"No execution {call.params['AutomationExecutionId']}"
             )
+        self._allow(call, found)
         return found
+
+    def _allow(self, call: Invocation, execution: Execution) -> None:
+        tag, value = self._bound.get(call.access_key, (None, None))
+        if tag and execution.tags.get(tag) != value:
+            raise AwsError("AccessDeniedException", f"{self._caller(call)} is not authorized to perform: {call.name}")
+
+    def _tags(self, call: Invocation) -> dict[str, Any]:
+        execution = self.executions.get(call.params["ResourceId"])
+        if call.params["ResourceType"] != "Automation" or execution is None:
+            raise AwsError("InvalidResourceId", f"{call.params['ResourceId']} is not a valid resource")
+        self._allow(call, execution)
+        return {"TagList": [{"Key": key, "Value": value} for key, value in execution.tags.items()]}
 
     def _caller(self, call: Invocation) -> str:
         return self._callers.get(call.access_key, f"arn:aws:iam::{ACCOUNT_ID}:user/{call.access_key}")
@@ -348,6 +378,14 @@ class SsmAutomation:
         )
 
 
+def _texts(value: Any) -> list[str]:
+    """Every text within a value."""
+    if isinstance(value, str):
+        return [value]
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [text for item in items for text in _texts(item)]
+
+
 def _approver(step: Step, caller: str) -> str | None:
     """The approver that the caller is."""
     return caller if caller in step.inputs["Approvers"] else None
@@ -372,7 +410,7 @@ def _rendered(value: Any, execution: Execution) -> Any:
         if name == "automation:EXECUTION_ID":
             return execution.id
         values = execution.parameters[name]
-        return values if name == "images" else values[0]
+        return values if name in ("images", "receivers") else values[0]
 
     if whole := re.fullmatch(r"\{\{\s*([\w:]+)\s*\}\}", value):
         return parameter(whole[1])

@@ -2,7 +2,8 @@
 
 This module uses only a service's botocore model: it parses requests and checks them against the operation's input
 shape, and checks answers against its output shape before it writes them.
-Protocols: `ec2` and `query` (form in, XML out), `json` (X-Amz-Target) and `smithy-rpc-v2-cbor`.
+Protocols: `ec2` and `query` (form in, XML out), `json` (X-Amz-Target), `smithy-rpc-v2-cbor`, and of `rest-json` the
+calls whose parameters are all in the query.
 """
 
 import functools
@@ -28,6 +29,7 @@ THROTTLED = {
     "ec2": ("RequestLimitExceeded", 503),
     "query": ("Throttling", 400),
     "json": ("ThrottlingException", 400),
+    "rest-json": ("CallRateLimitExceededException", 429),
     "smithy-rpc-v2-cbor": ("ThrottlingException", 400),
 }
 FAILED = {protocol: ("InternalError" if protocol == "ec2" else "InternalFailure", 500) for protocol in THROTTLED}
@@ -54,6 +56,7 @@ class Request:
     path: str
     headers: dict[str, str]  # names in lower case
     body: bytes
+    query: str = ""
 
 
 @dataclass
@@ -96,6 +99,10 @@ def identify(request: Request) -> Operation | None:
         return None
     access_key, region, signing_name = scope.groups()
 
+    if (found := _of_path(request, signing_name)) is not None:
+        service, model = found
+        params = dict(parse_qsl(request.query))
+        return Operation(service, model.name, region, "rest-json", model, access_key, params)
     version = None
     if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
         path = CBOR_PATH.match(request.path)
@@ -117,6 +124,18 @@ def identify(request: Request) -> Operation | None:
     operation = Operation(service.name, name, region, protocol, model.operation_model(name), access_key)
     operation.params = _parse(operation, request.body)
     return operation
+
+
+def _of_path(request: Request, signing_name: str) -> tuple[str, OperationModel] | None:
+    """The service and the operation of a GET request of the protocol rest-json."""
+    for service in models.signed_as(signing_name):
+        model = service_model(service.name)
+        if model.metadata["protocol"] == "rest-json" and request.method == "GET":
+            for name in model.operation_names:
+                operation = model.operation_model(name)
+                if (operation.http["method"], operation.http["requestUri"]) == ("GET", request.path):
+                    return service.name, operation
+    return None
 
 
 def _parse(operation: Operation, body: bytes) -> dict[str, Any]:

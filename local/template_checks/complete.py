@@ -109,7 +109,8 @@ def configuration(root: Path) -> Iterator[str]:
 
 def settings(root: Path, function: Function) -> Iterator[str]:
     """What the code reads is what the template gives: a parameter of that name, with or without a word before it
-    (`RelayTopicArns` for `TOPIC_ARNS`), or a resource. What tells functions of one binary apart is fixed.
+    (`RelayTopicArns` for `TOPIC_ARNS`), a resource, or the name of the stack. What tells functions of one binary apart
+    is fixed.
     """
     document = cloudformation.load(root / function.template)
     variables = function.properties["Environment"]["Variables"]
@@ -126,7 +127,7 @@ def settings(root: Path, function: Function) -> Iterator[str]:
             yield f"{function.template} lacks the parameter {own}, for the variable {setting} of {function.logical_id}"
         elif not (
             any(name.endswith(own) for name in used)
-            or used & document["Resources"].keys()
+            or used & (document["Resources"].keys() | {"AWS::StackName"})
             or tells_apart(root, function, setting)
         ):
             yield f"{where}: the variable {setting} is fixed: refer to a parameter {own}"

@@ -3,12 +3,15 @@
 AWS is the local AWS. The stack is read from the template: runbook, settings, routes and rule.
 """
 
+import base64
 import http.client
 import json
 import random
+import re
 import urllib.error
 import urllib.parse
 import urllib.request
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -25,6 +28,8 @@ ORGANIZATIONS = [f"arn:aws:organizations::123456789012:organization/o-abcdefghi{
 OU = "arn:aws:organizations::123456789012:ou/o-abcdefghi0/ou-ab12-cdefghij"
 IMAGES = {"us-east-1": "ami-0123456789abcdef0", "eu-west-1": "ami-0fedcba9876543210"}
 NEXT_IMAGES = {"us-east-1": "ami-0aaaaaaaaaaaaaaaa"}
+KEY = f"{ACCOUNT_ID}:approved"
+PRINCIPAL = "arn:aws:iam::123456789012:role/approvers"
 HOUR = 3600
 
 
@@ -32,8 +37,9 @@ HOUR = 3600
 def make(aws, web, binary, request):
     """Makes a stack with these parameters; it is stopped after the test."""
 
-    def stack(**parameters: str) -> Stack:
-        made = Stack(aws, web, binary, **{"TargetAccountIds": ACCOUNT, "ApprovalLink": "true"} | parameters)
+    def stack(name: str = "gatehouse", **parameters: str) -> Stack:
+        given = {"TargetAccountIds": ACCOUNT, "ApprovalLink": "true"} | parameters
+        made = Stack(aws, web, binary, name, **given)
         made.__enter__()
         request.addfinalizer(lambda: made.__exit__())
         for region, image in IMAGES.items():
@@ -99,7 +105,7 @@ def test_an_approved_image_is_shared_and_everyone_hears_of_it(aws, make):
     )
     build(stack)
     [execution] = stack.executions
-    assert execution.parameters["images"] == [f"{region}:{image}" for region, image in IMAGES.items()]
+    assert execution.parameters["images"] == [f"{region}:{IMAGES[region]}" for region in sorted(IMAGES)]
     assert execution.tags["gatehouse:capability"] == "amis"
     assert execution.status == "Waiting"
     assert shared(aws) == [[], []], "nothing is shared before the approval"
@@ -109,8 +115,12 @@ def test_an_approved_image_is_shared_and_everyone_hears_of_it(aws, make):
 
     status, headers, text = fetch(link(stack))
     assert status == 200
-    for part in ("golden-al2023", *IMAGES.values(), *IMAGES, ACCOUNT, OTHER_ACCOUNT, *ORGANIZATIONS, OU):
+    receivers = (ACCOUNT, OTHER_ACCOUNT, *ORGANIZATIONS, OU)
+    for part in ("golden-al2023", *IMAGES.values(), *IMAGES, *receivers):
         assert part in text, part
+    # Both mails say who receives it, and the execution records it.
+    assert all(receiver in mail.text for mail in stack.mails for receiver in receivers)
+    assert sorted(",".join(execution.parameters["receivers"]).split(",")) == sorted(receivers)
     assert headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
 
     assert answer(stack, name="Ana Example", comment="Tested in staging.")[0] == 200
@@ -122,7 +132,7 @@ def test_an_approved_image_is_shared_and_everyone_hears_of_it(aws, make):
     [told] = [mail for mail in stack.mails if mail.to == "target accounts"]
     assert told.subject.startswith("Gatehouse amis: ")
     assert all(image in told.text for image in IMAGES.values())
-    assert [call.error for call in aws.calls if call.error and call.error != "ParameterNotFound"] == []
+    assert [call.error for call in aws.calls if call.error] == []
 
 
 def test_an_approval_in_the_console_works_without_a_link(aws, make):
@@ -144,7 +154,8 @@ def test_a_rejected_image_is_not_shared_and_the_approvers_hear_of_it(aws, make):
     assert stack.executions[0].status == "Rejected"
     assert shared(aws) == [[], []]
     [mail] = stack.mails[before:]
-    assert (mail.to, stack.executions[0].id in mail.text, "Rejected" in mail.text) == ("approvers", True, True)
+    assert (mail.to, mail.subject) == ("approvers", "Gatehouse amis: golden-al2023 was rejected")
+    assert stack.executions[0].id in mail.text and "Ana" in mail.text and "ApprovalPageRole" in mail.text
     assert SHARE not in [name for name, _ in stack.outcomes]
 
 
@@ -154,7 +165,7 @@ def test_an_approval_that_nobody_answers_times_out(aws, make):
     before = len(stack.mails)
     stack.pass_time(HOUR + 1)
     [mail] = stack.mails[before:]
-    assert "TimedOut" in mail.text
+    assert (mail.subject, "TimedOut" in mail.text) == ("Gatehouse amis: golden-al2023 was not approved in time", True)
     status, _, text = fetch(link(stack))
     assert (status, "Too late" in text) == (410, True)
     assert answer(stack)[0] == 410
@@ -208,7 +219,7 @@ def test_sharing_twice_changes_nothing_and_tells_the_target_accounts_once(aws, m
     stack = make()
     build(stack)
     answer(stack)
-    event = {"images": stack.executions[0].parameters["images"]}
+    event = {"executionId": stack.executions[0].id}
     before = len([mail for mail in stack.mails if mail.to == "target accounts"])
     assert before == 1
     with aws.recording() as calls:
@@ -218,6 +229,265 @@ def test_sharing_twice_changes_nothing_and_tells_the_target_accounts_once(aws, m
     assert {image["outcome"] for image in outcome.payload["images"]} == {"unchanged"}
     assert "ModifyImageAttribute" not in operations(calls)
     assert len([mail for mail in stack.mails if mail.to == "target accounts"]) == before
+
+
+def test_two_stacks_side_by_side_ask_each_for_itself(aws, make):
+    stacks = [make(), make(name="second")]
+    for stack in stacks:
+        build(stack)
+    first, second = stacks[0].executions
+    assert {first.document, second.document} == {"gatehouse-gatehouse-approval", "gatehouse-second-approval"}
+    # Neither shares what the other's approvers approved.
+    assert stacks[0].invoke(SHARE, {"executionId": second.id}).error_type == "NotApproved"
+    foreign = link(stacks[0]).partition("?")[2]
+    assert answer(stacks[1], url=f"{stacks[1].gateway.url}?{foreign}")[0] == 403
+    assert answer(stacks[1])[0] == 200
+    assert (first.status, second.status) == ("Waiting", "Success")
+    assert shared(aws) == [[ACCOUNT], [ACCOUNT]]
+
+
+def test_a_build_with_other_receivers_than_before_is_told_and_asks_for_nothing(aws, make):
+    build(make())
+    changed = make(TargetAccountIds=OTHER_ACCOUNT)
+    outcome = changed.publish(image_builder.notice(IMAGES))
+    assert [report["outcome"] for report in outcome.payload] == ["NotRequested"]
+    assert len(changed.executions) == 1
+    assert "Gatehouse amis: golden-al2023 was not requested" in subjects(changed)
+
+
+# Builds by EventBridge ------------------------------------------------------------------------
+
+
+def test_a_build_that_eventbridge_reports_is_asked_for_without_a_topic(aws, make):
+    stack = make(BuildEvents="on")
+    stack.build_event(image_builder.notice(IMAGES))
+    [execution] = stack.executions
+    assert execution.parameters["images"] == [f"{region}:{IMAGES[region]}" for region in sorted(IMAGES)]
+    assert answer(stack)[0] == 200
+    assert shared(aws) == [[ACCOUNT], [ACCOUNT]]
+
+
+def test_a_build_that_both_report_is_asked_for_once(make):
+    stack = make(BuildEvents="on")
+    build(stack)
+    stack.build_event(image_builder.notice(IMAGES))
+    assert len(stack.executions) == 1
+    assert {outcome.payload[0]["outcome"] for _, outcome in stack.outcomes} == {"Requested"}
+
+
+def test_a_failed_build_that_eventbridge_reports_says_why(make):
+    stack = make(BuildEvents="on")
+    notice = image_builder.failed_notice()
+    stack.build_event(notice)
+    [mail] = stack.mails
+    assert notice["state"]["reason"] in mail.text
+
+
+def test_without_the_setting_builds_of_eventbridge_are_nobodys(make):
+    stack = make()
+    stack.build_event(image_builder.notice(IMAGES))
+    assert (stack.executions, stack.mails) == ([], [])
+
+
+# Ask again ------------------------------------------------------------------------------------
+
+
+def again(stack):
+    """What the mail about the end of an approval says to run."""
+    commands = [found for mail in stack.mails if (found := re.search(r"--payload '(\{.*?\})'", mail.text))]
+    outcome = stack.invoke(REQUEST, json.loads(commands[-1][1]))
+    stack.settle()
+    return outcome
+
+
+@pytest.mark.parametrize("end", ["Rejected", "TimedOut"])
+def test_what_was_rejected_or_timed_out_is_asked_for_again_and_approved(aws, make, end):
+    stack = make(ApprovalTimeout=str(HOUR))
+    build(stack)
+    if end == "Rejected":
+        answer(stack, "reject")
+    else:
+        stack.pass_time(HOUR + 1)
+    first = stack.executions[0]
+    assert first.status == end
+    for _ in range(2):  # the command, and the command once more
+        assert again(stack).payload[0]["outcome"] == "Requested"
+    _, second = stack.executions
+    same = ("images", "imageName", "buildArn", "receivers")
+    assert [second.parameters[name] for name in same] == [first.parameters[name] for name in same]
+    assert second.tags == first.tags
+    url = link_of_last(stack)
+    assert second.id in url
+    if end == "Rejected":  # the clock of the functions stands still, that of Automation does not
+        assert answer(stack, url=url)[0] == 200
+    else:
+        stack.signal(second.id)
+    assert second.status == "Success"
+    assert shared(aws) == [[ACCOUNT], [ACCOUNT]]
+
+
+def test_what_still_waits_is_not_asked_for_again(make):
+    stack = make()
+    build(stack)
+    outcome = stack.invoke(REQUEST, {"again": stack.executions[0].id})
+    assert (outcome.payload[0]["outcome"], len(stack.executions)) == ("NotRequested", 1)
+
+
+# Nothing but an approval shares ---------------------------------------------------------------
+
+
+def refused(stack, event):
+    """ami-share refuses this event, changes nothing, and the approvers hear of it."""
+    before = len(stack.mails)
+    with stack.aws.recording() as calls:
+        outcome = stack.invoke(SHARE, event)
+    stack.settle()
+    assert outcome.error_type == "NotApproved", outcome.error_message
+    assert {call.operation for call in calls if call.writes} == {"Publish"}
+    [mail] = stack.mails[before:]
+    assert (mail.to, mail.subject) == ("approvers", "Gatehouse amis: refused to share what is not approved")
+    return outcome.error_message
+
+
+def test_an_image_is_not_shared_by_a_call_alone_whatever_its_tags(aws, make):
+    stack = make(RequireImageBuilder="true", ApprovedWatermark="approved")
+    event = {"images": [f"us-east-1:{IMAGES['us-east-1']}"], "imageName": "golden-al2023"}
+    assert "names no execution" in refused(stack, event)
+    assert "no such execution" in refused(stack, event | {"executionId": "00000000-0000-0000-0000-000000000000"})
+    assert shared(aws) == [[], []]
+
+
+@pytest.mark.parametrize("end", ["waits", "Reject", "times out"])
+def test_an_execution_that_did_not_approve_shares_nothing(aws, make, end):
+    stack = make(ApprovalTimeout=str(HOUR))
+    build(stack)
+    if end == "Reject":
+        stack.signal(stack.executions[0].id, end)
+    elif end == "times out":
+        stack.pass_time(HOUR + 1)
+    assert "aws:approve" in refused(stack, {"executionId": stack.executions[0].id})
+    assert shared(aws) == [[], []]
+
+
+def test_a_runbook_of_somebody_else_approves_nothing(aws, make):
+    stack = make()
+    build(stack)
+    aws.images.create(NEXT_IMAGES["us-east-1"])
+    own = aws.ssm_automation._documents["us-east-1", "gatehouse-gatehouse-approval"]
+    content = own | {
+        "mainSteps": [own["mainSteps"][0] | {"inputs": {"Approvers": ["arn:aws:iam::123456789012:user/me"]}}]
+    }
+    aws.ssm_automation.create("mine", content)
+    for tags, reason in (
+        ([], "has no tag gatehouse:capability"),
+        ([{"Key": "gatehouse:capability", "Value": "amis"}], 'the document "mine"'),
+    ):
+        started = stack.ssm.start_automation_execution(
+            DocumentName="mine", Parameters=stack.executions[0].parameters, Tags=tags
+        )
+        stack.aws.ssm_automation.assume("me", "arn:aws:iam::123456789012:user/me")
+        stack.signal(started["AutomationExecutionId"], who="me")
+        assert reason in refused(stack, {"executionId": started["AutomationExecutionId"]})
+    assert shared(aws) == [[], []]
+
+
+def test_an_approval_holds_for_its_images_its_build_and_its_receivers(aws, make):
+    stack = make()
+    build(stack)
+    execution = stack.executions[0]
+    other = aws.images.create(NEXT_IMAGES["us-east-1"])
+    aws.disturb("refuse", service="ec2", operation="ModifyImageAttribute", code="OperationNotPermitted", times=None)
+    stack.signal(execution.id)
+    aws.calm()
+    assert (execution.status, shared(aws)) == ("Failed", [[], []])
+    event = {"executionId": execution.id}
+    assert "not about the image" in refused(stack, event | {"images": [f"us-east-1:{other.id}"]})
+    build_of_another = "arn:aws:imagebuilder:us-east-1:012345678912:image/other/9.9.9/1"
+    assert "not about arn:aws:" in refused(stack, event | {"buildArn": build_of_another})
+    aws.images.images["us-east-1", IMAGES["us-east-1"]].tags["Ec2ImageBuilderArn"] = build_of_another
+    assert "the tag Ec2ImageBuilderArn" in refused(stack, event)
+    aws.images.images["us-east-1", IMAGES["us-east-1"]].tags["Ec2ImageBuilderArn"] = execution.parameters["buildArn"][0]
+    # The receivers were changed by a deployment.
+    changed = make(TargetAccountIds=OTHER_ACCOUNT)
+    assert "have changed since" in refused(changed, event)
+    # With all as it was approved, the repeat shares.
+    assert not stack.invoke(SHARE, event).failed
+    assert shared(aws) == [[ACCOUNT], [ACCOUNT]]
+
+
+def test_without_the_check_the_caller_decides_and_no_mail_says_approved(aws, make):
+    stack = make(RequireApproval="false")
+    assert not stack.invoke(SHARE, {"images": [f"us-east-1:{IMAGES['us-east-1']}"]}).failed
+    stack.settle()
+    assert permissions(aws, IMAGES["us-east-1"]) == [ACCOUNT]
+    [told] = stack.mails
+    assert (told.to, "approved" in told.text) == ("target accounts", False)
+
+
+# Watermarks -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+def test_the_watermark_is_on_approved_images_alone_and_not_on_what_inherits_it(aws, make, decision):
+    stack = make(ApprovedWatermark="approved")
+    parent = aws.images.create("ami-00000000000000001")
+    parent.watermarks[KEY] = (parent.id, datetime.now(UTC))
+    images = [aws.images.create(image, region, parent=parent) for region, image in IMAGES.items()]
+    assert all(KEY in image.watermarks for image in images), "as EC2 makes them"
+    build(stack)
+    assert [image.watermarks for image in images] == [{}, {}], "it waits"
+    # A copy made of it meanwhile, as Image Builder distributes it.
+    images[0].watermarks[KEY] = parent.watermarks[KEY]
+    answer(stack, decision)
+    if decision == "approve":
+        assert [image.watermarks[KEY][0] for image in images] == [image.id for image in images]
+    else:
+        assert [image.watermarks for image in images] == [{}, {}]
+    assert parent.watermarks[KEY][0] == parent.id
+
+
+# Alarms ---------------------------------------------------------------------------------------
+
+
+def failed_metric(outcome):
+    """What the function counted as Failed in one invocation."""
+    [line] = [json.loads(line) for line in outcome.log if '"_aws"' in line]
+    return line["Failed"]
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "code", "error_type"),
+    [
+        ("ssm", "GetAutomationExecution", "AccessDeniedException", "Automation"),
+        ("ssm", "GetAutomationExecution", "InternalServerError", "Automation"),
+        ("kms", "VerifyMac", "AccessDeniedException", "Key"),
+    ],
+)
+def test_the_alarm_of_the_page_sees_what_the_page_answers(aws, make, service, operation, code, error_type):
+    stack = make()
+    build(stack)
+    aws.disturb("refuse", service=service, operation=operation, code=code, times=None)
+    assert fetch(link(stack))[0] == 503
+    aws.calm()
+    name, outcome = stack.outcomes[-1]
+    assert (name, outcome.failed) == (PAGE, False), "Errors of Lambda stays 0"
+    assert any(f'"errorType":"{error_type}"' in line for line in outcome.log)
+    alarms = [it["Properties"] for it in stack._deployed.of_type("AWS::CloudWatch::Alarm").values()]
+    [alarm] = [
+        it for it in alarms
+        if it["Dimensions"] == [{"Name": "FunctionName", "Value": "<AmiApprovalPageFunction>"}]
+        and it["Namespace"] == "Gatehouse"
+    ]  # fmt: skip
+    assert failed_metric(outcome) > alarm["Threshold"]
+
+
+def test_a_page_that_is_not_ready_yet_is_no_failure(aws, make):
+    stack = make()
+    build(stack)
+    stack.executions[0].steps[0].status = "Pending"
+    status, _, text = fetch(link(stack))
+    assert (status, "Not ready yet" in text) == (503, True)
+    assert failed_metric(stack.outcomes[-1][1]) == 0
 
 
 # Links ----------------------------------------------------------------------------------------
@@ -249,10 +519,8 @@ def test_a_replayed_link_says_that_it_is_decided(aws, make):
 def test_a_link_expires(aws, make):
     stack = make(LinkTtlHours="1")
     build(stack)
-    key = stack.ssm.get_parameter(Name=events.LINK_KEY_PARAMETER, WithDecryption=True)["Parameter"]["Value"]
+    key = stack.key.material
     execution = stack.executions[0]
-    from datetime import timedelta
-
     # The link of an execution that started two hours ago, as the function would sign it.
     token = events.link_token(execution.id, execution.started - timedelta(hours=1), key)
     status, text = answer(stack, url=f"{stack.gateway.url}?token={token}")
@@ -267,8 +535,7 @@ def test_a_link_expires(aws, make):
 def test_the_page_of_an_unknown_execution_and_of_a_service_that_is_down(aws, make):
     stack = make()
     build(stack)
-    key = stack.ssm.get_parameter(Name=events.LINK_KEY_PARAMETER, WithDecryption=True)["Parameter"]["Value"]
-    token = events.link_token(events.AMIS_EXECUTION, events.LINK_EXPIRES, key)
+    token = events.link_token(events.AMIS_EXECUTION, events.LINK_EXPIRES, stack.key.material)
     assert answer(stack, url=f"{stack.gateway.url}?token={token}")[0] == 404
     aws.disturb("refuse", service="ssm", operation="GetAutomationExecution", code="InternalServerError", times=None)
     status, text = answer(stack)
@@ -277,18 +544,42 @@ def test_the_page_of_an_unknown_execution_and_of_a_service_that_is_down(aws, mak
     assert stack.executions[0].status == "Waiting"
 
 
-def test_the_key_is_made_once_at_random_and_its_value_appears_nowhere(aws, make):
+def test_no_function_ever_has_the_key_and_each_asks_kms_for_its_part(aws, make):
     stack = make()
     build(stack)
-    build(stack, notice={"build": 4})
-    key = stack.ssm.get_parameter(Name=events.LINK_KEY_PARAMETER, WithDecryption=True)["Parameter"]
-    assert (key["Type"], key["Version"]) == ("SecureString", 1)
-    puts = [call for call in aws.calls if call.operation == "PutParameter"]
-    assert [call.params.get("Overwrite", False) for call in puts] == [False]
-    fetch(link_of_last(stack))
+    fetch(link(stack))
+    of_kms = [call.operation for call in aws.calls if call.service == "kms"]
+    assert of_kms == ["GenerateMac", "VerifyMac"]
     written = "\n".join(line for _, outcome in stack.outcomes for line in outcome.log)
     written += json.dumps([outcome.payload for _, outcome in stack.outcomes]) + "".join(it.text for it in stack.mails)
-    assert key["Value"] not in written
+    for spelled in (base64.b64encode(stack.key.material).decode(), stack.key.material.hex()):
+        assert spelled not in written
+    assert [call.operation for call in aws.calls if "Parameter" in call.operation] == []
+
+
+@pytest.mark.parametrize("state", ["Disabled", "PendingDeletion"])
+def test_a_key_that_is_disabled_voids_every_link_at_once(make, state):
+    stack = make()
+    build(stack)
+    assert fetch(link(stack))[0] == 200
+    stack.key.state = state
+    assert fetch(link(stack))[0] == 403
+    assert answer(stack)[0] == 403
+    assert stack.executions[0].status == "Waiting"
+    stack.key.state = "Enabled"
+    assert fetch(link(stack))[0] == 200
+
+
+def test_a_token_that_outlives_the_links_of_this_stack_is_refused(make):
+    stack = make(LinkTtlHours="24", ApprovalTimeout=str(HOUR))
+    build(stack)
+    execution = stack.executions[0]
+    expires = datetime.fromtimestamp(int(link(stack).split(".")[-2]), UTC)
+    assert expires <= execution.started + timedelta(hours=1), "the link ends with the approval"
+    for hours in (2, 24, 24 * 3650):
+        token = events.link_token(execution.id, execution.started + timedelta(hours=hours), stack.key.material)
+        assert answer(stack, url=f"{stack.gateway.url}?token={token}")[0] == 403
+    assert execution.status == "Waiting"
 
 
 def link_of_last(stack):
@@ -307,27 +598,17 @@ def test_logs_hold_no_token(make):
     assert len(stack.gateway.log) == 2
 
 
-def test_a_rotated_key_accepts_old_links_while_it_is_the_previous_one(aws, make):
-    stack = make(LinkPreviousKeyParameter="/gatehouse/amis/link-key-previous")
-    build(stack)
-    old = stack.ssm.get_parameter(Name=events.LINK_KEY_PARAMETER, WithDecryption=True)["Parameter"]["Value"]
-    stack.ssm.put_parameter(Name="/gatehouse/amis/link-key-previous", Type="SecureString", Value=old)
-    stack.ssm.put_parameter(Name=events.LINK_KEY_PARAMETER, Type="SecureString", Value=events.LINK_KEY, Overwrite=True)
-    assert fetch(link(stack))[0] == 200
-    new = events.link_token(stack.executions[0].id, events.LINK_EXPIRES)
-    assert fetch(f"{stack.gateway.url}?token={new}")[0] == 200
-
-
 # Approvals ------------------------------------------------------------------------------------
 
 
 def test_the_page_is_one_of_two_approvals_whoever_clicks(aws, make):
-    stack = make(MinimumApprovals="2")
+    stack = make(MinimumApprovals="2", ApproverPrincipalArn=PRINCIPAL)
     build(stack)
     execution = stack.executions[0]
     assert "0 of 2" in fetch(link(stack))[2]
     status, text = answer(stack, name="Ana")
     assert (status, "1 of 2" in text) == (200, True)
+    assert "ApprovalPageRole" in fetch(link(stack))[2], "the page shows which roles have voted"
     status, text = answer(stack, name="Ben")
     assert (status, execution.status) == (409, "Waiting")
     assert "one approver" in text
@@ -338,7 +619,7 @@ def test_the_page_is_one_of_two_approvals_whoever_clicks(aws, make):
 
 
 def test_one_rejection_is_enough_where_two_approvals_are_needed(aws, make):
-    stack = make(MinimumApprovals="2")
+    stack = make(MinimumApprovals="2", ApproverPrincipalArn=PRINCIPAL)
     build(stack)
     answer(stack)
     stack.signal(stack.executions[0].id, "Reject")
@@ -471,7 +752,32 @@ def test_an_image_that_fails_is_reported_to_the_approvers_and_the_others_are_sha
     told = [mail.text for mail in stack.mails if mail.to == "target accounts"]
     assert len(told) == 1 and IMAGES["us-east-1"] in told[0]
     # Once the cause is gone, a second run shares the rest.
-    assert not stack.invoke(SHARE, {"images": stack.executions[0].parameters["images"]}).failed
+    assert "Sharing it failed" in fetch(link(stack))[2]
+    assert not stack.invoke(SHARE, {"executionId": stack.executions[0].id}).failed
+    assert shared(aws) == [[ACCOUNT], [ACCOUNT]]
+
+
+def test_one_account_that_ec2_does_not_know_keeps_none_of_the_others_from_the_image(aws, make):
+    aws.images.unknown_accounts = {"999999999999"}
+    stack = make(TargetAccountIds=f"{ACCOUNT},999999999999,{OTHER_ACCOUNT}", ShareSnapshots="true")
+    build(stack)
+    stack.signal(stack.executions[0].id)
+    assert [sorted(found) for found in shared(aws)] == [[ACCOUNT, OTHER_ACCOUNT]] * 2
+    for region, image in IMAGES.items():
+        [snapshot] = aws.images.images[region, image].snapshots
+        assert snapshot.permissions == [{"UserId": ACCOUNT}, {"UserId": OTHER_ACCOUNT}]
+    assert stack.executions[0].status == "Failed"
+    assert any("999999999999" in mail.text for mail in stack.mails if mail.subject and "not shared" in mail.subject)
+    assert ACCOUNT in shared(aws)[0]
+
+
+@pytest.mark.parametrize("name", ["Review", "approve-image"])
+def test_a_runbook_may_call_its_steps_as_it_likes(aws, make, name):
+    stack = make()
+    document = aws.ssm_automation._documents["us-east-1", "gatehouse-gatehouse-approval"]
+    document["mainSteps"][0]["name"], document["mainSteps"][1]["name"] = name, f"after-{name}"
+    build(stack)
+    assert answer(stack)[0] == 200
     assert shared(aws) == [[ACCOUNT], [ACCOUNT]]
 
 
@@ -494,8 +800,10 @@ def test_a_customer_managed_key_is_shared_and_the_report_gives_the_statement_for
     build(stack)
     stack.signal(stack.executions[0].id)
     assert shared(aws) == [[ACCOUNT], [ACCOUNT]]
-    texts = [mail.text for mail in stack.mails if key in mail.text]
-    assert any("kms:CreateGrant" in text and ACCOUNT in text for text in texts)
+    [owner] = [mail for mail in stack.mails if key in mail.text]
+    assert owner.to == "approvers" and "kms:CreateGrant" in owner.text and ACCOUNT in owner.text
+    [told] = [mail.text for mail in stack.mails if mail.to == "target accounts"]
+    assert "policy of the key" in told and "kms:" not in told
 
 
 def managed_key(aws, manager):
@@ -522,10 +830,19 @@ def test_watermark_latest_parameter_and_deprecation(aws, make):
     aws.images.create(NEXT_IMAGES["us-east-1"])
     build(stack, NEXT_IMAGES, notice={"build": 4})
     stack.signal(stack.executions[1].id)
-    assert aws.images.images["us-east-1", IMAGES["us-east-1"]].deprecated is not None
+    assert aws.images.images["us-east-1", IMAGES["us-east-1"]].deprecated is not None, "of the same name"
     assert aws.images.images["eu-west-1", IMAGES["eu-west-1"]].deprecated is None
     latest = aws.client("ssm").get_parameter(Name="/golden-ami/golden-al2023/latest")["Parameter"]
     assert latest["Value"] == NEXT_IMAGES["us-east-1"]
+
+
+def test_an_image_of_another_pipeline_is_not_deprecated(aws, make):
+    stack = approved(make, LatestParameter="/golden-ami/latest", DeprecatePreviousAfterDays="0")
+    aws.images.create(NEXT_IMAGES["us-east-1"])
+    build(stack, NEXT_IMAGES, notice={"name": "windows"})
+    stack.signal(stack.executions[1].id)
+    assert aws.client("ssm").get_parameter(Name="/golden-ami/latest")["Parameter"]["Value"] == NEXT_IMAGES["us-east-1"]
+    assert aws.images.images["us-east-1", IMAGES["us-east-1"]].deprecated is None
 
 
 def test_snapshots_are_shared_with_accounts_and_the_report_says_what_organizations_cannot_get(aws, make):
@@ -537,13 +854,18 @@ def test_snapshots_are_shared_with_accounts_and_the_report_says_what_organizatio
     assert "snapshot" in told.lower()
 
 
-def test_an_image_that_image_builder_did_not_make_is_refused_where_that_is_asked_for(aws, make):
-    stack = make(RequireImageBuilder="true")
-    aws.images.create(IMAGES["us-east-1"], tags={})
-    build(stack)
-    stack.signal(stack.executions[0].id)
-    assert permissions(aws, IMAGES["us-east-1"]) == []
-    assert any(IMAGES["us-east-1"] in mail.text for mail in stack.mails if mail.to == "approvers")
+def test_an_image_that_image_builder_did_not_make_is_refused(aws, make):
+    for settings in ({}, {"RequireApproval": "false", "RequireImageBuilder": "true"}):
+        stack = make(**settings)
+        aws.images.create(IMAGES["us-east-1"], tags={})
+        build(stack)
+        if execution := next((it for it in stack.executions if it.status == "Waiting"), None):
+            stack.signal(execution.id)
+        else:
+            stack.invoke(SHARE, {"images": [f"us-east-1:{IMAGES['us-east-1']}"]})
+            stack.settle()
+        assert permissions(aws, IMAGES["us-east-1"]) == []
+        assert any(IMAGES["us-east-1"] in mail.text for mail in stack.mails if mail.to == "approvers")
 
 
 def test_a_dry_run_asks_for_nothing_and_shares_nothing(aws, make):
@@ -551,11 +873,53 @@ def test_a_dry_run_asks_for_nothing_and_shares_nothing(aws, make):
     build(stack)
     assert stack.executions == []
     outcome = stack.invoke(SHARE, {"images": [f"us-east-1:{IMAGES['us-east-1']}"]})
+    assert outcome.error_type == "NotApproved"
+    outcome = make(DryRun="true", RequireApproval="false").invoke(SHARE, {"ami_id": IMAGES["us-east-1"]})
     assert not outcome.failed
     assert [call.operation for call in aws.calls if call.writes] == []
 
 
 def test_the_short_form_of_the_input_shares_an_image_of_this_region(aws, make):
     stack = make()
-    assert not stack.invoke(SHARE, {"ami_id": IMAGES["us-east-1"]}).failed
+    build(stack)
+    aws.disturb("refuse", service="ec2", operation="ModifyImageAttribute", code="OperationNotPermitted", times=None)
+    stack.signal(stack.executions[0].id)
+    aws.calm()
+    event = {"ami_id": IMAGES["us-east-1"], "executionId": stack.executions[0].id}
+    assert not stack.invoke(SHARE, event).failed
     assert shared(aws) == [[ACCOUNT], []]
+
+
+# From the failure queue -----------------------------------------------------------------------
+
+
+def record(event):
+    """What Lambda writes to the queue when an event has failed to the end."""
+    return {
+        "version": "1.0",
+        "timestamp": "2026-01-17T06:40:00.000Z",
+        "requestContext": {"requestId": "1", "functionArn": "x", "condition": "RetriesExhausted"},
+        "requestPayload": event,
+        "responseContext": {"statusCode": 200, "functionError": "Unhandled"},
+    }
+
+
+def test_what_is_in_the_failure_queue_can_be_sent_to_the_function_as_it_is(aws, make):
+    stack = make()
+    build(stack)
+    execution = stack.executions[0]
+    aws.disturb("refuse", service="ec2", operation="ModifyImageAttribute", code="OperationNotPermitted", times=None)
+    stack.signal(execution.id)
+    aws.calm()
+    assert not stack.invoke(SHARE, record({"executionId": execution.id})).failed
+    assert shared(aws) == [[ACCOUNT], [ACCOUNT]]
+    aws.images.create(NEXT_IMAGES["us-east-1"])
+    for number, form in enumerate((record, undelivered)):
+        stack.publish(image_builder.notice(NEXT_IMAGES, build=7 + number), form=form)
+        assert len(stack.executions) == 2 + number
+
+
+def undelivered(event):
+    """What SNS writes to the queue of a subscription when Lambda did not accept the message."""
+    message = dict(event["Records"][0]["Sns"])
+    return message | {"SigningCertURL": message.pop("SigningCertUrl"), "UnsubscribeURL": message.pop("UnsubscribeUrl")}

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import botocore.exceptions
 import pytest
 
+from gatehouse_local import image_builder
 from gatehouse_local.runtime_api import ACCOUNT_ID
 from gatehouse_local.ssm_automation import SsmAutomation
 
@@ -52,7 +53,7 @@ class Automation:
                         "action": "aws:approve",
                         "timeoutSeconds": "3600",
                         "inputs": {
-                            "Message": "{{ imageName }}: {{ images }}",
+                            "Message": "{{ imageName }}: {{ summary }}",
                             "MinRequiredApprovals": str(needed),
                             "Approvers": [ROLE.format("page"), ROLE.format("person")],
                         },
@@ -283,9 +284,9 @@ def test_images_that_cannot_be_shared(aws, ec2):
 
 
 def test_an_image_is_found_in_its_region_alone(aws, ec2):
-    assert ec2.describe_images(ImageIds=[AMI])["Images"][0]["Tags"] == [
-        {"Key": "CreatedBy", "Value": "EC2 Image Builder"}
-    ]
+    tags = {tag["Key"]: tag["Value"] for tag in ec2.describe_images(ImageIds=[AMI])["Images"][0]["Tags"]}
+    assert tags["CreatedBy"] == "EC2 Image Builder"
+    assert tags["Ec2ImageBuilderArn"].endswith(":image/golden-al2023/1.0.0/3")
     code, _ = refused(aws.client("ec2", "eu-west-1").describe_images, ImageIds=[AMI])
     assert code == "InvalidAMIID.NotFound"
 
@@ -300,6 +301,65 @@ def test_watermarks(ec2):
     assert code == "ImageWatermarkLimitExceeded"
     [image] = ec2.describe_images(ImageIds=[AMI])["Images"]
     assert len(image["ImageWatermarks"]) == 5
+
+
+def test_a_watermark_is_inherited_with_its_source_and_can_be_detached(aws, ec2):
+    key = ec2.attach_image_watermark(ImageId=AMI, WatermarkName="approved")["WatermarkKey"]
+    aws.images.create("ami-0aaaaaaaaaaaaaaaa", parent=aws.images.images["us-east-1", AMI])
+
+    def marks(image):
+        return ec2.describe_images(ImageIds=[image])["Images"][0].get("ImageWatermarks", [])
+
+    [mark] = marks("ami-0aaaaaaaaaaaaaaaa")
+    assert (mark["WatermarkKey"], mark["SourceImageId"]) == (key, AMI)
+    for _ in range(2):
+        ec2.detach_image_watermark(ImageId="ami-0aaaaaaaaaaaaaaaa", WatermarkKey=key)
+    assert (marks("ami-0aaaaaaaaaaaaaaaa"), len(marks(AMI))) == ([], 1)
+
+
+def test_an_account_that_does_not_exist_refuses_the_whole_call(aws, ec2):
+    aws.images.unknown_accounts = {"999999999999"}
+    added = {"Add": [{"UserId": "111122223333"}, {"UserId": "999999999999"}]}
+    code, _ = refused(ec2.modify_image_attribute, ImageId=AMI, LaunchPermission=added)
+    assert code == "InvalidAMIAttributeItemValue"
+    assert aws.images.images["us-east-1", AMI].permissions == []
+
+
+def test_an_image_that_was_deregistered_is_unavailable(aws, ec2):
+    aws.images.images["us-east-1", AMI].state = "deregistered"
+    assert refused(ec2.describe_images, ImageIds=[AMI])[0] == "InvalidAMIID.Unavailable"
+
+
+# Keys of MACs -------------------------------------------------------------------------------------
+
+
+def test_a_mac_is_checked_with_its_key_alone_and_while_that_is_enabled(aws):
+    kms, key, other = aws.client("kms"), aws.kms_macs.create("us-east-1"), aws.kms_macs.create("us-east-1")
+    given = {"KeyId": key.arn, "MacAlgorithm": "HMAC_SHA_256", "Message": b"text"}
+    mac = kms.generate_mac(**given)["Mac"]
+    assert mac == key.mac(b"text") != other.mac(b"text")
+    assert kms.verify_mac(**given, Mac=mac)["MacValid"] is True
+    for wrong in ({"Message": b"tex"}, {"KeyId": other.arn}):
+        assert refused(kms.verify_mac, **given | wrong, Mac=mac)[0] == "KMSInvalidMacException"
+    assert refused(kms.verify_mac, **given | {"KeyId": key.arn + "0"}, Mac=mac)[0] == "NotFoundException"
+    for state, code in (("Disabled", "DisabledException"), ("PendingDeletion", "KMSInvalidStateException")):
+        key.state = state
+        assert refused(kms.verify_mac, **given, Mac=mac)[0] == code
+        assert refused(kms.generate_mac, **given)[0] == code
+
+
+# Image Builder ------------------------------------------------------------------------------------
+
+
+def test_image_builder_answers_for_a_build_that_ended_and_its_event_has_the_documented_form(aws, real):
+    ended = image_builder.notice({"us-east-1": AMI})
+    event = aws.image_builder.event(ended)
+    documented = json.loads((real / "lambda-events/eventbridge-imagebuilder-image-state-change.json").read_text())
+    assert event.keys() == documented.keys() and event["detail"].keys() == documented["detail"].keys()
+    image = aws.client("imagebuilder").get_image(imageBuildVersionArn=ended["arn"])["image"]
+    assert (image["name"], image["outputResources"]) == (ended["name"], ended["outputResources"])
+    code, _ = refused(aws.client("imagebuilder").get_image, imageBuildVersionArn=ended["arn"].replace("/3", "/4"))
+    assert code == "ResourceNotFoundException"
 
 
 def test_a_public_image_takes_no_watermark(ec2):

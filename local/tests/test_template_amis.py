@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 import pytest
 
 from gatehouse_local import ROOT, sam
+from gatehouse_local.functions import functions
 from template_checks.policy import actions, as_list, rights, statements
 from template_checks.template import ACCOUNT, Deployed, load
 
@@ -14,6 +15,7 @@ EXAMPLE = "functions/amis/example-image-pipeline.yaml"
 TARGET = {"TargetAccountIds": "111122223333"}
 LINK = {"ApprovalLink": "true"}
 SECOND = {"SecondApproverArn": "arn:aws:iam::111122223333:role/second"}
+APPROVER = {"ApproverPrincipalArn": "arn:aws:iam::111122223333:role/approvers"}
 TAGGED = {"StringEquals": {"aws:ResourceTag/gatehouse:capability": "amis"}}
 EXECUTIONS = f"arn:aws:ssm:eu-west-1:{ACCOUNT}:automation-execution/*"
 
@@ -51,15 +53,51 @@ def test_the_runbook_asks_the_approvers_and_then_shares(given, approvers):
 def test_every_parameter_that_the_runbook_uses_is_declared():
     content = document()
     used = {name for name in json.dumps(content["mainSteps"]).split("{{ ")[1:] if not name.startswith("automation:")}
-    assert {name.partition(" ")[0] for name in used} == content["parameters"].keys()
-    assert content["parameters"]["images"]["type"] == "StringList"
+    # The receivers are for the share function, which reads the execution.
+    assert {name.partition(" ")[0] for name in used} == content["parameters"].keys() - {"receivers"}
+    lists = {name for name, spec in content["parameters"].items() if spec["type"] == "StringList"}
+    assert lists == {"images", "receivers"}
+    for text in (it for it in json.dumps(content["mainSteps"]).split('"') if "{{ " in it):
+        assert all(text == f"{{{{ {name} }}}}" or f"{{{{ {name} }}}}" not in text for name in lists), text
+
+
+def test_the_share_function_knows_the_name_of_the_runbook_and_of_no_other():
+    stack = deployed()
+    name = stack.properties("ApprovalDocument")["Name"]
+    assert stack.properties("AmiShareFunction")["Environment"]["Variables"]["AUTOMATION_DOCUMENT"] == name
+    assert not name.lower().startswith(("aws", "amazon", "amzn")), "Systems Manager refuses these"
+
+
+@pytest.mark.parametrize("needed", ["2", "3"])
+def test_several_approvals_need_a_named_approver(needed):
+    both = LINK | SECOND | {"MinimumApprovals": needed}
+    [refusal] = deployed(**both).refusals()
+    assert "set ApproverPrincipalArn" in refusal
+    assert deployed(**both, **APPROVER).refusals() == []
+
+
+@pytest.mark.parametrize(
+    ("arn", "accepted"),
+    [
+        ("arn:aws:iam::111122223333:role/second", True),
+        ("arn:aws:iam::111122223333:user/team/second", True),
+        ("arn:aws:iam::111122223333:role/team/second", False),
+        ("arn:aws:sts::111122223333:assumed-role/second/session", False),
+    ],
+)
+def test_a_second_approver_has_an_arn_that_systems_manager_can_compare(arn, accepted):
+    if accepted:
+        deployed(SecondApproverArn=arn)
+    else:
+        with pytest.raises(ValueError, match="SecondApproverArn"):
+            deployed(SecondApproverArn=arn)
 
 
 @pytest.mark.parametrize("needed", [1, 2, 3])
 @pytest.mark.parametrize("given", [{}, LINK, SECOND, LINK | SECOND])
 def test_more_approvals_than_approvers_are_refused(needed, given):
     approvers = document(**given)["mainSteps"][0]["inputs"]["Approvers"]
-    refusals = deployed(**given, MinimumApprovals=str(needed)).refusals()
+    refusals = deployed(**given, **APPROVER, MinimumApprovals=str(needed)).refusals()
     assert (refusals == []) is (needed <= len(approvers))
     assert all(f"MinimumApprovals is {needed}" in refusal for refusal in refusals)
 
@@ -115,8 +153,16 @@ def only(found, action):
 def test_an_execution_starts_with_our_tag_and_from_our_runbook():
     found = rights(load(AMIS)["Resources"], "AmiApprovalRequestFunction")
     runbook, execution = only(found, "ssm:StartAutomationExecution")
-    assert "document/${ApprovalDocument}" in runbook["Resource"]["Fn::Sub"]
-    assert execution["Condition"] == {"StringEquals": {"aws:RequestTag/gatehouse:capability": "amis"}}
+    assert [
+        it["Fn::Sub"].rpartition(":ssm:")[2].partition("}:")[2].partition("}:")[2] for it in runbook["Resource"]
+    ] == [
+        "document/${ApprovalDocument}",
+        "automation-definition/${ApprovalDocument}:*",
+    ]
+    assert execution["Condition"] == {
+        "StringEquals": {"aws:RequestTag/gatehouse:capability": "amis"},
+        "ForAllValues:StringLike": {"aws:TagKeys": "gatehouse:*"},
+    }
     [passed] = only(found, "iam:PassRole")
     assert passed["Condition"] == {"StringEquals": {"iam:PassedToService": "ssm.amazonaws.com"}}
 
@@ -128,11 +174,68 @@ def test_the_page_reaches_executions_with_our_tag_alone(action):
 
 
 @pytest.mark.parametrize(
-    "action", ["ec2:ModifyImageAttribute", "ec2:AttachImageWatermark", "ec2:EnableImageDeprecation"]
+    ("function", "action"),
+    [
+        ("AmiShareFunction", "ec2:ModifyImageAttribute"),
+        ("AmiShareFunction", "ec2:AttachImageWatermark"),
+        ("AmiShareFunction", "ec2:DetachImageWatermark"),
+        ("AmiShareFunction", "ec2:EnableImageDeprecation"),
+        ("AmiApprovalRequestFunction", "ec2:DetachImageWatermark"),
+    ],
 )
-def test_only_images_of_image_builder_can_be_changed(action):
-    [statement] = only(rights(load(AMIS)["Resources"], "AmiShareFunction"), action)
-    assert statement["Condition"] == {"StringEquals": {"aws:ResourceTag/CreatedBy": "EC2 Image Builder"}}
+def test_only_own_images_of_image_builder_can_be_changed(function, action):
+    [statement] = only(rights(load(AMIS)["Resources"], function), action)
+    assert statement["Condition"] == {
+        "StringEquals": {"aws:ResourceTag/CreatedBy": "EC2 Image Builder", "ec2:Owner": {"Ref": "AWS::AccountId"}}
+    }
+
+
+def test_snapshots_are_shared_with_the_accounts_given_and_never_with_everybody():
+    accounts = {"TargetAccountIds": "111122223333,444455556666"}
+    [statement] = only(granted("AmiShareFunction", ShareSnapshots="true", **accounts), "ec2:ModifySnapshotAttribute")
+    assert statement["Condition"] == {
+        "StringEquals": {"ec2:Owner": ACCOUNT},
+        "ForAllValues:StringEquals": {"ec2:Add/userId": ["111122223333", "444455556666"]},
+        "Null": {"ec2:Add/userId": "false", "ec2:Add/group": "true"},
+    }
+
+
+@pytest.mark.parametrize("template", sorted({function.template for function in functions()}))
+def test_no_role_both_makes_and_checks_links(template):
+    """Whoever can do both, or read the key, can approve for others."""
+    resources = load(template)["Resources"]
+    made, checked = (
+        {it.logical_id for it in functions() if it.template == template and action in rights_of(resources, it)}
+        for action in ("kms:GenerateMac", "kms:VerifyMac")
+    )
+    if template != AMIS:
+        assert (made, checked) == (set(), set())
+        return
+    assert (made, checked) == ({"AmiApprovalRequestFunction"}, {"AmiApprovalPageFunction"})
+    for role in (it["Properties"] for it in resources.values() if it["Type"] == "AWS::IAM::Role"):
+        assert not {"kms:*", "*"} & actions(list(statements(role.get("Policies", []))))
+
+
+def rights_of(resources, function):
+    return actions(rights(resources, function.logical_id))
+
+
+def test_the_key_of_the_links_can_be_read_by_nobody_and_used_by_two_roles():
+    stack = deployed(**LINK)
+    key = stack.properties("LinkKey")
+    assert (key["KeySpec"], key["KeyUsage"]) == ("HMAC_256", "GENERATE_VERIFY_MAC")
+    manage, make, check = key["KeyPolicy"]["Statement"]
+    assert not {"kms:*", "kms:GenerateMac", "kms:VerifyMac", "kms:CreateGrant", "kms:ReplicateKey"} & set(
+        manage["Action"]
+    )
+    assert (make["Principal"], make["Action"]) == ({"AWS": "<ApprovalRequestRole.Arn>"}, "kms:GenerateMac")
+    assert (check["Principal"], check["Action"]) == ({"AWS": "<ApprovalPageRole.Arn>"}, "kms:VerifyMac")
+    assert not deployed().of_type("AWS::KMS::Key")
+    variables = [
+        stack.properties(name)["Environment"]["Variables"]["LINK_KEY_ARN"]
+        for name in ("AmiApprovalRequestFunction", "AmiApprovalPageFunction")
+    ]
+    assert variables == ["<LinkKey.Arn>"] * 2
 
 
 def granted(function, **parameters):
@@ -154,18 +257,28 @@ def granted(function, **parameters):
             {"ShareSnapshots": "true"},
             {"ec2:DescribeSnapshotAttribute", "ec2:ModifySnapshotAttribute"},
         ),
-        ("AmiShareFunction", {"ApprovedWatermark": "approved"}, {"ec2:AttachImageWatermark"}),
+        (
+            "AmiShareFunction",
+            {"ApprovedWatermark": "approved"},
+            {"ec2:AttachImageWatermark", "ec2:DetachImageWatermark"},
+        ),
+        (
+            "AmiApprovalRequestFunction",
+            {"ApprovedWatermark": "approved"},
+            {"ec2:DescribeImages", "ec2:DetachImageWatermark"},
+        ),
+        ("AmiApprovalRequestFunction", {"BuildEvents": "on"}, {"imagebuilder:GetImage"}),
         ("AmiShareFunction", {"LatestParameter": "/golden/{name}"}, {"ssm:GetParameter", "ssm:PutParameter"}),
         ("AmiShareFunction", {"DeprecatePreviousAfterDays": "30"}, {"ec2:EnableImageDeprecation"}),
         (
             "AmiApprovalRequestFunction",
             LINK,
-            {"ssm:GetAutomationExecution", "ssm:GetParameter", "ssm:PutParameter"},
+            {"kms:GenerateMac"},
         ),
         (
             "AmiApprovalPageFunction",
             LINK,
-            {"ssm:GetAutomationExecution", "ssm:GetParameter", "ssm:SendAutomationSignal", "ec2:DescribeImages"},
+            {"ssm:GetAutomationExecution", "kms:VerifyMac", "ssm:SendAutomationSignal", "ec2:DescribeImages"},
         ),
     ],
 )
@@ -197,7 +310,7 @@ def test_only_the_parameter_given_can_be_written(latest, name, allowed):
     [
         (
             "ApproverTopic",
-            ["ApprovalRequestRole", "ShareRole", "AutomationRole", "ApprovalEndedRole"],
+            ["ApprovalRequestRole", "ShareRole", "AutomationRole"],
         ),
         ("TargetTopic", ["ShareRole"]),
     ],
@@ -238,9 +351,25 @@ def test_the_topics_are_signed_as_today_and_named_as_automation_asks():
 def test_whoever_publishes_may_use_the_key():
     key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
     policy = deployed(NotificationKeyArn=key).properties("KeyPolicy")
-    assert set(policy["Roles"]) == {
-        "<ApprovalRequestRole>", "<ShareRole>", "<AutomationRole>", "<ApprovalEndedRole>"
-    }  # fmt: skip
+    assert set(policy["Roles"]) == {"<ApprovalRequestRole>", "<ShareRole>", "<AutomationRole>"}
+
+
+@pytest.mark.parametrize(
+    ("given", "endpoints"),
+    [
+        ({}, ["", ""]),
+        ({"ApproverEmail": "a@example.com"}, ["a@example.com", ""]),
+        (
+            {"ApproverEmail": "a@example.com", "FurtherApproverEndpoints": "b@example.com,https://example.com/hook"},
+            ["a@example.com", "b@example.com", "https://example.com/hook"],
+        ),
+    ],
+)
+def test_only_the_endpoints_given_may_subscribe_to_what_holds_links(given, endpoints):
+    policy = deployed(**given).properties("ApproverTopicPolicy")["PolicyDocument"]["Statement"]
+    [refusal] = [it for it in policy if it["Sid"] == "RefuseOtherSubscribers"]
+    assert (refusal["Effect"], refusal["Principal"], refusal["Action"]) == ("Deny", "*", "sns:Subscribe")
+    assert refusal["Condition"] == {"StringNotEquals": {"sns:Endpoint": endpoints}}
 
 
 def test_the_function_accepts_the_builds_of_the_stack_and_of_topics_given():
@@ -274,16 +403,36 @@ def test_the_approvers_hear_how_an_approval_ended(status, told):
     assert pattern["detail-type"] == ["EC2 Automation Execution Status-change Notification"]
 
 
-def test_the_rule_reads_fields_that_the_real_event_has(real):
-    event = json.loads((real / "lambda-events/eventbridge-ssm-automation-execution.json").read_text())
-    [target] = deployed().properties("ApprovalEndedRule")["Targets"]
-    for path in target["InputTransformer"]["InputPathsMap"].values():
-        value = event
-        for key in path.removeprefix("$.").split("."):
-            value = value[key]
-        assert value
-    for name in target["InputTransformer"]["InputPathsMap"]:
-        assert f"<{name}>" in target["InputTransformer"]["InputTemplate"]
+@pytest.mark.parametrize(
+    ("rule", "given", "name"),
+    [
+        ("ApprovalEndedRule", {}, "eventbridge-ssm-automation-execution"),
+        ("BuildEventsRule", {"BuildEvents": "on"}, "eventbridge-imagebuilder-image-state-change"),
+    ],
+)
+def test_a_rule_hands_the_whole_event_to_the_approval_request(real, rule, given, name):
+    stack = deployed(**given)
+    event = json.loads((real / f"lambda-events/{name}.json").read_text())
+    pattern, [target] = stack.properties(rule)["EventPattern"], stack.properties(rule)["Targets"]
+    assert (pattern["source"], pattern["detail-type"]) == ([event["source"]], [event["detail-type"]])
+    assert target["Arn"] == "<AmiApprovalRequestFunction.Arn>"
+    assert target["DeadLetterConfig"] == {"Arn": "<FailureQueue.Arn>"}
+    allowed = [
+        it["Properties"]["SourceArn"]
+        for it in stack.of_type("AWS::Lambda::Permission").values()
+        if it["Properties"]["Principal"] == "events.amazonaws.com"
+    ]
+    assert f"<{rule}.Arn>" in allowed
+    queue = stack.properties("FailureQueuePolicy")["PolicyDocument"]["Statement"]
+    kept = [it["Condition"]["ArnEquals"]["aws:SourceArn"] for it in queue if it["Effect"] == "Allow"]
+    assert f"<{rule}.Arn>" in kept
+
+
+def test_the_page_is_watched_by_what_it_counts():
+    """It answers its failures: `Errors` of Lambda stays 0."""
+    alarm = deployed().properties("ApprovalPageFailuresAlarm")
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("Gatehouse", "Failed")
+    assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": "<AmiApprovalPageFunction>"}]
 
 
 # The page -------------------------------------------------------------------------------------

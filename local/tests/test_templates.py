@@ -477,7 +477,6 @@ VALUES = [
     ),
     (AMIS, "ApprovalTimeout", ["300", "2592000"], ["0", "2592001"]),
     (AMIS, "LinkTtlHours", ["1", "720"], ["0", "721"]),
-    (AMIS, "LinkKeyParameter", ["/gatehouse/amis/link-key"], ["", "link-key", "/a/"]),
     (AMIS, "MinimumApprovals", ["1", "3"], ["0", "4"]),
     (
         AMIS,

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use ami_approval::execution::{Execution, Sharing, State, Vote};
 use ami_approval::image::ImageRef;
 use ami_approval::target::Targets;
-use ami_approval_page::execution::{Execution, State, Vote};
 use ami_approval_page::page::{Page, View};
 use time::macros::datetime;
 
@@ -23,6 +23,14 @@ fn main() {
     let scan = "highest severity: medium (scan of 2026-11-24 03:12 UTC)".to_owned();
     let scans = BTreeMap::from([(images[0].clone(), scan), (images[1].clone(), "not scanned".to_owned())]);
     let execution = Execution {
+        id: "333ba70b-2333-48db-b17e-a5e69c6f4d1c".to_owned(),
+        document: "approval".to_owned(),
+        receivers: None,
+        is_approved: false,
+        sharing: Sharing::NotBegun,
+        status: "Waiting".to_owned(),
+        started_at: None,
+        decide_until: None,
         images,
         image_name,
         build_arn: Some("arn:aws:imagebuilder:eu-west-1:111122223333:image/golden-web-server/1.4.0/3".to_owned()),
@@ -32,7 +40,7 @@ fn main() {
         ),
         state: State::Waiting,
         needed: 2,
-        votes: vec![Vote { approver: "arn:aws:sts::111122223333:assumed-role/approver/alice".to_owned(), approves: true }],
+        votes: vec![Vote { approver: "arn:aws:sts::111122223333:assumed-role/approver/alice".to_owned(), approves: true, comment: String::new() }],
     };
     let targets = Targets {
         accounts: vec!["444455556666".parse().unwrap(), "777788889999".parse().unwrap()],
@@ -41,6 +49,6 @@ fn main() {
     };
     let expires_at = datetime!(2026-11-28 12:34 UTC);
     let view =
-        View { execution: &execution, targets: &targets, scans: &scans, token: "v1.x", expires_at, has_voted: false };
+        View { execution: &execution, targets: &targets, scans: &scans, token: "v2.x", expires_at, has_voted: false };
     print!("{}", Page::approval(&view).html);
 }

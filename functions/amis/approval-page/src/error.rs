@@ -25,11 +25,11 @@ impl ErrorType for Error {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unavailable {
-    /// The key that signs links cannot be read.
-    #[error("the key in the parameter {parameter} cannot be read; {next}")]
+    /// AWS KMS did not say whether a link is valid.
+    #[error("calling VerifyMac with the key {key} of the links (LINK_KEY_ARN); {next}")]
     Key {
-        /// `LINK_KEY_PARAMETER` or `LINK_PREVIOUS_KEY_PARAMETER`.
-        parameter: String,
+        /// `LINK_KEY_ARN`.
+        key: String,
         /// What to do.
         next: &'static str,
         /// Why not.

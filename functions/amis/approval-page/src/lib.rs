@@ -6,8 +6,8 @@
 //! | `HEAD /approval?token=…` | the same without the page |
 //! | `POST /approval` | sends the decision to the Automation execution |
 //!
-//! The token is read first, and it names the execution. All else that the page shows is read from there, so that it is
-//! what will really be shared.
+//! The token is read first, and AWS KMS checks it; it names the execution. All else that the page shows is read from there, so
+//! that it is what will really be shared, and what really happened.
 //!
 //! The page's role is one of the document's approvers and has one vote, whoever clicks. Where more approvals are needed, it
 //! says how many are given, and sends no second vote.
@@ -22,8 +22,7 @@
 
 pub mod config;
 pub mod error;
-pub mod execution;
-mod keys;
+mod link;
 pub mod page;
 pub mod request;
 mod scan;
@@ -31,7 +30,9 @@ mod scan;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ami_approval::link::{Token, TokenError};
+use ami_approval::execution::{Execution, State};
+use ami_approval::link::Token;
+use ami_approval::target::Targets;
 use ami_approval::text::line;
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::error::ProvideErrorMetadata as _;
@@ -44,8 +45,6 @@ use serde_json::Value;
 
 use crate::config::Config;
 use crate::error::{Error, Unavailable, next_of};
-use crate::execution::{Execution, State};
-use crate::keys::Keys;
 use crate::page::{Page, View};
 use crate::request::{Action, Decision, Request};
 
@@ -57,8 +56,8 @@ const SCANS: Duration = Duration::from_secs(3);
 /// The function.
 pub struct ApprovalPage {
     config: Config,
-    keys: Keys,
     ssm: Client,
+    kms: aws_sdk_kms::Client,
     ec2: aws_sdk_ec2::Client,
 }
 
@@ -68,20 +67,21 @@ struct Answer {
     execution_id: Option<String>,
     /// The decision that was sent, and who sent it.
     decided: Option<(Decision, String)>,
+    /// Whether the page failed. "Not ready yet" is no failure, though its status is 503 as well.
+    failed: bool,
 }
 
 impl From<Page> for Answer {
     fn from(page: Page) -> Self {
-        Self { page, execution_id: None, decided: None }
+        Self { page, execution_id: None, decided: None, failed: false }
     }
 }
 
 impl ApprovalPage {
     /// The function with its clients. Those of other Regions are made from `ec2`.
     #[must_use]
-    pub fn new(config: Config, ssm: Client, ec2: aws_sdk_ec2::Client) -> Self {
-        let keys = Keys::new(config.key_parameter.clone(), config.previous_key_parameter.clone());
-        Self { config, keys, ssm, ec2 }
+    pub fn new(config: Config, ssm: Client, kms: aws_sdk_kms::Client, ec2: aws_sdk_ec2::Client) -> Self {
+        Self { config, ssm, kms, ec2 }
     }
 
     /// Answers a request of an HTTP API.
@@ -102,7 +102,7 @@ impl ApprovalPage {
         };
         let answer = answered.unwrap_or_else(|error| {
             tracing::error!(errorType = error.error_type(), error = chain(&error), "the page is not available");
-            Page::unavailable().into()
+            Answer { failed: true, ..Page::unavailable().into() }
         });
         log(&answer, request.source_ip.as_deref());
         metrics(&context.env_config.function_name, &answer).emit();
@@ -115,33 +115,38 @@ impl ApprovalPage {
             Err(rejection) => return Ok(Page::rejection(rejection).into()),
         };
         let (Action::Show { token: text } | Action::Decide { token: text, .. }) = &action;
-        let token = match self.keys.verify(&self.ssm, text, clock::now()).await? {
-            Ok(token) => token,
-            Err(TokenError::Forged) => return Ok(Page::forged().into()),
-            Err(TokenError::Expired) => return Ok(Page::expired().into()),
+        let Some(token) = link::verify(&self.kms, &self.config.key_arn, text).await? else {
+            return Ok(Page::forged().into());
         };
+        if token.expires_at() <= clock::now() {
+            return Ok(Page::expired().into());
+        }
         let execution_id = Some(token.execution_id().to_owned());
-        let Some(execution) = self.execution(&token).await? else {
+        let Some((execution, receivers)) = self.execution(&token).await? else {
             return Ok(Answer { execution_id, ..Page::unknown().into() });
         };
+        // The MAC is right, and no link of ours lasts that long.
+        if execution.link_expiry(self.config.ttl).is_none_or(|latest| token.expires_at() > latest) {
+            return Ok(Answer { execution_id, ..Page::forged().into() });
+        }
         if let Some(page) = Page::of_state(&execution) {
             return Ok(Answer { execution_id, ..page.into() });
         }
         let (page, decided) = match &action {
-            Action::Show { token: text } => (self.show(&execution, &token, text).await, None),
+            Action::Show { token: text } => (self.show(&execution, &receivers, &token, text).await, None),
             Action::Decide { decision, name, comment, .. } => {
                 self.decide(&execution, &token, *decision, name, comment).await?
             }
         };
-        Ok(Answer { page, execution_id, decided })
+        Ok(Answer { page, execution_id, decided, failed: false })
     }
 
     /// The page with the buttons.
-    async fn show(&self, execution: &Execution, token: &Token, text: &str) -> Page {
+    async fn show(&self, execution: &Execution, receivers: &Targets, token: &Token, text: &str) -> Page {
         let scans = tokio::time::timeout(SCANS, scan::scans(&self.ec2, &execution.images)).await;
         Page::approval(&View {
             execution,
-            targets: &self.config.targets,
+            targets: receivers,
             scans: &scans.unwrap_or_else(|_| BTreeMap::new()),
             token: text,
             expires_at: token.expires_at(),
@@ -179,7 +184,10 @@ impl ApprovalPage {
             .await;
         let Err(error) = sent else {
             let given = execution.given() + usize::from(decision == Decision::Approve);
-            return Ok((Page::decided(decision, execution, given), Some((decision, name))));
+            // The decision is made, whatever this answers: it only says more.
+            let now = self.execution(token).await.ok().flatten().map(|(now, _)| now);
+            let page = Page::decided(decision, now.as_ref().unwrap_or(execution), given);
+            return Ok((page, Some((decision, name))));
         };
         match error.code() {
             Some("AutomationExecutionNotFoundException") => return Ok((Page::unknown(), None)),
@@ -190,7 +198,7 @@ impl ApprovalPage {
             }
         }
         // Somebody was faster, or the reply to an earlier attempt was lost: the execution tells.
-        let Some(now) = self.execution(token).await? else { return Ok((Page::unknown(), None)) };
+        let Some((now, _)) = self.execution(token).await? else { return Ok((Page::unknown(), None)) };
         let page = match (now.state, decision) {
             (State::Approved, Decision::Approve) => Page::decided(decision, &now, now.needed),
             (State::Rejected, Decision::Reject) => Page::decided(decision, &now, 0),
@@ -200,11 +208,15 @@ impl ApprovalPage {
         Ok((page, None))
     }
 
-    /// The execution; `None` where there is none, or it approves no image.
-    async fn execution(&self, token: &Token) -> Result<Option<Execution>, Unavailable> {
+    /// The execution with its receivers; `None` where there is none, or it approves no image.
+    async fn execution(&self, token: &Token) -> Result<Option<(Execution, Targets)>, Unavailable> {
         let request = self.ssm.get_automation_execution().automation_execution_id(token.execution_id());
         match request.send().await {
-            Ok(answer) => Ok(answer.automation_execution().and_then(Execution::of)),
+            Ok(answer) => Ok(answer.automation_execution().and_then(|execution| {
+                let execution = Execution::read(execution).ok()?;
+                let receivers = execution.receivers.clone()?;
+                Some((execution, receivers))
+            })),
             Err(error) if error.code() == Some("AutomationExecutionNotFoundException") => Ok(None),
             Err(error) => {
                 let next = next_of(error.code());
@@ -222,7 +234,7 @@ fn signal_comment(name: &str, comment: &str) -> String {
 
 /// One line for each answer. The token is in none.
 fn log(answer: &Answer, source_ip: Option<&str>) {
-    let Answer { page, execution_id, decided } = answer;
+    let Answer { page, execution_id, decided, failed: _ } = answer;
     let status = page.status;
     match decided {
         Some((decision, name)) => {
@@ -239,7 +251,7 @@ fn metrics(function_name: &str, answer: &Answer) -> Metrics {
         .count("Approved", usize::from(decision == Some(Decision::Approve)))
         .count("Rejected", usize::from(decision == Some(Decision::Reject)))
         .count("Forged", usize::from(answer.page.status == 403))
-        .count("Failed", usize::from(answer.page.status == 503))
+        .count("Failed", usize::from(answer.failed))
 }
 
 #[cfg(test)]

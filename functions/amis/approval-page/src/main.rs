@@ -14,7 +14,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::of_process();
     log::init(&env, env!("CARGO_CRATE_NAME"));
     let config = match env.finish(Config::from_env(&env)) {
-        Ok(config) => config,
+        Ok(Some(config)) => config,
+        // A setting that is missing is a fault.
+        Ok(None) => return Err("the settings are incomplete".into()),
         Err(error) => return lambda::answer_always(error).await,
     };
     // A person waits, and an HTTP API waits 30 s at most.
@@ -24,6 +26,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         .build();
     let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
     let ec2 = aws_sdk_ec2::Client::new(&sdk);
-    let function = ApprovalPage::new(config, aws_sdk_ssm::Client::new(&sdk), ec2);
+    let kms = aws_sdk_kms::Client::new(&sdk);
+    let function = ApprovalPage::new(config, aws_sdk_ssm::Client::new(&sdk), kms, ec2);
     lambda::run(|event| function.handle(event)).await
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ami_approval::execution::{Execution, Sharing, State};
 use ami_approval::image::ImageRef;
 use ami_approval::target::Targets;
 use ami_approval::text::visible;
@@ -13,7 +14,6 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use crate::execution::{Execution, State};
 use crate::request::{Decision, LONGEST_COMMENT, LONGEST_NAME, Rejection};
 
 /// The text of the only style element, as it is in the page.
@@ -43,7 +43,8 @@ impl Page {
             summary: execution.summary.as_deref().map(visible),
             build_arn: execution.build_arn.as_deref().map(visible),
             images: images.collect(),
-            receivers: receivers(targets),
+            receivers: targets.described(),
+            votes: execution.votes.iter().map(|vote| visible(&vote.role())).collect(),
             given: execution.given(),
             needed: execution.needed.max(execution.given()),
             expires_at: minute(*expires_at),
@@ -55,15 +56,13 @@ impl Page {
         Self { status: 200, html: rendered(&html) }
     }
 
-    /// The decision was sent. `given` counts it.
+    /// The decision was sent. `execution` is what Systems Manager shows since, and `given` counts the decision.
     #[must_use]
     pub fn decided(decision: Decision, execution: &Execution, given: usize) -> Self {
         let needed = execution.needed;
         let (title, text) = match decision {
             Decision::Reject => ("Rejected", "The image is not shared.".to_owned()),
-            Decision::Approve if given >= needed => {
-                ("Approved", "The image is shared now. The target accounts get a mail when that is done.".to_owned())
-            }
+            Decision::Approve if given >= needed => ("Approved", sharing_text(execution.sharing).to_owned()),
             Decision::Approve => (
                 "Your approval is recorded",
                 format!(
@@ -101,13 +100,13 @@ impl Page {
         let (status, title, text) = match execution.state {
             State::Waiting => return None,
             State::NotYet => (503, "Not ready yet", "The approval begins in a moment. Open the link again."),
-            State::Approved => (409, "Already approved", "The image was approved. There is nothing more to decide."),
+            State::Approved => (409, "Already approved", sharing_text(execution.sharing)),
             State::Rejected => (409, "Already rejected", "The image was rejected. It is not shared."),
             State::TimedOut => (
                 410,
                 "Too late",
-                "Nobody decided in time, and the approval ended. The image is not shared. To share it, start the Automation \
-                 execution again in Systems Manager.",
+                "Nobody decided in time, and the approval ended. The image is not shared. The message about it has the command \
+                 that asks again.",
             ),
             State::Ended => (
                 409,
@@ -243,7 +242,8 @@ struct Approval<'a> {
     summary: Option<String>,
     build_arn: Option<String>,
     images: Vec<ImageRow>,
-    receivers: Vec<(&'static str, String)>,
+    receivers: Vec<(&'static str, &'a str)>,
+    votes: Vec<String>,
     given: usize,
     needed: usize,
     expires_at: String,
@@ -275,12 +275,19 @@ fn rendered(template: &impl Template) -> String {
     template.render().expect("a page of texts and numbers")
 }
 
-fn receivers(targets: &Targets) -> Vec<(&'static str, String)> {
-    let Targets { accounts, organizations, units } = targets;
-    let accounts = accounts.iter().map(|account| ("Account", account.to_string()));
-    let organizations = organizations.iter().map(|arn| ("All accounts of the organization", arn.to_string()));
-    let units = units.iter().map(|arn| ("All accounts of the organizational unit", arn.to_string()));
-    accounts.chain(organizations).chain(units).collect()
+/// What happened after the approval. Only what Systems Manager shows is told as a fact.
+fn sharing_text(sharing: Sharing) -> &'static str {
+    match sharing {
+        Sharing::NotBegun | Sharing::Running => {
+            "The image will be shared now. Open the link again in a minute to see the result; the target accounts get a \
+             message when it is done."
+        }
+        Sharing::Done => "The image is shared.",
+        Sharing::Failed => {
+            "Sharing it failed, or was stopped: perhaps only some of it is shared. The approvers got a message that says what \
+             to do."
+        }
+    }
 }
 
 /// A time to the minute, in UTC.
@@ -294,10 +301,18 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::execution::Vote;
+    use ami_approval::execution::Vote;
 
     fn execution() -> Execution {
         Execution {
+            id: "333ba70b-2333-48db-b17e-a5e69c6f4d1c".to_owned(),
+            document: "approval".to_owned(),
+            receivers: None,
+            is_approved: false,
+            sharing: Sharing::NotBegun,
+            status: "Waiting".to_owned(),
+            started_at: None,
+            decide_until: None,
             images: vec!["eu-west-1:ami-11111111".parse().unwrap(), "us-east-1:ami-22222222".parse().unwrap()],
             image_name: "Web".to_owned(),
             build_arn: Some("arn:aws:imagebuilder:eu-west-1:111122223333:image/web/1.0.0/3".to_owned()),
@@ -319,7 +334,7 @@ mod tests {
     fn page(execution: &Execution, has_voted: bool) -> String {
         let scans = BTreeMap::from([(execution.images[0].clone(), "highest severity: high".to_owned())]);
         let expires_at = datetime!(2026-11-28 12:34 UTC);
-        let view = View { execution, targets: &targets(), scans: &scans, token: "v1.t.1.m", expires_at, has_voted };
+        let view = View { execution, targets: &targets(), scans: &scans, token: "v2.t.1.m", expires_at, has_voted };
         Page::approval(&view).html
     }
 
@@ -340,7 +355,7 @@ mod tests {
             "ou-ab12-11111111",
             "2026-11-28 12:34 UTC",
             "0 of 1 given",
-            "<input type=\"hidden\" name=\"token\" value=\"v1.t.1.m\">",
+            "<input type=\"hidden\" name=\"token\" value=\"v2.t.1.m\">",
             "value=\"approve\"",
             "value=\"reject\"",
         ] {
@@ -426,13 +441,21 @@ mod tests {
         execution.needed = 3;
         let html = page(&execution, false);
         assert!(html.contains("3 approvals are needed. This page counts as one approver"), "{html}");
-        execution.votes = vec![Vote { approver: "page".to_owned(), approves: true }];
+        execution.votes = vec![Vote {
+            approver: "arn:aws:sts::111122223333:assumed-role/page/ami-approval-page".to_owned(),
+            approves: true,
+            comment: String::new(),
+        }];
         let html = page(&execution, true);
-        assert!(html.contains("1 of 3 given") && html.contains("The 2 missing"), "{html}");
+        assert!(
+            html.contains("1 of 3 given, by <bdi>page (session ami-approval-page)</bdi>")
+                && html.contains("The 2 missing"),
+            "{html}"
+        );
         assert!(!html.contains("<form") && !html.contains("<button"));
         assert!(Page::voted(&execution).html.contains("1 of 3 approvals are given"));
         assert!(Page::decided(Decision::Approve, &execution, 1).html.contains("1 of 3 approvals are given"));
-        assert!(Page::decided(Decision::Approve, &execution, 3).html.contains("shared now"));
+        assert!(Page::decided(Decision::Approve, &execution, 3).html.contains("will be shared now"));
         assert!(Page::decided(Decision::Reject, &execution, 0).html.contains("not shared"));
     }
 
@@ -455,6 +478,21 @@ mod tests {
         titles.dedup();
         assert_eq!(titles.len(), 5);
         assert_eq!(Page::of_state(&execution()), None);
+    }
+
+    #[test]
+    fn an_approved_image_is_called_shared_only_where_systems_manager_says_so() {
+        for (sharing, text) in [
+            (Sharing::Running, "will be shared now"),
+            (Sharing::Done, "<p>The image is shared.</p>"),
+            (Sharing::Failed, "Sharing it failed"),
+        ] {
+            let approved = Execution { state: State::Approved, is_approved: true, sharing, ..execution() };
+            for page in [Page::of_state(&approved).unwrap(), Page::decided(Decision::Approve, &approved, 1)] {
+                assert!(page.html.contains(text), "{sharing:?}: {}", page.html);
+                assert_eq!(page.html.contains("is shared."), sharing == Sharing::Done, "{sharing:?}: {}", page.html);
+            }
+        }
     }
 
     proptest! {

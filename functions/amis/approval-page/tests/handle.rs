@@ -4,26 +4,31 @@
 
 use std::sync::{Arc, Mutex};
 
-use ami_approval::link::{Key, Token};
+use ami_approval::link::Token;
 use ami_approval::testing::{Call, FakeAws, Reply};
 use ami_approval_page::ApprovalPage;
 use ami_approval_page::config::Config;
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::ErrorType as _;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 const EXECUTION: &str = "333ba70b-2333-48db-b17e-a5e69c6f4d1c";
 const UNKNOWN: &str = "00000000-2333-48db-b17e-a5e69c6f4d1c";
 const PAGE: &str = "arn:aws:sts::111122223333:assumed-role/page/ami-approval-page";
-const KEY: &str = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3JldA==";
-const PREVIOUS: &str = "cHJldmlvdXMgcHJldmlvdXMgcHJldmlvdXMgcHJldmlvdXM=";
+const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+/// What AWS KMS does with the key of the links: the MAC of a message, and that of another key.
+const OWN: u8 = 0x5a;
+const OTHER: u8 = 0xa5;
 
 struct World {
-    key: Option<&'static str>,
-    previous: Option<&'static str>,
+    began: i64,
+    share: &'static str,
     step: &'static str,
     needed: usize,
     votes: Vec<(String, bool)>,
@@ -37,8 +42,8 @@ type Shared = Arc<Mutex<World>>;
 
 fn world() -> (Shared, FakeAws) {
     let world = Arc::new(Mutex::new(World {
-        key: Some(KEY),
-        previous: None,
+        began: clock::now().unix_timestamp() - 60,
+        share: "Pending",
         step: "Waiting",
         needed: 1,
         votes: vec![],
@@ -66,15 +71,14 @@ impl World {
 
     fn effect(&mut self, call: &Call) -> Reply {
         match call.operation.as_str() {
-            "GetParameter" => {
-                let key = match call.text("Name") {
-                    "/key" => self.key,
-                    "/previous" => self.previous,
-                    other => panic!("{other}"),
-                };
-                key.map_or(Reply::Error("ParameterNotFound"), |key| {
-                    Reply::Json(json!({ "Parameter": { "Value": key } }))
-                })
+            "VerifyMac" => {
+                assert_eq!((call.text("KeyId"), call.text("MacAlgorithm")), (KEY, "HMAC_SHA_256"));
+                let bytes = |name| BASE64_STANDARD.decode(call.text(name)).unwrap();
+                if mac(&bytes("Message"), OWN).as_ref() == bytes("Mac") {
+                    Reply::Json(json!({ "KeyId": KEY, "MacValid": true, "MacAlgorithm": "HMAC_SHA_256" }))
+                } else {
+                    Reply::Error("KMSInvalidMacException")
+                }
             }
             "GetAutomationExecution" if call.text("AutomationExecutionId") != EXECUTION => {
                 Reply::Error("AutomationExecutionNotFoundException")
@@ -100,8 +104,15 @@ impl World {
             .collect();
         json!({
             "AutomationExecutionId": EXECUTION,
-            "AutomationExecutionStatus": if self.step == "Waiting" { "Waiting" } else { "InProgress" },
+            "AutomationExecutionStatus": match (self.step, self.share) {
+                ("Waiting", _) => "Waiting",
+                ("Success", "Success" | "Failed") => self.share,
+                _ => "InProgress",
+            },
+            "DocumentName": "approval",
+            "ExecutionStartTime": self.began,
             "Parameters": {
+                "receivers": ["444455556666"],
                 "images": ["eu-west-1:ami-11111111", "us-east-1:ami-22222222"],
                 "imageName": [self.name],
                 "buildArn": ["arn:aws:imagebuilder:eu-west-1:111122223333:image/web/1.0.0/3"],
@@ -111,6 +122,8 @@ impl World {
                 "StepName": "Approve",
                 "Action": "aws:approve",
                 "StepStatus": self.step,
+                "TimeoutSeconds": 604_800,
+                "ExecutionStartTime": self.began,
                 "Inputs": { "MinRequiredApprovals": self.needed.to_string() },
                 "Outputs": if self.shows_votes { json!({ "approverDecisions": votes }) } else { json!({}) },
             }],
@@ -134,24 +147,30 @@ impl World {
 }
 
 fn function(aws: &FakeAws, settings: &[(&str, &str)]) -> ApprovalPage {
-    let mut table = vec![
-        ("LINK_KEY_PARAMETER", "/key"),
-        ("TARGET_ACCOUNT_IDS", "444455556666"),
-        ("PAGE_ROLE_ARN", "arn:aws:iam::111122223333:role/page"),
-    ];
+    let mut table = vec![("LINK_KEY_ARN", KEY), ("PAGE_ROLE_ARN", "arn:aws:iam::111122223333:role/page")];
     table.extend(settings);
     let env = Env::of_table(&table);
-    let config = env.finish(Config::from_env(&env)).unwrap();
-    ApprovalPage::new(config, aws_sdk_ssm::Client::new(&aws.sdk()), aws_sdk_ec2::Client::new(&aws.sdk()))
+    let config = env.finish(Config::from_env(&env)).unwrap().unwrap();
+    let sdk = aws.sdk();
+    let kms = aws_sdk_kms::Client::new(&sdk);
+    ApprovalPage::new(config, aws_sdk_ssm::Client::new(&sdk), kms, aws_sdk_ec2::Client::new(&sdk))
 }
 
-fn token_of(execution: &str, key: &str, hours: i64) -> String {
-    let token = Token::new(execution, clock::now() + Duration::hours(hours)).unwrap();
-    token.sign(&Key::from_base64(key).unwrap())
+fn mac(message: &[u8], key: u8) -> hmac::Tag {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &[key; 32]), message)
+}
+
+fn token_at(execution: &str, key: u8, expires_at: OffsetDateTime) -> String {
+    let token = Token::new(execution, expires_at).unwrap();
+    token.with_mac(mac(&token.message(), key).as_ref())
+}
+
+fn token_of(execution: &str, key: u8, hours: i64) -> String {
+    token_at(execution, key, clock::now() + Duration::hours(hours))
 }
 
 fn token() -> String {
-    token_of(EXECUTION, KEY, 1)
+    token_of(EXECUTION, OWN, 1)
 }
 
 fn event(method: &str, path: &str, query: &str, body: &str) -> Value {
@@ -279,9 +298,9 @@ async fn the_page_has_one_vote_where_two_are_needed() {
 
 #[tokio::test]
 async fn each_case_has_its_own_page_and_status() {
-    let expired = token_of(EXECUTION, KEY, -1);
-    let forged = token_of(EXECUTION, PREVIOUS, 1);
-    let unknown = token_of(UNKNOWN, KEY, 1);
+    let expired = token_of(EXECUTION, OWN, -1);
+    let forged = token_of(EXECUTION, OTHER, 1);
+    let unknown = token_of(UNKNOWN, OWN, 1);
     for method in ["GET", "POST"] {
         for (case, token, step, expected) in [
             ("forged", forged.clone(), "Waiting", 403),
@@ -311,8 +330,8 @@ async fn each_case_has_its_own_page_and_status() {
 #[tokio::test]
 async fn systems_manager_down_is_503_and_says_nothing_of_the_inside() {
     for (operation, reply) in [
-        ("GetParameter", Reply::Unavailable),
-        ("GetParameter", Reply::Error("AccessDeniedException")),
+        ("VerifyMac", Reply::Unavailable),
+        ("VerifyMac", Reply::Error("AccessDeniedException")),
         ("GetAutomationExecution", Reply::Unavailable),
         ("GetAutomationExecution", Reply::Error("ThrottlingException")),
         ("SendAutomationSignal", Reply::Unavailable),
@@ -324,16 +343,11 @@ async fn systems_manager_down_is_503_and_says_nothing_of_the_inside() {
         assert_eq!(status, 503, "{operation}");
         assert!(!html.contains("as tested") && !html.contains("AccessDenied"), "{html}");
     }
-    let (world, aws) = world();
-    world.lock().unwrap().key = None;
-    assert_eq!(get(&function(&aws, &[]), &token()).await.0, 503);
-    world.lock().unwrap().key = Some("c2hvcnQ=");
-    assert_eq!(get(&function(&aws, &[]), &token()).await.0, 503);
 }
 
 #[tokio::test]
 async fn a_passing_fault_is_tried_again() {
-    for operation in ["GetParameter", "GetAutomationExecution", "SendAutomationSignal"] {
+    for operation in ["VerifyMac", "GetAutomationExecution", "SendAutomationSignal"] {
         for reply in [Reply::Unavailable, Reply::Error("ThrottlingException"), Reply::Lost] {
             let (world, aws) = world();
             world.lock().unwrap().faults = vec![(operation, 1, reply.clone())];
@@ -362,26 +376,57 @@ async fn somebody_who_was_faster_is_named_by_the_state() {
 }
 
 #[tokio::test]
-async fn the_previous_key_is_accepted_and_may_be_missing() {
-    let previous = token_of(EXECUTION, PREVIOUS, 1);
-    let settings = [("LINK_PREVIOUS_KEY_PARAMETER", "/previous")];
-    let (world, aws) = world();
-    assert_eq!(get(&function(&aws, &settings), &previous).await.0, 403);
-    assert_eq!(get(&function(&aws, &settings), &token()).await.0, 200);
-    world.lock().unwrap().previous = Some(PREVIOUS);
-    assert_eq!(get(&function(&aws, &settings), &previous).await.0, 200);
-    assert_eq!(get(&function(&aws, &settings), &token()).await.0, 200);
+async fn a_key_that_is_disabled_voids_every_link_at_once() {
+    for code in ["DisabledException", "KMSInvalidStateException", "NotFoundException"] {
+        let (world, aws) = world();
+        let function = function(&aws, &[]);
+        assert_eq!(get(&function, &token()).await.0, 200);
+        world.lock().unwrap().faults = vec![("VerifyMac", 9, Reply::Error(code))];
+        assert_eq!(get(&function, &token()).await.0, 403, "{code}");
+        assert_eq!(post(&function, &token(), "approve").await.0, 403, "{code}");
+        assert_eq!(aws.calls_of("SendAutomationSignal"), [], "{code}");
+    }
 }
 
 #[tokio::test]
-async fn keys_are_read_once_and_not_for_each_forged_token() {
+async fn what_has_not_the_form_of_a_token_is_not_asked_about() {
     let (_, aws) = world();
     let function = function(&aws, &[]);
-    for _ in 0..5 {
-        assert_eq!(get(&function, &token()).await.0, 200);
-        assert_eq!(get(&function, &token_of(EXECUTION, PREVIOUS, 1)).await.0, 403);
+    for text in ["x", "v1.333ba70b-2333-48db-b17e-a5e69c6f4d1c.1795867200.eMz2i8OuG90kIYBmY5yYpTexg1LnnNsP6CG_I51OgSo"]
+    {
+        assert_eq!(get(&function, text).await.0, 403);
     }
-    assert_eq!(aws.calls_of("GetParameter").len(), 1);
+    assert_eq!(aws.calls(), []);
+}
+
+#[tokio::test]
+async fn a_token_that_outlives_every_link_of_ours_is_refused_though_its_mac_is_right() {
+    for (ttl, hours) in [("72", 72), ("1", 1), ("720", 168)] {
+        let (world, aws) = world();
+        let settings = [("LINK_TTL_HOURS", ttl)];
+        let began = OffsetDateTime::from_unix_timestamp(world.lock().unwrap().began).unwrap();
+        let latest = began + Duration::hours(hours);
+        assert_eq!(get(&function(&aws, &settings), &token_at(EXECUTION, OWN, latest)).await.0, 200, "{ttl}");
+        let later = token_at(EXECUTION, OWN, latest + Duration::SECOND);
+        assert_eq!(get(&function(&aws, &settings), &later).await.0, 403, "{ttl}");
+        assert_eq!(post(&function(&aws, &settings), &later, "approve").await.0, 403, "{ttl}");
+        assert_eq!(aws.calls_of("SendAutomationSignal"), [], "{ttl}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_tells_what_happened_after_the_approval() {
+    for (share, text) in
+        [("InProgress", "will be shared now"), ("Success", "The image is shared."), ("Failed", "Sharing it failed")]
+    {
+        let (world, aws) = world();
+        world.lock().unwrap().share = share;
+        let function = function(&aws, &[]);
+        let (status, html) = post(&function, &token(), "approve").await;
+        assert!(status == 200 && html.contains(text), "{share}: {html}");
+        let (status, html) = get(&function, &token()).await;
+        assert!(status == 409 && html.contains(text), "{share}: {html}");
+    }
 }
 
 #[tokio::test]
@@ -410,11 +455,11 @@ async fn no_request_without_a_token_changes_anything() {
         "x".to_owned(),
         good.to_uppercase(),
         format!("{good}="),
-        good.replace("v1", "v2"),
+        good.replace("v2", "v1"),
         good[..good.len() - 1].to_owned(),
         format!(" {good}"),
-        token_of(EXECUTION, PREVIOUS, 1),
-        token_of(EXECUTION, KEY, -1),
+        token_of(EXECUTION, OTHER, 1),
+        token_of(EXECUTION, OWN, -1),
     ];
     let mut requests = 0;
     let mut statuses = std::collections::BTreeSet::new();

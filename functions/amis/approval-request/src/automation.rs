@@ -1,11 +1,14 @@
-//! The calls to Systems Manager: starting the execution, and the key that signs the link.
+//! The calls to Systems Manager, and to the key that signs the link.
 
 use std::time::Duration;
 
-use ami_approval::link::{Key, Token};
+use ami_approval::execution::Execution;
+use ami_approval::link::Token;
+use aws_sdk_kms::primitives::Blob;
+use aws_sdk_kms::types::MacAlgorithmSpec;
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::error::ProvideErrorMetadata;
-use aws_sdk_ssm::types::{AutomationExecutionStatus, ParameterType, Tag};
+use aws_sdk_ssm::types::{AutomationExecution, ResourceTypeForTagging, Tag};
 use time::OffsetDateTime;
 
 use crate::config::LinkConfig;
@@ -16,10 +19,10 @@ use crate::request::Request;
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// What became of the start.
+/// The result of a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Started {
-    /// The execution of this build: a new one, or that of an earlier delivery of the notice.
+    /// The execution of this request: a new one, or that of an earlier delivery.
     Execution(String),
     /// An execution with this client token was started before, with other parameters.
     Mismatch,
@@ -27,16 +30,12 @@ pub(crate) enum Started {
 
 /// Starts the execution, or finds the one that an earlier delivery started.
 pub(crate) async fn start(ssm: &Client, document: &str, request: &Request) -> Result<Started, Error> {
-    let images = request.images.iter().map(ToString::to_string).collect();
-    let tags = request.tags.iter().filter_map(|(key, value)| Tag::builder().key(*key).value(value).build().ok());
+    let tags = request.tags.iter().filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok());
     let started = ssm
         .start_automation_execution()
         .document_name(document)
         .client_token(&request.client_token)
-        .parameters("images", images)
-        .parameters("imageName", vec![request.image_name.clone()])
-        .parameters("buildArn", vec![request.build.to_string()])
-        .parameters("summary", vec![request.summary.clone()])
+        .set_parameters(Some(request.parameters()))
         .set_tags(Some(tags.collect()))
         .send()
         .await;
@@ -54,120 +53,84 @@ pub(crate) async fn start(ssm: &Client, document: &str, request: &Request) -> Re
     }
 }
 
-/// When the execution began; `None` where it has ended and there is nothing to decide any more.
-pub(crate) async fn began(ssm: &Client, execution_id: &str) -> Result<Option<OffsetDateTime>, Error> {
+/// An execution that was just started.
+pub(crate) async fn started(ssm: &Client, execution_id: &str) -> Result<Execution, Error> {
     let mut attempt = 1;
-    let execution = loop {
+    let answer = loop {
         match ssm.get_automation_execution().automation_execution_id(execution_id).send().await {
-            Ok(answer) => break answer.automation_execution,
-            Err(error)
-                if attempt < ATTEMPTS
-                    && error
-                        .as_service_error()
-                        .is_some_and(|error| error.is_automation_execution_not_found_exception()) =>
-            {
+            Ok(answer) => break answer,
+            Err(error) if attempt < ATTEMPTS && error.code() == Some("AutomationExecutionNotFoundException") => {
                 tokio::time::sleep(PAUSE * attempt).await;
                 attempt += 1;
             }
             Err(error) => return Err(error::automation("GetAutomationExecution", error)),
         }
     };
-    let incomplete = || Error::Automation {
-        operation: "GetAutomationExecution",
-        next: "it is tried again when the notice is delivered again",
-        source: "the answer has no execution with its start time".into(),
-    };
-    let execution = execution.ok_or_else(incomplete)?;
-    if execution.automation_execution_status().is_some_and(has_ended) {
-        return Ok(None);
+    read(answer.automation_execution())
+}
+
+/// An execution that a person or an event names; `None` where this capability has none with that id. The role may read
+/// executions with the tag of the capability alone.
+pub(crate) async fn find(ssm: &Client, execution_id: &str) -> Result<Option<Execution>, Error> {
+    match ssm.get_automation_execution().automation_execution_id(execution_id).send().await {
+        Ok(answer) => read(answer.automation_execution()).map(Some),
+        Err(error)
+            if matches!(error.code(), Some("AutomationExecutionNotFoundException" | "AccessDeniedException")) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error::automation("GetAutomationExecution", error)),
     }
-    let began = execution.execution_start_time().ok_or_else(incomplete)?;
-    OffsetDateTime::from_unix_timestamp(began.secs()).map(Some).map_err(|_| incomplete())
 }
 
-/// Whether an execution with this status can be approved no more. A status that is not known is taken for one that can.
-fn has_ended(status: &AutomationExecutionStatus) -> bool {
-    use AutomationExecutionStatus::{
-        Approved, Cancelled, Cancelling, CompletedWithFailure, CompletedWithSuccess, Exited, Failed, Rejected, Success,
-        Timedout,
+fn read(execution: Option<&AutomationExecution>) -> Result<Execution, Error> {
+    let failed = |source| Error::Automation {
+        operation: "GetAutomationExecution",
+        next: "the README lists what a runbook of your own must have",
+        source,
     };
-    matches!(
-        status,
-        Approved
-            | Cancelled
-            | Cancelling
-            | CompletedWithFailure
-            | CompletedWithSuccess
-            | Exited
-            | Failed
-            | Rejected
-            | Success
-            | Timedout
-    )
+    let execution = execution.ok_or_else(|| failed("the answer has no execution".into()))?;
+    Execution::read(execution).map_err(|error| failed(error.into()))
 }
 
-/// The link to the page for this execution, and until when it may be used.
+/// The tags of an execution that this function set when it was started.
+pub(crate) async fn tags(ssm: &Client, execution_id: &str) -> Result<Vec<(String, String)>, Error> {
+    let listed = ssm
+        .list_tags_for_resource()
+        .resource_type(ResourceTypeForTagging::Automation)
+        .resource_id(execution_id)
+        .send()
+        .await
+        .map_err(|error| error::automation("ListTagsForResource", error))?;
+    let tags = listed.tag_list().iter().filter(|tag| tag.key().starts_with("gatehouse:"));
+    Ok(tags.map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect())
+}
+
+/// The link to the page for this execution.
 pub(crate) async fn link(
-    ssm: &Client,
+    kms: &aws_sdk_kms::Client,
     config: &LinkConfig,
     execution_id: &str,
-    began: OffsetDateTime,
-) -> Result<(String, OffsetDateTime), Error> {
-    let token = Token::new(execution_id, began + config.ttl).ok_or_else(|| Error::Automation {
+    expires_at: OffsetDateTime,
+) -> Result<String, Error> {
+    let token = Token::new(execution_id, expires_at).ok_or_else(|| Error::Automation {
         operation: "StartAutomationExecution",
         next: "see the execution in the console of Systems Manager",
         source: format!("the execution id is {execution_id:?}: expected a UUID").into(),
     })?;
-    let key = key(ssm, &config.key_parameter).await?;
-    Ok((config.page_url.with_token(&token.sign(&key)), token.expires_at()))
-}
-
-/// The key in the parameter, which is made where it is missing. Whoever makes it first wins: the others read that one.
-async fn key(ssm: &Client, parameter: &str) -> Result<Key, Error> {
-    if let Some(key) = stored_key(ssm, parameter).await? {
-        return Ok(key);
-    }
-    let made = Key::generate_base64();
-    let put = ssm
-        .put_parameter()
-        .name(parameter)
-        .description("Signs the links in mails that ask for the approval of an AMI. Made by Gatehouse; see its README.")
-        .r#type(ParameterType::SecureString)
-        .value(&made)
-        .overwrite(false)
+    let key = &config.key_arn;
+    let made = kms
+        .generate_mac()
+        .key_id(key.as_str())
+        .mac_algorithm(MacAlgorithmSpec::HmacSha256)
+        .message(Blob::new(token.message()))
         .send()
-        .await;
-    match put {
-        Ok(_) => tracing::info!(parameter, "made the key that signs links"),
-        // Another execution was faster, or the reply to an earlier attempt was lost.
-        Err(error) if error.as_service_error().is_some_and(|error| error.is_parameter_already_exists()) => {}
-        Err(error) => return Err(error::key(parameter, error)),
-    }
-    // What was stored, not what was made, signs: it is the only one that the page reads.
-    for attempt in 1..=ATTEMPTS {
-        if let Some(key) = stored_key(ssm, parameter).await? {
-            return Ok(key);
-        }
-        tokio::time::sleep(PAUSE * attempt).await;
-    }
-    Err(Error::Key {
-        parameter: parameter.to_owned(),
+        .await
+        .map_err(|error| error::key(key, error))?;
+    let mac = made.mac().ok_or_else(|| Error::Key {
+        key: key.to_string(),
         next: "it is tried again when the notice is delivered again",
-        source: "the parameter was made and is not found".into(),
-    })
-}
-
-async fn stored_key(ssm: &Client, parameter: &str) -> Result<Option<Key>, Error> {
-    match ssm.get_parameter().name(parameter).with_decryption(true).send().await {
-        Ok(answer) => {
-            let value = answer.parameter.and_then(|parameter| parameter.value).unwrap_or_default();
-            Key::from_base64(&value).map(Some).map_err(|source| Error::Key {
-                parameter: parameter.to_owned(),
-                next: "links are not made until it is right",
-                source: Box::new(source),
-            })
-        }
-        Err(error) if error.as_service_error().is_some_and(|error| error.is_parameter_not_found()) => Ok(None),
-        Err(error) => Err(error::key(parameter, error)),
-    }
+        source: "the answer has no MAC".into(),
+    })?;
+    Ok(config.page_url.with_token(&token.with_mac(mac.as_ref())))
 }

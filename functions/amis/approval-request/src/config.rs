@@ -3,6 +3,9 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use ami_approval::link::LinkKeyArn;
+use ami_approval::target::Targets;
+use ami_approval::watermark::Watermark;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::sns::TopicArn;
 use time::Duration;
@@ -16,7 +19,12 @@ pub struct Config {
     pub approver_topic_arn: TopicArn,
     /// `AUTOMATION_DOCUMENT`: the name or ARN of the Automation document that waits for the approval and then shares.
     pub automation_document: String,
-    /// `APPROVAL_LINK`, `APPROVAL_PAGE_URL`, `LINK_KEY_PARAMETER`, `LINK_TTL_HOURS`: the link in the approvers' mail;
+    /// `TARGET_ACCOUNT_IDS`, `TARGET_ORGANIZATION_ARNS`, `TARGET_OU_ARNS`: who receives an approved image. The execution
+    /// records it, and `ami-share` compares.
+    pub targets: Targets,
+    /// `APPROVED_WATERMARK`: the watermark of approved images. It is taken away from an image that inherited it.
+    pub watermark: Option<Watermark>,
+    /// `APPROVAL_LINK`, `APPROVAL_PAGE_URL`, `LINK_KEY_ARN`, `LINK_TTL_HOURS`: the link in the approvers' mail;
     /// `None` where `APPROVAL_LINK` is `false`, the default.
     pub link: Option<LinkConfig>,
     /// `DRY_RUN`: log what would be done and stop.
@@ -28,10 +36,10 @@ pub struct Config {
 pub struct LinkConfig {
     /// `APPROVAL_PAGE_URL`: the page, with its path `/approval`.
     pub page_url: PageUrl,
-    /// `LINK_KEY_PARAMETER`: the name of the `SecureString` that holds the key. It is made when it is first needed.
-    pub key_parameter: String,
+    /// `LINK_KEY_ARN`: the KMS key that makes the MAC of a link.
+    pub key_arn: LinkKeyArn,
     /// `LINK_TTL_HOURS`: how long a link may be used, from the start of the execution; 72 where it is unset, 720 (30
-    /// days, the longest time an approval can wait) at most.
+    /// days, the longest time an approval can wait) at most. It ends with the approval in any case.
     pub ttl: Duration,
 }
 
@@ -42,6 +50,8 @@ impl Config {
         Self {
             approver_topic_arn: required(env, "APPROVER_TOPIC_ARN", "the ARN of the approvers' topic"),
             automation_document: document(env),
+            targets: Targets::from_env(env),
+            watermark: env.parsed("APPROVED_WATERMARK"),
             link: link(env),
             dry_run: env.flag("DRY_RUN", false),
         }
@@ -69,14 +79,11 @@ fn link(env: &Env<'_>) -> Option<LinkConfig> {
     };
     must_be_set("APPROVAL_PAGE_URL", "the URL of the approval page");
     let page_url = env.parsed("APPROVAL_PAGE_URL");
-    must_be_set("LINK_KEY_PARAMETER", "the name of a parameter");
-    let key_parameter = env.text("LINK_KEY_PARAMETER").unwrap_or_default();
-    if !is_made_of(&key_parameter, b"_-./") {
-        let expected = "expected the name of a parameter, such as /gatehouse/amis/link-key";
-        env.fault("LINK_KEY_PARAMETER", &key_parameter, expected);
-    }
+    must_be_set("LINK_KEY_ARN", "the ARN of a KMS key");
+    let key_arn = env.parsed("LINK_KEY_ARN");
     let ttl = Duration::hours(env.within("LINK_TTL_HOURS", 1..=720).unwrap_or(72));
-    is_wanted.then(|| LinkConfig { page_url: page_url.unwrap_or_else(PageUrl::placeholder), key_parameter, ttl })
+    // A missing setting is a fault already, and no settings are given then.
+    page_url.zip(key_arn).filter(|_| is_wanted).map(|(page_url, key_arn)| LinkConfig { page_url, key_arn, ttl })
 }
 
 fn is_made_of(text: &str, others: &[u8]) -> bool {
@@ -107,19 +114,13 @@ impl Placeholder for TopicArn {
     }
 }
 
-impl Placeholder for PageUrl {
-    fn placeholder() -> Self {
-        Self(String::new())
-    }
-}
-
 /// The URL of the approval page.
 ///
 /// ```
 /// use ami_approval_request::config::PageUrl;
 ///
 /// let url: PageUrl = "https://abc123.execute-api.eu-west-1.amazonaws.com/approval".parse().unwrap();
-/// assert_eq!(url.with_token("v1.x"), "https://abc123.execute-api.eu-west-1.amazonaws.com/approval?token=v1.x");
+/// assert_eq!(url.with_token("v2.x"), "https://abc123.execute-api.eu-west-1.amazonaws.com/approval?token=v2.x");
 /// assert!("http://example.com/approval".parse::<PageUrl>().is_err());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,10 +162,15 @@ mod tests {
     use super::*;
 
     const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:Automation-approvers";
+    const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
     #[test]
     fn little_is_required() {
-        let env = Env::of_table(&[("APPROVER_TOPIC_ARN", TOPIC), ("AUTOMATION_DOCUMENT", "ApproveAndShare")]);
+        let env = Env::of_table(&[
+            ("APPROVER_TOPIC_ARN", TOPIC),
+            ("AUTOMATION_DOCUMENT", "ApproveAndShare"),
+            ("TARGET_ACCOUNT_IDS", "444455556666"),
+        ]);
         let config = env.finish(Config::from_env(&env)).unwrap();
         assert_eq!(config.approver_topic_arn.as_str(), TOPIC);
         assert_eq!(config.automation_document, "ApproveAndShare");
@@ -178,14 +184,17 @@ mod tests {
             ("AUTOMATION_DOCUMENT", "arn:aws:ssm:eu-west-1:111122223333:document/ApproveAndShare"),
             ("APPROVAL_LINK", "TRUE"),
             ("APPROVAL_PAGE_URL", "https://abc.execute-api.eu-west-1.amazonaws.com/approval"),
-            ("LINK_KEY_PARAMETER", "/gatehouse/amis/link-key"),
+            ("LINK_KEY_ARN", KEY),
             ("LINK_TTL_HOURS", "24"),
+            ("TARGET_ACCOUNT_IDS", "444455556666"),
+            ("APPROVED_WATERMARK", "approved"),
             ("DRY_RUN", "true"),
         ]);
         let config = env.finish(Config::from_env(&env)).unwrap();
         let link = config.link.unwrap();
         assert_eq!(link.page_url.with_token("t"), "https://abc.execute-api.eu-west-1.amazonaws.com/approval?token=t");
-        assert_eq!((link.key_parameter.as_str(), link.ttl), ("/gatehouse/amis/link-key", Duration::hours(24)));
+        assert_eq!((link.key_arn.as_str(), link.ttl), (KEY, Duration::hours(24)));
+        assert_eq!((config.targets.len(), config.watermark.unwrap().as_str()), (1, "approved"));
         assert!(config.dry_run);
     }
 
@@ -197,8 +206,10 @@ mod tests {
             "invalid settings: \
              APPROVER_TOPIC_ARN is \"\": expected the ARN of the approvers' topic; \
              AUTOMATION_DOCUMENT is \"\": expected the name or ARN of an Automation document; \
+             TARGET_ACCOUNT_IDS is \"\": expected at least one of TARGET_ACCOUNT_IDS, TARGET_ORGANIZATION_ARNS and \
+             TARGET_OU_ARNS; \
              APPROVAL_PAGE_URL is \"\": expected the URL of the approval page, as APPROVAL_LINK is true; \
-             LINK_KEY_PARAMETER is \"\": expected the name of a parameter, as APPROVAL_LINK is true; \
+             LINK_KEY_ARN is \"\": expected the ARN of a KMS key, as APPROVAL_LINK is true; \
              LINK_TTL_HOURS is \"0\": expected a whole number from 1 to 720"
         );
     }
@@ -209,11 +220,12 @@ mod tests {
             ("APPROVER_TOPIC_ARN", TOPIC),
             ("AUTOMATION_DOCUMENT", "ApproveAndShare"),
             ("APPROVAL_PAGE_URL", "/approval"),
-            ("LINK_KEY_PARAMETER", "a b"),
+            ("TARGET_ACCOUNT_IDS", "444455556666"),
+            ("LINK_KEY_ARN", "/gatehouse/amis/link-key"),
             ("LINK_TTL_HOURS", "721"),
         ]);
         let error = env.finish(Config::from_env(&env)).unwrap_err().to_string();
-        for name in ["APPROVAL_PAGE_URL", "LINK_KEY_PARAMETER", "LINK_TTL_HOURS"] {
+        for name in ["APPROVAL_PAGE_URL", "LINK_KEY_ARN", "LINK_TTL_HOURS"] {
             assert!(error.contains(&format!("{name} is \"")), "{name}: {error}");
         }
     }

@@ -1,9 +1,11 @@
 //! Why a notice could not be handled.
 
+use ami_approval::link::LinkKeyArn;
 use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
 use gatehouse_shared::failure::ErrorType;
-use gatehouse_shared::sns::{ParseError, VerifyError};
+use gatehouse_shared::sns::VerifyError;
 
+use crate::event::EventError;
 use crate::notice::NoticeError;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -13,9 +15,9 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// SNS did not invoke the function with this.
+    /// The event has no form that is known.
     #[error("reading the event")]
-    Event(#[from] ParseError),
+    Event(#[from] EventError),
     /// SNS did not send this message, or not for an accepted topic.
     #[error("refusing the SNS message")]
     Refused(#[from] VerifyError),
@@ -38,15 +40,35 @@ pub enum Error {
         /// What Systems Manager answered.
         source: BoxError,
     },
-    /// The key that signs links can neither be read nor made.
-    #[error("the key in the parameter {parameter} cannot be used; {next}")]
+    /// The key that signs links cannot be used.
+    #[error("the key {key} of the links (LINK_KEY_ARN) cannot be used; {next}")]
     Key {
-        /// `LINK_KEY_PARAMETER`.
-        parameter: String,
+        /// `LINK_KEY_ARN`.
+        key: String,
         /// What to do.
         next: &'static str,
         /// Why not.
         source: BoxError,
+    },
+    /// EventBridge named a build of another account or Region.
+    #[error("the build {build} is not of this account and Region; let the rule forward events of this account alone")]
+    Elsewhere {
+        /// The build.
+        build: String,
+    },
+    /// Image Builder did not say what the build made.
+    #[error("calling GetImage; {next}")]
+    ImageBuilder {
+        /// What to do.
+        next: &'static str,
+        /// What Image Builder answered.
+        source: BoxError,
+    },
+    /// An image has an inherited watermark. All else was done.
+    #[error("the inherited watermark APPROVED_WATERMARK could not be detached: {first}; it is tried again")]
+    Watermark {
+        /// The first failure; the report has all.
+        first: String,
     },
     /// The approvers were not notified.
     #[error("publishing to APPROVER_TOPIC_ARN; it is tried again when the notice is delivered again")]
@@ -59,10 +81,12 @@ pub enum Error {
 impl ErrorType for Error {
     fn error_type(&self) -> &'static str {
         match self {
-            Self::Event(_) | Self::Notice(_) | Self::Account { .. } => "InvalidEvent",
+            Self::Event(_) | Self::Notice(_) | Self::Account { .. } | Self::Elsewhere { .. } => "InvalidEvent",
             Self::Refused(_) => "Refused",
             Self::Automation { .. } => "Automation",
             Self::Key { .. } => "Key",
+            Self::ImageBuilder { .. } => "ImageBuilder",
+            Self::Watermark { .. } => "Watermark",
             Self::Notify(_) => "Notify",
             Self::OutOfTime => "OutOfTime",
         }
@@ -79,25 +103,38 @@ where
             "set AUTOMATION_DOCUMENT to a document of this account and Region"
         }
         Some("InvalidAutomationExecutionParametersException") => {
-            "the document must have the parameters images, imageName, buildArn and summary"
+            "the document must have the parameters that the README lists"
         }
         _ => next_of(error.code()),
     };
     Error::Automation { operation, next, source: Box::new(error) }
 }
 
-/// A call to Parameter Store that failed, with what to do about it.
-pub(crate) fn key<E>(parameter: &str, error: SdkError<E>) -> Error
+/// A call to AWS KMS that failed, with what to do about it.
+pub(crate) fn key<E>(key: &LinkKeyArn, error: SdkError<E>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let next = next_of(error.code());
-    Error::Key { parameter: parameter.to_owned(), next, source: Box::new(error) }
+    let next = match error.code() {
+        Some("DisabledException" | "KMSInvalidStateException" | "NotFoundException") => {
+            "enable it, or deploy the stack with a new one; until then approve in the console of Systems Manager"
+        }
+        _ => next_of(error.code()),
+    };
+    Error::Key { key: key.to_string(), next, source: Box::new(error) }
+}
+
+/// A call to Image Builder that failed, with what to do about it.
+pub(crate) fn image_builder<E>(error: SdkError<E>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    Error::ImageBuilder { next: next_of(error.code()), source: Box::new(error) }
 }
 
 fn next_of(code: Option<&str>) -> &'static str {
     match code {
-        Some("AccessDeniedException") => "allow this in the function's role",
+        Some("AccessDeniedException" | "ForbiddenException") => "allow this in the function's role",
         Some("AutomationExecutionLimitExceededException") => {
             "too many executions run; it is tried again when the notice is delivered again"
         }

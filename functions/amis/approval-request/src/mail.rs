@@ -2,12 +2,15 @@
 
 use std::fmt::Write as _;
 
+use ami_approval::execution::{Execution, State};
+use ami_approval::image::ImageRef;
+use ami_approval::target::Targets;
+use ami_approval::text::line;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use ami_approval::image::ImageRef;
-
 use crate::notice::{Ami, Notice};
+use crate::report::Report;
 use crate::request::{MOST_IMAGES, Request};
 
 /// A mail.
@@ -17,6 +20,19 @@ pub struct Mail {
     pub subject: String,
     /// Plain text.
     pub text: String,
+}
+
+/// An approval that waits.
+#[derive(Debug)]
+pub struct Approval<'a> {
+    /// What is approved.
+    pub request: &'a Request,
+    /// The execution that waits.
+    pub execution: &'a Execution,
+    /// Recipe, pipeline, build.
+    pub details: &'a str,
+    /// The link to the page, and until when it may be used.
+    pub link: Option<(String, OffsetDateTime)>,
 }
 
 /// The build ended without an image.
@@ -58,51 +74,157 @@ pub fn all_elsewhere(notice: &Notice) -> Mail {
     Mail { subject: format!("Gatehouse amis: {} is already distributed", notice.name), text }
 }
 
-/// There are more AMIs than one execution takes.
+/// There are more AMIs than one execution accepts.
 #[must_use]
 pub fn too_many(notice: &Notice, over: &[ImageRef]) -> Mail {
     let mut text = format!(
-        "EC2 Image Builder built the image {} with {} AMIs in this account. Systems Manager takes at most {MOST_IMAGES} \
+        "EC2 Image Builder built the image {} with {} AMIs in this account. Systems Manager accepts at most {MOST_IMAGES} \
          images for one approval, so none was requested and nothing is shared.\n\n\
          Distribute the image to fewer Regions, or share it by hand. These AMIs are over the limit:\n",
         notice.name,
         over.len() + MOST_IMAGES
     );
-    for image in over {
-        let _ = writeln!(text, "  {}  {}", image.region, image.ami_id);
-    }
+    text.push_str(&listed(over));
     let _ = write!(text, "\n{}", details(notice));
     Mail { subject: format!("Gatehouse amis: {} has too many AMIs to approve", notice.name), text }
 }
 
-/// The approval waits, and here is the link.
+/// An approval was requested for this build before, with other parameters.
 #[must_use]
-pub fn approve(notice: &Notice, request: &Request, execution_id: &str, link: &str, expires_at: OffsetDateTime) -> Mail {
+pub fn mismatch(request: &Request, details: &str) -> Mail {
+    let text = format!(
+        "An approval of the image {} was requested before, with other parameters: other AMIs, another name, or other \
+         receivers. So none was requested now, and the first one counts.\n\n\
+         See it in the console of Systems Manager (Automation executions, tag gatehouse:build). If it has ended, ask again: \
+         invoke this function with {{\"again\": \"<id of that execution>\"}}.\n\n\
+         These AMIs are not requested:\n{}\n{details}",
+        request.image_name,
+        listed(&request.images)
+    );
+    Mail { subject: format!("Gatehouse amis: {} was not requested", request.image_name), text }
+}
+
+/// The approval waits.
+#[must_use]
+pub fn approve(approval: &Approval<'_>) -> Mail {
+    let Approval { request, execution, details, link } = approval;
     let mut text = format!(
         "The image {} is ready and waits for your approval. It is shared when it is approved, and not before.\n\n\
-         These AMIs will be shared:\n",
-        request.image_name
-    );
-    for image in &request.images {
-        let _ = writeln!(text, "  {}  {}", image.region, image.ami_id);
-    }
-    let _ = write!(
-        text,
-        "\n{}{}\n\
-         Look at the image, then approve or reject it on this page:\n\n\
-         {link}\n\n\
-         The link can be used until {}. Opening it changes nothing. Whoever has it can decide: do not pass it on.\n\n\
-         With access to this account, you can decide in the console of Systems Manager (Automation) instead. Automation \
-         execution: {execution_id}\n",
+         These AMIs will be shared:\n{}\n{}{}{details}\n",
+        request.image_name,
+        listed(&request.images),
+        receivers(&request.receivers),
         elsewhere(&request.elsewhere),
-        details(notice),
-        minute(expires_at),
     );
+    if execution.needed > 1 {
+        let _ = write!(
+            text,
+            "{} approvals by different approvers are needed. The page counts as one approver, whoever uses it.\n\n",
+            execution.needed
+        );
+    }
+    match link {
+        Some((link, expires_at)) => {
+            let _ = write!(
+                text,
+                "Launch an instance of the image and look at it, then approve or reject it on this page:\n\n\
+                 {link}\n\n\
+                 The link can be used until {}. Opening it changes nothing. Whoever has it can decide: do not pass it on.\n\n\
+                 With access to this account, you can decide in the console of Systems Manager (Automation) instead.",
+                minute(*expires_at)
+            );
+        }
+        None => text.push_str(
+            "The time of the link is over. Decide in the console of Systems Manager (Automation), with the approver role.",
+        ),
+    }
+    if let Some(until) = execution.decide_until {
+        let _ = write!(text, " The approval ends on {}.", minute(until));
+    }
+    let _ = writeln!(text, " Automation execution: {}", execution.id);
     Mail { subject: format!("Gatehouse amis: approve {}", request.image_name), text }
 }
 
+/// The execution ended without a shared image. `again` is the command that asks again.
+#[must_use]
+pub fn ended(execution: &Execution, again: &str) -> Mail {
+    let name = line(&execution.image_name, 128);
+    let (subject, what) = match execution.state {
+        _ if execution.is_approved => {
+            return Mail {
+                subject: format!("Gatehouse amis: {name} was approved, and sharing ended as {}", execution.status),
+                text: format!(
+                    "The image {name} was approved, and the step after the approval failed or was stopped: the execution has \
+                     the status {}. AMIs may be shared in part. A message of its own, and the log of the share function, say \
+                     what failed. Remove the cause, then run the share function again with \
+                     {{\"executionId\": \"{}\"}}: see \"When something fails\" in the README.\n\n{}\n\
+                     If the receivers have changed since, ask for a new approval:\n\n  {again}\n\n{}",
+                    execution.status,
+                    execution.id,
+                    votes(execution),
+                    details_again(execution)
+                ),
+            };
+        }
+        State::Rejected => ("was rejected", "It is not shared."),
+        State::TimedOut => ("was not approved in time", "Nobody decided in time. It is not shared."),
+        _ => ("is not approved", "The execution was stopped or failed before it was approved. It is not shared."),
+    };
+    let text = format!(
+        "The image {name} {subject_text}. {what} The execution has the status {}.\n\n{}{}\
+         To ask for the approval again:\n\n  {again}\n\n{}",
+        execution.status,
+        listed(&execution.images),
+        votes(execution),
+        details_again(execution),
+        subject_text = subject,
+    );
+    Mail { subject: format!("Gatehouse amis: {name} {subject}"), text }
+}
+
+/// An execution of the runbook ended that this capability did not start.
+#[must_use]
+pub fn ended_elsewhere(execution_id: &str, status: &str) -> Mail {
+    let text = format!(
+        "The execution {execution_id} of the runbook ended with status {status}. Gatehouse cannot read it: it has no tag \
+         gatehouse:capability, so it was started by hand, and no approver can answer it. Nothing is shared by it.\n\n\
+         To ask for an approval again, invoke this function with {{\"again\": \"<id of the execution that Gatehouse \
+         started>\"}} instead.\n"
+    );
+    Mail { subject: format!("Gatehouse amis: an approval ended with status {status}"), text }
+}
+
+/// Asking again was refused.
+#[must_use]
+pub fn not_again(report: &Report, reason: &str) -> Mail {
+    let execution = report.after_execution_id.as_deref().unwrap_or_default();
+    let text = format!("A new approval after the execution {execution} was not started: {reason}.\n");
+    Mail { subject: "Gatehouse amis: no new approval was started".to_owned(), text }
+}
+
+/// The watermark of approved images could not be taken away; `None` where there was none.
+#[must_use]
+pub fn watermark_kept(report: &Report) -> Option<Mail> {
+    if report.watermark_kept.is_empty() {
+        return None;
+    }
+    let mut text = format!(
+        "AMIs of the image {} have inherited the watermark of approved images from the image that they were built from, and \
+         it could not be detached. Whoever demands the watermark may launch them, though they are not approved.\n\n",
+        report.image_name
+    );
+    for failure in &report.watermark_kept {
+        let _ = writeln!(text, "  - {}", line(failure, 1_000));
+    }
+    text.push_str(
+        "\nIt is tried again. If this message comes again, detach it by hand: aws ec2 detach-image-watermark.\n",
+    );
+    Some(Mail { subject: format!("Gatehouse amis: {} has an inherited watermark", report.image_name), text })
+}
+
 /// What people look for in the consoles of Image Builder.
-fn details(notice: &Notice) -> String {
+#[must_use]
+pub fn details(notice: &Notice) -> String {
     let mut text = String::new();
     let parts = [
         ("Recipe", notice.recipe.as_deref()),
@@ -118,6 +240,45 @@ fn details(notice: &Notice) -> String {
     }
     for (name, id) in &notice.executions {
         let _ = writeln!(text, "{name}: {id}");
+    }
+    text
+}
+
+/// The same, as far as an earlier execution has it.
+#[must_use]
+pub fn details_again(execution: &Execution) -> String {
+    let mut text = String::new();
+    for (name, value) in [("Details", &execution.summary), ("Build", &execution.build_arn)] {
+        if let Some(value) = value {
+            let _ = writeln!(text, "{name}: {}", line(value, 512));
+        }
+    }
+    let _ = writeln!(text, "Earlier execution: {} ({})", execution.id, execution.status);
+    text
+}
+
+fn listed(images: &[ImageRef]) -> String {
+    images.iter().map(|image| format!("  {}  {}\n", image.region, image.ami_id)).collect()
+}
+
+fn receivers(targets: &Targets) -> String {
+    let lines: String = targets.described().iter().map(|(what, id)| format!("  {what} {id}\n")).collect();
+    format!("They will be shared with:\n{lines}\n")
+}
+
+/// Who decided, as far as Systems Manager shows it.
+fn votes(execution: &Execution) -> String {
+    let mut text = String::from("\n");
+    for vote in &execution.votes {
+        let decision = if vote.approves { "Approved" } else { "Rejected" };
+        let _ = write!(text, "{decision} by {}", line(&vote.role(), 200));
+        let _ = match vote.comment.as_str() {
+            "" => writeln!(text),
+            comment => writeln!(text, ": {}", line(comment, 512)),
+        };
+    }
+    if !execution.votes.is_empty() {
+        text.push('\n');
     }
     text
 }
@@ -141,9 +302,12 @@ fn minute(time: OffsetDateTime) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ami_approval::execution::{Sharing, Vote};
+    use gatehouse_shared::env::Env;
     use time::macros::datetime;
 
     use super::*;
+    use crate::config::Config;
     use crate::notice::{Decision, decide};
 
     fn notice(status: &str, amis: &str) -> Notice {
@@ -157,6 +321,36 @@ mod tests {
         .unwrap()
     }
 
+    fn config() -> Config {
+        let env = Env::of_table(&[
+            ("APPROVER_TOPIC_ARN", "arn:aws:sns:eu-west-1:111122223333:Automation-approvers"),
+            ("AUTOMATION_DOCUMENT", "ApproveAndShare"),
+            ("TARGET_ACCOUNT_IDS", "444455556666"),
+            ("TARGET_ORGANIZATION_ARNS", "arn:aws:organizations::111122223333:organization/o-abcdefghij"),
+        ]);
+        env.finish(Config::from_env(&env)).unwrap()
+    }
+
+    fn execution(state: State) -> Execution {
+        Execution {
+            id: "333ba70b-2333".to_owned(),
+            document: "ApproveAndShare".to_owned(),
+            images: vec!["eu-west-1:ami-11111111".parse().unwrap()],
+            image_name: "Web".to_owned(),
+            build_arn: Some("arn:aws:imagebuilder:eu-west-1:111122223333:image/web/1.0.0/3".to_owned()),
+            summary: Some("Recipe: web 1.0.0".to_owned()),
+            receivers: None,
+            state,
+            is_approved: state == State::Approved,
+            sharing: Sharing::NotBegun,
+            status: format!("{state:?}"),
+            needed: 1,
+            votes: vec![],
+            started_at: None,
+            decide_until: Some(datetime!(2026-11-29 12:34:56 UTC)),
+        }
+    }
+
     #[test]
     fn the_mail_with_the_link() {
         let notice = notice(
@@ -165,9 +359,14 @@ mod tests {
                {"region": "us-east-1", "image": "ami-22222222", "accountId": "111122223333"},
                {"region": "eu-west-1", "image": "ami-33333333", "accountId": "444455556666"}"#,
         );
-        let Decision::Request(request) = decide(&notice, &"111122223333".parse().unwrap()) else { panic!() };
-        let link = "https://example.com/approval?token=v1.x";
-        let mail = approve(&notice, &request, "333ba70b-2333", link, datetime!(2026-11-28 12:34:56 UTC));
+        let Decision::Request { images, elsewhere } = decide(&notice, &"111122223333".parse().unwrap()) else {
+            panic!()
+        };
+        let request = Request::new(&notice, images, elsewhere, &config());
+        let link = Some(("https://example.com/approval?token=v2.x".to_owned(), datetime!(2026-11-28 12:34:56 UTC)));
+        let execution = execution(State::Waiting);
+        let approval = Approval { request: &request, execution: &execution, details: &details(&notice), link };
+        let mail = approve(&approval);
         assert_eq!(mail.subject, "Gatehouse amis: approve Web");
         assert_eq!(
             mail.text,
@@ -176,6 +375,10 @@ mod tests {
              These AMIs will be shared:\n\
              \x20 eu-west-1  ami-11111111\n\
              \x20 us-east-1  ami-22222222\n\
+             \n\
+             They will be shared with:\n\
+             \x20 Account 444455556666\n\
+             \x20 All accounts of the organization arn:aws:organizations::111122223333:organization/o-abcdefghij\n\
              \n\
              Image Builder has put these AMIs into other accounts already:\n\
              \x20 eu-west-1  ami-33333333  account 444455556666\n\
@@ -186,15 +389,15 @@ mod tests {
              Build: arn:aws:imagebuilder:eu-west-1:111122223333:image/web/1.0.0/3\n\
              Build execution: ab0cd12e-34fa-5678-b901-2c3456d789e0\n\
              \n\
-             Look at the image, then approve or reject it on this page:\n\
+             Launch an instance of the image and look at it, then approve or reject it on this page:\n\
              \n\
-             https://example.com/approval?token=v1.x\n\
+             https://example.com/approval?token=v2.x\n\
              \n\
              The link can be used until 2026-11-28 12:34 UTC. Opening it changes nothing. Whoever has it can decide: do \
              not pass it on.\n\
              \n\
-             With access to this account, you can decide in the console of Systems Manager (Automation) instead. \
-             Automation execution: 333ba70b-2333\n"
+             With access to this account, you can decide in the console of Systems Manager (Automation) instead. The \
+             approval ends on 2026-11-29 12:34 UTC. Automation execution: 333ba70b-2333\n"
         );
     }
 
@@ -225,5 +428,29 @@ mod tests {
             notice("AVAILABLE", r#"{"region": "eu-west-1", "image": "ami-33333333", "accountId": "444455556666"}"#);
         assert!(all_elsewhere(&notice).text.contains("  eu-west-1  ami-33333333  account 444455556666\n"));
         assert!(no_ami(&notice).text.contains("has no AMI"));
+    }
+
+    #[test]
+    fn every_end_has_its_words_and_the_command_that_asks_again() {
+        for (state, subject) in [
+            (State::Rejected, "Gatehouse amis: Web was rejected"),
+            (State::TimedOut, "Gatehouse amis: Web was not approved in time"),
+            (State::Ended, "Gatehouse amis: Web is not approved"),
+            (State::Approved, "Gatehouse amis: Web was approved, and sharing ended as Approved"),
+        ] {
+            let mail = ended(&execution(state), "COMMAND");
+            assert_eq!(mail.subject, subject);
+            assert!(mail.text.contains("\n  COMMAND\n"), "{}", mail.text);
+            assert_eq!(mail.text.contains("not shared."), state != State::Approved, "{}", mail.text);
+        }
+        let mut rejected = execution(State::Rejected);
+        rejected.votes = vec![Vote {
+            approver: "arn:aws:sts::111122223333:assumed-role/page/ami-approval-page".to_owned(),
+            approves: false,
+            comment: "Ana (approval page): old\nkernel".to_owned(),
+        }];
+        let text = ended(&rejected, "COMMAND").text;
+        let expected = "\nRejected by page (session ami-approval-page): Ana (approval page): old kernel\n\n";
+        assert!(text.contains(expected), "{text}");
     }
 }

@@ -3,10 +3,11 @@
 use ami_approval::image::{AmiId, AmiIdError, BuildArn, BuildArnError, ImageRef};
 use ami_approval::target::AccountId;
 use ami_approval::text::line;
+use aws_sdk_imagebuilder::types::Image;
 use gatehouse_shared::region::{Region, RegionError};
 use serde::Deserialize;
 
-use crate::request::{MOST_IMAGES, Request};
+use crate::request::MOST_IMAGES;
 
 /// A notice of Image Builder, reduced to what is used here.
 ///
@@ -101,15 +102,60 @@ impl Notice {
     ///
     /// [`NoticeError`] names the field and what was expected.
     pub fn parse(message: &str) -> Result<Self, NoticeError> {
-        let wire: Wire = serde_json::from_str(message)?;
+        Self::read(serde_json::from_str(message)?)
+    }
+
+    /// What Image Builder knows of a build: the same as its notice says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Notice::parse`].
+    pub fn of_image(build: &BuildArn, image: &Image) -> Result<Self, NoticeError> {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        let state = image.state();
+        let ami = |ami: &aws_sdk_imagebuilder::types::Ami| WireAmi {
+            region: text(ami.region()),
+            image: text(ami.image()),
+            account_id: text(ami.account_id()),
+        };
+        Self::read(Wire {
+            arn: build.to_string(),
+            name: text(image.name()),
+            state: WireState {
+                status: state.and_then(|state| state.status()).map_or("unknown", |status| status.as_str()).to_owned(),
+                reason: text(state.and_then(|state| state.reason())),
+            },
+            platform: image.platform().map(|platform| platform.as_str().to_owned()),
+            os_version: text(image.os_version()),
+            image_recipe: image
+                .image_recipe()
+                .map(|recipe| WireRecipe { name: text(recipe.name()), version: text(recipe.version()) }),
+            container_recipe: image
+                .container_recipe()
+                .map(|recipe| WireRecipe { name: text(recipe.name()), version: text(recipe.version()) }),
+            source_pipeline_arn: text(image.source_pipeline_arn()),
+            date_created: text(image.date_created()),
+            output_resources: image
+                .output_resources()
+                .map(|resources| WireOutput { amis: Some(resources.amis().iter().map(ami).collect()) }),
+            build_execution_id: None,
+            test_execution_id: None,
+            distribution_job_id: None,
+        })
+    }
+
+    /// A build that is not available has no AMI that matters: entries that cannot be read are skipped then, as its reason
+    /// must reach the approvers.
+    fn read(wire: Wire) -> Result<Self, NoticeError> {
         let build: BuildArn =
             wire.arn.parse().map_err(|source| NoticeError::Build { seen: line(&wire.arn, 200), source })?;
         let mut amis = Vec::new();
         let wire_amis = wire.output_resources.unwrap_or_default().amis.unwrap_or_default();
         for (index, ami) in wire_amis.into_iter().enumerate() {
-            let ami = ami.read(index, &build)?;
-            if !amis.contains(&ami) {
-                amis.push(ami);
+            match ami.read(index, &build) {
+                Ok(ami) if !amis.contains(&ami) => amis.push(ami),
+                Err(error) if wire.state.status == AVAILABLE => return Err(error),
+                _ => {}
             }
         }
         let executions = [
@@ -143,11 +189,19 @@ impl Notice {
     }
 }
 
+/// The status of a build that made its image.
+const AVAILABLE: &str = "AVAILABLE";
+
 /// What follows from a notice.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
     /// The approval is requested.
-    Request(Box<Request>),
+    Request {
+        /// The AMIs of this account.
+        images: Vec<ImageRef>,
+        /// Those of other accounts.
+        elsewhere: Vec<Ami>,
+    },
     /// The build ended without an image: the approvers get to know, and nothing is done.
     NotAvailable,
     /// The build made no AMI, such as that of a container image: the approvers get to know, and nothing is done.
@@ -164,7 +218,7 @@ pub enum Decision {
 /// Decides what follows. `account` is that of this function: AMIs of other accounts cannot be shared from here.
 #[must_use]
 pub fn decide(notice: &Notice, account: &AccountId) -> Decision {
-    if notice.status != "AVAILABLE" {
+    if notice.status != AVAILABLE {
         return Decision::NotAvailable;
     }
     if notice.amis.is_empty() {
@@ -178,7 +232,7 @@ pub fn decide(notice: &Notice, account: &AccountId) -> Decision {
     if images.len() > MOST_IMAGES {
         return Decision::TooMany { over: images[MOST_IMAGES..].to_vec() };
     }
-    Decision::Request(Box::new(Request::new(notice, images, elsewhere.into_iter().cloned().collect())))
+    Decision::Request { images, elsewhere: elsewhere.into_iter().cloned().collect() }
 }
 
 #[derive(Deserialize)]
@@ -254,9 +308,9 @@ mod tests {
         id.parse().unwrap()
     }
 
-    fn request(notice: &Notice, id: &str) -> Request {
+    fn request(notice: &Notice, id: &str) -> (Vec<ImageRef>, Vec<Ami>) {
         match decide(notice, &account(id)) {
-            Decision::Request(request) => *request,
+            Decision::Request { images, elsewhere } => (images, elsewhere),
             other => panic!("{other:?}"),
         }
     }
@@ -288,9 +342,9 @@ mod tests {
         assert_eq!(notice.pipeline_name(), Some("example-linux-pipeline"));
         assert_eq!(notice.os.as_deref(), Some("Amazon Linux 2"));
         assert_eq!(notice.date.as_deref(), Some("Jul 28, 2022 1:13:45 AM"));
-        let request = request(&notice, "123456789012");
-        assert_eq!(images(&request.images), ["us-west-1:ami-01a23bc4def5a6789"]);
-        assert_eq!(request.elsewhere, []);
+        let (own, elsewhere) = request(&notice, "123456789012");
+        assert_eq!(images(&own), ["us-west-1:ami-01a23bc4def5a6789"]);
+        assert_eq!(elsewhere, []);
     }
 
     #[test]
@@ -306,9 +360,9 @@ mod tests {
         let Some(file) = real("lambda-events/sns-imagebuilder-available-accounts.json") else { return };
         let event: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
         let notice = Notice::parse(event["Records"][0]["Sns"]["Message"].as_str().unwrap()).unwrap();
-        let request = request(&notice, "123456789012");
-        assert_eq!(images(&request.images), ["us-east-1:ami-0260900d063de06d6"]);
-        assert_eq!(request.elsewhere.len(), 4);
+        let (own, elsewhere) = request(&notice, "123456789012");
+        assert_eq!(images(&own), ["us-east-1:ami-0260900d063de06d6"]);
+        assert_eq!(elsewhere.len(), 4);
         assert_eq!(decide(&notice, &account("999999999999")), Decision::AllElsewhere);
     }
 
@@ -317,7 +371,7 @@ mod tests {
         let Some(file) = real("lambda-events/sns-imagebuilder-available-linux.json") else { return };
         let event: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
         let notice = Notice::parse(event["Records"][0]["Sns"]["Message"].as_str().unwrap()).unwrap();
-        assert_eq!(images(&request(&notice, "123456789012").images), ["ap-southeast-2:ami-066e5a16212730635"]);
+        assert_eq!(images(&request(&notice, "123456789012").0), ["ap-southeast-2:ami-066e5a16212730635"]);
     }
 
     #[test]
@@ -325,7 +379,7 @@ mod tests {
         let notice = parsed(&least());
         assert_eq!(notice.name, "web");
         assert_eq!((notice.recipe.as_deref(), notice.pipeline_name(), notice.os.as_deref()), (None, None, None));
-        assert_eq!(images(&request(&notice, "111122223333").images), ["eu-west-1:ami-0123456789abcdef0"]);
+        assert_eq!(images(&request(&notice, "111122223333").0), ["eu-west-1:ami-0123456789abcdef0"]);
     }
 
     #[test]
@@ -368,7 +422,7 @@ mod tests {
                 .into();
             decide(&parsed(&notice), &account("111122223333"))
         };
-        assert!(matches!(with(50), Decision::Request(_)));
+        assert!(matches!(with(50), Decision::Request { .. }));
         let Decision::TooMany { over } = with(52) else { panic!() };
         assert_eq!(images(&over), ["eu-west-1:ami-00000032", "eu-west-1:ami-00000033"]);
     }
@@ -408,6 +462,60 @@ mod tests {
         for text in ["", "hello", "[]", "{}", "{\"default\":\"x\"}"] {
             assert!(matches!(Notice::parse(text), Err(NoticeError::Form(_))), "{text}");
         }
+    }
+
+    #[test]
+    fn a_failed_build_says_why_whatever_its_amis_look_like() {
+        for amis in [
+            json!([{ "region": "eu-west-1", "image": null }]),
+            json!([{ "region": null, "image": "ami-0123456789abcdef0" }]),
+            json!([{}]),
+            json!([{ "region": "eu-west-1", "image": "ami-0123456789abcdef0", "accountId": "me" }]),
+            json!(null),
+        ] {
+            for status in ["FAILED", "CANCELLED", "DEPRECATED", "TESTING"] {
+                let mut notice = least();
+                notice["state"] = json!({ "status": status, "reason": "no disk" });
+                notice["outputResources"]["amis"] = amis.clone();
+                let notice = parsed(&notice);
+                assert_eq!((notice.reason.as_deref(), notice.status.as_str()), (Some("no disk"), status));
+                assert_eq!(decide(&notice, &account("111122223333")), Decision::NotAvailable);
+            }
+        }
+    }
+
+    #[test]
+    fn what_image_builder_answers_is_what_its_notice_says() {
+        use aws_sdk_imagebuilder::types::{
+            Ami, Image, ImageRecipe, ImageState, ImageStatus, OutputResources, Platform,
+        };
+        let image = Image::builder()
+            .name("Web")
+            .platform(Platform::Linux)
+            .os_version("Amazon Linux 2023")
+            .state(ImageState::builder().status(ImageStatus::Available).build())
+            .image_recipe(ImageRecipe::builder().name("web").version("1.0.0").build())
+            .source_pipeline_arn("arn:aws:imagebuilder:eu-west-1:111122223333:image-pipeline/web-weekly")
+            .output_resources(
+                OutputResources::builder()
+                    .amis(
+                        Ami::builder()
+                            .region("eu-west-1")
+                            .image("ami-0123456789abcdef0")
+                            .account_id("111122223333")
+                            .build(),
+                    )
+                    .build(),
+            )
+            .build();
+        let mut same = least();
+        same["name"] = "Web".into();
+        same["platform"] = "Linux".into();
+        same["osVersion"] = "Amazon Linux 2023".into();
+        same["imageRecipe"] = json!({ "name": "web", "version": "1.0.0" });
+        same["sourcePipelineArn"] = "arn:aws:imagebuilder:eu-west-1:111122223333:image-pipeline/web-weekly".into();
+        let same = parsed(&same);
+        assert_eq!(Notice::of_image(&same.build, &image).unwrap(), same);
     }
 
     #[test]

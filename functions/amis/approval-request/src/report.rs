@@ -1,31 +1,39 @@
 //! What was decided and done.
 
+use ami_approval::execution::Execution;
+use ami_approval::text::line;
 use gatehouse_shared::metrics::Metrics;
 use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::notice::Notice;
 
-/// What became of one notice.
+/// The result for one notice, one execution that ended, or one question asked again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// What was done.
     pub outcome: Outcome,
-    /// The build.
+    /// The build; empty where it is not known.
     pub build_arn: String,
-    /// The name of the image.
+    /// The name of the image; empty where it is not known.
     pub image_name: String,
-    /// The status of the build.
+    /// The status of the build, or of the execution that ended.
     pub status: String,
     /// The images that wait for approval.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<String>,
-    /// The Automation execution.
+    /// The Automation execution that waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub execution_id: Option<String>,
+    /// The Automation execution that ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_execution_id: Option<String>,
     /// More on the outcome.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Where an inherited watermark could not be detached, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub watermark_kept: Vec<String>,
     /// The subject of the mail to the approvers. It is sent after this was logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mail: Option<String>,
@@ -40,20 +48,50 @@ pub enum Outcome {
     NothingToApprove,
     /// The approval cannot be requested, and trying again would not help.
     NotRequested,
+    /// An execution has ended.
+    Ended,
     /// `DRY_RUN` is set.
     Planned,
 }
 
 impl Report {
-    pub(crate) fn new(notice: &Notice, outcome: Outcome) -> Self {
+    pub(crate) fn new(notice: &Notice) -> Self {
         Self {
-            outcome,
+            outcome: Outcome::Requested,
             build_arn: notice.build.to_string(),
             image_name: notice.name.clone(),
             status: notice.status.clone(),
             images: Vec::new(),
             execution_id: None,
+            after_execution_id: None,
             reason: None,
+            watermark_kept: Vec::new(),
+            mail: None,
+        }
+    }
+
+    /// For an execution that was read.
+    pub(crate) fn of(execution: &Execution, outcome: Outcome) -> Self {
+        Self {
+            build_arn: execution.build_arn.clone().unwrap_or_default(),
+            image_name: line(&execution.image_name, 256),
+            images: execution.images.iter().map(ToString::to_string).collect(),
+            ..Self::of_execution(&execution.id, outcome, &execution.status)
+        }
+    }
+
+    /// For an execution of which the id is all that is known.
+    pub(crate) fn of_execution(execution_id: &str, outcome: Outcome, status: &str) -> Self {
+        Self {
+            outcome,
+            build_arn: String::new(),
+            image_name: String::new(),
+            status: status.to_owned(),
+            images: Vec::new(),
+            execution_id: None,
+            after_execution_id: Some(execution_id.to_owned()),
+            reason: None,
+            watermark_kept: Vec::new(),
             mail: None,
         }
     }
@@ -66,6 +104,7 @@ pub(crate) fn metrics(function_name: &str, now: OffsetDateTime, reports: &[Repor
         .count("Requested", count(Outcome::Requested))
         .count("NothingToApprove", count(Outcome::NothingToApprove))
         .count("NotRequested", count(Outcome::NotRequested))
+        .count("Ended", count(Outcome::Ended))
         .count("Failed", failed)
 }
 
@@ -77,16 +116,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_invocation_gives_four_metrics() {
+    fn every_invocation_gives_all_metrics() {
         let notice = Notice::parse(
             r#"{"arn": "arn:aws:imagebuilder:eu-west-1:111122223333:image/web/1.0.0/3", "state": {"status": "FAILED"}}"#,
         )
         .unwrap();
         let reports = [Outcome::Requested, Outcome::NothingToApprove, Outcome::Planned]
-            .map(|outcome| Report::new(&notice, outcome));
+            .map(|outcome| Report { outcome, ..Report::new(&notice) });
         let line = metrics("ami-approval-request", datetime!(2026-08-13 07:47:05 UTC), &reports, 2).line();
         let line: Value = serde_json::from_str(&line).unwrap();
-        let values = ["Requested", "NothingToApprove", "NotRequested", "Failed"].map(|name| line[name].as_f64());
-        assert_eq!(values, [Some(1.0), Some(1.0), Some(0.0), Some(2.0)]);
+        let values =
+            ["Requested", "NothingToApprove", "NotRequested", "Ended", "Failed"].map(|name| line[name].as_f64());
+        assert_eq!(values, [Some(1.0), Some(1.0), Some(0.0), Some(0.0), Some(2.0)]);
     }
 }

@@ -6,12 +6,15 @@
 use std::fs;
 use std::sync::{Arc, Mutex};
 
-use ami_approval::link::{Key, Token};
+use ami_approval::link::{Token, UnverifiedToken};
 use ami_approval::testing::{Call, FakeAws, Reply};
 use ami_approval_request::ApprovalRequest;
 use ami_approval_request::config::Config;
 use ami_approval_request::error::Error;
 use ami_approval_request::report::{Outcome, Report};
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{ErrorType as _, chain};
@@ -28,10 +31,11 @@ const EXECUTION: &str = "333ba70b-2333-48db-b17e-a5e69c6f4d1c";
 const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:image-builder";
 const APPROVERS: &str = "arn:aws:sns:eu-west-1:111122223333:Automation-approvers";
 const BUILD: &str = "arn:aws:imagebuilder:eu-west-1:111122223333:image/web/1.0.0/3";
+const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const LINK: [(&str, &str); 3] = [
     ("APPROVAL_LINK", "true"),
     ("APPROVAL_PAGE_URL", "https://abc.execute-api.eu-west-1.amazonaws.com/approval"),
-    ("LINK_KEY_PARAMETER", "/gatehouse/amis/link-key"),
+    ("LINK_KEY_ARN", KEY),
 ];
 
 /// What Systems Manager and SNS know.
@@ -41,7 +45,10 @@ struct World {
     executions: Vec<(String, Value)>,
     began: i64,
     status: &'static str,
-    key: Option<String>,
+    /// `AutomationExecutionStatus` of the approve step, where it differs from that of the execution.
+    approval: Option<&'static str>,
+    /// Watermarks: Region and id of the image, key, source image.
+    watermarks: Vec<(String, String, String)>,
     mails: Vec<(String, String)>,
     /// The operation, how often it fails, and with what.
     faults: Vec<(&'static str, usize, Reply)>,
@@ -83,25 +90,39 @@ impl World {
                 }
                 Reply::Json(json!({ "AutomationExecutionId": EXECUTION }))
             }
-            "GetAutomationExecution" => Reply::Json(json!({ "AutomationExecution": {
-                "AutomationExecutionId": call.text("AutomationExecutionId"),
-                "AutomationExecutionStatus": self.status,
-                "ExecutionStartTime": self.began,
-            }})),
-            "GetParameter" => {
-                assert_eq!(call.parameters["WithDecryption"], true);
-                match &self.key {
-                    Some(key) => Reply::Json(json!({ "Parameter": { "Name": call.text("Name"), "Value": key } })),
-                    None => Reply::Error("ParameterNotFound"),
-                }
+            "GetAutomationExecution" => Reply::Json(json!({ "AutomationExecution": self.execution(call) })),
+            "GenerateMac" => {
+                assert_eq!((call.text("KeyId"), call.text("MacAlgorithm")), (KEY, "HMAC_SHA_256"));
+                // The test sees which message it was asked for.
+                let message = BASE64_STANDARD.decode(call.text("Message")).unwrap();
+                let mac = BASE64_STANDARD.encode(digest(&SHA256, &message));
+                Reply::Json(json!({ "KeyId": KEY, "Mac": mac, "MacAlgorithm": "HMAC_SHA_256" }))
             }
-            "PutParameter" => {
-                assert_ne!(call.parameters["Overwrite"], true);
-                if self.key.is_some() {
-                    return Reply::Error("ParameterAlreadyExists");
+            "ListTagsForResource" => {
+                assert_eq!((call.text("ResourceType"), call.text("ResourceId")), ("Automation", EXECUTION));
+                Reply::Json(json!({ "TagList": [
+                    { "Key": "gatehouse:capability", "Value": "amis" },
+                    { "Key": "gatehouse:pipeline", "Value": "web-weekly" },
+                    { "Key": "aws:ssm:x", "Value": "y" },
+                ]}))
+            }
+            "DescribeImages" => {
+                let mut items = String::new();
+                for (image, key, source) in &self.watermarks {
+                    let (region, id) = image.split_once(':').unwrap();
+                    if region == call.region {
+                        items.push_str(&format!(
+                            "<item><imageId>{id}</imageId><imageWatermarkSet><item><watermarkKey>{key}</watermarkKey>\
+                             <sourceImageId>{source}</sourceImageId></item></imageWatermarkSet></item>"
+                        ));
+                    }
                 }
-                self.key = Some(call.text("Value").to_owned());
-                Reply::Json(json!({ "Version": 1 }))
+                Reply::Xml(format!("<imagesSet>{items}</imagesSet>"))
+            }
+            "DetachImageWatermark" => {
+                let image = format!("{}:{}", call.region, call.text("ImageId"));
+                self.watermarks.retain(|(known, key, _)| *known != image || key != call.text("WatermarkKey"));
+                Reply::Xml("<return>true</return>".to_owned())
             }
             "Publish" => {
                 assert_eq!(call.text("TopicArn"), APPROVERS);
@@ -113,15 +134,45 @@ impl World {
     }
 }
 
+impl World {
+    fn execution(&self, call: &Call) -> Value {
+        let status = self.approval.unwrap_or(self.status);
+        json!({
+            "AutomationExecutionId": call.text("AutomationExecutionId"),
+            "DocumentName": "ApproveAndShare",
+            "AutomationExecutionStatus": self.status,
+            "ExecutionStartTime": self.began,
+            "Parameters": {
+                "images": ["eu-west-1:ami-0123456789abcdef0", "us-east-1:ami-0fedcba9876543210"],
+                "imageName": ["Web"],
+                "buildArn": [BUILD],
+                "summary": ["Recipe: web 1.0.0"],
+                "receivers": ["444455556666"],
+            },
+            "StepExecutions": [{
+                "StepName": "Approve",
+                "Action": "aws:approve",
+                "StepStatus": status,
+                "TimeoutSeconds": 604_800,
+                "ExecutionStartTime": self.began,
+            }],
+        })
+    }
+}
+
 fn function(aws: &FakeAws, settings: &[(&str, &str)]) -> ApprovalRequest {
-    let mut table =
-        vec![("APPROVER_TOPIC_ARN", APPROVERS), ("AUTOMATION_DOCUMENT", "ApproveAndShare"), ("TOPIC_ARNS", TOPIC)];
-    table.extend(settings);
+    let mut table = settings.to_vec();
+    table.extend([
+        ("APPROVER_TOPIC_ARN", APPROVERS),
+        ("AUTOMATION_DOCUMENT", "ApproveAndShare"),
+        ("TOPIC_ARNS", TOPIC),
+        ("TARGET_ACCOUNT_IDS", "444455556666"),
+    ]);
     let env = Env::of_table(&table);
     let (config, sns) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
     let verifier = Verifier::with_source(sns, StaticCertificates::new());
     let notifier = Notifier::new(&aws.sdk(), &config.approver_topic_arn);
-    ApprovalRequest::new(config, verifier, aws_sdk_ssm::Client::new(&aws.sdk()), notifier)
+    ApprovalRequest::new(config, verifier, aws.sdk(), notifier)
 }
 
 fn context() -> Context {
@@ -175,19 +226,22 @@ async fn an_available_image_starts_one_execution_with_all_its_amis_of_this_accou
     assert_eq!(report.execution_id.as_deref(), Some(EXECUTION));
     // Exactly what is on the wire.
     assert_eq!(
-        aws.calls(),
+        aws.calls_of("StartAutomationExecution"),
         [Call {
             service: "ssm".to_owned(),
             region: "eu-west-1".to_owned(),
             operation: "StartAutomationExecution".to_owned(),
             parameters: json!({
                 "DocumentName": "ApproveAndShare",
-                "ClientToken": "3d0fa3ef-0901-8ebe-a4e0-7b498e3c2f75",
+                "ClientToken": "a34c586f-3aad-8db4-a35d-65055f5ea83d",
                 "Parameters": {
                     "images": ["eu-west-1:ami-0123456789abcdef0", "us-east-1:ami-0fedcba9876543210"],
                     "imageName": ["Web"],
                     "buildArn": [BUILD],
                     "summary": ["Recipe: web 1.0.0. Pipeline: web-weekly"],
+                    "imagesText": ["eu-west-1:ami-0123456789abcdef0, us-east-1:ami-0fedcba9876543210"],
+                    "receivers": ["444455556666"],
+                    "receiversText": ["Account 444455556666"],
                 },
                 "Tags": [
                     { "Key": "gatehouse:capability", "Value": "amis" },
@@ -212,7 +266,6 @@ async fn a_second_delivery_starts_nothing_and_repeats_the_same_link() {
     assert_eq!(world.executions.len(), 1);
     assert_eq!(world.mails.len(), 2);
     assert_eq!(world.mails[0], world.mails[1]);
-    assert_eq!(aws.calls_of("PutParameter").len(), 1, "the key is made once");
 }
 
 #[tokio::test]
@@ -220,48 +273,42 @@ async fn the_mail_has_a_link_that_the_page_accepts_on_a_line_of_its_own() {
     let (world, aws) = world();
     let report = report(&function(&aws, &LINK), &notice()).await;
     assert_eq!(report.mail.as_deref(), Some("Gatehouse amis: approve Web"));
-    let key = Key::from_base64(world.lock().unwrap().key.as_deref().unwrap()).unwrap();
-    let token = Token::verify(&token(&world), [&key], clock::now()).unwrap();
+    let token = verified(&token(&world));
     assert_eq!(token.execution_id(), EXECUTION);
     let began = OffsetDateTime::from_unix_timestamp(world.lock().unwrap().began).unwrap();
     assert_eq!(token.expires_at(), began + Duration::hours(72));
+    // A link does not outlive the approval, which ends after 7 days here.
+    let settings = [LINK[0], LINK[1], LINK[2], ("LINK_TTL_HOURS", "720")];
+    self::report(&function(&aws, &settings), &notice()).await;
+    assert_eq!(verified(&self::token(&world)).expires_at(), began + Duration::days(7));
+}
+
+/// The token, whose MAC is the one that the key made of its message.
+fn verified(text: &str) -> Token {
+    let unverified = UnverifiedToken::parse(text).unwrap();
+    assert_eq!(unverified.mac(), digest(&SHA256, &unverified.message()).as_ref());
+    unverified.after_verification()
 }
 
 #[tokio::test]
-async fn the_key_is_made_as_a_secret_without_overwriting() {
-    let (_, aws) = world();
-    report(&function(&aws, &LINK), &notice()).await;
-    let put = aws.calls_of("PutParameter").remove(0);
-    assert_eq!(put.text("Name"), "/gatehouse/amis/link-key");
-    assert_eq!(put.text("Type"), "SecureString");
-    assert_eq!(put.parameters["Overwrite"], false);
-    assert!(Key::from_base64(put.text("Value")).is_ok());
-}
-
-#[tokio::test]
-async fn the_key_of_a_faster_execution_is_used() {
+async fn both_mails_name_the_receivers() {
     let (world, aws) = world();
-    // The key is not there when it is looked for, and there when it is written.
-    let other = Key::generate_base64();
-    world.lock().unwrap().faults = vec![("GetParameter", 1, Reply::Error("ParameterNotFound"))];
-    world.lock().unwrap().key = Some(other.clone());
     report(&function(&aws, &LINK), &notice()).await;
-    assert_eq!(world.lock().unwrap().key.as_deref(), Some(other.as_str()));
-    let key = Key::from_base64(&other).unwrap();
-    assert!(Token::verify(&token(&world), [&key], clock::now()).is_ok());
+    assert!(world.lock().unwrap().mails[0].1.contains("They will be shared with:\n  Account 444455556666\n"));
+    let started = aws.calls_of("StartAutomationExecution").remove(0);
+    assert_eq!(started.parameters["Parameters"]["receiversText"][0], "Account 444455556666");
 }
 
 #[tokio::test]
 async fn lost_replies_and_throttling_change_nothing() {
     for fault in [Reply::Lost, Reply::Error("ThrottlingException"), Reply::Unavailable] {
-        for operation in ["StartAutomationExecution", "GetAutomationExecution", "GetParameter", "PutParameter"] {
+        for operation in ["StartAutomationExecution", "GetAutomationExecution", "GenerateMac"] {
             let (world, aws) = world();
             world.lock().unwrap().faults = vec![(operation, 1, fault.clone())];
             let case = format!("{operation} {fault:?}");
             assert_eq!(report(&function(&aws, &LINK), &notice()).await.outcome, Outcome::Requested, "{case}");
             assert_eq!(world.lock().unwrap().executions.len(), 1, "{case}");
-            let key = Key::from_base64(world.lock().unwrap().key.as_deref().unwrap()).unwrap();
-            assert!(Token::verify(&token(&world), [&key], clock::now()).is_ok(), "{case}");
+            verified(&token(&world));
         }
     }
 }
@@ -277,9 +324,9 @@ async fn a_new_execution_that_is_not_found_yet_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn other_parameters_under_the_same_token_are_final() {
+async fn other_parameters_under_the_same_token_start_nothing_and_are_told() {
     let (world, aws) = world();
-    let function = function(&aws, &LINK);
+    let function = function(&aws, &[]);
     report(&function, &notice()).await;
     let mut other = notice();
     other["name"] = "Renamed".into();
@@ -288,22 +335,194 @@ async fn other_parameters_under_the_same_token_are_final() {
     assert!(report.reason.unwrap().contains("IdempotentParameterMismatch"));
     let world = world.lock().unwrap();
     assert_eq!((world.executions.len(), world.mails.len()), (1, 1));
+    assert_eq!(world.mails[0].0, "Gatehouse amis: Renamed was not requested");
 }
 
 #[tokio::test]
-async fn no_link_is_sent_when_nothing_can_be_decided_any_more() {
-    for status in ["Success", "Rejected", "TimedOut", "Cancelled", "Failed"] {
-        let (world, aws) = world();
-        world.lock().unwrap().status = status;
-        let report = report(&function(&aws, &LINK), &notice()).await;
-        assert_eq!(report.reason.as_deref(), Some("the execution has ended: no link is sent"), "{status}");
-        assert_eq!(world.lock().unwrap().mails, [], "{status}");
+async fn two_documents_ask_each_for_itself() {
+    let (world, aws) = world();
+    for document in ["One", "Other"] {
+        report(&function(&aws, &[("AUTOMATION_DOCUMENT", document)]), &notice()).await;
+    }
+    let tokens: std::collections::BTreeSet<String> =
+        world.lock().unwrap().executions.iter().map(|(token, _)| token.clone()).collect();
+    assert_eq!(tokens.len(), 2);
+}
+
+/// A table of who hears of what.
+#[tokio::test]
+async fn what_has_ended_when_the_notice_comes_again_is_told_unless_it_was_shared() {
+    for (status, approval, mails) in [
+        ("Success", "Success", 0),
+        ("Rejected", "Rejected", 1),
+        ("TimedOut", "TimedOut", 1),
+        ("Cancelled", "Cancelled", 1),
+        ("Failed", "Success", 1),
+    ] {
+        for settings in [&LINK[..], &[]] {
+            let (world, aws) = world();
+            world.lock().unwrap().status = status;
+            world.lock().unwrap().approval = Some(approval);
+            let report = report(&function(&aws, settings), &notice()).await;
+            assert!(report.reason.is_some(), "{status}");
+            let world = world.lock().unwrap();
+            assert_eq!(world.mails.len(), mails, "{status}");
+            assert!(world.mails.iter().all(|(_, text)| text.contains(&format!("'{{\"again\": \"{EXECUTION}\"}}'"))));
+            assert!(world.mails.iter().all(|(_, text)| !text.contains("token=")), "no link is sent");
+        }
     }
     let (world, aws) = world();
     world.lock().unwrap().began -= 73 * 3_600;
     let report = report(&function(&aws, &LINK), &notice()).await;
     assert!(report.reason.unwrap().contains("expired"));
-    assert_eq!(world.lock().unwrap().mails, []);
+    let (_, text) = world.lock().unwrap().mails.remove(0);
+    assert!(!text.contains("token=") && text.contains("Decide in the console"), "{text}");
+}
+
+fn ended(status: &str) -> Value {
+    json!({
+        "detail-type": "EC2 Automation Execution Status-change Notification",
+        "detail": { "ExecutionId": EXECUTION, "Definition": "ApproveAndShare", "Status": status },
+    })
+}
+
+#[tokio::test]
+async fn the_end_of_an_approval_is_told_with_the_command_that_asks_again() {
+    for (status, approval, subject) in [
+        ("Rejected", "Rejected", "Gatehouse amis: Web was rejected"),
+        ("TimedOut", "TimedOut", "Gatehouse amis: Web was not approved in time"),
+        ("Cancelled", "Cancelled", "Gatehouse amis: Web is not approved"),
+        ("Failed", "Success", "Gatehouse amis: Web was approved, and sharing ended as Failed"),
+    ] {
+        let (world, aws) = world();
+        world.lock().unwrap().status = status;
+        world.lock().unwrap().approval = Some(approval);
+        let report = invoke(&function(&aws, &[]), ended(status)).await.unwrap().remove(0);
+        assert_eq!((report.outcome, report.after_execution_id.as_deref()), (Outcome::Ended, Some(EXECUTION)));
+        let (found, text) = world.lock().unwrap().mails.remove(0);
+        assert_eq!(found, subject);
+        let command = format!(
+            "aws lambda invoke --function-name ami-approval-request --region eu-west-1 --cli-binary-format \
+             raw-in-base64-out --payload '{{\"again\": \"{EXECUTION}\"}}' /dev/stdout"
+        );
+        assert!(text.contains(&command), "{text}");
+    }
+    // One that was started by hand, without the tag that the rights are bound to.
+    let (world, aws) = world();
+    world.lock().unwrap().faults = vec![("GetAutomationExecution", 9, Reply::Error("AccessDeniedException"))];
+    invoke(&function(&aws, &[]), ended("TimedOut")).await.unwrap();
+    assert!(world.lock().unwrap().mails[0].1.contains("started by hand"));
+}
+
+#[tokio::test]
+async fn asking_again_starts_a_fresh_execution_once_for_each_that_ended() {
+    let (world, aws) = world();
+    let function = function(&aws, &LINK);
+    report(&function, &notice()).await;
+    let first = world.lock().unwrap().executions[0].clone();
+    world.lock().unwrap().status = "Rejected";
+    // The fresh one waits, of course.
+    let state = world.clone();
+    let asked = FakeAws::new(move |call| {
+        let mut world = state.lock().unwrap();
+        if call.operation == "StartAutomationExecution" {
+            world.status = "Waiting";
+        }
+        world.answer(call)
+    });
+    drop(function);
+    let function = self::function(&asked, &LINK);
+    for _ in 0..2 {
+        world.lock().unwrap().status = "Rejected";
+        let report = invoke(&function, json!({ "again": EXECUTION })).await.unwrap().remove(0);
+        assert_eq!((report.outcome, report.execution_id.as_deref()), (Outcome::Requested, Some(EXECUTION)));
+    }
+    let world = world.lock().unwrap();
+    assert_eq!(world.executions.len(), 2, "the second delivery of the question finds the execution of the first");
+    let second = &world.executions[1];
+    assert_ne!(first.0, second.0);
+    for name in ["images", "imageName", "buildArn", "receivers"] {
+        assert_eq!(first.1["Parameters"][name], second.1["Parameters"][name], "{name}");
+    }
+    assert_eq!(
+        second.1["Tags"],
+        json!([
+            { "Key": "gatehouse:capability", "Value": "amis" },
+            { "Key": "gatehouse:pipeline", "Value": "web-weekly" },
+        ])
+    );
+    assert!(world.mails.last().unwrap().1.contains("token=v2."), "{:?}", world.mails.last());
+}
+
+#[tokio::test]
+async fn asking_again_is_refused_where_it_makes_no_sense_and_that_is_told() {
+    for (status, approval, reason) in [
+        ("Waiting", "Waiting", "it still waits"),
+        ("InProgress", "Success", "sharing goes on"),
+        ("Success", "Success", "the image is shared"),
+    ] {
+        let (world, aws) = world();
+        world.lock().unwrap().status = status;
+        world.lock().unwrap().approval = Some(approval);
+        let report = invoke(&function(&aws, &[]), json!({ "again": EXECUTION })).await.unwrap().remove(0);
+        assert_eq!(report.outcome, Outcome::NotRequested);
+        assert!(report.reason.unwrap().contains(reason));
+        assert_eq!(world.lock().unwrap().executions.len(), 0);
+        assert!(world.lock().unwrap().mails[0].1.contains(reason));
+    }
+    let (world, aws) = world();
+    let other = function(&aws, &[("AUTOMATION_DOCUMENT", "Other")]);
+    world.lock().unwrap().status = "Rejected";
+    let report = invoke(&other, json!({ "again": EXECUTION })).await.unwrap().remove(0);
+    assert!(report.reason.unwrap().contains("of the document ApproveAndShare"));
+}
+
+const MARK: [(&str, &str); 1] = [("APPROVED_WATERMARK", "approved")];
+
+#[tokio::test]
+async fn an_inherited_watermark_is_detached_at_the_notice_and_when_it_ended() {
+    let key = "111122223333:approved".to_owned();
+    let marks = vec![
+        ("eu-west-1:ami-0123456789abcdef0".to_owned(), key.clone(), "ami-00000000".to_owned()),
+        ("us-east-1:ami-0fedcba9876543210".to_owned(), key, "ami-0fedcba9876543210".to_owned()),
+    ];
+    for (event, status) in
+        [(event(&notice()), "Waiting"), (ended("Rejected"), "Rejected"), (ended("TimedOut"), "TimedOut")]
+    {
+        let (world, aws) = world();
+        world.lock().unwrap().watermarks.clone_from(&marks);
+        world.lock().unwrap().status = status;
+        invoke(&function(&aws, &MARK), event).await.unwrap();
+        assert_eq!(world.lock().unwrap().watermarks, marks[1..], "its own mark stays");
+        let operations = aws.operations();
+        let at = |name: &str| operations.iter().position(|operation| operation == name);
+        assert!(
+            at("DetachImageWatermark") < at("StartAutomationExecution") || at("StartAutomationExecution").is_none()
+        );
+    }
+    // After an approval, the share function attaches it anew.
+    let (world, aws) = world();
+    world.lock().unwrap().watermarks = marks;
+    world.lock().unwrap().status = "Failed";
+    world.lock().unwrap().approval = Some("Success");
+    invoke(&function(&aws, &MARK), ended("Failed")).await.unwrap();
+    assert_eq!(aws.calls_of("DetachImageWatermark"), []);
+}
+
+#[tokio::test]
+async fn a_watermark_that_cannot_be_detached_is_told_and_tried_again() {
+    let (world, aws) = world();
+    world.lock().unwrap().watermarks = vec![(
+        "eu-west-1:ami-0123456789abcdef0".to_owned(),
+        "111122223333:approved".to_owned(),
+        "ami-00000000".to_owned(),
+    )];
+    world.lock().unwrap().faults = vec![("DetachImageWatermark", 9, Reply::Error("UnauthorizedOperation"))];
+    let error = invoke(&function(&aws, &MARK), event(&notice())).await.unwrap_err();
+    assert_eq!(error.error_type(), "Watermark");
+    let world = world.lock().unwrap();
+    assert_eq!(world.executions.len(), 1, "it is asked for all the same");
+    assert!(world.mails[0].0.contains("inherited watermark") && world.mails[0].1.contains("DetachImageWatermark"));
 }
 
 #[tokio::test]
@@ -370,14 +589,16 @@ async fn failures_say_what_to_do_and_are_delivered_again() {
             "calling StartAutomationExecution; too many executions run; it is tried again when the notice is delivered again",
         ),
         (
-            ("GetParameter", "AccessDeniedException"),
+            ("GenerateMac", "AccessDeniedException"),
             "Key",
-            "the key in the parameter /gatehouse/amis/link-key cannot be used; allow this in the function's role",
+            "the key arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab of the links \
+             (LINK_KEY_ARN) cannot be used; allow this in the function's role",
         ),
         (
-            ("PutParameter", "AccessDeniedException"),
+            ("GenerateMac", "DisabledException"),
             "Key",
-            "the key in the parameter /gatehouse/amis/link-key cannot be used; allow this in the function's role",
+            "the key arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab of the links \
+             (LINK_KEY_ARN) cannot be used; enable it, or deploy the stack with a new one",
         ),
         (
             ("Publish", "AuthorizationError"),
@@ -398,16 +619,6 @@ async fn failures_say_what_to_do_and_are_delivered_again() {
         let world = world.lock().unwrap();
         assert_eq!((world.executions.len(), world.mails.len()), (1, 1), "{operation}");
     }
-}
-
-#[tokio::test]
-async fn a_key_that_was_spoiled_makes_no_link() {
-    let (world, aws) = world();
-    world.lock().unwrap().key = Some("c2hvcnQ=".to_owned());
-    let error = invoke(&function(&aws, &LINK), event(&notice())).await.unwrap_err();
-    assert_eq!(error.error_type(), "Key");
-    assert!(!chain(&error).contains("c2hvcnQ"), "{}", chain(&error));
-    assert_eq!(world.lock().unwrap().mails, []);
 }
 
 #[tokio::test]
@@ -462,12 +673,13 @@ async fn real_deliveries_start_what_they_say() {
             ("AUTOMATION_DOCUMENT", "ApproveAndShare"),
             ("TOPIC_ARNS", &topic),
             ("SNS_VERIFY", "off"),
+            ("TARGET_ACCOUNT_IDS", "444455556666"),
         ];
         let env = Env::of_table(&table);
         let (config, sns) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
         let notifier = Notifier::new(&aws.sdk(), &config.approver_topic_arn);
         let verifier = Verifier::with_source(sns, StaticCertificates::new());
-        let function = ApprovalRequest::new(config, verifier, aws_sdk_ssm::Client::new(&aws.sdk()), notifier);
+        let function = ApprovalRequest::new(config, verifier, aws.sdk(), notifier);
         let mut context = context();
         context.invoked_function_arn = format!("arn:aws:lambda:us-east-1:{account}:function:x");
         let reports = function.handle(LambdaEvent::new(event, context)).await.unwrap();

@@ -4,13 +4,19 @@
 //! |---|---|
 //! | [`image`] | an image: Region and AMI id, as in the parameter `images` of the Automation document |
 //! | [`target`] | who receives an image: accounts, organizations, organizational units |
-//! | [`link`] | the signed link in the approvers' mail: token and key |
+//! | [`execution`] | what Systems Manager says about an approval: images, receivers, votes, state |
+//! | [`role`] | a role among the approvers |
+//! | [`link`] | the signed link in the approvers' mail |
+//! | [`watermark`] | the AMI watermark that means "approved" |
 //! | [`text`] | names that others chose, fit for a mail or a page |
 //! | `testing` | a stand-in for AWS behind the SDK's HTTP interface (feature `testing`) |
 
+pub mod execution;
 pub mod image;
 pub mod link;
+pub mod role;
 pub mod target;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod text;
+pub mod watermark;

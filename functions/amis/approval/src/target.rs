@@ -1,9 +1,13 @@
 //! Who receives an image.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use gatehouse_shared::env::Env;
+
+/// Systems Manager accepts at most 512 characters in a value of a parameter of an execution.
+pub const MAX_VALUE: usize = 512;
 
 /// The accounts, organizations and organizational units that receive every approved image.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -47,6 +51,65 @@ impl Targets {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The parameter `receivers` of an Automation execution: all targets in one order, comma-separated, in as few values
+    /// as hold them. The settings of a Lambda function have 4 KB in all, which makes nine values at most.
+    #[must_use]
+    pub fn to_values(&self) -> Vec<String> {
+        let Self { accounts, organizations, units } = self;
+        let sorted = |texts: BTreeSet<&str>| texts.into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let texts = [
+            sorted(accounts.iter().map(AccountId::as_str).collect()),
+            sorted(organizations.iter().map(OrganizationArn::as_str).collect()),
+            sorted(units.iter().map(UnitArn::as_str).collect()),
+        ];
+        let mut values: Vec<String> = Vec::new();
+        for text in texts.concat() {
+            match values.last_mut() {
+                Some(last) if last.len() + 1 + text.len() <= MAX_VALUE => {
+                    last.push(',');
+                    last.push_str(&text);
+                }
+                _ => values.push(text),
+            }
+        }
+        values
+    }
+
+    /// Reads what [`Targets::to_values`] made; `None` where anything else is in it, or nothing.
+    ///
+    /// ```
+    /// use ami_approval::target::Targets;
+    ///
+    /// let values = ["111122223333,444455556666".to_owned()];
+    /// let targets = Targets::from_values(&values).unwrap();
+    /// assert_eq!((targets.accounts.len(), targets.to_values()), (2, values.to_vec()));
+    /// assert!(Targets::from_values(&["all".to_owned()]).is_none());
+    /// ```
+    #[must_use]
+    pub fn from_values(values: &[String]) -> Option<Self> {
+        let mut targets = Self::default();
+        for text in values.iter().flat_map(|value| value.split(',')) {
+            if let Ok(account) = text.parse() {
+                targets.accounts.push(account);
+            } else if let Ok(organization) = text.parse() {
+                targets.organizations.push(organization);
+            } else {
+                targets.units.push(text.parse().ok()?);
+            }
+        }
+        (!targets.is_empty()).then_some(targets)
+    }
+
+    /// Each target, for people: what it is, and its id or ARN.
+    #[must_use]
+    pub fn described(&self) -> Vec<(&'static str, &str)> {
+        let Self { accounts, organizations, units } = self;
+        let accounts = accounts.iter().map(|account| ("Account", account.as_str()));
+        let organizations = organizations.iter().map(|arn| ("All accounts of the organization", arn.as_str()));
+        let units = units.iter().map(|arn| ("All accounts of the organizational unit", arn.as_str()));
+        accounts.chain(organizations).chain(units).collect()
     }
 }
 
@@ -219,6 +282,36 @@ mod tests {
         );
         assert_eq!((targets.organizations.len(), targets.units.len(), targets.len()), (1, 1, 4));
         assert!(!targets.is_empty());
+    }
+
+    #[test]
+    fn a_record_of_the_targets_is_the_same_in_whatever_order_they_are_given() {
+        let of = |accounts: &str| {
+            let table = [
+                ("TARGET_ACCOUNT_IDS", accounts),
+                ("TARGET_ORGANIZATION_ARNS", "arn:aws:organizations::111122223333:organization/o-abcdefghij"),
+                ("TARGET_OU_ARNS", "arn:aws:organizations::111122223333:ou/o-abcdefghij/ou-ab12-11111111"),
+            ];
+            let env = Env::of_table(&table);
+            env.finish(Targets::from_env(&env)).unwrap()
+        };
+        let values = of("444455556666,111122223333").to_values();
+        assert_eq!(values, of("111122223333,444455556666").to_values());
+        assert_ne!(values, of("111122223333").to_values());
+        assert_eq!(Targets::from_values(&values).unwrap(), of("111122223333,444455556666"));
+    }
+
+    #[test]
+    fn many_targets_fit_into_few_values() {
+        let accounts: Vec<String> = (0..300).map(|number| format!("{number:012}")).collect();
+        let accounts = accounts.join(",");
+        let table = [("TARGET_ACCOUNT_IDS", accounts.as_str())];
+        let values = Targets::from_env(&Env::of_table(&table)).to_values();
+        assert!(values.len() <= 9 && values.iter().all(|value| value.len() <= MAX_VALUE), "{}", values.len());
+        assert_eq!(Targets::from_values(&values).unwrap().accounts.len(), 300);
+        for odd in [vec![], vec![String::new()], vec!["111122223333,".to_owned()], vec!["1".to_owned()]] {
+            assert_eq!(Targets::from_values(&odd), None, "{odd:?}");
+        }
     }
 
     #[test]

@@ -28,6 +28,29 @@ pub fn line(text: &str, most: usize) -> String {
     shorten(&line, most)
 }
 
+/// The items, joined by commas, in at most `most` characters; how many are left out is at the end.
+///
+/// ```
+/// use ami_approval::text::list;
+///
+/// assert_eq!(list(["one", "two"], 99), "one, two");
+/// assert_eq!(list(["one", "two", "three", "four"], 16), "one, and 3 more");
+/// ```
+#[must_use]
+pub fn list<'a>(items: impl IntoIterator<Item = &'a str>, most: usize) -> String {
+    let items: Vec<&str> = items.into_iter().collect();
+    let all = items.join(", ");
+    if all.chars().count() <= most {
+        return all;
+    }
+    let with = |shown: usize| {
+        let start: String = items[..shown].iter().map(|item| format!("{item}, ")).collect();
+        format!("{start}and {} more", items.len() - shown)
+    };
+    let fits = (0..items.len()).rev().map(with).find(|text| text.chars().count() <= most);
+    fits.unwrap_or_else(|| shorten(&all, most))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

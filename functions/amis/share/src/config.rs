@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use ami_approval::target::Targets;
+use ami_approval::watermark::Watermark;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::sns::TopicArn;
 
@@ -11,6 +12,9 @@ use gatehouse_shared::sns::TopicArn;
 pub struct Config {
     /// `TARGET_ACCOUNT_IDS`, `TARGET_ORGANIZATION_ARNS`, `TARGET_OU_ARNS`: who receives the images.
     pub targets: Targets,
+    /// `REQUIRE_APPROVAL`, `AUTOMATION_DOCUMENT`: the document whose executions approve images. `None` where
+    /// `REQUIRE_APPROVAL` is `false`: then the caller alone decides what is shared.
+    pub approval_document: Option<String>,
     /// `TARGET_TOPIC_ARN`: the topic that hears what was shared.
     pub target_topic_arn: Option<TopicArn>,
     /// `APPROVER_TOPIC_ARN`: the topic that hears what failed.
@@ -42,6 +46,7 @@ impl Config {
         }
         Self {
             targets: Targets::from_env(env),
+            approval_document: approval_document(env),
             target_topic_arn: env.parsed("TARGET_TOPIC_ARN"),
             approver_topic_arn: env.parsed("APPROVER_TOPIC_ARN"),
             share_snapshots: env.flag("SHARE_SNAPSHOTS", false),
@@ -54,30 +59,16 @@ impl Config {
     }
 }
 
-/// The name of an AMI watermark.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Watermark(String);
-
-impl Watermark {
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+/// The document is read whether or not it is needed, so that a fault is known before it is.
+fn approval_document(env: &Env<'_>) -> Option<String> {
+    let is_required = env.flag("REQUIRE_APPROVAL", true);
+    let document = env.text("AUTOMATION_DOCUMENT");
+    if is_required && document.is_none() {
+        let reason = "expected the name of the document that waits for the approval; or REQUIRE_APPROVAL=false, where the \
+                      caller alone decides what is shared";
+        env.fault("AUTOMATION_DOCUMENT", "", reason);
     }
-}
-
-impl FromStr for Watermark {
-    type Err = &'static str;
-
-    /// Source: EC2 API Reference, `AttachImageWatermark`.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"()[] ./-'@_".contains(&byte);
-        if (3..=128).contains(&text.len()) && text.bytes().all(is_allowed) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err("expected 3 to 128 letters, digits, spaces and ()[]./-'@_")
-        }
-    }
+    document.filter(|_| is_required)
 }
 
 /// The name of a parameter, in which `{name}` stands for the name of the image.
@@ -129,10 +120,11 @@ mod tests {
 
     #[test]
     fn targets_are_all_that_is_required() {
-        let env = Env::of_table(&[("TARGET_ACCOUNT_IDS", "444455556666")]);
+        let env = Env::of_table(&[("TARGET_ACCOUNT_IDS", "444455556666"), ("AUTOMATION_DOCUMENT", "approval")]);
         let config = env.finish(Config::from_env(&env)).unwrap();
         let expected = Config {
             targets: config.targets.clone(),
+            approval_document: Some("approval".to_owned()),
             target_topic_arn: None,
             approver_topic_arn: None,
             share_snapshots: false,
@@ -149,6 +141,8 @@ mod tests {
     fn every_setting_is_read() {
         let env = Env::of_table(&[
             ("TARGET_ACCOUNT_IDS", "444455556666"),
+            ("REQUIRE_APPROVAL", "false"),
+            ("AUTOMATION_DOCUMENT", "approval"),
             ("TARGET_TOPIC_ARN", "arn:aws:sns:eu-west-1:111122223333:targets"),
             ("APPROVER_TOPIC_ARN", "arn:aws:sns:eu-west-1:111122223333:Automation-approvers"),
             ("SHARE_SNAPSHOTS", "true"),
@@ -159,6 +153,7 @@ mod tests {
             ("DRY_RUN", "true"),
         ]);
         let config = env.finish(Config::from_env(&env)).unwrap();
+        assert_eq!(config.approval_document, None);
         assert!(config.share_snapshots && config.require_image_builder && config.dry_run);
         assert_eq!(config.target_topic_arn.unwrap().as_str(), "arn:aws:sns:eu-west-1:111122223333:targets");
         assert!(config.approver_topic_arn.is_some());

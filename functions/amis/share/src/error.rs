@@ -14,12 +14,24 @@ pub enum Error {
     /// The input is not understood; nothing was changed.
     #[error("reading the input")]
     Input(#[from] InputError),
+    /// The input names no image, and no approval that does.
+    #[error("the input names no image: expected images or ami_id, as REQUIRE_APPROVAL is false")]
+    NoImages,
     /// Lambda did not say which function this is.
     #[error("the ARN of the function is {seen:?}: expected one with account and Region")]
     Function {
         /// What Lambda said.
         seen: String,
     },
+    /// The images were not approved; nothing was changed.
+    #[error("refusing to share: {reason}")]
+    NotApproved {
+        /// Every reason.
+        reason: String,
+    },
+    /// Systems Manager did not say whether the images were approved; nothing was changed.
+    #[error("calling GetAutomationExecution for the approval; run it again")]
+    Automation(#[source] BoxError),
     /// Some images were not shared, or not wholly; the report has all.
     #[error("{failed} of {total} images failed: see the report in the log. The first one: {first}")]
     NotShared {
@@ -43,7 +55,9 @@ pub enum Error {
 impl ErrorType for Error {
     fn error_type(&self) -> &'static str {
         match self {
-            Self::Input(_) | Self::Function { .. } => "InvalidEvent",
+            Self::Input(_) | Self::NoImages | Self::Function { .. } => "InvalidEvent",
+            Self::NotApproved { .. } => "NotApproved",
+            Self::Automation(_) => "Automation",
             Self::NotShared { .. } => "NotShared",
             Self::Notify { .. } => "Notify",
         }

@@ -11,7 +11,7 @@ const MOST_IMAGES: usize = 50;
 /// What the function is asked to share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
-    /// The images, each once.
+    /// The images, each once; none where the execution names them.
     pub images: Vec<ImageRef>,
     /// Their name.
     pub image_name: Option<String>,
@@ -26,7 +26,10 @@ pub struct Input {
 #[non_exhaustive]
 pub enum InputError {
     /// It has another form.
-    #[error("expected {{\"images\": [\"<region>:<ami id>\", …]}} or {{\"ami_id\": \"ami-…\"}}")]
+    #[error(
+        "expected {{\"executionId\": \"…\"}}, with {{\"images\": [\"<region>:<ami id>\", …]}} or {{\"ami_id\": \"ami-…\"}} for some of \
+         its images"
+    )]
     Form(#[from] serde_json::Error),
     /// A field is not what it should be.
     #[error("the field {field} is {seen}: {expected}")]
@@ -58,18 +61,31 @@ impl Input {
     /// # Errors
     ///
     /// [`InputError`] names the field and what was expected.
-    pub fn parse(event: Value, region: &Region) -> Result<Self, InputError> {
+    pub fn parse(mut event: Value, region: &Region) -> Result<Self, InputError> {
+        // From the failure queue: the record of a failed invocation.
+        if event.get("requestContext").is_some()
+            && let Some(payload) = event.get_mut("requestPayload")
+        {
+            event = payload.take();
+        }
         let wire: Wire = serde_json::from_value(event)?;
-        let given = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let execution_id = given(wire.execution_id);
         let images = match (wire.images, given(wire.ami_id)) {
             (Some(images), None) => images_of(images)?,
             (None, Some(ami_id)) => vec![ImageRef { region: region.clone(), ami_id: field("ami_id", &ami_id)? }],
             (Some(_), Some(_)) => return Err(wrong("ami_id", "there beside images", "expected one of the two")),
-            (None, None) => return Err(wrong("images", "missing", "expected it, or ami_id")),
+            (None, None) if execution_id.is_some() => Vec::new(),
+            (None, None) => {
+                return Err(wrong("executionId", "missing", "expected the id of the execution that approved"));
+            }
         };
         let build = given(wire.build_arn).map(|text| field::<BuildArn>("build_arn", &text)).transpose()?;
-        Ok(Self { images, image_name: given(wire.image_name), build, execution_id: given(wire.execution_id) })
+        Ok(Self { images, image_name: given(wire.image_name), build, execution_id })
     }
+}
+
+fn given(text: Option<String>) -> Option<String> {
+    text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// An array, or the JSON of one as text, which is how Automation may put a `StringList` into a payload.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ami_approval::image::ImageRef;
+use ami_approval::image::{BuildArn, ImageRef};
 use aws_sdk_ec2::primitives::DateTime;
 use aws_sdk_ec2::types::Image;
 use aws_sdk_ssm::types::{Parameter, ParameterType};
@@ -28,6 +28,8 @@ pub(crate) struct Request<'a> {
     pub(crate) image: &'a ImageRef,
     /// What it is.
     pub(crate) facts: &'a Facts,
+    /// The build that it comes from.
+    pub(crate) build: Option<&'a BuildArn>,
     /// The name of the parameter.
     pub(crate) parameter: String,
     /// All images of this invocation: none of them is deprecated.
@@ -150,7 +152,8 @@ async fn wait(clients: &Clients, request: &Request<'_>) -> Result<(), String> {
     ))
 }
 
-/// Deprecates the previous image, unless it is one of those just shared, of another account, gone, or deprecated already.
+/// Deprecates the previous image, unless it is one of those just shared, of another account, of another name in Image
+/// Builder, gone, or deprecated already.
 /// Gives the time where it was set now.
 async fn deprecate(clients: &Clients, request: &Request<'_>, previous: &str) -> Result<Option<String>, String> {
     let Some(days) = request.deprecate_after_days else { return Ok(None) };
@@ -159,6 +162,11 @@ async fn deprecate(clients: &Clients, request: &Request<'_>, previous: &str) -> 
     }
     let Some(image) = read::image(clients, previous).await? else { return Ok(None) };
     if image.owner_id() != Some(&request.facts.owner) || image.deprecation_time().is_some() {
+        return Ok(None);
+    }
+    // Where several pipelines write one parameter, it named the image of another one.
+    let name = |build: Option<&BuildArn>| build.map(|build| build.name().to_owned());
+    if name(read::build(&image).as_ref()).is_none_or(|previous| name(request.build) != Some(previous)) {
         return Ok(None);
     }
     // A newer image is no previous one, whatever the parameter named.

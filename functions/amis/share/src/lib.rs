@@ -1,10 +1,13 @@
 //! Shares approved images with other accounts, organizations and organizational units.
 //!
-//! It is the step after the approval: whoever invokes it says that the images were approved, so only the Automation
-//! document may. Every image is looked at before the first one is changed. One that must not be shared is refused with
-//! every reason, and the others go on. Then, for each image:
+//! It is the step after the approval, and it believes no caller: it reads the Automation execution that the input names.
+//! Its document, the status of its approval, its images, their build and the receivers must be those of the settings and
+//! of the input; otherwise nothing is changed (`NotApproved`). `REQUIRE_APPROVAL=false` leaves all that to the caller.
 //!
-//! 1. the watermark is attached (`APPROVED_WATERMARK`);
+//! Every image is looked at before the first one is changed. One that must not be shared is refused with every reason, and
+//! the others go on. Then, for each image:
+//!
+//! 1. the watermark is attached (`APPROVED_WATERMARK`), in the place of one that the image inherited;
 //! 2. the launch permissions that are missing are added, and read back;
 //! 3. the snapshots are shared with the accounts (`SHARE_SNAPSHOTS`);
 //! 4. the parameter names it (`LATEST_PARAMETER`), and the image that it named before is deprecated
@@ -17,10 +20,13 @@
 //! - Nothing is taken back: a target that is removed from the settings keeps what it has.
 //! - The mail to the targets is sent after the images were shared. Where SNS refuses it, the function fails as `Notify`, and
 //!   no later run repeats it, as nothing is new then.
-//! - The tag of Image Builder, which `REQUIRE_IMAGE_BUILDER` asks for, can be set by whoever may tag images in the account.
+//! - The tag of Image Builder can be set by each principal that may tag images in the account. The approval names the
+//!   images by their ids, so it holds for these images alone.
+//! - A principal that may change the Automation document decides who approves.
 //! - Block public access for AMIs concerns public sharing only, so it is not looked at.
 
 mod apply;
+mod approval;
 mod clients;
 pub mod config;
 pub mod error;
@@ -32,7 +38,7 @@ mod read;
 pub mod report;
 mod time_left;
 
-use ami_approval::image::ImageRef;
+use ami_approval::image::{BuildArn, ImageRef};
 use ami_approval::target::AccountId;
 use aws_config::SdkConfig;
 use futures::StreamExt as _;
@@ -41,15 +47,16 @@ use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::region::Region;
 use gatehouse_shared::sns::TopicArn;
 use gatehouse_shared::{clock, log};
-use lambda_runtime::LambdaEvent;
+use lambda_runtime::{Context, LambdaEvent};
 use serde_json::Value;
 
+use crate::approval::{Approved, Trusted};
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::error::Error;
 use crate::input::Input;
 use crate::mail::Mail;
-use crate::plan::{Facts, Plan, image_name, plan};
+use crate::plan::{Facts, Permissions, Plan, image_name, key_statement, plan};
 use crate::report::{ImageReport, LatestOutcome, Outcome, Report};
 use crate::time_left::TimeLeft;
 
@@ -82,14 +89,31 @@ impl Share {
     ///
     /// # Errors
     ///
-    /// [`Error::NotShared`] when anything failed, after everything else was done and reported.
+    /// [`Error::NotApproved`] before anything is changed. [`Error::NotShared`] when anything failed, after everything else was
+    /// done and reported.
     pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Report, Error> {
         let LambdaEvent { payload, context } = invocation;
         let time = TimeLeft::new(clock::until(context.deadline, clock::now()));
         let (account, region) = account_and_region(&context.invoked_function_arn)?;
-        let input = Input::parse(payload, &region)?;
+        let mut input = Input::parse(payload, &region)?;
+        let approved = match self.approval(&input, &account, &region).await? {
+            Ok(approved) => approved,
+            Err(reasons) => return self.not_approved(input, reasons, &context, &account).await,
+        };
+        if let Some(Approved { images, image_name, build }) = approved.clone() {
+            input = Input { images, image_name: Some(image_name), build: Some(build), ..input };
+        }
+        if input.images.is_empty() {
+            return Err(Error::NoImages);
+        }
 
         let mut works = self.look_at_all(&input, &account, time).await;
+        if let Some(Approved { build, .. }) = &approved {
+            let reasons = of_another_build(&works, build);
+            if !reasons.is_empty() {
+                return self.not_approved(input, reasons, &context, &account).await;
+            }
+        }
         if !self.config.dry_run {
             works = stream::iter(works).map(|work| share(work, time)).buffered(AT_A_TIME).collect().await;
         }
@@ -98,12 +122,73 @@ impl Share {
         }
 
         let images: Vec<ImageReport> = works.into_iter().map(|work| work.report).collect();
-        let failed = images.iter().filter(|image| image.has_failed()).count();
-        let report = Report { execution_id: input.execution_id, image_name: input.image_name, images, failed };
+        let report = self.report(input, images, approved.is_some(), &account);
+        self.tell(&report, &context).await?;
+        self.outcome(report)
+    }
+
+    /// What was approved: `Ok(Ok(None))` where no approval is required, `Ok(Err(reasons))` where there is none.
+    async fn approval(
+        &self,
+        input: &Input,
+        account: &AccountId,
+        region: &Region,
+    ) -> Result<Result<Option<Approved>, Vec<String>>, Error> {
+        let Some(document) = &self.config.approval_document else { return Ok(Ok(None)) };
+        let Some(execution_id) = &input.execution_id else {
+            return Ok(Err(vec!["the input names no execution: pass executionId".to_owned()]));
+        };
+        let ssm = aws_sdk_ssm::Client::new(&self.sdk);
+        let execution = match approval::read(&ssm, execution_id).await {
+            Ok(Ok(execution)) => execution,
+            Ok(Err(reason)) => return Ok(Err(vec![reason])),
+            Err(error) => return Err(Error::Automation(error)),
+        };
+        let trusted = Trusted { account, region, document, receivers: &self.config.targets };
+        Ok(approval::verify(&execution, input, &trusted).map(Some))
+    }
+
+    /// Nothing is changed, and the approvers are notified.
+    async fn not_approved(
+        &self,
+        input: Input,
+        reasons: Vec<String>,
+        context: &Context,
+        account: &AccountId,
+    ) -> Result<Report, Error> {
+        let reason = reasons.join("; ");
+        let refused =
+            |image: &ImageRef| ImageReport { reasons: reasons.clone(), ..ImageReport::new(image, Outcome::Refused) };
+        let images = input.images.iter().map(refused).collect();
+        let report = self.report(input, images, false, account);
         log::report(&report);
         report.metrics(&context.env_config.function_name, clock::now()).emit();
-        self.notify(&report).await?;
-        self.outcome(report)
+        if !self.config.dry_run {
+            let mail = mail::not_approved(&report, &reasons);
+            self.publish("APPROVER_TOPIC_ARN", self.config.approver_topic_arn.as_ref(), Some(mail)).await?;
+        }
+        Err(Error::NotApproved { reason })
+    }
+
+    fn report(&self, input: Input, images: Vec<ImageReport>, approved: bool, account: &AccountId) -> Report {
+        let failed = images.iter().filter(|image| image.has_failed()).count();
+        let receivers = Permissions::of(&self.config.targets, account);
+        let has_key = images.iter().any(|image| !image.keys.is_empty());
+        Report {
+            execution_id: input.execution_id,
+            approved,
+            image_name: input.image_name,
+            key_policy_statement: has_key.then(|| key_statement(&receivers)),
+            receivers,
+            images,
+            failed,
+        }
+    }
+
+    async fn tell(&self, report: &Report, context: &Context) -> Result<(), Error> {
+        log::report(report);
+        report.metrics(&context.env_config.function_name, clock::now()).emit();
+        self.notify(report).await
     }
 
     /// Reads every image and decides for it, before anything is changed.
@@ -137,6 +222,7 @@ impl Share {
             }
             Ok(plan) => {
                 report.notes.clone_from(&plan.notes);
+                report.keys.clone_from(&plan.keys);
                 if self.config.dry_run && !plan.is_empty() {
                     report.outcome = Outcome::Planned;
                     report.added = plan.permissions.clone();
@@ -167,6 +253,7 @@ impl Share {
         let request = latest::Request {
             image: &work.image,
             facts: &work.facts,
+            build: input.build.as_ref().or(work.facts.build.as_ref()),
             parameter,
             shared: &input.images,
             deprecate_after_days: self.config.deprecate_previous_after_days,
@@ -187,16 +274,17 @@ impl Share {
         }
     }
 
-    /// Sends both mails; the second even where the first was refused.
+    /// Sends the mails; each even where the one before was refused.
     async fn notify(&self, report: &Report) -> Result<(), Error> {
         if self.config.dry_run {
             return Ok(());
         }
         let targets =
             self.publish("TARGET_TOPIC_ARN", self.config.target_topic_arn.as_ref(), mail::shared(report)).await;
-        let approvers =
-            self.publish("APPROVER_TOPIC_ARN", self.config.approver_topic_arn.as_ref(), mail::failed(report)).await;
-        targets.and(approvers)
+        let approvers = self.config.approver_topic_arn.as_ref();
+        let failed = self.publish("APPROVER_TOPIC_ARN", approvers, mail::failed(report)).await;
+        let key = self.publish("APPROVER_TOPIC_ARN", approvers, mail::key_policy(report)).await;
+        targets.and(failed).and(key)
     }
 
     async fn publish(&self, setting: &'static str, topic: Option<&TopicArn>, mail: Option<Mail>) -> Result<(), Error> {
@@ -211,6 +299,16 @@ impl Share {
         let first = format!("{}:{}: {reason}", first.region, first.ami_id);
         Err(Error::NotShared { failed: report.failed, total: report.images.len(), first })
     }
+}
+
+/// The images that the tag of Image Builder does not name as made by this build. What could not be read fails by itself.
+fn of_another_build(works: &[Work], build: &BuildArn) -> Vec<String> {
+    let is_other = |work: &&Work| work.plan.is_some() && work.facts.build.as_ref() != Some(build);
+    let reason = |work: &Work| {
+        let tag = work.facts.build.as_ref().map_or("another value, or none", BuildArn::as_str);
+        format!("the tag Ec2ImageBuilderArn of {} has {tag}: the approval is about the build {build}", work.image)
+    };
+    works.iter().filter(is_other).map(reason).collect()
 }
 
 /// Carries out the plan of one image, if it has one.

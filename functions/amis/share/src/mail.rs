@@ -24,14 +24,62 @@ pub fn shared(report: &Report) -> Option<Mail> {
         return None;
     }
     let name = name(report, &images);
-    let mut text = format!("The image {name} was approved and is shared with you.\n\n");
+    let approved = if report.approved { "was approved and " } else { "" };
+    let mut text = format!("The image {name} {approved}is shared with you.\n\n");
     for image in &images {
         let _ =
             writeln!(text, "  {}  {}  {}", image.region, image.ami_id, line(image.name.as_deref().unwrap_or(""), 128));
     }
     text.push_str("\nLaunch it by its id, or copy it to your account first where its snapshots are shared as well.\n");
+    if images.iter().any(|image| !image.keys.is_empty()) {
+        text.push_str(
+            "\nIt is encrypted. To launch it, your account must be admitted in the policy of the key, which the owner of the \
+             image was asked to do.\n",
+        );
+    }
     append_notes(&mut text, &images);
     Some(Mail { subject: format!("Gatehouse amis: {name} is shared with you"), text })
+}
+
+/// What the owner of the key must do; `None` where nothing was shared that a key encrypts.
+#[must_use]
+pub fn key_policy(report: &Report) -> Option<Mail> {
+    let images: Vec<&ImageReport> =
+        report.images.iter().filter(|image| image.is_newly_shared() && !image.keys.is_empty()).collect();
+    let statement = report.key_policy_statement.as_ref().filter(|_| !images.is_empty())?;
+    let name = name(report, &images);
+    let keys: BTreeSet<&String> = images.iter().flat_map(|image| &image.keys).collect();
+    let mut text = format!(
+        "The image {name} is shared, and encrypted. Its receivers can launch it only if the policy of the key admits them. \
+         See that each of these keys has the statement below:\n\n"
+    );
+    for key in keys {
+        let _ = writeln!(text, "  {key}");
+    }
+    let _ = write!(text, "\n{statement}\n");
+    Some(Mail { subject: format!("Gatehouse amis: the key of {name} must admit its receivers"), text })
+}
+
+/// Nothing was shared: there is no approval of it.
+#[must_use]
+pub fn not_approved(report: &Report, reasons: &[String]) -> Mail {
+    let execution = report.execution_id.as_deref().map_or_else(|| "no execution".to_owned(), |id| line(id, 64));
+    let mut text = format!(
+        "The share function was asked to share images and refused: it found no approval of them in the Automation execution \
+         that it was given ({execution}). Nothing was changed.\n\n"
+    );
+    for image in &report.images {
+        let _ = writeln!(text, "  {}  {}", image.region, image.ami_id);
+    }
+    text.push('\n');
+    for reason in reasons {
+        let _ = writeln!(text, "  - {}", line(reason, 1_000));
+    }
+    text.push_str(
+        "\nIf the receivers have changed since the approval, ask for it again (README, \"Ask again\"). If you do not know who \
+         invoked the function, look in CloudTrail.\n",
+    );
+    Mail { subject: "Gatehouse amis: refused to share what is not approved".to_owned(), text }
 }
 
 /// What failed; `None` where nothing did.
@@ -43,7 +91,8 @@ pub fn failed(report: &Report) -> Option<Mail> {
     }
     let name = name(report, &images);
     let mut text = format!(
-        "The image {name} was approved, and {} of its {} AMIs could not be shared as they should.\n",
+        "The image {name} {}: {} of its {} AMIs could not be shared as they should.\n",
+        if report.approved { "was approved" } else { "was to be shared" },
         images.len(),
         report.images.len()
     );
@@ -53,15 +102,18 @@ pub fn failed(report: &Report) -> Option<Mail> {
         for reason in &image.reasons {
             let _ = writeln!(text, "  - {}", line(reason, 1_000));
         }
+        for receiver in &image.refused_receivers {
+            let _ = writeln!(text, "  - not shared with {}", line(receiver, 200));
+        }
         if image.is_newly_shared() {
-            let _ = writeln!(text, "  Shared with {} more targets before that.", image.added.len());
+            let _ = writeln!(text, "  Shared with {} more targets.", image.added.len());
         }
     }
     if let Some(execution_id) = &report.execution_id {
         let _ = writeln!(text, "\nAutomation execution: {}", line(execution_id, 64));
     }
     text.push_str(
-        "\nMend the cause, then run the function again with the same images: what is done stays, and the rest is added.\n",
+        "\nRemove the cause, then run the function again with the same input: what is done stays, and the rest is added.\n",
     );
     append_notes(&mut text, &images);
     Some(Mail { subject: format!("Gatehouse amis: {name} is not shared as it should be"), text })
@@ -101,6 +153,7 @@ fn latest_note(latest: &Latest) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Permissions;
 
     fn image(outcome: Outcome) -> ImageReport {
         ImageReport {
@@ -110,7 +163,15 @@ mod tests {
     }
 
     fn report(images: Vec<ImageReport>) -> Report {
-        Report { execution_id: Some("e-1".to_owned()), image_name: Some("Web".to_owned()), images, failed: 0 }
+        Report {
+            execution_id: Some("e-1".to_owned()),
+            approved: true,
+            image_name: Some("Web".to_owned()),
+            receivers: Permissions::default(),
+            key_policy_statement: Some("{ \"Sid\": \"Shared\" }".to_owned()),
+            images,
+            failed: 0,
+        }
     }
 
     #[test]
@@ -154,10 +215,33 @@ mod tests {
         for part in [
             "2 of its 3 AMIs",
             "eu-west-1 ami-11111111: refused, nothing was changed\n  - its state is pending: expected available\n",
-            "eu-west-1 ami-11111111: failed\n  - PutParameter: x y\n  Shared with 1 more targets before that.\n",
+            "eu-west-1 ami-11111111: failed\n  - PutParameter: x y\n  Shared with 1 more targets.\n",
             "Automation execution: e-1",
         ] {
             assert!(mail.text.contains(part), "{part} is missing in: {}", mail.text);
         }
+    }
+
+    #[test]
+    fn the_statement_goes_to_those_who_can_change_the_key() {
+        let mut encrypted = image(Outcome::Shared);
+        encrypted.added.accounts.insert("444455556666".to_owned());
+        encrypted.keys.insert("arn:aws:kms:eu-west-1:111122223333:key/k-1".to_owned());
+        let report = report(vec![encrypted.clone(), encrypted]);
+        let targets = shared(&report).unwrap().text;
+        assert!(targets.contains("It is encrypted.") && !targets.contains("Sid") && !targets.contains("key/k-1"));
+        let owner = key_policy(&report).unwrap().text;
+        assert_eq!((owner.matches("key/k-1").count(), owner.matches("\"Sid\"").count()), (1, 1));
+        assert_eq!(key_policy(&self::report(vec![image(Outcome::Shared)])), None);
+    }
+
+    #[test]
+    fn what_was_not_approved_is_not_called_approved() {
+        let mut new = image(Outcome::Shared);
+        new.added.accounts.insert("444455556666".to_owned());
+        let report = Report { approved: false, ..report(vec![new]) };
+        assert!(!shared(&report).unwrap().text.contains("approved"));
+        let text = not_approved(&report, &["there is no such execution".to_owned()]).text;
+        assert!(text.contains("(e-1)") && text.contains("  - there is no such execution\n"), "{text}");
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use ami_approval::image::BuildArn;
 use ami_approval::target::{AccountId, Targets};
+use ami_approval::watermark::{AttachedWatermark, Watermark};
 use time::OffsetDateTime;
 
 use crate::config::Config;
@@ -32,8 +33,10 @@ pub struct Facts {
     pub deprecated_at: Option<OffsetDateTime>,
     /// The tag by which Image Builder marks what it built.
     pub build: Option<BuildArn>,
-    /// The keys of its watermarks, `<account>:<name>`.
-    pub watermarks: Vec<String>,
+    /// Its id.
+    pub id: String,
+    /// Its watermarks.
+    pub watermarks: Vec<AttachedWatermark>,
     /// Its launch permissions.
     pub permissions: Permissions,
     /// Its snapshots.
@@ -125,12 +128,16 @@ pub enum KeyManager {
 /// What is to be done for an image.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
+    /// The key of the watermark to detach before: it was inherited from another image.
+    pub inherited_watermark: Option<String>,
     /// The watermark to attach first.
     pub watermark: Option<String>,
     /// The launch permissions to add.
     pub permissions: Permissions,
     /// The snapshots to share, and with which accounts.
     pub snapshots: Vec<(String, BTreeSet<String>)>,
+    /// The customer-managed keys that it is encrypted with.
+    pub keys: BTreeSet<String>,
     /// What people should know, though it keeps nobody from sharing.
     pub notes: Vec<String>,
 }
@@ -139,8 +146,8 @@ impl Plan {
     /// Whether nothing is to be done.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { watermark, permissions, snapshots, notes: _ } = self;
-        watermark.is_none() && permissions.is_empty() && snapshots.is_empty()
+        let Self { inherited_watermark, watermark, permissions, snapshots, keys: _, notes: _ } = self;
+        inherited_watermark.is_none() && watermark.is_none() && permissions.is_empty() && snapshots.is_empty()
     }
 }
 
@@ -152,8 +159,11 @@ impl Plan {
 pub fn plan(facts: &Facts, account: &AccountId, config: &Config, now: OffsetDateTime) -> Result<Plan, Vec<String>> {
     let wanted = Permissions::of(&config.targets, account);
     let missing = wanted.without(&facts.permissions);
-    let watermark = config.watermark.as_ref().map(|name| name.as_str().to_owned());
-    let watermark = watermark.filter(|name| !facts.watermarks.contains(&format!("{account}:{name}")));
+    let present = |mark: &Watermark| facts.watermarks.iter().find(|attached| attached.key == mark.key(account));
+    let is_inherited = |attached: &&AttachedWatermark| attached.is_inherited(&facts.id);
+    let inherited = config.watermark.as_ref().and_then(present).filter(is_inherited).map(|mark| mark.key.clone());
+    let is_missing = |mark: &&Watermark| present(mark).is_none_or(|attached| is_inherited(&attached));
+    let watermark = config.watermark.as_ref().filter(is_missing).map(ToString::to_string);
 
     let mut faults = Vec::new();
     if facts.owner != account.as_str() {
@@ -189,7 +199,7 @@ pub fn plan(facts: &Facts, account: &AccountId, config: &Config, now: OffsetDate
     if watermark.is_some() && facts.public {
         faults.push("it is public: EC2 attaches watermarks to private images only".to_owned());
     }
-    if watermark.is_some() && facts.watermarks.len() >= MOST_WATERMARKS {
+    if watermark.is_some() && inherited.is_none() && facts.watermarks.len() >= MOST_WATERMARKS {
         faults.push(format!("it has {} watermarks: EC2 allows {MOST_WATERMARKS}. Detach one", facts.watermarks.len()));
     }
     if !faults.is_empty() {
@@ -202,7 +212,9 @@ pub fn plan(facts: &Facts, account: &AccountId, config: &Config, now: OffsetDate
     } else {
         Vec::new()
     };
-    Ok(Plan { watermark, permissions: missing, snapshots, notes: notes(facts, &wanted, config) })
+    let keys = facts.snapshots.iter().filter_map(|snapshot| snapshot.key.as_ref()).map(|key| key.arn.clone()).collect();
+    let notes = notes(&wanted, config);
+    Ok(Plan { inherited_watermark: inherited, watermark, permissions: missing, snapshots, keys, notes })
 }
 
 /// Each key is named once.
@@ -220,19 +232,8 @@ fn key_faults(snapshots: &[Snapshot]) -> BTreeSet<String> {
     snapshots.iter().filter_map(|snapshot| snapshot.key.as_ref()).filter_map(fault).collect()
 }
 
-fn notes(facts: &Facts, wanted: &Permissions, config: &Config) -> Vec<String> {
-    let keys: BTreeSet<&str> =
-        facts.snapshots.iter().filter_map(|snapshot| snapshot.key.as_ref()).map(|key| key.arn.as_str()).collect();
-    let mut notes: Vec<String> = keys
-        .into_iter()
-        .map(|key| {
-            format!(
-                "It is encrypted with {key}. The policy of that key must have this statement, or the targets cannot launch \
-                 it:\n{}",
-                key_statement(wanted)
-            )
-        })
-        .collect();
+fn notes(wanted: &Permissions, config: &Config) -> Vec<String> {
+    let mut notes = Vec::new();
     if config.share_snapshots && !(wanted.organizations.is_empty() && wanted.units.is_empty()) {
         notes.push(
             "SHARE_SNAPSHOTS serves accounts only: EC2 cannot share a snapshot with an organization or organizational unit, so \
@@ -320,7 +321,8 @@ mod tests {
     }
 
     fn config(settings: &[(&str, &str)]) -> Config {
-        let env = Env::of_table(settings);
+        let settings = [settings, &[("REQUIRE_APPROVAL", "false")]].concat();
+        let env = Env::of_table(&settings);
         env.finish(Config::from_env(&env)).unwrap()
     }
 
@@ -334,12 +336,19 @@ mod tests {
 
     fn facts() -> Facts {
         Facts {
+            id: "ami-11111111".to_owned(),
             name: Some("Web 2026-11-25T12-00-00.000Z".to_owned()),
             state: "available".to_owned(),
             owner: "111122223333".to_owned(),
             created: "2026-11-25T12:00:00.000Z".to_owned(),
             ..Facts::default()
         }
+    }
+
+    const OWN: &str = "ami-11111111";
+
+    fn mark(key: &str, source: &str) -> AttachedWatermark {
+        AttachedWatermark { key: key.to_owned(), source_image_id: Some(source.to_owned()) }
     }
 
     fn snapshot(key: Option<Key>) -> Snapshot {
@@ -382,7 +391,7 @@ mod tests {
         let required = [("TARGET_ACCOUNT_IDS", "444455556666"), ("REQUIRE_IMAGE_BUILDER", "true")];
         let marked = [("TARGET_ACCOUNT_IDS", "444455556666"), ("APPROVED_WATERMARK", "approved")];
         let plain = [("TARGET_ACCOUNT_IDS", "444455556666")];
-        let marks = |count: usize| (0..count).map(|number| format!("111122223333:mark{number}")).collect();
+        let marks = |count: usize| (0..count).map(|number| mark(&format!("111122223333:mark{number}"), OWN)).collect();
         let cases: [Case<'_>; 14] = [
             ("as it should be", facts(), &plain, None),
             (
@@ -461,17 +470,23 @@ mod tests {
     }
 
     #[test]
-    fn a_watermark_is_attached_once() {
+    fn a_watermark_is_attached_once_and_an_inherited_one_is_replaced() {
+        const KEY: &str = "111122223333:approved";
         let config = config(&[("TARGET_ACCOUNT_IDS", "444455556666"), ("APPROVED_WATERMARK", "approved")]);
-        let marked = |key: &str| {
-            plan(&Facts { watermarks: vec![key.to_owned()], ..facts() }, &account(), &config, NOW).unwrap().watermark
+        let marked = |watermarks: Vec<AttachedWatermark>| {
+            let plan = plan(&Facts { watermarks, ..facts() }, &account(), &config, NOW).unwrap();
+            (plan.inherited_watermark, plan.watermark)
         };
-        assert_eq!(marked("111122223333:approved"), None);
-        assert_eq!(
-            marked("999999999999:approved"),
-            Some("approved".to_owned()),
-            "that of another account does not count"
-        );
+        let (key, name) = (Some(KEY.to_owned()), Some("approved".to_owned()));
+        assert_eq!(marked(vec![]), (None, name.clone()));
+        assert_eq!(marked(vec![mark(KEY, OWN)]), (None, None));
+        assert_eq!(marked(vec![mark(KEY, "ami-00000000")]), (key.clone(), name.clone()));
+        let other = (None, name.clone());
+        assert_eq!(marked(vec![mark("999999999999:approved", OWN)]), other, "that of another account does not count");
+        // It makes room for itself.
+        let mut five: Vec<_> = (0..4).map(|number| mark(&format!("111122223333:mark{number}"), OWN)).collect();
+        five.push(mark(KEY, "ami-00000000"));
+        assert_eq!(marked(five), (key, name));
     }
 
     #[test]
@@ -489,8 +504,9 @@ mod tests {
     #[test]
     fn a_customer_managed_key_gives_the_statement_for_each_kind_of_target() {
         let facts = Facts { snapshots: vec![snapshot(Some(key(KeyManager::Customer, Some(true))))], ..facts() };
-        let notes = plan(&facts, &account(), &all(), NOW).unwrap().notes;
-        let (_, statements) = notes[0].split_once('\n').unwrap();
+        let plan = plan(&facts, &account(), &all(), NOW).unwrap();
+        assert_eq!(plan.keys, texts(["arn:aws:kms:eu-west-1:111122223333:key/k-1"]));
+        let statements = key_statement(&Permissions::of(&all().targets, &account()));
         let statements: Vec<Value> = serde_json::from_str(&format!("[{statements}]")).unwrap();
         assert_eq!(statements[0]["Principal"]["AWS"], serde_json::json!(["444455556666", "777788889999"]));
         assert_eq!(statements[0].get("Condition"), None);

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use ami_approval::image::AmiId;
+use ami_approval::image::{AmiId, BuildArn};
 use ami_approval::target::AccountId;
-use aws_sdk_ec2::types::{Image, ImageAttributeName, LaunchPermission, SnapshotAttributeName};
+use ami_approval::watermark::AttachedWatermark;
+use aws_sdk_ec2::error::ProvideErrorMetadata as _;
+use aws_sdk_ec2::types::{Image, ImageAttributeName, ImageWatermark, LaunchPermission, SnapshotAttributeName};
 use aws_sdk_kms::types::KeyManagerType;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -13,7 +15,7 @@ use crate::clients::Clients;
 use crate::error::call;
 use crate::plan::{Facts, Key, KeyManager, Permissions, Snapshot};
 
-/// The tag of Image Builder on each AMI that it makes. The tag `CreatedBy`, which it sets as well, is often overwritten.
+/// The tag of Image Builder on each AMI that it makes.
 const BUILD_TAG: &str = "Ec2ImageBuilderArn";
 
 /// All that the plan needs. `with_snapshots` also reads with whom the snapshots are shared.
@@ -24,21 +26,16 @@ pub(crate) async fn facts(
     with_snapshots: bool,
 ) -> Result<Facts, String> {
     let image = image(clients, ami_id.as_str()).await?.ok_or("there is no such image in this Region")?;
-    let tag = |key: &str| image.tags().iter().find(|tag| tag.key() == Some(key)).and_then(|tag| tag.value());
     let mut facts = Facts {
+        id: ami_id.to_string(),
         name: image.name().map(str::to_owned),
         state: image.state().map_or("unknown", |state| state.as_str()).to_owned(),
         owner: image.owner_id().unwrap_or_default().to_owned(),
         public: image.public().unwrap_or(false),
         created: image.creation_date().unwrap_or_default().to_owned(),
         deprecated_at: deprecated_at(&image)?,
-        build: tag(BUILD_TAG).and_then(|arn| arn.parse().ok()),
-        watermarks: image
-            .image_watermarks()
-            .iter()
-            .filter_map(|mark| mark.watermark_key())
-            .map(str::to_owned)
-            .collect(),
+        build: build(&image),
+        watermarks: watermarks(&image),
         ..Facts::default()
     };
     if facts.owner != account.as_str() {
@@ -50,15 +47,28 @@ pub(crate) async fn facts(
     Ok(facts)
 }
 
+/// The build that an image comes from.
+pub(crate) fn build(image: &Image) -> Option<BuildArn> {
+    image.tags().iter().find(|tag| tag.key() == Some(BUILD_TAG))?.value()?.parse().ok()
+}
+
+/// The watermarks of an image, with where they come from.
+pub(crate) fn watermarks(image: &Image) -> Vec<AttachedWatermark> {
+    let attached = |mark: &ImageWatermark| {
+        let source_image_id = mark.source_image_id().map(str::to_owned);
+        mark.watermark_key().map(|key| AttachedWatermark { key: key.to_owned(), source_image_id })
+    };
+    image.image_watermarks().iter().filter_map(attached).collect()
+}
+
 /// An image; `None` where there is none. Those that are disabled or deprecated are found as well, so that the reason is
 /// named.
 pub(crate) async fn image(clients: &Clients, ami_id: &str) -> Result<Option<Image>, String> {
     let request = clients.ec2.describe_images().image_ids(ami_id).include_deprecated(true).include_disabled(true);
     match request.send().await {
         Ok(answer) => Ok(answer.images.unwrap_or_default().into_iter().next()),
-        Err(error) if aws_sdk_ec2::error::ProvideErrorMetadata::code(&error) == Some("InvalidAMIID.NotFound") => {
-            Ok(None)
-        }
+        // The second one is that of an image that was deregistered.
+        Err(error) if matches!(error.code(), Some("InvalidAMIID.NotFound" | "InvalidAMIID.Unavailable")) => Ok(None),
         Err(error) => Err(call("DescribeImages", &error)),
     }
 }

@@ -1,5 +1,7 @@
 //! What was done.
 
+use std::collections::BTreeSet;
+
 use ami_approval::image::ImageRef;
 use gatehouse_shared::metrics::Metrics;
 use serde::Serialize;
@@ -13,9 +15,16 @@ pub struct Report {
     /// The Automation execution, where the input names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub execution_id: Option<String>,
-    /// The name of the images, where the input has one.
+    /// Whether the execution says that the images were approved; `false` where `REQUIRE_APPROVAL` is.
+    pub approved: bool,
+    /// The name of the images, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_name: Option<String>,
+    /// All receivers in the settings.
+    pub receivers: Permissions,
+    /// The statement that the policy of each customer-managed key must have, which the images name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_policy_statement: Option<String>,
     /// Each image, in the order of the input.
     pub images: Vec<ImageReport>,
     /// How many of them failed or were refused.
@@ -34,9 +43,15 @@ pub struct ImageReport {
     pub name: Option<String>,
     /// What became of it.
     pub outcome: Outcome,
-    /// Launch permissions that were added, or with `DRY_RUN` would be.
-    #[serde(skip_serializing_if = "Permissions::is_empty")]
+    /// Launch permissions that were added, or with `DRY_RUN` would be. Their number is reported.
+    #[serde(skip_serializing_if = "Permissions::is_empty", serialize_with = "number")]
     pub added: Permissions,
+    /// Receivers that EC2 refused; the others have the image.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused_receivers: Vec<String>,
+    /// Customer-managed keys that it is encrypted with.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub keys: BTreeSet<String>,
     /// Snapshots that were shared with more accounts, or would be.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<String>,
@@ -52,6 +67,10 @@ pub struct ImageReport {
     /// What people should know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+fn number<S: serde::Serializer>(permissions: &Permissions, serializer: S) -> Result<S::Ok, S::Error> {
+    permissions.len().serialize(serializer)
 }
 
 /// What became of an image.
@@ -109,6 +128,8 @@ impl ImageReport {
             name: None,
             outcome,
             added: Permissions::default(),
+            refused_receivers: Vec::new(),
+            keys: BTreeSet::new(),
             snapshots: Vec::new(),
             watermark: None,
             latest: None,
