@@ -101,6 +101,8 @@ def main(title, *command):
         try:
             piece = found.get(timeout=0.5)
         except queue.Empty:
+            if child.poll() is not None:
+                break  # what it started, such as a cache of compiled crates, lives on with its stderr
             piece = b""
         if piece is None:
             break

@@ -316,6 +316,14 @@ def test_progress_keeps_one_line_on_a_terminal():
     assert seen.count(b"\n") == 3 and seen.endswith(b"\r\x1b[K")
 
 
+def test_progress_ends_with_the_command_even_where_something_that_it_started_lives_on():
+    started = time.monotonic()
+    command = [sys.executable, ROOT / "local/progress.py", "Building", "sh", "-c", "sleep 30 & exit 3"]
+    ended = subprocess.run(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=60, check=False)
+    assert ended.returncode == 3
+    assert time.monotonic() - started < 20
+
+
 def test_progress_reads_the_bar_of_cargo_itself(tmp_path):
     if shutil.which("cargo") is None:
         pytest.skip("Rust is not installed here: https://rustup.rs")
