@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from botocore.session import Session
+from samcli.cli.types import CfnParameterOverridesType
 
 from gatehouse_local import ROOT, events, runtime_api
 from gatehouse_local.aws import operations
@@ -199,8 +200,8 @@ def test_the_commands_of_the_readme_let_one_execution_pass_and_take_it_back(depl
     issue = deployment.aws.health.open()
     verdicts = []
     for command in (None, *commands):
-        given = dict(it.split("=", 1) for it in command or [] if it.startswith("IgnoreEventArns="))
-        parameters = {name: value.strip('"').replace("<ARN>", issue) for name, value in given.items()}
+        overrides = tuple(it.replace("<ARN>", issue) for it in command or [] if it.startswith("IgnoreEventArns="))
+        parameters = CfnParameterOverridesType().convert(overrides, None, None)
         function = Deployed(load("functions/pipelines/template.yaml"), **parameters).properties(
             "PipelineHealthGateFunction"
         )

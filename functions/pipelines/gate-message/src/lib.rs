@@ -258,6 +258,9 @@ mod tests {
     }
 
     proptest! {
+        // Long texts are slow to make up.
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         #[test]
         fn what_is_written_is_read_and_what_is_cut_fits(
             is_setup in any::<bool>(),
