@@ -18,10 +18,15 @@ from gatehouse_local.wire import AwsError
 
 VARIABLES_LIMIT = 122_880  # bytes of output variables in an execution; CodePipeline User Guide, "Quotas"
 
+FUNCTION_NAME = "gatehouse-pipeline-health-gate"
+
 
 @dataclass
 class Action:
-    """An action of a stage. One that is no Lambda action succeeds, or fails with the message `fails`."""
+    """An action of a stage. One that is no Lambda action succeeds, or fails with the message `fails`.
+
+    The provider `Manual` is an approval, which `fails` where it is rejected or times out.
+    """
 
     name: str
     provider: str = "CodeDeploy"
@@ -61,6 +66,8 @@ class Stage:
     execution_id: str | None = None
     status: str = "InProgress"
     pending: list[Action] = field(default_factory=list)
+    disabled_reason: str | None = None
+    entry_condition: str | None = None
 
 
 @dataclass
@@ -152,6 +159,33 @@ class CodePipeline:
         self._enter(pipeline, pipeline.stage(stage), execution_id)
         return execution_id
 
+    def disable_transition(self, pipeline: Pipeline, stage: str, reason: str) -> None:
+        """Freezes a stage, as a person does: `DisableStageTransition`, type Inbound."""
+        pipeline.stage(stage).disabled_reason = reason
+
+    def fail_entry_condition(self, pipeline: Pipeline, stage: str) -> str:
+        """A new execution that fails on the stage's entry condition, so that no action runs in it; its id.
+
+        Source: CodePipeline User Guide, "Configure conditions for a stage".
+        """
+        execution_id = str(uuid.uuid4())
+        failed = pipeline.stage(stage)
+        failed.execution_id, failed.status, failed.entry_condition = execution_id, "Failed", "Failed"
+        pipeline.executions[execution_id] = "Failed"
+        self._emit(pipeline, execution_id, "Stage", "FAILED", stage=stage)
+        self._emit(pipeline, execution_id, "Pipeline", "FAILED")
+        return execution_id
+
+    def time_out_job(self) -> None:
+        """The function gives no answer to the job that waits longest, and CodePipeline fails its action."""
+        run = self._waiting.popleft().run
+        pipeline = next(it for it in self._pipelines.values() if run in it.runs)
+        message = (
+            f"The AWS Lambda function {FUNCTION_NAME} failed to return a result. Check the function to verify that it"
+            " has permission to call the PutJobSuccessResult action and that it made a call to PutJobSuccessResult."
+        )
+        self._fail(pipeline, run, {"code": "JobFailed", "message": message})
+
     def next_job(self) -> dict[str, Any] | None:
         """The event of the job that waits longest, as CodePipeline invokes the function with it; None without one.
 
@@ -161,9 +195,7 @@ class CodePipeline:
             return None
         job = self._waiting.popleft()
         action = _action(job.pipeline.stage(job.run.stage), job.run.action)
-        configuration = {"FunctionName": "gatehouse-pipeline-health-gate"}
-        if action.user_parameters is not None:
-            configuration["UserParameters"] = action.user_parameters
+        configuration = _configuration(action)
         data: dict[str, Any] = {
             "actionConfiguration": {"configuration": configuration},
             "inputArtifacts": [],
@@ -188,10 +220,10 @@ class CodePipeline:
         stage.execution_id = execution_id
         self._run_stage(pipeline, stage, list(stage.actions))
 
-    def _run_stage(self, pipeline: Pipeline, stage: Stage, actions: list[Action]) -> None:
-        stage.status, stage.pending = "InProgress", actions
+    def _run_stage(self, pipeline: Pipeline, stage: Stage, actions: list[Action], state: str = "STARTED") -> None:
+        stage.status, stage.pending, stage.entry_condition = "InProgress", actions, None
         pipeline.executions[stage.execution_id] = "InProgress"
-        self._emit(pipeline, stage.execution_id, "Stage", "STARTED", stage=stage.name)
+        self._emit(pipeline, stage.execution_id, "Stage", state, stage=stage.name)
         self._advance(pipeline, stage)
 
     def _advance(self, pipeline: Pipeline, stage: Stage) -> None:
@@ -407,8 +439,10 @@ class CodePipeline:
                 "StageNotRetryableException",
                 f"Stage '{name}' is {stage.status}: it contains no failed actions, or is retried already",
             )
+        # A disabled transition does not stop it: CodePipeline documents no error for that.
         failed = [] if call.params["retryMode"] == "ALL_ACTIONS" else stage.pending
-        self._run_stage(pipeline, stage, list(failed or stage.actions))
+        self._emit(pipeline, execution_id, "Pipeline", "RESUMED")
+        self._run_stage(pipeline, stage, list(failed or stage.actions), "RESUMED")
         return {"pipelineExecutionId": execution_id}
 
 
@@ -421,8 +455,15 @@ def _action(stage: Stage, name: str) -> Action:
 
 
 def _type(action: Action) -> dict[str, str]:
-    category = "Invoke" if action.provider == "Lambda" else "Deploy"
+    category = {"Lambda": "Invoke", "Manual": "Approval"}.get(action.provider, "Deploy")
     return {"category": category, "owner": "AWS", "provider": action.provider, "version": "1"}
+
+
+def _configuration(action: Action) -> dict[str, str]:
+    if action.provider != "Lambda":
+        return {}
+    more = {} if action.user_parameters is None else {"UserParameters": action.user_parameters}
+    return {"FunctionName": FUNCTION_NAME, **more}
 
 
 def _present(**members: Any) -> dict[str, Any]:
@@ -433,7 +474,7 @@ def _stage_state(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
     runs = {action.name: pipeline.latest(stage.name, action.name) for action in stage.actions}
     state: dict[str, Any] = {
         "stageName": stage.name,
-        "inboundTransitionState": {"enabled": True},
+        "inboundTransitionState": _present(enabled=stage.disabled_reason is None, disabledReason=stage.disabled_reason),
         "actionStates": [
             _present(actionName=name, latestExecution=_latest_execution(run) if run else None)
             for name, run in runs.items()
@@ -445,6 +486,8 @@ def _stage_state(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
             "status": stage.status,
             "type": "ROLLBACK" if stage.execution_id in pipeline.rollbacks else "STANDARD",
         }
+    if stage.entry_condition is not None:
+        state["beforeEntryConditionState"] = {"latestExecution": {"status": stage.entry_condition}}
     return state
 
 
@@ -461,6 +504,7 @@ def _latest_execution(run: Run) -> dict[str, Any]:
 
 
 def _run_details(pipeline: Pipeline, run: Run) -> dict[str, Any]:
+    action = _action(pipeline.stage(run.stage), run.action)
     result = _present(externalExecutionId=run.external_id, externalExecutionSummary=run.summary, errorDetails=run.error)
     return _present(
         pipelineExecutionId=run.execution_id,
@@ -471,6 +515,6 @@ def _run_details(pipeline: Pipeline, run: Run) -> dict[str, Any]:
         startTime=run.started,
         lastUpdateTime=run.updated,
         status=run.status,
-        input={"actionTypeId": _type(_action(pipeline.stage(run.stage), run.action))},
+        input=_present(actionTypeId=_type(action), configuration=_configuration(action)),
         output=_present(executionResult=result, outputVariables=run.variables),
     )

@@ -110,10 +110,6 @@ def early(it: Combination, name: str, resource: Resource) -> Iterator[str]:
             yield from _rights(it, name, role, needed, source)
         case "AWS::CloudTrail::Trail":
             yield from _policy(it, name, "AWS::S3::BucketPolicy", properties["S3BucketName"])
-        case "AWS::CodeStarNotifications::NotificationRule":
-            for target in properties["Targets"]:
-                if target["TargetAddress"].startswith("<"):
-                    yield from _policy(it, name, "AWS::SNS::TopicPolicy", target["TargetAddress"])
         case "AWS::CodePipeline::Pipeline":
             # It starts when it is made, with its role.
             of_role = {p for p in it.of_type("AWS::IAM::Policy") if _name(properties["RoleArn"]) in _roles(it, p)}

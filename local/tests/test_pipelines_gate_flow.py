@@ -1,14 +1,18 @@
 """Whole flows of the health gate: the real binary, the Lambda runtime API, AWS Health and CodePipeline."""
 
 import json
+import shlex
 import sys
 
 import pytest
+from botocore.session import Session
+from samcli.cli.types import CfnParameterOverridesType
 
-from gatehouse_local import events, runtime_api
+from gatehouse_local import ROOT, events, runtime_api
 from gatehouse_local.aws import operations
 from gatehouse_local.codepipeline import Action, gate
 from gatehouse_local.sam import Emulator
+from template_checks.template import Deployed, load
 
 # moto writes error codes that all services share, but warns that no model lists them.
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not match an error shape")
@@ -152,12 +156,60 @@ def test_a_notification_that_fails_is_sent_when_lambda_runs_the_event_again(depl
 
 def test_a_region_and_a_service_that_nobody_knows_are_named(deployment):
     deployment.aws.health.page_size = 1
-    deployment.start('{"regions": "us-east-1,eu-west-9", "services": "EC2,LAMBDA,EC22"}')
+    deployment.start('{"regions": "us-east-1,eu-west-9", "services": "EC2,LAMBDA,EC22", "on_unfamiliar": "warn"}')
     outcome = deployment.answer()
     message = outcome.payload["message"]
     assert outcome.payload["verdict"] == "pass"
     assert message.endswith("nothing is found for it: Region eu-west-9, service EC22; check the spelling")
+    assert outcome.payload["checked_regions"] == ["us-east-1", "global"]
     assert operations(deployment.aws.calls)["DescribeEventTypes"] == 2
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ('{"regions": ["eu-wset-1", "-global"]}', "Region eu-wset-1"),
+        ('{"regions": ["eu-isoe-west-1", "-global"]}', "Region eu-isoe-west-1"),
+        ('{"services": ["ECC2", "-MULTIPLE_SERVICES"]}', "service ECC2"),
+    ],
+)
+def test_a_name_that_does_not_exist_is_a_fault_of_the_settings(deployment, parameters, named):
+    deployment.aws.health.open("EC2")
+    deployment.start(parameters)
+    outcome = deployment.answer()
+    assert deployment.run.error["code"] == "ConfigurationError"
+    start = f"[health-gate:setup] not known in this partition: {named}. "
+    assert deployment.run.error["message"].startswith(start)
+    assert (outcome.payload["checked"], outcome.payload["checked_regions"]) == (False, [])
+
+
+@pytest.mark.parametrize("service", ["ABUSE", "RISK"])
+def test_the_troubles_of_the_account_stop_no_deployment_unless_they_are_named(deployment, service):
+    deployment.aws.health.open(service)
+    deployment.start()
+    assert deployment.answer().payload["verdict"] == "pass"
+    deployment.start(json.dumps({"services": ["EC2", service], "on_unfamiliar": "warn"}))
+    assert deployment.answer().payload["verdict"] == "fail"
+
+
+def test_the_commands_of_the_readme_let_one_execution_pass_and_take_it_back(deployment):
+    readme = (ROOT / "functions/pipelines/README.md").read_text()
+    commands = [
+        shlex.split(line) for line in readme.splitlines() if "IgnoreEventArns=" in line and "sam deploy" in line
+    ]
+    issue = deployment.aws.health.open()
+    verdicts = []
+    for command in (None, *commands):
+        overrides = tuple(it.replace("<ARN>", issue) for it in command or [] if it.startswith("IgnoreEventArns="))
+        parameters = CfnParameterOverridesType().convert(overrides, None, None)
+        function = Deployed(load("functions/pipelines/template.yaml"), **parameters).properties(
+            "PipelineHealthGateFunction"
+        )
+        variables = function["Environment"]["Variables"]
+        deployment.start()
+        outcome = deployment.answer(**{key: it for key, it in variables.items() if key == "IGNORE_EVENT_ARNS"})
+        verdicts.append(outcome.payload["verdict"])
+    assert verdicts == ["fail", "pass", "fail"]
 
 
 def test_all_services_but_those_of_large_outages(deployment):
@@ -268,8 +320,8 @@ def test_bad_settings_of_the_function_answer_the_job_too(deployment):
 
 
 def test_more_than_ten_regions_are_asked_in_several_calls(deployment):
-    regions = [f"eu-west-{number}" for number in range(1, 24)]
-    issue = deployment.aws.health.open("RDS", "eu-west-23")
+    regions = Session().get_available_regions("ec2")[:23]
+    issue = deployment.aws.health.open("RDS", regions[-1])
     deployment.start(", ".join(regions))
     outcome = deployment.answer()
     assert sorted(len(asked) for asked in deployment.asked) == [4, 10, 10]
@@ -353,8 +405,8 @@ def test_health_that_hangs_is_answered_before_the_deadline(deployment, monkeypat
 
 def test_an_open_issue_counts_though_another_call_hangs(deployment, monkeypatch):
     monkeypatch.setattr(runtime_api, "FUNCTION_TIMEOUT", 8)
-    regions = [f"eu-west-{number}" for number in range(1, 12)]
-    issues = [deployment.aws.health.open("EC2", region) for region in ("eu-west-1", "eu-west-11")]
+    regions = Session().get_available_regions("ec2")[:11]
+    issues = [deployment.aws.health.open("EC2", region) for region in (regions[0], regions[-1])]
     deployment.aws.disturb("hang", service="health", times=1)
     deployment.start(json.dumps({"regions": regions, "on_unknown": "allow"}))
     deployment.answer()

@@ -7,7 +7,7 @@ import pytest
 
 from gatehouse_local import events, runtime_api, sns
 from gatehouse_local.aws import operations
-from gatehouse_local.codepipeline import Action, gate
+from gatehouse_local.codepipeline import FUNCTION_NAME, Action, gate
 from gatehouse_local.retry_queue import RetryQueue
 from gatehouse_local.runtime_api import RuntimeApi
 from gatehouse_local.web import Page
@@ -281,6 +281,82 @@ def test_a_rollback_is_not_retried(account):
     account.publish(failure)
     ((kind, reason),) = decided(account.deliver())
     assert (kind, reason) == ("Skipped", "the execution is a rollback, and a retry would deploy the old release")
+    assert account.retries == []
+
+
+def test_a_frozen_stage_is_not_retried_and_people_are_notified(account):
+    """Not for the notice, and not for the closed issue, which may come at three in the morning."""
+    issue = account.aws.health.open()
+    pipeline = account.pipeline(message=names(issue))
+    account.aws.codepipeline.disable_transition(pipeline, "Production", "incident 4711, do not deploy")
+    account.publish(account.failure())
+    reason = "the transition into the stage is disabled: incident 4711, do not deploy"
+    assert decided(account.deliver(RETRY_ANY_FAILURE="true")) == [("Skipped", reason)]
+    account.aws.health.close(issue)
+    outcome = account.invoke(account.aws.health.eventbridge(issue), PIPELINES="web")
+    assert [(it["outcome"], it["reason"]) for it in outcome.payload["decisions"]] == [("Skipped", reason)]
+    assert [reason in mail["Message"] for mail in account.mails] == [True, True]
+    assert (status(pipeline), account.retries) == ("Failed", [])
+
+
+@pytest.mark.parametrize("message", ["Rejected by arn:aws:iam::123456789012:user/ann: no", "The approval timed out."])
+def test_an_approval_is_never_asked_for_again(account, message):
+    approval = Action("Approve", "Manual", fails=message)
+    pipeline = account.aws.codepipeline.create("web", {"Production": [approval, Action("Deploy")]})
+    account.aws.codepipeline.start(pipeline)
+    account.publish(account.failure())
+    ((kind, reason),) = decided(account.deliver(RETRY_ANY_FAILURE="true"))
+    assert (kind, reason) == ("Skipped", "the action Approve is an approval, which was rejected or timed out")
+    assert (status(pipeline), account.retries) == ("Failed", [])
+
+
+def test_a_gate_that_gave_no_answer_is_retried(account):
+    pipeline = account.aws.codepipeline.create("web", {"Production": [gate(), Action("Deploy")]})
+    account.aws.codepipeline.start(pipeline)
+    account.aws.codepipeline.time_out_job()
+    account.publish(account.failure())
+    event = account.retry_queue.receive()
+    assert decided(account.invoke(event, HEALTH_GATE_FUNCTION_NAME="another"))[0][0] == "Skipped"
+    assert decided(account.invoke(event, HEALTH_GATE_FUNCTION_NAME=FUNCTION_NAME))[0][0] == "Retried"
+    assert status(pipeline) == "InProgress"
+
+
+def test_a_stage_that_failed_on_its_entry_condition_is_skipped_at_once(account):
+    pipeline = account.pipeline()
+    account.aws.codepipeline.fail_entry_condition(pipeline, "Production")
+    account.retry_queue.send(json.dumps(account.failure()))
+    outcome = account.deliver()
+    ((kind, reason),) = decided(outcome)
+    assert (kind, reason) == ("Skipped", "the stage failed on its entry condition, before an action ran")
+    assert (failed_records(outcome), account.retry_queue.queued) == ([], 0)
+
+
+def test_a_closed_issue_that_the_gate_still_met_is_tried_once_more_through_the_queue(account):
+    issue = account.aws.health.open()
+    pipeline = account.pipeline(message=names(issue))
+    account.aws.health.close(issue)
+    closed = account.aws.health.eventbridge(issue)
+    settings = {"PIPELINES": "web", "MAX_RETRIES": "0"}
+    assert [it["outcome"] for it in account.invoke(closed, **settings).payload["decisions"]] == ["Retried"]
+    account.fail_gate(names(issue))  # DescribeEvents still said "open"
+    account.retry_queue.send(json.dumps(closed))
+    assert decided(account.deliver(**settings))[0][0] == "Retried"
+    job = account.aws.codepipeline.next_job()["CodePipeline.job"]["id"]
+    account.client.put_job_success_result(jobId=job)
+    assert status(pipeline) == "Succeeded"
+    assert [it["outcome"] for it in account.invoke(closed, **settings).payload["decisions"]] == ["Ignored"]
+
+
+def test_people_are_notified_of_an_execution_that_another_one_replaced(account):
+    """Also in a pipeline of mode QUEUED: CodePipeline retries only the latest execution of a stage."""
+    pipeline = account.pipeline()
+    dropped = account.failure()
+    account.aws.codepipeline.start(pipeline)
+    account.retry_queue.send(json.dumps(dropped))
+    ((kind, reason),) = decided(account.deliver(HEALTH_GATE_FUNCTION_NAME=FUNCTION_NAME))
+    assert (kind, reason.startswith("superseded: ")) == ("Skipped", True)
+    (mail,) = account.mails
+    assert dropped["detail"]["execution-id"] in mail["Message"]
     assert account.retries == []
 
 

@@ -110,11 +110,14 @@ def test_the_settings_of_the_pipelines_capability_have_the_documented_defaults()
         "STATUSES": "open",
         "WAIT_MINUTES": "0",
         "ON_UNKNOWN": "block",
+        "ON_UNFAMILIAR": "fail",
         "NOTIFY_TOPIC_ARN": "<NotificationTopic>",
         "DEBUG": "false",
     }
     assert retry == {
         "MAX_RETRIES": "5",
+        "RETRY_DELAY_SECONDS": "900",
+        "HEALTH_GATE_FUNCTION_NAME": "<PipelineHealthGateFunction>",
         "RETRY_MODE": "FAILED_ACTIONS",
         "RETRY_ANY_FAILURE": "false",
         "NOTIFY_TOPIC_ARN": "<NotificationTopic>",

@@ -7,13 +7,14 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_codepipeline::types::{ExecutionDetails, FailureDetails, FailureType};
+use gate_message::{Cause, GateMessage, SUMMARY_LIMIT};
 use gatehouse_shared::failure::chain;
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::error::Error;
 use crate::is_throttled;
-use crate::verdict::{Answer, SETUP_MARK, SUMMARY_LIMIT, Verdict, cut};
+use crate::verdict::{Answer, HealthCheck, Verdict};
 
 /// Between two attempts of ours; each of them is up to three of the SDK.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -107,7 +108,7 @@ impl Reply<'_> {
                     let kind = if denied { FailureType::PermissionError } else { FailureType::SystemUnavailable };
                     let verdict = answer.message();
                     answer = Answer::fail(
-                        SETUP_MARK,
+                        Cause::Setup,
                         kind,
                         &format!("CodePipeline refused the verdict: {text}. It was: {verdict}"),
                     );
@@ -124,10 +125,10 @@ impl Reply<'_> {
                     client.put_job_success_result().job_id(self.job_id).execution_details(self.details(message, 100));
                 if variables {
                     request = request
-                        .output_variables("message", message)
+                        .output_variables("message", message.to_string())
                         .output_variables("openEvents", self.verdict.open_events.to_string())
-                        .output_variables("checked", self.verdict.checked.to_string())
-                        .output_variables("checkedRegions", self.verdict.checked_regions.join(","));
+                        .output_variables("checked", matches!(self.verdict.check, HealthCheck::Complete(_)).to_string())
+                        .output_variables("checkedRegions", self.verdict.check.regions().join(","));
                 }
                 request.send().await.map(drop).map_err(problem)
             }
@@ -143,7 +144,7 @@ impl Reply<'_> {
             Answer::Fail { kind, message } => {
                 let details = FailureDetails::builder()
                     .r#type(kind.clone())
-                    .message(message)
+                    .message(message.to_string())
                     .external_execution_id(self.request_id)
                     .build()
                     .map_err(|error| Problem::Refused { code: String::new(), text: chain(&error) })?;
@@ -153,9 +154,9 @@ impl Reply<'_> {
         }
     }
 
-    fn details(&self, message: &str, percent: i32) -> ExecutionDetails {
+    fn details(&self, message: &GateMessage, percent: i32) -> ExecutionDetails {
         ExecutionDetails::builder()
-            .summary(cut(message, SUMMARY_LIMIT))
+            .summary(message.cut(SUMMARY_LIMIT).to_string())
             .external_execution_id(self.request_id)
             .percent_complete(percent)
             .build()

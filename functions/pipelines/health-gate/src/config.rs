@@ -3,11 +3,13 @@
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-use aws_sdk_health::types::{EventScopeCode, EventStatusCode, EventTypeCategory};
+use aws_sdk_health::types::{EventActionability, EventScopeCode, EventStatusCode, EventTypeCategory};
 use gatehouse_shared::env::{Env, EnvError};
 use gatehouse_shared::region::Region;
 use gatehouse_shared::sns::TopicArn;
 use serde_json::{Map, Value};
+
+use crate::regions;
 
 /// The Region that AWS Health reports for events of global services, such as IAM or Route 53.
 pub(crate) const GLOBAL: &str = "global";
@@ -15,23 +17,37 @@ pub(crate) const GLOBAL: &str = "global";
 /// The service that AWS Health reports for an event that hits many: the large outages have this one and no other.
 pub(crate) const MULTIPLE_SERVICES: &str = "MULTIPLE_SERVICES";
 
+/// Services that speak of the account's own troubles: abuse reports, leaked keys, a bill that is not paid. Their events
+/// have the category `issue` and stay open for weeks, and none of them says that AWS is unwell, so they count only where
+/// the settings name the service.
+pub(crate) const SERVICES_OF_THE_ACCOUNT: [&str; 6] = ["ABUSE", "RISK", "ACCOUNT", "BILLING", "SUPPORT", "SECURITY"];
+
 /// CodePipeline ends a Lambda action after 24 hours, with a message of its own. A wait must be over before.
 ///
 /// Source: CodePipeline User Guide, "Quotas in AWS CodePipeline".
 const MAX_WAIT_MINUTES: u32 = 1_400;
 
 /// The keys of UserParameters; in capitals, the environment variables.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 12] = [
     "regions",
     "services",
     "categories",
     "statuses",
     "scopes",
+    "actionabilities",
     "ignore_event_type_codes",
     "ignore_event_arns",
     "wait_minutes",
     "on_unknown",
+    "on_unfamiliar",
+    LABEL,
 ];
+
+/// The key of UserParameters that is no setting of the function.
+const LABEL: &str = "label";
+
+/// A label is for a mail and a line of a log.
+const MAX_LABEL_CHARS: usize = 200;
 
 /// Settings, read from the environment at cold start. Each field is the variable of the same name in capitals.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,18 +55,22 @@ pub struct Config {
     /// Regions whose events count, such as `eu-west-1`. `global` is one of them unless the list names `-global`;
     /// the function's own Region where the list names no other.
     pub regions: Vec<String>,
-    /// Services in the spelling of AWS Health, such as `EC2`; empty means all. `MULTIPLE_SERVICES` is one of them unless
-    /// the list names `-MULTIPLE_SERVICES`.
+    /// Services in the spelling of AWS Health, such as `EC2`; empty means all but those left out. `MULTIPLE_SERVICES` is
+    /// one of them unless the list names `-MULTIPLE_SERVICES`.
     pub services: Vec<String>,
-    /// Whether events of `MULTIPLE_SERVICES` count. `-MULTIPLE_SERVICES` alone means all services but this.
-    pub multiple_services: bool,
+    /// Services whose events do not count: those that the list names with a minus, such as `-EC2`, and those of the
+    /// account's own troubles that it does not name.
+    pub excluded_services: Vec<String>,
     /// Kinds of event that count. An `accountNotification` stays open for ever.
     pub categories: Vec<EventTypeCategory>,
     /// States of an event that count.
     pub statuses: Vec<EventStatusCode>,
     /// Who an event concerns, to count; empty means all.
     pub scopes: Vec<EventScopeCode>,
-    /// Event types that are known and accepted, such as `AWS_EC2_INSTANCE_STOP_SCHEDULED`.
+    /// Whether an event must call for action, to count; empty means any.
+    pub actionabilities: Vec<EventActionability>,
+    /// Event types that are known and accepted, such as `AWS_EC2_INSTANCE_STOP_SCHEDULED`, or `AWS_EC2_*` for all that
+    /// begin like this.
     pub ignore_event_type_codes: Vec<String>,
     /// Events that are known and accepted.
     pub ignore_event_arns: Vec<String>,
@@ -58,6 +78,10 @@ pub struct Config {
     pub wait_minutes: u32,
     /// What to answer when AWS Health cannot be asked.
     pub on_unknown: OnUnknown,
+    /// What to do about a Region or a service that is not known.
+    pub on_unfamiliar: OnUnfamiliar,
+    /// What the action says of itself, such as the id of its pipeline execution; for the log and the notification.
+    pub label: Option<String>,
     /// The topic that gets a message when a stage begins to wait. Not for UserParameters.
     pub notify_topic_arn: Option<TopicArn>,
     /// The Region of this function.
@@ -85,6 +109,27 @@ impl FromStr for OnUnknown {
     }
 }
 
+/// What to do about a Region or a service that is not known, for which no event is ever found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnUnfamiliar {
+    /// Fail the stage.
+    Fail,
+    /// Name it in the message.
+    Warn,
+}
+
+impl FromStr for OnUnfamiliar {
+    type Err = Expected<'static>;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "fail" => Ok(Self::Fail),
+            "warn" => Ok(Self::Warn),
+            _ => Err(Expected("fail or warn")),
+        }
+    }
+}
+
 /// What a setting should have been.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected<'a>(&'a str);
@@ -106,14 +151,17 @@ impl Config {
         let defaults = Self {
             regions: with_catch_all(vec![own_region.clone()], GLOBAL),
             services: Vec::new(),
-            multiple_services: true,
+            excluded_services: SERVICES_OF_THE_ACCOUNT.map(str::to_owned).to_vec(),
             categories: vec![EventTypeCategory::Issue],
             statuses: vec![EventStatusCode::Open],
             scopes: Vec::new(),
+            actionabilities: Vec::new(),
             ignore_event_type_codes: Vec::new(),
             ignore_event_arns: Vec::new(),
             wait_minutes: 0,
             on_unknown: OnUnknown::Block,
+            on_unfamiliar: OnUnfamiliar::Fail,
+            label: None,
             notify_topic_arn: env.parsed("NOTIFY_TOPIC_ARN"),
             own_region,
         };
@@ -123,7 +171,7 @@ impl Config {
     /// The settings of one action: these, but where its UserParameters say otherwise.
     ///
     /// UserParameters are a JSON object with the names of the settings in lower case, or a list of Regions. A list is
-    /// a JSON list or text with commas. A null, an empty text and an empty list are the same as none.
+    /// a JSON list or text with commas. The key `label` is no setting of the function. A null, an empty text and an empty list are the same as none.
     ///
     /// # Errors
     ///
@@ -147,7 +195,15 @@ impl Config {
                 env.fault(key, &shown, "expected a text, a number, or a list of texts");
             }
         }
-        env.finish(self.clone().overridden(&env, str::to_ascii_lowercase))
+        let label = env.text(LABEL).map(|label| label.chars().take(MAX_LABEL_CHARS).collect());
+        env.finish(Self { label, ..self.clone().overridden(&env, str::to_ascii_lowercase) })
+    }
+
+    /// The Regions that do not exist in the partition of this function, as far as this version knows. The function's own
+    /// one does exist.
+    pub(crate) fn unfamiliar_regions(&self) -> Vec<String> {
+        let is_known = |name: &str| name == self.own_region || regions::is_known(name, &self.own_region);
+        self.regions.iter().filter(|region| !is_known(region)).cloned().collect()
     }
 
     /// `format_name` turns the name of a variable into the one that `env` knows.
@@ -161,15 +217,16 @@ impl Config {
         let services = list(
             env,
             &format_name("SERVICES"),
-            "a service in the spelling of AWS Health, such as EC2; -MULTIPLE_SERVICES leaves out events that hit many",
+            "a service in the spelling of AWS Health, such as EC2, or -EC2 to leave it out",
             service,
         );
-        let (services, multiple_services) = match services {
-            None => (self.services, self.multiple_services),
+        let (services, excluded_services) = match services {
+            None => (self.services, self.excluded_services),
             Some(services) => {
-                let excluded = services.iter().any(|service| service.strip_prefix('-') == Some(MULTIPLE_SERVICES));
-                let services = with_catch_all(services, MULTIPLE_SERVICES);
-                (services, !excluded)
+                for both in services.iter().filter(|service| services.contains(&format!("-{service}"))) {
+                    env.fault(&format_name("SERVICES"), both, "expected the service or -service, not both");
+                }
+                chosen_services(services)
             }
         };
         Self {
@@ -180,7 +237,7 @@ impl Config {
                 with_catch_all(regions, GLOBAL)
             }),
             services,
-            multiple_services,
+            excluded_services,
             categories: list(
                 env,
                 &format_name("CATEGORIES"),
@@ -200,11 +257,18 @@ impl Config {
                 EventScopeCode::try_parse(text).ok().filter(|scope| *scope != EventScopeCode::None)
             })
             .unwrap_or(self.scopes),
+            actionabilities: list(
+                env,
+                &format_name("ACTIONABILITIES"),
+                "ACTION_REQUIRED, ACTION_MAY_BE_REQUIRED or INFORMATIONAL",
+                |text| EventActionability::try_parse(text).ok(),
+            )
+            .unwrap_or(self.actionabilities),
             ignore_event_type_codes: list(
                 env,
                 &format_name("IGNORE_EVENT_TYPE_CODES"),
-                "an event type code such as AWS_EC2_OPERATIONAL_ISSUE",
-                |text| is_name(text).then(|| text.to_owned()),
+                "an event type code such as AWS_EC2_OPERATIONAL_ISSUE, or the start of several such as AWS_EC2_*",
+                |text| is_name(text.strip_suffix('*').unwrap_or(text)).then(|| text.to_owned()),
             )
             .unwrap_or(self.ignore_event_type_codes),
             ignore_event_arns: list(
@@ -216,6 +280,8 @@ impl Config {
             .unwrap_or(self.ignore_event_arns),
             wait_minutes: env.within(&format_name("WAIT_MINUTES"), 0..=MAX_WAIT_MINUTES).unwrap_or(self.wait_minutes),
             on_unknown: env.parsed(&format_name("ON_UNKNOWN")).unwrap_or(self.on_unknown),
+            on_unfamiliar: env.parsed(&format_name("ON_UNFAMILIAR")).unwrap_or(self.on_unfamiliar),
+            label: self.label,
             notify_topic_arn: self.notify_topic_arn,
             own_region: self.own_region,
         }
@@ -243,17 +309,22 @@ fn region(text: &str) -> Option<String> {
 // AWS Health compares with its own names, which are in capitals: `ec2` would find nothing, and the gate would pass.
 fn service(text: &str) -> Option<String> {
     let text = text.to_ascii_uppercase();
-    let named = text.strip_prefix('-').filter(|excluded| *excluded == MULTIPLE_SERVICES).unwrap_or(&text);
+    let named = text.strip_prefix('-').unwrap_or(&text);
     ((2..=30).contains(&named.len()) && is_name(named)).then_some(text)
 }
 
 fn is_name(text: &str) -> bool {
-    !text.starts_with('-') && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    !text.is_empty()
+        && !text.starts_with('-')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 fn parse(user_parameters: &str) -> Result<Map<String, Value>, serde_json::Error> {
     if user_parameters.starts_with('{') {
         return serde_json::from_str(user_parameters);
+    }
+    if user_parameters.starts_with(['[', '"']) {
+        return Ok(Map::from_iter([("regions".to_owned(), serde_json::from_str(user_parameters)?)]));
     }
     let regions = user_parameters.split(|c: char| c == ',' || c.is_whitespace()).collect::<Vec<_>>().join(",");
     Ok(Map::from_iter([("regions".to_owned(), regions.into())]))
@@ -263,7 +334,11 @@ fn parse(user_parameters: &str) -> Result<Map<String, Value>, serde_json::Error>
 fn plain(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        // 30.0 is how some templates write 30.
+        Value::Number(number) => {
+            let whole = number.as_f64().filter(|value| number.is_f64() && value.fract() == 0.0);
+            Some(whole.map_or_else(|| number.to_string(), |value| format!("{value:.0}")))
+        }
         Value::Array(items) => items.iter().map(Value::as_str).collect::<Option<Vec<_>>>().map(|texts| texts.join(",")),
         Value::Null | Value::Bool(_) | Value::Object(_) => None,
     }
@@ -278,6 +353,21 @@ fn unknown_key(key: &str) -> String {
         .map(|(_, known)| format!("did you mean {known}? "))
         .unwrap_or_default();
     format!("unknown key; {near}expected one of {}", KEYS.join(", "))
+}
+
+/// The services that count, empty for all, and those that do not.
+fn chosen_services(list: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let of_the_account =
+        SERVICES_OF_THE_ACCOUNT.into_iter().filter(|service| !list.iter().any(|named| named == service));
+    let mut excluded: Vec<_> = list.iter().filter_map(|service| service.strip_prefix('-')).map(str::to_owned).collect();
+    for service in of_the_account {
+        if !excluded.iter().any(|known| known == service) {
+            excluded.push(service.to_owned());
+        }
+    }
+    let names_none = list.iter().all(|service| service.starts_with('-'));
+    let services = if names_none { Vec::new() } else { with_catch_all(list, MULTIPLE_SERVICES) };
+    (services, excluded)
 }
 
 /// The list without repetitions and with the value that stands for events that name no single one, unless the list
@@ -311,14 +401,19 @@ mod tests {
         let expected = Config {
             regions: vec!["eu-west-1".to_owned(), "global".to_owned()],
             services: vec![],
-            multiple_services: true,
+            excluded_services: ["ABUSE", "RISK", "ACCOUNT", "BILLING", "SUPPORT", "SECURITY"]
+                .map(str::to_owned)
+                .to_vec(),
             categories: vec![EventTypeCategory::Issue],
             statuses: vec![EventStatusCode::Open],
             scopes: vec![],
+            actionabilities: vec![],
             ignore_event_type_codes: vec![],
             ignore_event_arns: vec![],
             wait_minutes: 0,
             on_unknown: OnUnknown::Block,
+            on_unfamiliar: OnUnfamiliar::Fail,
+            label: None,
             notify_topic_arn: None,
             own_region: "eu-west-1".to_owned(),
         };
@@ -349,23 +444,74 @@ mod tests {
                 assert_eq!(config.for_action(Some(&parameters)).unwrap().regions.join(" "), expected, "{parameters}");
             }
         }
-        for (services, expected, multiple) in [
-            ("EC2", "EC2 MULTIPLE_SERVICES", true),
-            ("ec2,lambda", "EC2 LAMBDA MULTIPLE_SERVICES", true),
-            ("EC2,-MULTIPLE_SERVICES", "EC2", false),
-            ("MULTIPLE_SERVICES", "MULTIPLE_SERVICES", true),
+        let account = "ABUSE RISK ACCOUNT BILLING SUPPORT SECURITY";
+        for (services, expected, excluded) in [
+            ("EC2", "EC2 MULTIPLE_SERVICES", account.to_owned()),
+            ("ec2,lambda", "EC2 LAMBDA MULTIPLE_SERVICES", account.to_owned()),
+            ("EC2,-MULTIPLE_SERVICES", "EC2", format!("MULTIPLE_SERVICES {account}")),
+            ("MULTIPLE_SERVICES", "MULTIPLE_SERVICES", account.to_owned()),
             // No filter means all services; those events are left out afterwards.
-            ("-MULTIPLE_SERVICES", "", false),
+            ("-MULTIPLE_SERVICES", "", format!("MULTIPLE_SERVICES {account}")),
+            ("-ec2,-RDS", "", format!("EC2 RDS {account}")),
+            ("-ABUSE", "", "ABUSE RISK ACCOUNT BILLING SUPPORT SECURITY".to_owned()),
+            ("EC2,ABUSE", "EC2 ABUSE MULTIPLE_SERVICES", "RISK ACCOUNT BILLING SUPPORT SECURITY".to_owned()),
         ] {
             let config = environment(&[("SERVICES", services)]).unwrap();
-            assert_eq!(
-                (config.services.join(" ").as_str(), config.multiple_services),
-                (expected, multiple),
-                "{services}"
-            );
+            let seen = (config.services.join(" "), config.excluded_services.join(" "));
+            assert_eq!(seen, (expected.to_owned(), excluded), "{services}");
             let again = config.for_action(Some(r#"{"services": "EC2"}"#)).unwrap();
-            assert_eq!((again.services.join(" ").as_str(), again.multiple_services), ("EC2 MULTIPLE_SERVICES", true));
+            let seen = (again.services.join(" "), again.excluded_services.join(" "));
+            assert_eq!(seen, ("EC2 MULTIPLE_SERVICES".to_owned(), account.to_owned()));
             assert_eq!(config.for_action(None), Ok(config));
+        }
+        let both = environment(&[("SERVICES", "EC2,-EC2")]).unwrap_err().to_string();
+        assert_eq!(both, "invalid settings: SERVICES is \"EC2\": expected the service or -service, not both");
+    }
+
+    #[test]
+    fn every_json_form_of_regions_and_numbers_is_understood() {
+        let config = environment(&[]).unwrap();
+        for parameters in [
+            r#"["us-east-1", "ap-south-1"]"#,
+            r#"  ["us-east-1,ap-south-1"] "#,
+            r#""us-east-1, ap-south-1""#,
+            r#"{"regions": ["us-east-1", "ap-south-1"]}"#,
+        ] {
+            let regions = config.for_action(Some(parameters)).unwrap().regions.join(" ");
+            assert_eq!(regions, "us-east-1 ap-south-1 global", "{parameters}");
+        }
+        for (minutes, expected) in [("30", 30), ("30.0", 30), ("3e1", 30), (r#""30""#, 30), ("0.0", 0)] {
+            let parameters = format!(r#"{{"wait_minutes": {minutes}}}"#);
+            assert_eq!(config.for_action(Some(&parameters)).unwrap().wait_minutes, expected, "{minutes}");
+        }
+        for refused in [r#"[1]"#, r#"["us-east-1""#, r#"{"wait_minutes": 1.5}"#, r#"{"wait_minutes": 1e300}"#] {
+            assert!(config.for_action(Some(refused)).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_label_is_of_the_action_alone() {
+        let config = environment(&[("LABEL", "of the function"), ("label", "of the function")]).unwrap();
+        assert_eq!(config.label, None);
+        let label = |parameters: &str| config.for_action(Some(parameters)).unwrap().label;
+        assert_eq!(label(r#"{"label": "8bdcdf4b-2dd1"}"#).as_deref(), Some("8bdcdf4b-2dd1"));
+        assert_eq!(label(&format!(r#"{{"label": "{}"}}"#, "ü".repeat(900))).map(|it| it.chars().count()), Some(200));
+    }
+
+    #[test]
+    fn a_region_that_does_not_exist_in_the_partition_is_unfamiliar() {
+        for (own, regions, expected) in [
+            ("eu-west-1", "eu-west-1,global,us-east-1", ""),
+            ("eu-west-1", "eu-wset-1,us-east-1", "eu-wset-1"),
+            ("eu-west-1", "eu-isoe-west-1,cn-north-1,us-gov-west-1", "eu-isoe-west-1 cn-north-1 us-gov-west-1"),
+            ("cn-north-1", "cn-northwest-1,us-east-1", "us-east-1"),
+            // Newer than the list, and it runs there.
+            ("eu-south-9", "eu-south-9,eu-south-8", "eu-south-8"),
+        ] {
+            let env = [("AWS_REGION", own), ("REGIONS", regions)];
+            let env = Env::of_table(&env);
+            let config = env.finish(Config::from_env(&env)).unwrap();
+            assert_eq!(config.unfamiliar_regions().join(" "), expected, "{own} {regions}");
         }
     }
 
@@ -375,7 +521,7 @@ mod tests {
         let action = config.for_action(Some(
             r#"{
                 "regions": ["us-east-1", "-global"], "categories": "issue,scheduledChange", "statuses": ["open", "upcoming"],
-                "scopes": ["ACCOUNT_SPECIFIC"], "ignore_event_type_codes": "AWS_EC2_OPERATIONAL_ISSUE",
+                "scopes": ["ACCOUNT_SPECIFIC"], "actionabilities": "ACTION_REQUIRED", "on_unfamiliar": "warn", "ignore_event_type_codes": "AWS_EC2_OPERATIONAL_ISSUE",
                 "ignore_event_arns": ["arn:aws:health:us-east-1::event/EC2/A/A_1"], "wait_minutes": 45, "on_unknown": "block"
             }"#,
         ));
@@ -384,6 +530,8 @@ mod tests {
             categories: vec![EventTypeCategory::Issue, EventTypeCategory::ScheduledChange],
             statuses: vec![EventStatusCode::Open, EventStatusCode::Upcoming],
             scopes: vec![EventScopeCode::AccountSpecific],
+            actionabilities: vec![EventActionability::ActionRequired],
+            on_unfamiliar: OnUnfamiliar::Warn,
             ignore_event_type_codes: vec!["AWS_EC2_OPERATIONAL_ISSUE".to_owned()],
             ignore_event_arns: vec!["arn:aws:health:us-east-1::event/EC2/A/A_1".to_owned()],
             wait_minutes: 45,
@@ -400,17 +548,20 @@ mod tests {
             ("REGIONS", "eu-west", "a Region such as eu-west-1"),
             ("REGIONS", "us-east-1,-eu-west-1", "a Region such as eu-west-1"),
             ("SERVICES", "Amazon EC2", "a service in the spelling of AWS Health"),
-            ("SERVICES", "-EC2", "a service in the spelling of AWS Health"),
+            ("SERVICES", "--EC2", "a service in the spelling of AWS Health"),
+            ("ACTIONABILITIES", "URGENT", "ACTION_REQUIRED, ACTION_MAY_BE_REQUIRED or INFORMATIONAL"),
             ("CATEGORIES", "issues", "issue, accountNotification or scheduledChange"),
             ("CATEGORIES", "issue,investigation", "issue, accountNotification or scheduledChange"),
             ("STATUSES", "Open", "open, closed or upcoming"),
             ("SCOPES", "NONE", "PUBLIC or ACCOUNT_SPECIFIC"),
-            ("IGNORE_EVENT_TYPE_CODES", "AWS_EC2_*", "an event type code"),
+            ("IGNORE_EVENT_TYPE_CODES", "AWS_*_ISSUE", "an event type code"),
+            ("IGNORE_EVENT_TYPE_CODES", "*", "an event type code"),
             ("IGNORE_EVENT_ARNS", "AWS_EC2_OPERATIONAL_ISSUE", "an ARN such as"),
             ("WAIT_MINUTES", "1441", "a whole number from 0 to 1400"),
             ("WAIT_MINUTES", "-1", "a whole number"),
             ("WAIT_MINUTES", "1.5", "a whole number"),
             ("ON_UNKNOWN", "ignore", "block or allow"),
+            ("ON_UNFAMILIAR", "ignore", "fail or warn"),
         ] {
             let wrong = value.rsplit(',').next().unwrap();
             let error = environment(&[(name, value)]).unwrap_err().to_string();
@@ -437,7 +588,8 @@ mod tests {
         for part in [
             "invalid settings: ",
             "region is \"eu-west-1\": unknown key; did you mean regions? expected one of regions, services, categories, \
-             statuses, scopes, ignore_event_type_codes, ignore_event_arns, wait_minutes, on_unknown",
+             statuses, scopes, actionabilities, ignore_event_type_codes, ignore_event_arns, wait_minutes, on_unknown, \
+             on_unfamiliar, label",
             "services is \"[\\\"EC2\\\",5]\": expected a text, a number, or a list of texts",
             "statuses is \"{\\\"open\\\":1}\": expected a text, a number, or a list of texts",
             "wait_minutes is \"true\": expected a text, a number, or a list of texts",

@@ -14,9 +14,9 @@ use aws_sdk_health::types::{Event, EventFilter, EventTypeFilter};
 use futures::{StreamExt, stream};
 use gatehouse_shared::failure::chain;
 
-use crate::config::{Config, MULTIPLE_SERVICES};
+use crate::config::{Config, MULTIPLE_SERVICES, SERVICES_OF_THE_ACCOUNT};
 use crate::endpoint::Endpoint;
-use crate::{is_throttled, regions};
+use crate::is_throttled;
 
 /// DescribeEvents takes so many Regions, and so many services, in one filter.
 ///
@@ -28,6 +28,22 @@ const CONCURRENT_CALLS: usize = 5;
 
 /// Whether a service exists is worth no longer wait: it only adds to a message.
 const EVENT_TYPES_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Refusals that neither the settings nor the role cause: the function's credentials are temporary, and new ones are not
+/// known everywhere at once; a token of a page expires.
+///
+/// Source: AWS Health API Reference, "Common Errors" and the errors of `DescribeEvents`; IAM, "Troubleshooting".
+const TRANSIENT_CODES: [&str; 9] = [
+    "InvalidPaginationToken",
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+];
 
 /// AWS Health, behind the endpoint that is active.
 pub struct Health {
@@ -94,6 +110,9 @@ pub enum Unknown {
     /// AWS Health asked to slow down until the SDK gave up.
     #[error("AWS Health throttled every attempt: {0}")]
     Throttled(String),
+    /// AWS Health refused a request for a reason that passes by itself: credentials or a page that expired meanwhile.
+    #[error("AWS Health refused the request for a reason that passes: {0}")]
+    Interrupted(String),
     /// A reply that makes no sense.
     #[error("AWS Health sent a reply that cannot be read: {0}")]
     Malformed(String),
@@ -111,7 +130,9 @@ impl Unknown {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Subscription | Self::Denied(_) | Self::Refused(_) => false,
-            Self::Throttled(_) | Self::Malformed(_) | Self::Unreachable(_) | Self::OutOfTime => true,
+            Self::Throttled(_) | Self::Interrupted(_) | Self::Malformed(_) | Self::Unreachable(_) | Self::OutOfTime => {
+                true
+            }
         }
     }
 }
@@ -142,31 +163,29 @@ impl Health {
         outcome
     }
 
-    /// The Regions and services in `config` that nobody knows, in words: no event is ever found for them, so a stage
-    /// would pass for a spelling mistake. Empty where AWS Health does not answer, since this decides nothing.
+    /// The services in `config` that AWS Health does not know. None where it does not answer.
     ///
     /// AWS publishes no list of the services; AWS Health knows the types of event of each.
-    pub async fn unfamiliar(&self, config: &Config) -> Vec<String> {
-        let unknown_regions = config.regions.iter().filter(|region| !regions::is_known(region));
-        let mut found: Vec<_> = unknown_regions.map(|region| format!("Region {region}")).collect();
+    pub async fn unfamiliar_services(&self, config: &Config) -> Vec<String> {
         let known = |service: &&String| {
             self.known_services.lock().unwrap_or_else(PoisonError::into_inner).contains(service.as_str())
         };
         // MULTIPLE_SERVICES is no service of its own, and always meant.
         let named = config.services.iter().filter(|service| *service != MULTIPLE_SERVICES);
-        let not_seen: Vec<_> = named.filter(|service| !known(service)).cloned().collect();
+        let left_out = config
+            .excluded_services
+            .iter()
+            .filter(|service| *service != MULTIPLE_SERVICES && !SERVICES_OF_THE_ACCOUNT.contains(&service.as_str()));
+        let not_seen: Vec<_> = named.chain(left_out).filter(|service| !known(service)).cloned().collect();
         if not_seen.is_empty() {
-            return found;
+            return Vec::new();
         }
         match tokio::time::timeout(EVENT_TYPES_TIMEOUT, self.find_services(&not_seen)).await {
-            Ok(Ok(())) => {
-                let unknown_services = not_seen.iter().filter(|service| !known(service));
-                found.extend(unknown_services.map(|service| format!("service {service}")));
-            }
+            Ok(Ok(())) => return not_seen.into_iter().filter(|service| !known(&service)).collect(),
             Ok(Err(error)) => tracing::warn!(%error, "cannot check the names of the services"),
             Err(_) => tracing::warn!("no time to check the names of the services"),
         }
-        found
+        Vec::new()
     }
 
     /// Adds those of `services` that exist to what is known.
@@ -241,6 +260,7 @@ fn filters(config: &Config) -> Vec<EventFilter> {
             .set_services(services.map(<[String]>::to_vec))
             .set_event_type_categories(Some(config.categories.clone()))
             .set_event_status_codes(Some(config.statuses.clone()))
+            .set_actionabilities(Some(config.actionabilities.clone()).filter(|wanted| !wanted.is_empty()))
             .build()
     };
     config
@@ -260,6 +280,7 @@ where
         (_, Some("SubscriptionRequiredException")) => Unknown::Subscription,
         (_, Some("AccessDeniedException" | "AccessDenied")) => Unknown::Denied(text),
         (_, Some(code)) if is_throttled(code, status) => Unknown::Throttled(text),
+        (_, Some(code)) if TRANSIENT_CODES.contains(&code) => Unknown::Interrupted(text),
         (SdkError::TimeoutError(_) | SdkError::DispatchFailure(_), _) => Unknown::Unreachable(text),
         _ if status >= 500 => Unknown::Unreachable(text),
         (SdkError::ConstructionFailure(_), _) | (_, Some(_)) => Unknown::Refused(text),
@@ -382,6 +403,32 @@ mod tests {
         let (outcome, arns, calls) = ask(&rule, &[]).await;
         assert_eq!((outcome, arns.len(), calls), (Ok(()), 1, 1));
         assert_eq!(rule.num_calls(), 3);
+    }
+
+    #[tokio::test]
+    async fn what_no_person_can_correct_is_transient() {
+        for (code, may_pass) in TRANSIENT_CODES.map(|code| (code, true)).into_iter().chain([
+            ("ValidationException", false),
+            ("UnsupportedLocale", false),
+            ("AccessDeniedException", false),
+            ("SubscriptionRequiredException", false),
+            ("SomethingNew", false),
+        ]) {
+            let rule = mock!(Client::describe_events).then_http_response(move || refusal(code));
+            let (outcome, ..) = ask(&rule, &[]).await;
+            let unknown = outcome.unwrap_err();
+            assert_eq!(unknown.may_pass(), may_pass, "{code}: {unknown}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_filter_names_the_actionabilities_that_are_wanted() {
+        let rule = mock!(Client::describe_events)
+            .match_requests(|input| {
+                input.filter().unwrap().actionabilities() == [aws_sdk_health::types::EventActionability::ActionRequired]
+            })
+            .then_output(|| page(&[], None));
+        assert_eq!(ask(&rule, &[("ACTIONABILITIES", "ACTION_REQUIRED")]).await.0, Ok(()));
     }
 
     #[tokio::test]

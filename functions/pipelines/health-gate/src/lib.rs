@@ -34,6 +34,7 @@ mod tests;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_codepipeline::types::FailureType;
@@ -48,12 +49,12 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use crate::answer::{Outcome, Reply};
-use crate::config::Config;
+use crate::config::{Config, OnUnfamiliar};
 use crate::error::Error;
 use crate::health::{Findings, Health, Unknown};
 use crate::job::Job;
 use crate::token::Token;
-use crate::verdict::{Answer, Asked, Verdict};
+use crate::verdict::{Answer, Asked, HealthCheck, Unfamiliar, Verdict};
 
 /// Asking stops this long before Lambda's deadline, or half-way where the function has less than twice as much, so that
 /// the answer can be given, and given again. With a time-out of 10 seconds or more CodePipeline has its answer 3 seconds
@@ -69,6 +70,8 @@ pub struct Gate {
     health: Health,
     codepipeline: aws_sdk_codepipeline::Client,
     notifier: Option<Notifier>,
+    /// The job of the last notification: Lambda may deliver one event twice.
+    last_notified: Mutex<String>,
 }
 
 /// What one run did; the answer of the function, for whoever invokes it by hand.
@@ -76,6 +79,9 @@ pub struct Gate {
 pub struct Report {
     /// Which job.
     pub job_id: String,
+    /// What the action says of itself in its UserParameters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// `pass`, `wait` or `fail`.
     pub verdict: &'static str,
     /// The message of the answer.
@@ -102,7 +108,7 @@ impl Gate {
         codepipeline: aws_sdk_codepipeline::Client,
         notifier: Option<Notifier>,
     ) -> Self {
-        Self { config, health, codepipeline, notifier }
+        Self { config, health, codepipeline, notifier, last_notified: Mutex::default() }
     }
 
     /// Answers one job.
@@ -116,76 +122,92 @@ impl Gate {
         let (stop_asking, last_call) = limits(&context);
         let job = Job::parse(&payload)?;
         let findings = Findings::default();
-        let work = AssertUnwindSafe(self.verdict(&job, &findings, stop_asking)).catch_unwind();
+        let config = self.settings(&job);
+        let work = AssertUnwindSafe(self.verdict(&job, &config, &findings, stop_asking)).catch_unwind();
         let verdict = work.await.unwrap_or_else(|panic| internal_error(&*panic));
         let reply = Reply { job_id: &job.id, request_id: &context.request_id, verdict: &verdict };
         let outcome = reply.put(&self.codepipeline, last_call).await;
         let report = Report {
             job_id: job.id.clone(),
+            label: config.ok().and_then(|config| config.label),
             verdict: verdict.answer.name(),
-            message: verdict.answer.message().to_owned(),
+            message: verdict.answer.message().to_string(),
             open_events: verdict.open_events,
-            checked: verdict.checked,
-            checked_regions: verdict.checked_regions.clone(),
+            checked: matches!(verdict.check, HealthCheck::Complete(_)),
+            checked_regions: verdict.check.regions().to_vec(),
             health_calls: findings.calls(),
             outcome: outcome.as_ref().copied().unwrap_or(Outcome::Unanswered),
         };
         log::report(&report);
         metrics(&context, &verdict, &report).emit();
         outcome?;
-        self.notify(&job, &context, &report, last_call).await?;
+        if matches!(verdict.answer, Answer::Wait { .. }) && job.continuation_token.is_none() {
+            self.notify(&context, &report, last_call).await?;
+        }
         Ok(report)
     }
 
-    async fn verdict(&self, job: &Job, findings: &Findings, stop_asking: Instant) -> Verdict {
-        let config = match &self.config {
-            Ok(config) => config.for_action(job.user_parameters.as_deref()).map_err(|error| ("UserParameters", error)),
-            Err(error) => Err(("environment of the function", error.clone())),
-        };
+    /// The settings of the action, or why there are none.
+    fn settings(&self, job: &Job) -> Result<Config, String> {
+        let fault = |error: &EnvError, place| format!("{error} ({place}). Correct this, and retry the stage");
+        let config = self.config.as_ref().map_err(|error| fault(error, "environment of the function"))?;
+        config.for_action(job.user_parameters.as_deref()).map_err(|error| fault(&error, "UserParameters"))
+    }
+
+    async fn verdict(
+        &self,
+        job: &Job,
+        config: &Result<Config, String>,
+        findings: &Findings,
+        stop_asking: Instant,
+    ) -> Verdict {
         let config = match config {
             Ok(config) => config,
-            Err((place, error)) => {
-                let reason = format!("{error} ({place}). Correct this, and retry the stage");
-                return Verdict::setup(FailureType::ConfigurationError, &reason);
-            }
+            Err(reason) => return Verdict::setup(FailureType::ConfigurationError, reason),
         };
+        let mut unfamiliar = Unfamiliar { regions: config.unfamiliar_regions(), services: Vec::new() };
+        if config.on_unfamiliar == OnUnfamiliar::Fail && !unfamiliar.is_empty() {
+            return Verdict::unfamiliar(&unfamiliar);
+        }
         tracing::debug!(job_id = job.id, ?config, token = job.continuation_token, "asking AWS Health");
-        let asked = timeout_at(stop_asking, self.health.ask(&config, findings)).await;
+        let asked = timeout_at(stop_asking, self.health.ask(config, findings)).await;
         let unknown = asked.unwrap_or(Err(Unknown::OutOfTime)).err();
-        let unfamiliar = match unknown {
-            None => timeout_at(stop_asking, self.health.unfamiliar(&config)).await.unwrap_or_default(),
-            Some(_) => Vec::new(),
-        };
+        if unknown.is_none() {
+            let names = timeout_at(stop_asking, self.health.unfamiliar_services(config)).await;
+            unfamiliar.services = names.unwrap_or_default();
+        }
         let now = clock::now();
         let token = job.continuation_token.as_deref().map(|text| Token::parse(text, now));
         let asked = Asked { events: &findings.events(), unknown: unknown.as_ref(), unfamiliar: &unfamiliar };
-        verdict::decide(&config, &asked, token, now)
+        verdict::decide(config, &asked, token, now)
     }
 
     /// Notifies people that a stage begins to wait: once for each wait, when its first job is answered.
     ///
     /// Where that fails, Lambda runs the event again: CodePipeline has its answer, and the notification is sent then.
-    async fn notify(&self, job: &Job, context: &Context, report: &Report, until: Instant) -> Result<(), Error> {
-        let begins = report.verdict == "wait" && job.continuation_token.is_none();
+    async fn notify(&self, context: &Context, report: &Report, until: Instant) -> Result<(), Error> {
         let is_answered = matches!(report.outcome, Outcome::Answered | Outcome::AnsweredBefore);
-        let Some(notifier) = self.notifier.as_ref().filter(|_| begins && is_answered) else { return Ok(()) };
+        let is_notified = *self.last_notified.lock().unwrap_or_else(PoisonError::into_inner) == report.job_id;
+        let Some(notifier) = self.notifier.as_ref().filter(|_| is_answered && !is_notified) else { return Ok(()) };
+        let label = report.label.as_ref().map(|label| format!("Label of the action: {label}\n")).unwrap_or_default();
         let text = format!(
             "A stage of a pipeline begins to wait. It goes on by itself when no open event affects it.\n\n\
              {}\n\n\
              The action in the CodePipeline console has the external execution id {}.\n\
-             Function: {}, job: {}\n",
-            report.message, context.request_id, context.env_config.function_name, job.id
+             {label}Function: {}, job: {}\n",
+            report.message, context.request_id, context.env_config.function_name, report.job_id
         );
         let subject = "Gatehouse pipelines: a stage waits at the health gate";
         let source = match timeout_at(until, notifier.publish(subject, &text)).await {
             Ok(Ok(())) => {
-                tracing::debug!(job_id = job.id, "a notification was sent to the topic");
+                report.job_id.clone_into(&mut self.last_notified.lock().unwrap_or_else(PoisonError::into_inner));
+                tracing::debug!(job_id = report.job_id, "a notification was sent to the topic");
                 return Ok(());
             }
             Ok(Err(error)) => error.into(),
             Err(_) => "no reply before the time-out of the function".into(),
         };
-        Err(Error::Notify { job_id: job.id.clone(), source })
+        Err(Error::Notify { job_id: report.job_id.clone(), source })
     }
 }
 
@@ -212,5 +234,5 @@ fn metrics(context: &Context, verdict: &Verdict, report: &Report) -> Metrics {
         .count("OpenEvents", report.open_events)
         .count("Blocked", usize::from(!matches!(verdict.answer, Answer::Pass { .. })))
         .count("HealthCalls", report.health_calls)
-        .count("UnknownHealth", usize::from(verdict.unknown))
+        .count("UnknownHealth", usize::from(verdict.check == HealthCheck::Incomplete))
 }

@@ -1,13 +1,16 @@
 //! The Regions there are.
 
+use gatehouse_shared::region::Region;
+
 use crate::config::GLOBAL;
 
-/// Whether there is a Region of that name, as far as this version knows. New ones appear, so an unknown one is only
-/// named in the message.
+/// Whether there is a Region of that name in the partition of `own`, as far as this version knows. New ones appear:
+/// `ON_UNFAMILIAR=warn` is for those.
 ///
 /// Source: `endpoints.json` of botocore 1.43, the Regions of EC2 in all partitions.
-pub(crate) fn is_known(name: &str) -> bool {
-    name == GLOBAL || REGIONS.contains(&name)
+pub(crate) fn is_known(name: &str, own: &str) -> bool {
+    let partition = |name: &str| name.parse::<Region>().map(|region| region.partition());
+    name == GLOBAL || (REGIONS.contains(&name) && partition(name) == partition(own))
 }
 
 const REGIONS: [&str; 46] = [

@@ -18,6 +18,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::shared::IntoShared;
 use aws_smithy_types::body::SdkBody;
 use futures::future::BoxFuture;
+use gate_message::GateMessage;
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{ErrorType, chain};
@@ -34,7 +35,7 @@ use crate::endpoint::{Endpoint, LookupError, Resolver};
 use crate::error::Error;
 use crate::health::{self, Health};
 use crate::token::Token;
-use crate::verdict::{Answer, Verdict};
+use crate::verdict::{Answer, HealthCheck, Verdict};
 use crate::{Gate, Report};
 
 const JOB_ID: &str = "11111111-abcd-1111-abcd-111111abcdef";
@@ -410,13 +411,19 @@ async fn a_panic_answers_the_job() {
 #[tokio::test(start_paused = true)]
 async fn whatever_aws_health_does_the_job_is_answered_in_time() {
     type Health = fn(usize) -> Behaviour;
-    let cases: [(&str, Health, &str, &str); 11] = [
+    let cases: [(&str, Health, &str, &str); 12] = [
         ("hangs", |_| Behaviour::Hang, "SystemUnavailable", "AWS Health cannot be reached"),
         ("breaks", |_| Behaviour::Break, "SystemUnavailable", "connection reset"),
         ("fails", |_| refusal(503, "ServiceUnavailableException"), "SystemUnavailable", "cannot be reached"),
         ("throttles", |_| refusal(400, "ThrottlingException"), "SystemUnavailable", "throttled every attempt"),
         ("has no plan", |_| refusal(400, "SubscriptionRequiredException"), "PermissionError", "Enterprise On-Ramp"),
         ("denies", |_| refusal(400, "AccessDeniedException"), "PermissionError", "must allow health:DescribeEvents"),
+        (
+            "does not know new credentials yet",
+            |_| refusal(403, "UnrecognizedClientException"),
+            "SystemUnavailable",
+            "for a reason that passes",
+        ),
         ("refuses", |_| refusal(400, "ValidationException"), "SystemUnavailable", "refused the request"),
         ("sends HTML", |_| Behaviour::Html, "SystemUnavailable", "cannot be read"),
         ("sends no list", |_| ok(&json!({})), "SystemUnavailable", "it has no list of events"),
@@ -623,6 +630,26 @@ async fn people_are_notified_once_when_a_stage_begins_to_wait() {
 }
 
 #[tokio::test]
+async fn a_job_that_lambda_delivers_twice_notifies_once_and_the_label_says_of_what() {
+    let aws = Aws::new(|call, before| match call.operation.as_str() {
+        "DescribeEvents" => ok(&json!({ "events": [issue(1)] })),
+        "PutJobSuccessResult" if before > 0 => refusal(400, "InvalidJobStateException"),
+        _ => ok(&json!({})),
+    });
+    let gate = gate(&aws, &[PEOPLE]);
+    let payload = job(&json!({ "UserParameters": r#"{"wait_minutes": 30.0, "label": "execution 4711"}"# }), None);
+    for outcome in [Outcome::Answered, Outcome::AnsweredBefore] {
+        let report = gate.handle(in_a_minute(payload.clone())).await.unwrap();
+        assert_eq!(
+            (report.verdict, report.outcome, report.label.as_deref()),
+            ("wait", outcome, Some("execution 4711"))
+        );
+    }
+    let [published] = &aws.calls("Publish")[..] else { panic!("{:?}", aws.calls("")) };
+    assert!(published.body.as_str().unwrap().contains("execution%204711"), "{published:?}");
+}
+
+#[tokio::test]
 async fn nobody_is_notified_of_a_stage_that_does_not_wait() {
     for (settings, events) in [
         (vec![PEOPLE], json!([issue(1)])),
@@ -694,9 +721,36 @@ fn with_services(known: &'static [&'static str]) -> Aws {
 }
 
 #[tokio::test]
+async fn a_region_or_service_that_does_not_exist_is_a_fault_of_the_settings() {
+    let open = |call: &Call| match call.operation.as_str() {
+        "DescribeEvents" => ok(&json!({ "events": [issue(1)] })),
+        "DescribeEventTypes" => ok(&json!({ "eventTypes": [] })),
+        _ => ok(&json!({})),
+    };
+    for (parameters, named, calls) in [
+        (r#"{"regions": ["eu-wset-1", "-global"]}"#, "Region eu-wset-1", 0),
+        (r#"{"regions": ["eu-isoe-west-1", "-global"]}"#, "Region eu-isoe-west-1", 0),
+        (r#"{"regions": "eu-west-1,cn-north-1"}"#, "Region cn-north-1", 0),
+        (r#"{"services": ["ECC2", "-MULTIPLE_SERVICES"]}"#, "service ECC2", 1),
+        (r#"{"services": ["-ECC2"]}"#, "service ECC2", 1),
+    ] {
+        let aws = Aws::new(move |call, _| open(call));
+        let report = run(&aws, &[], job(&json!({ "UserParameters": parameters }), None)).await.unwrap();
+        let (operation, body) = aws.answer();
+        assert_eq!((report.verdict, operation.as_str()), ("fail", "PutJobFailureResult"), "{parameters}");
+        assert_eq!(body["failureDetails"]["type"], "ConfigurationError");
+        let start = format!("[health-gate:setup] not known in this partition: {named}. ");
+        assert!(report.message.starts_with(&start), "{}", report.message);
+        assert_eq!((report.checked, report.checked_regions.len()), (false, 0), "{parameters}");
+        assert_eq!(aws.calls("DescribeEvents").len(), calls, "{parameters}");
+    }
+}
+
+#[tokio::test]
 async fn a_region_or_service_that_nobody_knows_is_named_in_the_message() {
     let aws = with_services(&["EC2", "LAMBDA"]);
-    let gate = gate(&aws, &[("REGIONS", "eu-west-1,eu-west-9"), ("SERVICES", "EC2,LAMBDA,EC22")]);
+    let settings = [("REGIONS", "eu-west-1,eu-west-9"), ("SERVICES", "EC2,LAMBDA,EC22"), ("ON_UNFAMILIAR", "warn")];
+    let gate = gate(&aws, &settings);
     for runs in [1, 2] {
         let report = gate.handle(in_a_minute(plain_job())).await.unwrap();
         assert_eq!(
@@ -704,6 +758,7 @@ async fn a_region_or_service_that_nobody_knows_is_named_in_the_message() {
             "[health-gate] no open event affects this stage in eu-west-1, eu-west-9, global. Unknown, so nothing is found \
              for it: Region eu-west-9, service EC22; check the spelling"
         );
+        assert_eq!(report.checked_regions, ["eu-west-1", "global"]);
         // Those that exist are asked for once.
         let asked: Vec<_> =
             aws.calls("DescribeEventTypes").iter().map(|call| call.body["filter"]["services"].clone()).collect();
@@ -738,12 +793,13 @@ async fn names_that_cannot_be_checked_delay_an_answer_by_three_seconds_and_chang
 /// What goes over the wire for each answer, with the headers that carry meaning.
 #[tokio::test]
 async fn the_wire_form_of_the_answers() {
-    let message = "[health-gate] because".to_owned();
+    let message = "[health-gate] because";
+    let written: GateMessage = message.parse().unwrap();
     let started = OffsetDateTime::from_unix_timestamp(1_786_607_225).unwrap();
     let details = |percent| json!({ "summary": message, "externalExecutionId": "run-1", "percentComplete": percent });
     for (answer, operation, expected) in [
         (
-            Answer::Pass { message: message.clone() },
+            Answer::Pass { message: written.clone() },
             "PutJobSuccessResult",
             json!({
                 "jobId": JOB_ID,
@@ -754,7 +810,7 @@ async fn the_wire_form_of_the_answers() {
             }),
         ),
         (
-            Answer::Wait { token: Token::new(started, 3), percent: 40, message: message.clone() },
+            Answer::Wait { token: Token::new(started, 3), percent: 40, message: written.clone() },
             "PutJobSuccessResult",
             json!({
                 "jobId": JOB_ID,
@@ -763,7 +819,7 @@ async fn the_wire_form_of_the_answers() {
             }),
         ),
         (
-            Answer::Fail { kind: FailureType::JobFailed, message: message.clone() },
+            Answer::Fail { kind: FailureType::JobFailed, message: written.clone() },
             "PutJobFailureResult",
             json!({
                 "jobId": JOB_ID,
@@ -778,7 +834,7 @@ async fn the_wire_form_of_the_answers() {
         let replay = StaticReplayClient::new(vec![ReplayEvent::new(request, response(200, "{}"))]);
         let client = answer::client(&sdk(replay.clone().into_shared()));
         let regions = vec!["eu-west-1".to_owned(), "global".to_owned()];
-        let verdict = Verdict { answer, open_events: 3, unknown: false, checked: true, checked_regions: regions };
+        let verdict = Verdict { answer, open_events: 3, check: HealthCheck::Complete(regions) };
         let reply = Reply { job_id: JOB_ID, request_id: "run-1", verdict: &verdict };
         let outcome = reply.put(&client, Instant::now() + Duration::from_secs(5)).await;
         assert_eq!(outcome.unwrap(), Outcome::Answered);

@@ -1,34 +1,17 @@
 //! Decides what a stage may do. Pure: knows no AWS client, no clock, no environment.
 
 use std::cmp::Reverse;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use aws_sdk_codepipeline::types::FailureType;
 use aws_sdk_health::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_health::types::Event;
+use gate_message::{Cause, GateMessage, ListedEvent, MESSAGE_LIMIT, SUMMARY_LIMIT};
 use time::{Duration, OffsetDateTime};
 
-use crate::config::{Config, MULTIPLE_SERVICES, OnUnknown};
+use crate::config::{Config, OnUnfamiliar, OnUnknown};
 use crate::health::Unknown;
 use crate::token::{Token, TokenError};
-
-/// How each message begins, but those with [`SETUP_MARK`]. People see by it who failed a stage, and the retry function
-/// that another attempt may pass.
-pub const MARK: &str = "[health-gate] ";
-
-/// How a message begins where waiting does not help and a person must act: settings, support plan, rights, a fault of
-/// the gate. The retry function never retries such a stage.
-pub const SETUP_MARK: &str = "[health-gate:setup] ";
-
-/// CodePipeline accepts this many characters in `FailureDetails.message`. Counted in bytes here, which is never fewer.
-///
-/// Source: CodePipeline API Reference, FailureDetails.
-pub const MESSAGE_LIMIT: usize = 5_000;
-
-/// CodePipeline accepts this many in `ExecutionDetails.summary`.
-///
-/// Source: CodePipeline API Reference, ExecutionDetails.
-pub const SUMMARY_LIMIT: usize = 2_048;
 
 /// What a stage may do.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,12 +20,30 @@ pub struct Verdict {
     pub answer: Answer,
     /// How many events affect the stage.
     pub open_events: usize,
-    /// Whether AWS Health was asked and did not answer in full.
-    pub unknown: bool,
-    /// Whether AWS Health answered in full.
-    pub checked: bool,
-    /// The Regions that it answered for; empty where it did not answer in full.
-    pub checked_regions: Vec<String>,
+    /// Whether AWS Health answered.
+    pub check: HealthCheck,
+}
+
+/// Whether AWS Health answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HealthCheck {
+    /// It answered in full, for these Regions.
+    Complete(Vec<String>),
+    /// It was asked, and did not answer in full.
+    Incomplete,
+    /// It was not asked, or the answer does not count, because a person must correct something first.
+    Skipped,
+}
+
+impl HealthCheck {
+    /// The Regions that AWS Health answered for; none where it did not answer in full.
+    #[must_use]
+    pub fn regions(&self) -> &[String] {
+        match self {
+            Self::Complete(regions) => regions,
+            Self::Incomplete | Self::Skipped => &[],
+        }
+    }
 }
 
 /// What AWS Health answered.
@@ -52,27 +53,64 @@ pub struct Asked<'a> {
     pub events: &'a [Event],
     /// Why AWS Health did not answer, or not in full.
     pub unknown: Option<&'a Unknown>,
-    /// The Regions and services of the settings that nobody knows, in words.
-    pub unfamiliar: &'a [String],
+    /// The Regions and services of the settings that are not known.
+    pub unfamiliar: &'a Unfamiliar,
+}
+
+/// The Regions and services of the settings that are not known. No event is ever found for them, so a stage would pass
+/// for a spelling mistake.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unfamiliar {
+    /// Not in the list of the Regions of this partition.
+    pub regions: Vec<String>,
+    /// AWS Health has no type of event for them.
+    pub services: Vec<String>,
+}
+
+impl Unfamiliar {
+    /// Whether all names are known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { regions, services } = self;
+        regions.is_empty() && services.is_empty()
+    }
+}
+
+impl fmt::Display for Unfamiliar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let regions = self.regions.iter().map(|region| format!("Region {region}"));
+        let services = self.services.iter().map(|service| format!("service {service}"));
+        f.write_str(&regions.chain(services).collect::<Vec<_>>().join(", "))
+    }
 }
 
 impl Verdict {
     /// A failure before AWS Health was asked, which a person must mend.
     #[must_use]
     pub fn setup(kind: FailureType, reason: &str) -> Self {
-        let answer = Answer::fail(SETUP_MARK, kind, reason);
-        Self { answer, open_events: 0, unknown: false, checked: false, checked_regions: Vec::new() }
+        let answer = Answer::fail(Cause::Setup, kind, reason);
+        Self { answer, open_events: 0, check: HealthCheck::Skipped }
+    }
+
+    /// A failure because of names that are not known.
+    #[must_use]
+    pub fn unfamiliar(names: &Unfamiliar) -> Self {
+        let reason = format!(
+            "not known in this partition: {names}. No event is ever found for such a name. Correct it in UserParameters, \
+             or in the settings of the function, and retry the stage; ON_UNFAMILIAR=warn is for a Region that is newer than \
+             this version"
+        );
+        Self::setup(FailureType::ConfigurationError, &reason)
     }
 }
 
-/// What CodePipeline gets. Messages are for people: they start with [`MARK`] or [`SETUP_MARK`] and have at most
-/// [`MESSAGE_LIMIT`] bytes.
+/// What CodePipeline gets. Messages fit into the field that they are for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// The stage goes on.
     Pass {
         /// Why.
-        message: String,
+        message: GateMessage,
     },
     /// The stage is held: CodePipeline asks again with the token.
     Wait {
@@ -81,22 +119,22 @@ pub enum Answer {
         /// The share of the wait that is over, 0 to 99.
         percent: i32,
         /// For what.
-        message: String,
+        message: GateMessage,
     },
     /// The stage fails.
     Fail {
         /// The class of the failure, as CodePipeline has it.
         kind: FailureType,
         /// Why, and what to do next.
-        message: String,
+        message: GateMessage,
     },
 }
 
 impl Answer {
-    /// A failure with that reason, after [`MARK`] or [`SETUP_MARK`].
+    /// A failure with that reason.
     #[must_use]
-    pub fn fail(mark: &str, kind: FailureType, reason: &str) -> Self {
-        Self::Fail { kind, message: cut(&format!("{mark}{reason}"), MESSAGE_LIMIT) }
+    pub fn fail(cause: Cause, kind: FailureType, reason: &str) -> Self {
+        Self::Fail { kind, message: GateMessage::new(cause, reason).cut(MESSAGE_LIMIT) }
     }
 
     /// `pass`, `wait` or `fail`.
@@ -111,7 +149,7 @@ impl Answer {
 
     /// The text for people.
     #[must_use]
-    pub fn message(&self) -> &str {
+    pub fn message(&self) -> &GateMessage {
         match self {
             Self::Pass { message } | Self::Wait { message, .. } | Self::Fail { message, .. } => message,
         }
@@ -126,6 +164,7 @@ impl Answer {
 /// - Where none does but AWS Health did not answer in full (`unknown`), its last answer counts. If that had open events,
 ///   the stage waits, then fails, whatever `on_unknown` says. Otherwise `allow` lets it pass; `block` waits too, or fails
 ///   at once where waiting does not help (no support plan, no permission).
+/// - A Region or service that is not known fails the stage, unless the settings say `ON_UNFAMILIAR=warn`.
 /// - A token that cannot be used means that the wait is over: the stage passes or fails, and says so.
 #[must_use]
 pub fn decide(
@@ -134,6 +173,9 @@ pub fn decide(
     token: Option<Result<Token, TokenError>>,
     now: OffsetDateTime,
 ) -> Verdict {
+    if config.on_unfamiliar == OnUnfamiliar::Fail && !asked.unfamiliar.is_empty() {
+        return Verdict::unfamiliar(asked.unfamiliar);
+    }
     let counting = asked.events.iter().filter(|event| counts(config, event));
     let (ignored, open): (Vec<_>, Vec<_>) = counting.partition(|event| is_ignored(config, event));
     let wait = Wait::of(config, token, now);
@@ -142,57 +184,59 @@ pub fn decide(
         None => pass(config, ignored.len(), asked, &wait),
         Some(unknown) => without_health(config, unknown, &wait),
     };
-    let checked = asked.unknown.is_none();
-    let checked_regions = if checked { config.regions.clone() } else { Vec::new() };
-    Verdict { answer, open_events: open.len(), unknown: !checked, checked, checked_regions }
+    let is_known = |region: &&String| !asked.unfamiliar.regions.contains(region);
+    let check = match asked.unknown {
+        None => HealthCheck::Complete(config.regions.iter().filter(is_known).cloned().collect()),
+        Some(_) => HealthCheck::Incomplete,
+    };
+    Verdict { answer, open_events: open.len(), check }
 }
 
 fn blocked(config: &Config, open: &[&Event], asked: &Asked<'_>, wait: &Wait) -> Answer {
     let mut newest_first = open.to_vec();
     newest_first.sort_by_key(|&event| (Reverse(event.start_time), event.arn.as_deref()));
-    let lines: Vec<_> = newest_first.into_iter().map(line).collect();
-    let mut head = format!("{MARK}{} in {}", count(open.len()), config.regions.join(", "));
-    if let Some(unknown) = asked.unknown {
-        let _ = write!(head, " (perhaps more: {unknown})");
-    }
+    let events: Vec<_> = newest_first.into_iter().map(listed).collect();
+    let perhaps_more = asked.unknown.map(|unknown| format!(" (perhaps more: {unknown})")).unwrap_or_default();
+    let head = format!("{} in {}{perhaps_more}", count(open.len()), config.regions.join(", "));
     let unfamiliar = unfamiliar(asked);
+    let message = |rest: &str| GateMessage::new(Cause::Transient, &format!("{head}{rest}{unfamiliar}"));
     if let Some((token, percent)) = wait.left(open.len()) {
-        let _ = write!(head, ": the stage waits{wait}{unfamiliar}");
-        return Answer::Wait { token, percent, message: listing(&head, &lines, SUMMARY_LIMIT) };
+        let message = message(&format!(": the stage waits{wait}")).with_events(events).cut(SUMMARY_LIMIT);
+        return Answer::Wait { token, percent, message };
     }
-    let _ = write!(
-        head,
+    let message = message(&format!(
         ": the stage fails{wait}. Retry it when they are closed, or add those you accept to IGNORE_EVENT_ARNS or \
-         IGNORE_EVENT_TYPE_CODES{unfamiliar}"
-    );
-    Answer::Fail { kind: FailureType::JobFailed, message: listing(&head, &lines, MESSAGE_LIMIT) }
+         IGNORE_EVENT_TYPE_CODES"
+    ));
+    Answer::Fail { kind: FailureType::JobFailed, message: message.with_events(events).cut(MESSAGE_LIMIT) }
 }
 
 fn pass(config: &Config, ignored: usize, asked: &Asked<'_>, wait: &Wait) -> Answer {
     let regions = config.regions.join(", ");
     let ignored = if ignored == 0 { String::new() } else { format!(" ({ignored} ignored as the settings say)") };
     let unfamiliar = unfamiliar(asked);
-    let message = format!("{MARK}no open event affects this stage in {regions}{ignored}{wait}{unfamiliar}");
-    Answer::Pass { message: cut(&message, MESSAGE_LIMIT) }
+    let reason = format!("no open event affects this stage in {regions}{ignored}{wait}{unfamiliar}");
+    Answer::Pass { message: GateMessage::new(Cause::Transient, &reason).cut(MESSAGE_LIMIT) }
 }
 
 /// A spelling mistake must not look like a healthy Region.
 fn unfamiliar(asked: &Asked<'_>) -> String {
-    match asked.unfamiliar {
-        [] => String::new(),
-        names => format!(". Unknown, so nothing is found for it: {}; check the spelling", names.join(", ")),
+    if asked.unfamiliar.is_empty() {
+        return String::new();
     }
+    format!(". Unknown, so nothing is found for it: {}; check the spelling", asked.unfamiliar)
 }
 
 fn without_health(config: &Config, unknown: &Unknown, wait: &Wait) -> Answer {
     let last_open = wait.token.map_or(0, |token| token.open);
     if config.on_unknown == OnUnknown::Allow && last_open == 0 {
-        let message = format!("{MARK}the stage passes unchecked, because ON_UNKNOWN is allow: {unknown}");
-        return Answer::Pass { message: cut(&message, MESSAGE_LIMIT) };
+        let reason = format!("the stage passes unchecked, because ON_UNKNOWN is allow: {unknown}");
+        return Answer::Pass { message: GateMessage::new(Cause::Transient, &reason).cut(MESSAGE_LIMIT) };
     }
     if let Some((token, percent)) = wait.left(last_open).filter(|_| unknown.may_pass()) {
-        let message = format!("{MARK}the stage waits{wait}: {unknown}");
-        return Answer::Wait { token, percent, message: cut(&message, SUMMARY_LIMIT) };
+        let reason = format!("the stage waits{wait}: {unknown}");
+        let message = GateMessage::new(Cause::Transient, &reason).cut(SUMMARY_LIMIT);
+        return Answer::Wait { token, percent, message };
     }
     let kind = match unknown {
         Unknown::Subscription | Unknown::Denied(_) => FailureType::PermissionError,
@@ -204,8 +248,8 @@ fn without_health(config: &Config, unknown: &Unknown, wait: &Wait) -> Answer {
         "With ON_UNKNOWN=allow a stage passes when AWS Health cannot be asked; otherwise correct this, and retry the stage"
             .to_owned()
     };
-    let mark = if unknown.may_pass() { MARK } else { SETUP_MARK };
-    Answer::fail(mark, kind, &format!("the stage fails{wait}: {unknown}. {advice}"))
+    let cause = if unknown.may_pass() { Cause::Transient } else { Cause::Setup };
+    Answer::fail(cause, kind, &format!("the stage fails{wait}: {unknown}. {advice}"))
 }
 
 /// Progress of the wait.
@@ -248,18 +292,25 @@ impl fmt::Display for Wait {
 }
 
 /// The filter of DescribeEvents again, on our side: an account notification stays open for ever, and would hold the
-/// stage for ever. The scope, and all services but MULTIPLE_SERVICES, are checked here alone.
+/// stage for ever. The scope, and the services that are left out, are checked here alone.
 fn counts(config: &Config, event: &Event) -> bool {
     event.event_type_category.as_ref().is_none_or(|category| config.categories.contains(category))
         && event.status_code.as_ref().is_none_or(|status| config.statuses.contains(status))
-        && (config.multiple_services || event.service() != Some(MULTIPLE_SERVICES))
+        && event.service.as_ref().is_none_or(|service| !config.excluded_services.contains(service))
+        && (config.actionabilities.is_empty()
+            || event.actionability.as_ref().is_none_or(|actionability| config.actionabilities.contains(actionability)))
         && (config.scopes.is_empty()
             || event.event_scope_code.as_ref().is_none_or(|scope| config.scopes.contains(scope)))
 }
 
 fn is_ignored(config: &Config, event: &Event) -> bool {
     event.arn.as_ref().is_some_and(|arn| config.ignore_event_arns.contains(arn))
-        || event.event_type_code.as_ref().is_some_and(|code| config.ignore_event_type_codes.contains(code))
+        || event.event_type_code.as_ref().is_some_and(|code| {
+            config.ignore_event_type_codes.iter().any(|ignored| match ignored.strip_suffix('*') {
+                Some(start) => code.starts_with(start),
+                None => code == ignored,
+            })
+        })
 }
 
 fn count(events: usize) -> String {
@@ -267,46 +318,23 @@ fn count(events: usize) -> String {
     format!("{events} AWS Health {plural}")
 }
 
-fn line(event: &Event) -> String {
+fn listed(event: &Event) -> ListedEvent {
     let text = |field: &Option<String>| field.clone().unwrap_or_else(|| "(unnamed)".to_owned());
     let start = event.start_time.and_then(|time| DateTime::from_secs(time.secs()).fmt(DateTimeFormat::DateTime).ok());
-    format!(
-        "{} in {}: {}, {} since {}, {}",
+    let description = format!(
+        "{} in {}: {}, {} since {}",
         text(&event.service),
         text(&event.region),
         text(&event.event_type_code),
         event.status_code.as_ref().map_or("open", |status| status.as_str()),
         start.as_deref().unwrap_or("(unknown)"),
-        text(&event.arn),
-    )
-}
-
-/// The head and as many whole lines as fit into `limit` bytes; what is left out is counted.
-fn listing(head: &str, lines: &[String], limit: usize) -> String {
-    let more = |left: usize| if left == 0 { String::new() } else { format!("\n- and {left} more") };
-    let mut text = cut(head, limit - more(lines.len()).len());
-    for (index, line) in lines.iter().enumerate() {
-        let left = lines.len() - index;
-        if text.len() + "\n- ".len() + line.len() + more(left - 1).len() > limit {
-            text.push_str(&more(left));
-            break;
-        }
-        let _ = write!(text, "\n- {line}");
-    }
-    text
-}
-
-/// At most `limit` bytes of a text; what was cut off is an ellipsis.
-pub(crate) fn cut(text: &str, limit: usize) -> String {
-    if text.len() <= limit {
-        return text.to_owned();
-    }
-    format!("{}…", &text[..text.floor_char_boundary(limit - '…'.len_utf8())])
+    );
+    ListedEvent::new(&description, event.arn.as_deref())
 }
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_health::types::{EventScopeCode, EventStatusCode, EventTypeCategory};
+    use aws_sdk_health::types::{EventActionability, EventScopeCode, EventStatusCode, EventTypeCategory};
     use gatehouse_shared::env::Env;
     use proptest::prelude::*;
     use time::macros::datetime;
@@ -328,7 +356,7 @@ mod tests {
         token: Option<Result<Token, TokenError>>,
         now: OffsetDateTime,
     ) -> Verdict {
-        super::decide(config, &Asked { events, unknown, unfamiliar: &[] }, token, now)
+        super::decide(config, &Asked { events, unknown, unfamiliar: &Unfamiliar::default() }, token, now)
     }
 
     fn event(id: i64) -> Event {
@@ -363,12 +391,11 @@ mod tests {
                        - EC2 in eu-west-1: AWS_EC2_OPERATIONAL_ISSUE, open since 2026-08-13T05:46:41Z, \
                        arn:aws:health:eu-west-1::event/EC2/AWS_EC2_OPERATIONAL_ISSUE/ID_1";
         let expected = Verdict {
-            answer: Answer::Fail { kind: FailureType::JobFailed, message: message.to_owned() },
+            answer: Answer::Fail { kind: FailureType::JobFailed, message: message.parse().unwrap() },
             open_events: 2,
-            unknown: false,
-            checked: true,
-            checked_regions: vec!["eu-west-1".to_owned(), "global".to_owned()],
+            check: HealthCheck::Complete(vec!["eu-west-1".to_owned(), "global".to_owned()]),
         };
+        assert_eq!(verdict.answer.message().to_string(), message);
         assert_eq!(verdict, expected);
     }
 
@@ -378,7 +405,7 @@ mod tests {
         let first = decide(&config, &[event(1)], None, None, NOW);
         let Answer::Wait { token: begun, percent: 0, message } = first.answer else { panic!("{first:?}") };
         assert_eq!(begun, Token::new(NOW, 1));
-        assert!(message.starts_with(
+        assert!(message.to_string().starts_with(
             "[health-gate] 1 AWS Health event in eu-west-1, global: the stage waits (0 of 60 minutes waited)\n- EC2 in "
         ));
 
@@ -402,7 +429,7 @@ mod tests {
                 Answer::Fail { kind, .. } => format!("fail {kind}"),
             };
             assert_eq!(seen, kind, "{expected}");
-            assert!(verdict.answer.message().contains(rest), "{expected}: {}", verdict.answer.message());
+            assert!(verdict.answer.message().to_string().contains(rest), "{expected}: {}", verdict.answer.message());
         }
     }
 
@@ -413,7 +440,11 @@ mod tests {
             let verdict = decide(&config, &events, None, Some(Token::parse("token_ID", NOW)), NOW);
             assert_eq!(verdict.answer.name(), expected);
             assert!(
-                verdict.answer.message().contains("the continuation token cannot be used, it is not one of this gate")
+                verdict
+                    .answer
+                    .message()
+                    .to_string()
+                    .contains("the continuation token cannot be used, it is not one of this gate")
             );
         }
         let unknown = decide(&config, &[], Some(&unreachable()), Some(Token::parse("token_ID", NOW)), NOW);
@@ -430,6 +461,7 @@ mod tests {
         let closed = with(|event| event.status_code = Some(EventStatusCode::Closed));
         let notification = with(|event| event.event_type_category = Some(EventTypeCategory::AccountNotification));
         let multiple = with(|event| event.service = Some("MULTIPLE_SERVICES".to_owned()));
+        let informational = with(|event| event.actionability = Some(EventActionability::Informational));
         let bare = Event::builder().build();
         for (settings, event, counts) in [
             (vec![], &event(1), 1),
@@ -445,6 +477,13 @@ mod tests {
             (vec![("SCOPES", "ACCOUNT_SPECIFIC")], &event(1), 0),
             (vec![("IGNORE_EVENT_TYPE_CODES", "AWS_RDS_ISSUE,AWS_EC2_OPERATIONAL_ISSUE")], &event(1), 0),
             (vec![("IGNORE_EVENT_TYPE_CODES", "AWS_EC2")], &event(1), 1),
+            (vec![("IGNORE_EVENT_TYPE_CODES", "AWS_EC2_*")], &event(1), 0),
+            (vec![("IGNORE_EVENT_TYPE_CODES", "AWS_RDS_*")], &event(1), 1),
+            (vec![("SERVICES", "-EC2")], &event(1), 0),
+            (vec![("SERVICES", "-RDS")], &event(1), 1),
+            (vec![("ACTIONABILITIES", "ACTION_REQUIRED")], &informational, 0),
+            (vec![("ACTIONABILITIES", "ACTION_REQUIRED,INFORMATIONAL")], &informational, 1),
+            (vec![("ACTIONABILITIES", "ACTION_REQUIRED")], &event(1), 1),
             (vec![("IGNORE_EVENT_ARNS", event(1).arn().unwrap())], &event(1), 0),
             (vec![("IGNORE_EVENT_ARNS", event(1).arn().unwrap())], &event(2), 1),
             // An event that lacks a field counts.
@@ -457,11 +496,30 @@ mod tests {
     }
 
     #[test]
+    fn the_troubles_of_the_account_stop_no_stage_unless_their_service_is_named() {
+        for service in ["ABUSE", "RISK", "ACCOUNT", "BILLING", "SUPPORT", "SECURITY"] {
+            let mut event = event(1);
+            event.service = Some(service.to_owned());
+            event.event_scope_code = Some(EventScopeCode::AccountSpecific);
+            let named = format!("EC2,{service}");
+            for (settings, answer) in [
+                (vec![], "pass"),
+                (vec![("SERVICES", "-EC2")], "pass"),
+                (vec![("SERVICES", service)], "fail"),
+                (vec![("SERVICES", named.as_str())], "fail"),
+            ] {
+                let verdict = decide(&config(&settings), std::slice::from_ref(&event), None, None, NOW);
+                assert_eq!(verdict.answer.name(), answer, "{service} {settings:?}");
+            }
+        }
+    }
+
+    #[test]
     fn ignored_events_are_mentioned() {
         let config = config(&[("IGNORE_EVENT_TYPE_CODES", "AWS_EC2_OPERATIONAL_ISSUE")]);
         let verdict = decide(&config, &[event(1), event(2)], None, None, NOW);
         assert_eq!(
-            verdict.answer.message(),
+            verdict.answer.message().to_string(),
             "[health-gate] no open event affects this stage in eu-west-1, global (2 ignored as the settings say)"
         );
     }
@@ -496,10 +554,10 @@ mod tests {
                 Answer::Fail { kind, .. } => format!("fail {kind}"),
             };
             assert_eq!(seen, expected, "{case}");
-            assert!(verdict.unknown && !verdict.checked && verdict.checked_regions.is_empty(), "{case}");
-            let is_setup = verdict.answer.message().starts_with(SETUP_MARK);
+            assert_eq!(verdict.check, HealthCheck::Incomplete, "{case}");
+            let is_setup = verdict.answer.message().cause() == Cause::Setup;
             assert_eq!(is_setup, seen == "fail PermissionError", "{case}");
-            let message = verdict.answer.message();
+            let message = verdict.answer.message().to_string();
             assert!(message.contains(&unknown.to_string()), "{case}");
             if seen.starts_with("fail") {
                 let advice = if was_open {
@@ -514,7 +572,7 @@ mod tests {
 
     #[test]
     fn the_lack_of_a_support_plan_says_what_to_buy_or_to_set() {
-        let message = decide(&config(&[]), &[], Some(&Unknown::Subscription), None, NOW).answer.message().to_owned();
+        let message = decide(&config(&[]), &[], Some(&Unknown::Subscription), None, NOW).answer.message().to_string();
         for part in
             ["SubscriptionRequiredException", "Business, Enterprise On-Ramp or Enterprise Support", "ON_UNKNOWN=allow"]
         {
@@ -526,86 +584,67 @@ mod tests {
     fn open_events_that_were_found_count_though_other_calls_failed() {
         let config = config(&[("ON_UNKNOWN", "allow")]);
         let verdict = decide(&config, &[event(1)], Some(&unreachable()), None, NOW);
-        assert_eq!((verdict.answer.name(), verdict.open_events, verdict.unknown), ("fail", 1, true));
-        assert!(verdict.answer.message().contains("(perhaps more: AWS Health cannot be reached"));
-        assert!(!verdict.checked && verdict.checked_regions.is_empty());
-        assert!(verdict.answer.message().starts_with(MARK));
+        assert_eq!((verdict.answer.name(), verdict.open_events), ("fail", 1));
+        assert!(verdict.answer.message().to_string().contains("(perhaps more: AWS Health cannot be reached"));
+        assert_eq!(verdict.check, HealthCheck::Incomplete);
+        assert_eq!(verdict.answer.message().cause(), Cause::Transient);
     }
 
     #[test]
     fn what_nobody_knows_is_named_in_each_answer() {
-        let names = ["Region eu-west-9".to_owned(), "service EC22".to_owned()];
+        let names = Unfamiliar { regions: vec!["eu-west-9".to_owned()], services: vec!["EC22".to_owned()] };
+        let regions = "eu-west-1,eu-west-9";
         let named = ". Unknown, so nothing is found for it: Region eu-west-9, service EC22; check the spelling";
         for (wait, events, answer) in
             [("0", vec![], "pass"), ("0", vec![event(1)], "fail"), ("9", vec![event(1)], "wait")]
         {
             let asked = Asked { events: &events, unknown: None, unfamiliar: &names };
-            let verdict = super::decide(&config(&[("WAIT_MINUTES", wait)]), &asked, None, NOW);
+            let with = |on_unfamiliar| {
+                let settings = [("WAIT_MINUTES", wait), ("ON_UNFAMILIAR", on_unfamiliar), ("REGIONS", regions)];
+                super::decide(&config(&settings), &asked, None, NOW)
+            };
+            let verdict = with("warn");
             assert_eq!(verdict.answer.name(), answer);
-            let first = verdict.answer.message().lines().next().unwrap_or_default();
+            let message = verdict.answer.message().to_string();
+            let first = message.lines().next().unwrap_or_default();
             assert!(first.ends_with(named), "{first}");
+            assert_eq!(verdict.check.regions(), ["eu-west-1", "global"]);
+
+            let verdict = with("fail");
+            let message = verdict.answer.message().to_string();
+            assert!(
+                message
+                    .starts_with("[health-gate:setup] not known in this partition: Region eu-west-9, service EC22. "),
+                "{message}"
+            );
+            assert_eq!((verdict.answer.name(), verdict.check), ("fail", HealthCheck::Skipped));
         }
     }
 
     #[test]
     fn who_must_act_is_in_the_mark() {
         let refused = Unknown::Refused("no".to_owned());
-        for (unknown, mark) in [
-            (unreachable(), MARK),
-            (Unknown::Throttled(String::new()), MARK),
-            (Unknown::Malformed(String::new()), MARK),
-            (Unknown::OutOfTime, MARK),
-            (refused, SETUP_MARK),
-            (Unknown::Denied(String::new()), SETUP_MARK),
-            (Unknown::Subscription, SETUP_MARK),
+        for (unknown, cause) in [
+            (unreachable(), Cause::Transient),
+            (Unknown::Throttled(String::new()), Cause::Transient),
+            (Unknown::Interrupted(String::new()), Cause::Transient),
+            (Unknown::Malformed(String::new()), Cause::Transient),
+            (Unknown::OutOfTime, Cause::Transient),
+            (refused, Cause::Setup),
+            (Unknown::Denied(String::new()), Cause::Setup),
+            (Unknown::Subscription, Cause::Setup),
         ] {
-            let message = decide(&config(&[]), &[], Some(&unknown), None, NOW).answer.message().to_owned();
-            assert!(message.starts_with(mark), "{message}");
+            let message = decide(&config(&[]), &[], Some(&unknown), None, NOW).answer.message().clone();
+            assert_eq!(message.cause(), cause, "{message}");
         }
         let setup = Verdict::setup(FailureType::ConfigurationError, "why");
-        assert_eq!(setup.answer.message(), "[health-gate:setup] why");
-        assert!(!setup.checked && !setup.unknown && setup.checked_regions.is_empty());
-    }
-
-    #[test]
-    fn a_listing_has_every_line_that_fits() {
-        let lines = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        for (limit, items, expected) in [
-            (28, lines(&["a line of 22 letters.."]), "head\n- and 1 more"),
-            (29, lines(&["a line of 22 letters.."]), "head\n- a line of 22 letters.."),
-            // The number of those left out must fit as well.
-            (33, lines(&["first of three", "a long second one", "third"]), "head\n- and 3 more"),
-            (34, lines(&["first of three", "a long second one", "third"]), "head\n- first of three\n- and 2 more"),
-        ] {
-            let text = listing("head", &items, limit);
-            assert_eq!(text, expected, "{limit}");
-            assert!(text.len() <= limit, "{}", text.len());
-        }
+        assert_eq!(setup.answer.message().to_string(), "[health-gate:setup] why");
+        assert_eq!((setup.check.regions(), &setup.check), (&[][..], &HealthCheck::Skipped));
     }
 
     proptest! {
         // Long texts are slow to make up.
         #![proptest_config(ProptestConfig::with_cases(32))]
-
-        #[test]
-        fn a_listing_is_never_too_long_and_counts_what_it_leaves_out(
-            head in "\\PC{0,3000}",
-            lines in proptest::collection::vec("\\PC{0,800}", 0..12),
-            many in 0_usize..400,
-            limit in proptest::sample::select(vec![SUMMARY_LIMIT, MESSAGE_LIMIT]),
-        ) {
-            let lines: Vec<_> = lines.into_iter().chain(std::iter::repeat_n("EC2 in eu-west-1".to_owned(), many)).collect();
-            let text = listing(&format!("{MARK}{head}"), &lines, limit);
-            prop_assert!(text.len() <= limit);
-            prop_assert!(text.starts_with(MARK));
-            let mut items = text.split("\n- ").skip(1).collect::<Vec<_>>();
-            let left_out = match items.last().and_then(|item| item.strip_prefix("and ")?.strip_suffix(" more")) {
-                Some(count) => { items.pop(); count.parse::<usize>().unwrap() }
-                None => 0,
-            };
-            prop_assert_eq!(items.len() + left_out, lines.len());
-            prop_assert!(items.iter().zip(&lines).all(|(item, line)| item == line));
-        }
 
         #[test]
         fn every_answer_fits_whatever_aws_health_says(
@@ -617,7 +656,8 @@ mod tests {
                 for events in [events.as_slice(), &[]] {
                     let answer = decide(&config, events, unknown, token(wait, 1), NOW).answer;
                     let limit = if matches!(answer, Answer::Wait { .. }) { SUMMARY_LIMIT } else { MESSAGE_LIMIT };
-                    prop_assert!(answer.message().starts_with(MARK) && answer.message().len() <= limit);
+                    prop_assert_eq!(answer.message().cause(), Cause::Transient);
+                    prop_assert!(answer.message().to_string().len() <= limit);
                 }
             }
         }

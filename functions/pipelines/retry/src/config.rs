@@ -5,6 +5,7 @@ use std::str::FromStr;
 use aws_sdk_codepipeline::types::StageRetryMode;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::sns::TopicArn;
+use time::Duration;
 
 /// Settings, read once at cold start. Those that begin with `SNS_`, and `TOPIC_ARNS`, belong to
 /// [`gatehouse_shared::verifier`].
@@ -15,11 +16,16 @@ pub struct Config {
     pub pipelines: Option<Vec<PipelineName>>,
     /// `MAX_RETRIES`: how often one stage is retried in one pipeline execution; 5 where it is unset.
     pub max_retries: usize,
+    /// `RETRY_DELAY_SECONDS`: how long the queue delays a notice. An attempt that began sooner after the failure before
+    /// was not started by a delayed retry, and does not count as one; 0, the default, counts every attempt.
+    pub retry_delay: Duration,
+    /// `HEALTH_GATE_FUNCTION_NAME`: by it a gate that gave no answer is recognised in the history.
+    pub health_gate_function_name: Option<String>,
     /// `RETRY_MODE`: `FAILED_ACTIONS`, the default, or `ALL_ACTIONS`, which also runs those that succeeded again and
     /// must wait until no action of the stage is in progress.
     pub retry_mode: StageRetryMode,
-    /// `RETRY_ANY_FAILURE`: retry a stage whatever it failed for, not only at the health gate; a rejected approval is
-    /// asked for again. What only a person can mend is not retried even so.
+    /// `RETRY_ANY_FAILURE`: retry a stage whatever it failed for, not only at the health gate. What only a person can
+    /// mend, and an approval that was rejected or timed out, is not retried even so.
     pub retry_any_failure: bool,
     /// `NOTIFY_TOPIC_ARN`: the topic that gets a message when the retries are used up, and when stages were retried
     /// because an AWS Health event closed.
@@ -44,6 +50,8 @@ impl Config {
         Self {
             pipelines: env.list("PIPELINES"),
             max_retries: env.within("MAX_RETRIES", 0..=100).unwrap_or(5),
+            retry_delay: Duration::seconds(env.within("RETRY_DELAY_SECONDS", 0..=900).unwrap_or(0)),
+            health_gate_function_name: env.text("HEALTH_GATE_FUNCTION_NAME"),
             retry_mode: retry_mode(env),
             retry_any_failure: env.flag("RETRY_ANY_FAILURE", false),
             notify_topic_arn: env.parsed("NOTIFY_TOPIC_ARN"),
@@ -90,6 +98,8 @@ mod tests {
         let expected = Config {
             pipelines: None,
             max_retries: 5,
+            retry_delay: Duration::ZERO,
+            health_gate_function_name: None,
             retry_mode: StageRetryMode::FailedActions,
             retry_any_failure: false,
             notify_topic_arn: None,
@@ -103,6 +113,8 @@ mod tests {
         let env = Env::of_table(&[
             ("PIPELINES", "web, api-v2 ,web"),
             ("MAX_RETRIES", "0"),
+            ("RETRY_DELAY_SECONDS", "900"),
+            ("HEALTH_GATE_FUNCTION_NAME", "gate"),
             ("RETRY_MODE", "ALL_ACTIONS"),
             ("RETRY_ANY_FAILURE", "true"),
             ("NOTIFY_TOPIC_ARN", "arn:aws:sns:eu-west-1:111122223333:people"),
@@ -112,6 +124,8 @@ mod tests {
         let pipelines = config.pipelines.unwrap();
         assert_eq!(pipelines.iter().map(PipelineName::as_str).collect::<Vec<_>>(), ["web", "api-v2"]);
         assert_eq!(config.max_retries, 0);
+        assert_eq!(config.retry_delay, Duration::minutes(15));
+        assert_eq!(config.health_gate_function_name.as_deref(), Some("gate"));
         assert_eq!(config.retry_mode, StageRetryMode::AllActions);
         assert!(config.retry_any_failure);
         assert_eq!(config.notify_topic_arn.unwrap().as_str(), "arn:aws:sns:eu-west-1:111122223333:people");
@@ -123,6 +137,7 @@ mod tests {
         let env = Env::of_table(&[
             ("PIPELINES", "web,arn:aws:codepipeline:eu-west-1:111122223333:api"),
             ("MAX_RETRIES", "-1"),
+            ("RETRY_DELAY_SECONDS", "901"),
             ("RETRY_MODE", "all_actions"),
             ("RETRY_ANY_FAILURE", "yes"),
             ("NOTIFY_TOPIC_ARN", "people"),
@@ -134,6 +149,7 @@ mod tests {
              PIPELINES is \"arn:aws:codepipeline:eu-west-1:111122223333:api\": expected the name of a pipeline, not its \
              ARN; \
              MAX_RETRIES is \"-1\": expected a whole number from 0 to 100; \
+             RETRY_DELAY_SECONDS is \"901\": expected a whole number from 0 to 900; \
              RETRY_MODE is \"all_actions\": expected FAILED_ACTIONS or ALL_ACTIONS; \
              RETRY_ANY_FAILURE is \"yes\": expected true or false; \
              NOTIFY_TOPIC_ARN is \"people\": expected arn:<partition>:sns:<region>:<12 digits>:<topic name>; \

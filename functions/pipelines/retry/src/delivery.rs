@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `Records[].Sns` | SNS | the function's policy, and the signature of SNS |
 //! | `Records[].body` with an SNS message | SNS → SQS | the queue's policy, and the signature of SNS |
-//! | `Records[].body` with an EventBridge event of CodePipeline | EventBridge → SQS | the queue's policy alone |
+//! | `Records[].body` with an EventBridge event of CodePipeline or AWS Health | EventBridge → SQS | the queue's policy alone |
 //! | the event itself | EventBridge, or a person | who may invoke the function |
 //!
 //! EventBridge does not sign. So whoever may send to the queue can have a stage retried that the health gate held back
@@ -50,7 +50,7 @@ pub enum DeliveryError {
     /// The body of a record holds an event without the SNS message around it.
     #[error(
         "the body of the record is not signed: expected an SNS message (turn raw message delivery off), or an \
-         EventBridge event of aws.codepipeline (AWS Health events go to the function, not to the queue)"
+         EventBridge event of aws.codepipeline or aws.health"
     )]
     Unsigned,
 }
@@ -100,8 +100,8 @@ impl Body {
         if body.get("Type").is_some() {
             return Ok(Self::Sns(Envelope::from_value(&body)?));
         }
-        let is_of_codepipeline = body.get("source").is_some_and(|source| source == "aws.codepipeline");
-        if is_of_codepipeline && body.get("detail-type").is_some() {
+        let is_of_aws = body.get("source").is_some_and(|source| source == "aws.codepipeline" || source == "aws.health");
+        if is_of_aws && body.get("detail-type").is_some() {
             return Ok(Self::EventBridge(body));
         }
         Err(DeliveryError::Unsigned)

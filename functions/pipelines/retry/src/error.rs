@@ -80,8 +80,15 @@ impl ErrorType for Error {
     }
 }
 
-/// Sorts what CodePipeline answered: `Ok` with the reason where the case is closed for good, and is logged; `Err` where
-/// the event must be delivered again.
+/// What follows from an error of CodePipeline.
+pub(crate) enum Refusal {
+    /// There is nothing more to do about this stage.
+    Final(&'static str),
+    /// The event must be delivered again.
+    Again(Error),
+}
+
+/// Sorts what CodePipeline answered.
 ///
 /// | answer | outcome |
 /// |---|---|
@@ -95,20 +102,26 @@ impl ErrorType for Error {
 /// | `ValidationException`, anything unknown | again, so that it ends in the dead-letter queue, where a person sees it |
 ///
 /// Source: CodePipeline API Reference, "Errors" of `GetPipelineState`, `ListActionExecutions`, `RetryStageExecution`.
-pub(crate) fn outcome<E>(operation: &'static str, pipeline: &str, error: SdkError<E>) -> Result<&'static str, Error>
+pub(crate) fn refusal<E>(operation: &'static str, pipeline: &str, error: SdkError<E>) -> Refusal
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let next = match error.code() {
         Some("StageNotRetryableException") => {
-            return Ok("not retryable any more: the stage was retried already, or the pipeline was changed");
+            return Refusal::Final(
+                "not retryable any more: the stage was retried already, or the pipeline was changed",
+            );
         }
-        Some("NotLatestPipelineExecutionException") => return Ok("superseded by a later execution"),
+        Some("NotLatestPipelineExecutionException") => return Refusal::Final("superseded by a later execution"),
         Some("PipelineNotFoundException") => {
-            return Ok("there is no such pipeline in this account and Region; correct PIPELINES if it is listed there");
+            return Refusal::Final(
+                "there is no such pipeline in this account and Region; correct PIPELINES if it is listed there",
+            );
         }
-        Some("StageNotFoundException") => return Ok("the pipeline has no such stage any more"),
-        Some("PipelineExecutionNotFoundException") => return Ok("there is no such pipeline execution any more"),
+        Some("StageNotFoundException") => return Refusal::Final("the pipeline has no such stage any more"),
+        Some("PipelineExecutionNotFoundException") => {
+            return Refusal::Final("there is no such pipeline execution any more");
+        }
         Some("AccessDeniedException") => "allow this operation on the pipeline in the function's role",
         Some("ConcurrentPipelineExecutionsLimitExceededException") => {
             "an execution must end first; it is tried again when the event is delivered again"
@@ -116,5 +129,5 @@ where
         Some("ValidationException") => "see what CodePipeline says about the request",
         _ => "it is tried again when the event is delivered again",
     };
-    Err(Error::CodePipeline { operation, pipeline: pipeline.to_owned(), next, source: Box::new(error) })
+    Refusal::Again(Error::CodePipeline { operation, pipeline: pipeline.to_owned(), next, source: Box::new(error) })
 }

@@ -58,8 +58,10 @@ pub struct HealthClosed {
     /// The service that was affected, such as `EC2`.
     pub service: String,
     /// The Region where it happened. AWS also sends public events to a backup Region, so this may be another one than
-    /// the Region that received it.
-    pub region: String,
+    /// the Region that received it. For the notification only.
+    pub region: Option<String>,
+    /// When AWS sent it: attempts that began later met the gate after the closing.
+    pub time: Option<OffsetDateTime>,
 }
 
 /// Why an event cannot be read.
@@ -166,7 +168,8 @@ fn codepipeline(event: &Map<String, Value>) -> Result<Event, EventError> {
 /// Source: AWS Health User Guide, "Reference: AWS Health events Amazon EventBridge schema".
 fn health(event: &Map<String, Value>) -> Result<Event, EventError> {
     let detail_type = detail_type(event)?;
-    if detail_type != "AWS Health Event" {
+    // Events about abuse have a type of their own; both say the same.
+    if !["AWS Health Event", "AWS Health Abuse Event"].contains(&detail_type) {
         return Ok(ignored(format!("{} is not an AWS Health event", shortened(detail_type))));
     }
     let detail = detail(event)?;
@@ -178,7 +181,8 @@ fn health(event: &Map<String, Value>) -> Result<Event, EventError> {
         arn,
         type_code: text(detail, "eventTypeCode", "detail.eventTypeCode")?,
         service: text(detail, "service", "detail.service")?,
-        region: text(detail, "eventRegion", "detail.eventRegion")?,
+        region: text(detail, "eventRegion", "detail.eventRegion").ok(),
+        time: time(event).ok(),
     }))
 }
 

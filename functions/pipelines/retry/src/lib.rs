@@ -5,22 +5,24 @@
 //! a look at the pipeline. The stage is retried when it still has status Failed, in the execution that the notice names,
 //! when every failed action failed at the health gate for a reason that may pass, and when it was retried fewer than
 //! `MAX_RETRIES` times. A closed AWS Health event retries the stages whose failure message names it, whatever
-//! `MAX_RETRIES` says.
+//! `MAX_RETRIES` says, and comes a second time through the queue, for a gate that was still told "open". What a person has
+//! stopped stays: a disabled transition, an approval that was rejected, a rollback.
 //!
 //! Doing it twice is the same as doing it once: a stage that was retried is not failed any more, CodePipeline itself
-//! refuses the second of two retries at a time, and a notice answers only the failure it was sent for. The retries are
+//! refuses the second of two retries at a time, and a notice answers only the failure it was sent for. The delayed retries are
 //! counted in CodePipeline's own history, so there is no table to keep. The delay is the queue's: notices should come
 //! through one with a delay.
 //!
 //! # Limitations
 //!
 //! - The function acts in its own account and Region. A notice from elsewhere finds no such execution and is skipped.
-//! - In execution mode `PARALLEL` nothing is promised: the state of a stage shows only its latest execution.
+//! - In execution mode `PARALLEL` nothing is promised: the state of a stage shows only its latest execution. In the other
+//!   modes an execution is not retried once another one is in its stage, and people are notified.
 //! - Only the notice of a stage's failure leads to the notification that the retries are used up, so that one should be
 //!   among those delivered. Without a delay, the notice of an action may arrive before its stage is failed, and is
 //!   skipped.
-//! - A notice that is delivered twice after the retries are used up is mailed twice. A failed attempt that a closed AWS
-//!   Health event started counts as one of the failures afterwards: CodePipeline's history does not tell who retried.
+//! - A notice that is delivered twice after the retries are used up is mailed twice. CodePipeline's history does not say
+//!   who started an attempt: what began before half of `RETRY_DELAY_SECONDS` was over counts as somebody else's.
 //! - When the reply to `RetryStageExecution` is lost, the SDK asks again and the decision reads "skipped", though the
 //!   stage was retried.
 

@@ -9,10 +9,10 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::Config;
-use crate::error::{Error, outcome};
+use crate::error::{Error, Refusal, refusal};
 use crate::event::{Failed, HealthClosed, Level};
 use crate::report::{Decision, Mail, Outcome, Work};
-use crate::verdict::{Trigger, Verdict, failed_stages, verdict};
+use crate::verdict::{NoStage, Trigger, Verdict, failed_at_the_gate, failed_stages, verdict};
 
 /// Retries failed stages. What people should hear of it is given back, to be sent after it is logged.
 pub(crate) struct Retrier {
@@ -54,7 +54,7 @@ impl Retrier {
             let reason = "an AWS Health event closed, but PIPELINES is unset: name the pipelines that it retries";
             return Decision::new(Outcome::Skipped, reason).into();
         };
-        let trigger = Trigger::HealthClosed { arn: &event.arn, now };
+        let trigger = Trigger::HealthClosed { arn: &event.arn, sent: event.time, now };
         let mut decisions = Vec::new();
         for pipeline in pipelines {
             let work = within(stop, self.pipeline(pipeline.as_str(), &trigger)).await;
@@ -78,8 +78,11 @@ impl Retrier {
         };
         let stages = match (failed_stages(state.stage_states(), trigger), trigger) {
             (Ok(stages), _) => stages,
-            (Err(reason), Trigger::Failed(_)) => return Decision::new(Outcome::Skipped, reason).into(),
-            (Err(reason), Trigger::HealthClosed { .. }) => return Decision::new(Outcome::Ignored, reason).into(),
+            (Err(NoStage::Superseded { by }), Trigger::Failed(notice)) => return self.superseded(notice, &by).await,
+            (Err(reason), Trigger::Failed(_)) => return Decision::new(Outcome::Skipped, reason.to_string()).into(),
+            (Err(reason), Trigger::HealthClosed { .. }) => {
+                return Decision::new(Outcome::Ignored, reason.to_string()).into();
+            }
         };
         let mut work = Work::default();
         for (stage, execution_id) in stages {
@@ -115,6 +118,7 @@ impl Retrier {
                 Decision::new(Outcome::Ignored, "the message of the failure does not name the closed event")
             }
             Verdict::NotYet { reason } => Error::NotYet { reason }.into(),
+            Verdict::Held { reason } => return self.held(target, trigger, &reason),
             Verdict::Retry { reason } => self.retry(target, &reason).await,
             Verdict::GiveUp { failures, message } => return self.give_up(target, trigger, failures, &message),
         };
@@ -175,6 +179,49 @@ impl Retrier {
         (Decision::new(Outcome::GaveUp, used_up), mail)
     }
 
+    /// A person stopped the stage, so a person must know that it is not retried.
+    fn held(&self, target: &Target<'_>, trigger: &Trigger<'_>, reason: &str) -> (Decision, Option<Mail>) {
+        let Target { pipeline, stage, execution_id } = *target;
+        let is_of_stage = matches!(trigger, Trigger::Failed(Failed { level: Level::Stage, .. }));
+        let mail = (is_of_stage && !self.config.dry_run).then(|| Mail {
+            subject: format!("Gatehouse pipelines: stage {stage} of pipeline {pipeline} is not retried"),
+            text: format!(
+                "Stage {stage} of pipeline {pipeline} failed at the health gate, and is not retried: {reason}.\n\n\
+                 Pipeline execution: {execution_id}\n\n\
+                 When it may go on, retry it in the CodePipeline console, or with:\n{}\n",
+                self.command(pipeline, stage, execution_id)
+            ),
+        });
+        (Decision::new(Outcome::Skipped, reason), mail)
+    }
+
+    /// Another execution is in the stage. CodePipeline retries only the latest one of a stage, so what the gate stopped is
+    /// dropped, also in a pipeline of mode `QUEUED`, and people are notified.
+    async fn superseded(&self, notice: &Failed, by: &str) -> Work {
+        let Failed { pipeline, execution_id, stage, level, .. } = notice;
+        let reason = format!("superseded: the latest execution of the stage is {by}");
+        let skipped = Decision::new(Outcome::Skipped, reason.as_str());
+        let stage = stage.as_deref().unwrap_or_default();
+        if self.config.dry_run || *level != Level::Stage {
+            return skipped.into();
+        }
+        let target = Target { pipeline, stage, execution_id };
+        let history = match self.history(&target).await {
+            Ok(history) => history,
+            Err(decision) if decision.error.is_some() => return decision.into(),
+            Err(_) => return skipped.into(),
+        };
+        let mail = failed_at_the_gate(stage, &history, &self.config).then(|| Mail {
+            subject: format!("Gatehouse pipelines: stage {stage} of pipeline {pipeline} is not retried"),
+            text: format!(
+                "Stage {stage} of pipeline {pipeline} failed at the health gate in the execution {execution_id}. It is not \
+                 retried, because {by} is the latest execution of the stage, and CodePipeline retries no other.\n\n\
+                 What the earlier execution would have deployed is not deployed, unless the later one has it too.\n"
+            ),
+        });
+        Work { decisions: vec![skipped], mail }
+    }
+
     fn command(&self, pipeline: &str, stage: &str, execution_id: &str) -> String {
         format!(
             "aws codepipeline retry-stage-execution --pipeline-name {pipeline} --stage-name {stage} \
@@ -197,7 +244,8 @@ fn closed_mail(event: &HealthClosed, decisions: &[Decision]) -> Option<Mail> {
     if is_dry_run || concerned.is_empty() || (retried.is_empty() && !is_final) {
         return None;
     }
-    let HealthClosed { arn, type_code, service, region } = event;
+    let HealthClosed { arn, type_code, service, region, .. } = event;
+    let region = region.as_deref().unwrap_or("(unknown)");
     let plural = if retried.len() == 1 { "stage" } else { "stages" };
     let mut text = format!("AWS closed {type_code} of {service} in {region}.\nEvent: {arn}\n");
     for (title, decisions) in [("Retried", retried.as_slice()), ("Not retried", &not_retried)] {
@@ -226,8 +274,8 @@ fn decision_of<E>(operation: &'static str, pipeline: &str, error: SdkError<E>) -
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    match outcome(operation, pipeline, error) {
-        Ok(reason) => Decision::new(Outcome::Skipped, reason),
-        Err(error) => error.into(),
+    match refusal(operation, pipeline, error) {
+        Refusal::Final(reason) => Decision::new(Outcome::Skipped, reason),
+        Refusal::Again(error) => error.into(),
     }
 }

@@ -4,28 +4,31 @@
 //! execution. The history has a field for the error too, but AWS documents only for the state that it is the message
 //! that the gate gave, so the message is read there.
 
+use std::fmt;
+
+use aws_sdk_codepipeline::primitives::DateTime;
 use aws_sdk_codepipeline::types::{
-    ActionExecution, ActionExecutionDetail, ActionExecutionStatus, ExecutionType, StageExecutionStatus, StageRetryMode,
-    StageState,
+    ActionCategory, ActionExecution, ActionExecutionDetail, ActionExecutionStatus, ConditionExecutionStatus,
+    ExecutionType, StageExecutionStatus, StageRetryMode, StageState,
 };
+use gate_message::{Cause, GateMessage};
 use time::{Duration, OffsetDateTime};
 
 use crate::config::Config;
 use crate::event::Failed;
-
-/// How the health gate begins the message of a failure that may be over later.
-///
-/// Both marks are those of the crate `pipeline-health-gate`; a test compares them.
-pub const GATE_MARK: &str = "[health-gate] ";
-
-/// How the health gate begins the message of a failure that a person must mend.
-pub const SETUP_MARK: &str = "[health-gate:setup] ";
 
 /// A notice has the time of its event in whole seconds, the state that of the action, from another clock.
 const CLOCK_TOLERANCE: Duration = Duration::minutes(1);
 
 /// After that, nobody expects that a stage starts again because an AWS Health event closed.
 const MAX_AGE: Duration = Duration::days(1);
+
+/// So long the history of an execution may lag behind the state. What failed earlier is of another execution.
+const HISTORY_LAG: Duration = Duration::minutes(5);
+
+/// How many attempts may begin after an AWS Health event closed before it retries nothing more: one at once, and one where
+/// AWS Health told the gate for some minutes that the event was still open.
+const ATTEMPTS_OF_A_CLOSED_EVENT: usize = 2;
 
 /// Why a stage is looked at.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +39,8 @@ pub enum Trigger<'a> {
     HealthClosed {
         /// The ARN of that event.
         arn: &'a str,
+        /// When AWS sent it.
+        sent: Option<OffsetDateTime>,
         /// The present.
         now: OffsetDateTime,
     },
@@ -61,6 +66,11 @@ pub enum Verdict {
         /// Why not.
         reason: String,
     },
+    /// It could be retried, but a person stopped it: no retry, and a notification.
+    Held {
+        /// How.
+        reason: String,
+    },
     /// The stage did not fail because of the AWS Health event that closed.
     NotAffected,
     /// It cannot be decided yet: look again later.
@@ -68,6 +78,30 @@ pub enum Verdict {
         /// What is missing.
         reason: String,
     },
+}
+
+/// Why there is no failed stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoStage {
+    /// Another execution is the latest one of the stage.
+    Superseded {
+        /// Its id.
+        by: String,
+    },
+    /// The stage has another status than Failed.
+    NotFailed(StageExecutionStatus),
+    /// There is none.
+    None(&'static str),
+}
+
+impl fmt::Display for NoStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Superseded { by } => write!(f, "superseded: the latest execution of the stage is {by}"),
+            Self::NotFailed(status) => write!(f, "the stage has status {status}"),
+            Self::None(reason) => f.write_str(reason),
+        }
+    }
 }
 
 /// The failed stages of a pipeline, each with the id of the execution that failed in it: for a notice, the stage and the
@@ -79,7 +113,7 @@ pub enum Verdict {
 pub fn failed_stages<'a>(
     stages: &'a [StageState],
     trigger: &Trigger<'_>,
-) -> Result<Vec<(&'a StageState, &'a str)>, String> {
+) -> Result<Vec<(&'a StageState, &'a str)>, NoStage> {
     let failed = |wanted: Option<&str>| -> Vec<_> {
         let in_stage = |stage: &'a StageState| {
             let latest = stage.latest_execution().filter(|latest| latest.status() == &StageExecutionStatus::Failed)?;
@@ -97,22 +131,22 @@ pub fn failed_stages<'a>(
             return named_stage(stages, name, execution_id).map(|found| vec![found]);
         }
     };
-    if found.is_empty() { Err(none.to_owned()) } else { Ok(found) }
+    if found.is_empty() { Err(NoStage::None(none)) } else { Ok(found) }
 }
 
 fn named_stage<'a>(
     stages: &'a [StageState],
     name: &str,
     execution_id: &str,
-) -> Result<(&'a StageState, &'a str), String> {
+) -> Result<(&'a StageState, &'a str), NoStage> {
     let stage = stages.iter().find(|stage| stage.stage_name() == Some(name));
-    let stage = stage.ok_or("the pipeline does not have this stage any more")?;
-    let latest = stage.latest_execution().ok_or("the stage has not run")?;
+    let stage = stage.ok_or(NoStage::None("the pipeline does not have this stage any more"))?;
+    let latest = stage.latest_execution().ok_or(NoStage::None("the stage has not run"))?;
     if latest.pipeline_execution_id() != execution_id {
-        return Err(format!("superseded: the latest execution of the stage is {}", latest.pipeline_execution_id()));
+        return Err(NoStage::Superseded { by: latest.pipeline_execution_id().to_owned() });
     }
     if latest.status() != &StageExecutionStatus::Failed {
-        return Err(format!("the stage has status {}", latest.status()));
+        return Err(NoStage::NotFailed(latest.status().clone()));
     }
     Ok((stage, latest.pipeline_execution_id()))
 }
@@ -126,25 +160,22 @@ pub fn verdict(
     config: &Config,
 ) -> Verdict {
     // An action that has not run in this execution shows what it did in an earlier one.
-    let (failed, earlier): (Vec<_>, Vec<_>) =
-        failed_actions(stage).partition(|action| history.iter().any(|past| past.action_execution_id() == action.id));
+    let (failed, earlier): (Vec<_>, Vec<_>) = failed_actions(stage, history).partition(|action| action.past.is_some());
     let shown = if failed.is_empty() { &earlier } else { &failed };
     if let Trigger::HealthClosed { arn, .. } = trigger
-        && !shown.iter().any(|action| may_name(action.message, arn))
+        && !shown.iter().any(|action| action.may_name(arn))
     {
         return Verdict::NotAffected;
     }
     let Some(latest) = failed.iter().max_by_key(|action| action.at) else {
-        return match earlier.iter().find(|action| action.is_retried(config)) {
-            Some(FailedAction { name, .. }) => {
-                let reason = format!("the history of the execution does not show the failure of the action {name} yet");
-                Verdict::NotYet { reason }
-            }
-            None => Verdict::Skip { reason: "no action of the stage failed in this execution".to_owned() },
-        };
+        return without_failed_action(stage, &earlier, trigger, config);
     };
     if let Some(reason) = objection(stage, &failed, latest, trigger, config) {
         return Verdict::Skip { reason };
+    }
+    if let Some(transition) = stage.inbound_transition_state().filter(|transition| !transition.enabled()) {
+        let why = transition.disabled_reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+        return Verdict::Held { reason: format!("the transition into the stage is disabled{why}") };
     }
     let running = actions_with(stage, &ActionExecutionStatus::InProgress).next();
     if let Some((action, _)) = running.filter(|_| config.retry_mode == StageRetryMode::AllActions) {
@@ -154,11 +185,43 @@ pub fn verdict(
     if let Trigger::HealthClosed { .. } = trigger {
         return Verdict::Retry { reason: "the message of the failure names the closed event".to_owned() };
     }
-    let (failures, limit) = (failures(stage, &failed, history), config.max_retries);
-    if failures > limit {
-        return Verdict::GiveUp { failures, message: latest.message.to_owned() };
+    let (attempts, limit) = (attempts(stage, &failed, history, config), config.max_retries);
+    if attempts.retries >= limit {
+        return Verdict::GiveUp { failures: attempts.failures, message: latest.message.to_owned() };
     }
-    Verdict::Retry { reason: format!("retry {failures} of {limit}") }
+    Verdict::Retry { reason: format!("retry {} of {limit}", attempts.retries + 1) }
+}
+
+/// No action of this execution failed: the history lags behind the state, or the stage failed on a condition.
+fn without_failed_action(
+    stage: &StageState,
+    earlier: &[FailedAction<'_>],
+    trigger: &Trigger<'_>,
+    config: &Config,
+) -> Verdict {
+    let condition = stage.before_entry_condition_state().and_then(|condition| condition.latest_execution());
+    if condition.is_some_and(|condition| condition.status() == Some(&ConditionExecutionStatus::Failed)) {
+        return Verdict::Skip { reason: "the stage failed on its entry condition, before an action ran".to_owned() };
+    }
+    let notice = match trigger {
+        Trigger::Failed(notice) => notice.time,
+        Trigger::HealthClosed { now, .. } => *now,
+    };
+    let is_recent = |action: &&FailedAction<'_>| (notice - action.at).abs() <= HISTORY_LAG;
+    match earlier.iter().filter(is_recent).find(|action| action.is_retried(config)) {
+        Some(FailedAction { name, .. }) => {
+            let reason = format!("the history of the execution does not show the failure of the action {name} yet");
+            Verdict::NotYet { reason }
+        }
+        None => Verdict::Skip { reason: "no action of the stage failed in this execution".to_owned() },
+    }
+}
+
+/// Whether the history of an execution has a failure at the health gate in this stage.
+#[must_use]
+pub fn failed_at_the_gate(stage: &str, history: &[ActionExecutionDetail], config: &Config) -> bool {
+    let mut failed = history.iter().filter(|past| is_failure(past, stage));
+    failed.any(|past| is_gate(past, config))
 }
 
 /// Why the stage is not retried, whatever the budget says.
@@ -169,8 +232,11 @@ fn objection(
     trigger: &Trigger<'_>,
     config: &Config,
 ) -> Option<String> {
-    if let Some(FailedAction { name, .. }) = failed.iter().find(|action| action.message.starts_with(SETUP_MARK)) {
+    if let Some(FailedAction { name, .. }) = failed.iter().find(|action| action.cause() == Some(Cause::Setup)) {
         return Some(format!("the action {name} failed for a reason that only a person can mend; see its message"));
+    }
+    if let Some(FailedAction { name, .. }) = failed.iter().find(|action| action.is_approval()) {
+        return Some(format!("the action {name} is an approval, which was rejected or timed out"));
     }
     if let Some(FailedAction { name, message, .. }) = failed.iter().find(|action| !action.is_retried(config)) {
         return Some(if message.is_empty() {
@@ -190,6 +256,12 @@ fn objection(
         Trigger::HealthClosed { now, .. } if *now - latest.at > MAX_AGE => {
             Some("the failure is more than a day old".to_owned())
         }
+        Trigger::HealthClosed { sent: Some(sent), .. } => {
+            let begun = |action: &FailedAction<'_>| action.begun_after(*sent);
+            let attempts = failed.iter().map(begun).max().unwrap_or_default();
+            (attempts >= ATTEMPTS_OF_A_CLOSED_EVENT)
+                .then(|| format!("{attempts} attempts failed since the event closed; the delayed retries go on"))
+        }
         _ => None,
     }
 }
@@ -197,28 +269,81 @@ fn objection(
 /// An action whose latest execution failed.
 struct FailedAction<'a> {
     name: &'a str,
-    /// Of the execution of the action.
-    id: Option<&'a str>,
     message: &'a str,
+    /// What the message says, if it is one of the health gate.
+    gate: Option<GateMessage>,
     at: OffsetDateTime,
+    /// This failure in the history of the execution.
+    past: Option<&'a ActionExecutionDetail>,
+    /// All executions of the action in the execution.
+    attempts: Vec<&'a ActionExecutionDetail>,
 }
 
 impl FailedAction<'_> {
+    fn cause(&self) -> Option<Cause> {
+        self.gate.as_ref().map(GateMessage::cause)
+    }
+
+    fn may_name(&self, arn: &str) -> bool {
+        self.cause() == Some(Cause::Transient) && self.gate.as_ref().is_some_and(|message| message.may_name(arn))
+    }
+
+    fn is_approval(&self) -> bool {
+        let kind = self.past.and_then(|past| past.input()).and_then(|input| input.action_type_id());
+        kind.is_some_and(|kind| kind.category() == &ActionCategory::Approval)
+    }
+
+    /// The gate says so, or gave no answer: then CodePipeline writes a message of its own.
     fn is_retried(&self, config: &Config) -> bool {
-        config.retry_any_failure || self.message.starts_with(GATE_MARK)
+        let is_silent_gate = self.gate.is_none() && self.past.is_some_and(|past| is_gate(past, config));
+        config.retry_any_failure || is_silent_gate || self.cause() == Some(Cause::Transient)
+    }
+
+    fn begun_after(&self, time: OffsetDateTime) -> usize {
+        let begun = self.attempts.iter().filter_map(|past| at(past.start_time()));
+        begun.filter(|begun| *begun > time).count()
     }
 }
 
-fn failed_actions(stage: &StageState) -> impl Iterator<Item = FailedAction<'_>> {
-    actions_with(stage, &ActionExecutionStatus::Failed).map(|(name, execution)| FailedAction {
-        name,
-        id: execution.action_execution_id(),
-        message: execution.error_details().and_then(|error| error.message()).unwrap_or_default(),
-        at: execution
-            .last_status_change()
-            .and_then(|time| OffsetDateTime::from_unix_timestamp(time.secs()).ok())
-            .unwrap_or(OffsetDateTime::UNIX_EPOCH),
+fn failed_actions<'a>(
+    stage: &'a StageState,
+    history: &'a [ActionExecutionDetail],
+) -> impl Iterator<Item = FailedAction<'a>> {
+    actions_with(stage, &ActionExecutionStatus::Failed).map(move |(name, execution)| {
+        let message = execution.error_details().and_then(|error| error.message()).unwrap_or_default();
+        let is_of_action = |past: &&ActionExecutionDetail| {
+            past.action_name().is_none_or(|past| past == name) && past.stage_name() == stage.stage_name()
+        };
+        // Where an id is missing, the name and the status tell.
+        let is_this =
+            |past: &&ActionExecutionDetail| match (past.action_execution_id(), execution.action_execution_id()) {
+                (Some(past), Some(this)) => past == this,
+                _ => is_of_action(past) && past.status() == Some(&ActionExecutionStatus::Failed),
+            };
+        FailedAction {
+            name,
+            message,
+            gate: message.parse().ok(),
+            at: at(execution.last_status_change()).unwrap_or(OffsetDateTime::UNIX_EPOCH),
+            past: history.iter().find(is_this),
+            attempts: history.iter().filter(is_of_action).collect(),
+        }
     })
+}
+
+fn at(time: Option<&DateTime>) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp(time?.secs()).ok()
+}
+
+/// Whether this is an execution of the health gate's function.
+fn is_gate(past: &ActionExecutionDetail, config: &Config) -> bool {
+    let configuration = past.input().and_then(|input| input.configuration());
+    let function = configuration.and_then(|configuration| configuration.get("FunctionName"));
+    function.is_some() && function == config.health_gate_function_name.as_ref()
+}
+
+fn is_failure(past: &ActionExecutionDetail, stage: &str) -> bool {
+    past.stage_name() == Some(stage) && past.status() == Some(&ActionExecutionStatus::Failed)
 }
 
 /// The actions of a stage whose latest execution has this status, by name.
@@ -232,32 +357,52 @@ fn actions_with<'a>(
     })
 }
 
-/// How often the stage failed in this execution. Counted for each action, and the highest count is taken: two gates that
-/// fail side by side are one failure of the stage.
-fn failures(stage: &StageState, failed: &[FailedAction<'_>], history: &[ActionExecutionDetail]) -> usize {
+/// How often a stage was tried in this execution.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Attempts {
+    /// How many of the attempts that failed a delayed retry started.
+    retries: usize,
+    /// How many failed.
+    failures: usize,
+}
+
+/// Counted for each action, and the highest count is taken: two gates that fail side by side are one failure of the stage.
+///
+/// CodePipeline does not say who started an attempt. But a delayed retry cannot begin before the delay is over, so what
+/// began sooner after the failure before was started by CodePipeline itself, by a closed event or by a person. Half of the
+/// delay is the limit, since the times come from several clocks. CodePipeline counts the attempts of its own.
+fn attempts(
+    stage: &StageState,
+    failed: &[FailedAction<'_>],
+    history: &[ActionExecutionDetail],
+    config: &Config,
+) -> Attempts {
+    let automatic = stage.retry_stage_metadata().and_then(|attempts| attempts.auto_stage_retry_attempt());
+    let automatic = automatic.and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
     let of_action = |action: &FailedAction<'_>| {
-        let is_failure = |past: &&ActionExecutionDetail| {
-            past.stage_name() == stage.stage_name()
-                && past.action_name() == Some(action.name)
-                && past.status() == Some(&ActionExecutionStatus::Failed)
+        let mut past: Vec<_> = history
+            .iter()
+            .filter(|past| is_failure(past, stage.stage_name().unwrap_or_default()))
+            .filter(|past| past.action_name() == Some(action.name))
+            .collect();
+        past.sort_by_key(|past| past.start_time().map(|time| time.secs()));
+        let is_delayed = |pair: &&[&ActionExecutionDetail]| {
+            let (ended, begun) = (at(pair[0].last_update_time()), at(pair[1].start_time()));
+            ended.zip(begun).is_none_or(|(ended, begun)| begun - ended >= config.retry_delay / 2)
         };
-        history.iter().filter(is_failure).count()
+        let retries = past.windows(2).filter(is_delayed).count();
+        let failures = past.len();
+        Attempts { retries: retries.min(failures.saturating_sub(1 + automatic)), failures }
     };
     failed.iter().map(of_action).max().unwrap_or_default()
 }
 
-/// Whether a message of the health gate names this AWS Health event, or was cut, so that it may.
-fn may_name(message: &str, arn: &str) -> bool {
-    let words = message.split(|c: char| c.is_whitespace() || c == ',');
-    let is_cut = message.ends_with('…')
-        || message.lines().last().and_then(|line| line.strip_prefix("- and ")?.strip_suffix(" more")).is_some();
-    message.starts_with(GATE_MARK) && (is_cut || words.into_iter().any(|word| word == arn))
-}
-
 #[cfg(test)]
 mod tests {
-    use aws_sdk_codepipeline::primitives::DateTime;
-    use aws_sdk_codepipeline::types::{ActionState, ErrorDetails, StageExecution};
+    use aws_sdk_codepipeline::types::{
+        ActionExecutionInput, ActionOwner, ActionState, ActionTypeId, ErrorDetails, RetryStageMetadata,
+        StageConditionState, StageConditionsExecution, StageExecution, TransitionState,
+    };
     use gatehouse_shared::env::Env;
     use time::macros::datetime;
 
@@ -483,6 +628,32 @@ mod tests {
             name: "the history lags behind the state",
             history: &[],
             notice: "not yet: the history of the execution does not show the failure of the action Gate yet",
+            closed: "skip: no action of the stage failed in this execution",
+            ..CASE
+        },
+        Case {
+            name: "the history lags behind the state, and the event closed just now",
+            history: &[],
+            age: 60,
+            notice: "not yet: the history of the execution does not show the failure of the action Gate yet",
+            closed: "not yet: the history of the execution does not show the failure of the action Gate yet",
+            ..CASE
+        },
+        Case {
+            name: "a stage that failed on a condition, a day after the gate stopped an earlier execution",
+            history: &[],
+            later: -86_400,
+            age: 86_400,
+            notice: "skip: no action of the stage failed in this execution",
+            closed: "skip: no action of the stage failed in this execution",
+            ..CASE
+        },
+        Case {
+            name: "a stage that failed on a condition, a minute after the gate stopped an earlier execution",
+            history: &[],
+            later: -60,
+            age: 60,
+            notice: "not yet: the history of the execution does not show the failure of the action Gate yet",
             closed: "not yet: the history of the execution does not show the failure of the action Gate yet",
             ..CASE
         },
@@ -562,6 +733,7 @@ mod tests {
                 format!("give up after {failures}")
             }
             Verdict::Skip { reason } => format!("skip: {reason}"),
+            Verdict::Held { reason } => format!("held: {reason}"),
             Verdict::NotAffected => "not affected".to_owned(),
             Verdict::NotYet { reason } => format!("not yet: {reason}"),
         }
@@ -575,9 +747,10 @@ mod tests {
             let (stage, history) = (stage("Production", "e-2", "Failed", case.actions, case), past(case.history));
             let notice = notice(Some("Production"), "e-2");
             let now = FAILED_AT + Duration::seconds(case.later + case.age);
-            for (trigger, expected) in
-                [(Trigger::Failed(&notice), case.notice), (Trigger::HealthClosed { arn: ARN, now }, case.closed)]
-            {
+            for (trigger, expected) in [
+                (Trigger::Failed(&notice), case.notice),
+                (Trigger::HealthClosed { arn: ARN, sent: None, now }, case.closed),
+            ] {
                 assert_eq!(text(verdict(&stage, &history, &trigger, &config)), expected, "{}, {trigger:?}", case.name);
             }
         }
@@ -600,6 +773,146 @@ mod tests {
         assert_eq!(decided(&notice), "give up after 1");
     }
 
+    /// What is decided for the notice, and for the closed event a minute after the failure.
+    fn both(stage: &StageState, history: &[ActionExecutionDetail], settings: &[(&str, &str)]) -> [String; 2] {
+        let env = Env::of_table(settings);
+        let config = env.finish(Config::from_env(&env)).unwrap();
+        let notice = notice(Some("Production"), "e-2");
+        let closed = Trigger::HealthClosed { arn: ARN, sent: Some(FAILED_AT), now: FAILED_AT + Duration::minutes(1) };
+        [Trigger::Failed(&notice), closed].map(|trigger| text(verdict(stage, history, &trigger, &config)))
+    }
+
+    /// The gate failed, `GATE` or another message.
+    fn gate_failed(message: &'static str) -> StageState {
+        stage("Production", "e-2", "Failed", &[("Gate", "g1", "Failed", message)], &CASE)
+    }
+
+    fn input(category: ActionCategory, function: Option<&str>) -> ActionExecutionInput {
+        let kind = ActionTypeId::builder().category(category).owner(ActionOwner::Aws).provider("x").version("1");
+        let configuration = function.map(|name| [("FunctionName".to_owned(), name.to_owned())].into());
+        ActionExecutionInput::builder().action_type_id(kind.build().unwrap()).set_configuration(configuration).build()
+    }
+
+    #[test]
+    fn a_stage_that_a_person_has_frozen_is_not_retried() {
+        let mut stage = gate_failed(GATE);
+        let transition = TransitionState::builder().enabled(false);
+        stage.inbound_transition_state = Some(transition.clone().disabled_reason("incident 4711").build());
+        let any = [("RETRY_ANY_FAILURE", "true")];
+        let held = "held: the transition into the stage is disabled: incident 4711";
+        assert_eq!(both(&stage, &past(ONCE), &any), [held; 2]);
+        stage.inbound_transition_state = Some(transition.build());
+        assert_eq!(both(&stage, &past(ONCE), &[]), ["held: the transition into the stage is disabled"; 2]);
+        stage.inbound_transition_state = Some(TransitionState::builder().enabled(true).build());
+        assert_eq!(both(&stage, &past(ONCE), &[])[0], CASE.notice);
+    }
+
+    #[test]
+    fn an_approval_is_never_asked_for_again() {
+        for message in ["Rejected by arn:aws:sts::111122223333:assumed-role/approvers/user1: no", ""] {
+            let stage = stage(
+                "Production",
+                "e-2",
+                "Failed",
+                &[("Gate", "g1", "Failed", GATE), ("Approve", "a1", "Failed", message)],
+                &CASE,
+            );
+            let mut history =
+                past(&[("Production", "Gate", "g1", "Failed"), ("Production", "Approve", "a1", "Failed")]);
+            history[1].input = Some(input(ActionCategory::Approval, None));
+            let skipped = "skip: the action Approve is an approval, which was rejected or timed out";
+            assert_eq!(both(&stage, &history, &[("RETRY_ANY_FAILURE", "true")]), [skipped; 2]);
+        }
+    }
+
+    #[test]
+    fn a_gate_that_gave_no_answer_is_recognised_by_its_function() {
+        let silent = "The AWS Lambda function gate failed to return a result. Check the function";
+        let skipped = "skip: the action Gate did not fail at the health gate; see its message";
+        for (message, function, expected) in [
+            (silent, "gate", "retry 1 of 5"),
+            ("", "gate", "retry 1 of 5"),
+            (silent, "other", skipped),
+            (SETUP, "gate", "skip: the action Gate failed for a reason that only a person can mend; see its message"),
+        ] {
+            let mut history = past(ONCE);
+            history[0].input = Some(input(ActionCategory::Invoke, Some(function)));
+            let [notice, closed] = both(&gate_failed(message), &history, &[("HEALTH_GATE_FUNCTION_NAME", "gate")]);
+            assert_eq!((notice.as_str(), closed.as_str()), (expected, "not affected"), "{function}");
+            let [unset, _] = both(&gate_failed(silent), &history, &[]);
+            assert_eq!(unset, skipped);
+        }
+    }
+
+    #[test]
+    fn a_stage_that_failed_on_its_entry_condition_is_skipped_at_once() {
+        let mut stage = gate_failed(GATE);
+        let failed = StageConditionsExecution::builder().status(ConditionExecutionStatus::Failed).build();
+        stage.before_entry_condition_state = Some(StageConditionState::builder().latest_execution(failed).build());
+        let skipped = "skip: the stage failed on its entry condition, before an action ran";
+        assert_eq!(both(&stage, &[], &[]), [skipped; 2]);
+        // It failed before, and was overridden.
+        assert_eq!(both(&stage, &past(ONCE), &[])[0], CASE.notice);
+    }
+
+    #[test]
+    fn an_action_without_an_id_is_found_by_its_name() {
+        let mut without = gate_failed(GATE);
+        let states = without.action_states.as_mut().unwrap();
+        states[0].latest_execution.as_mut().unwrap().action_execution_id = None;
+        assert_eq!(both(&without, &past(ONCE), &[])[0], CASE.notice);
+        let mut history = past(ONCE);
+        history[0].action_execution_id = None;
+        assert_eq!(both(&gate_failed(GATE), &history, &[])[0], CASE.notice);
+        history[0].action_name = Some("Other".to_owned());
+        assert!(both(&gate_failed(GATE), &history, &[])[0].starts_with("not yet: "));
+    }
+
+    /// Failures of the gate: when each attempt began, in seconds before or after the failure of the notice; each lasts ten.
+    fn attempts_at(begun: &[i64]) -> Vec<ActionExecutionDetail> {
+        let time = |second: i64| DateTime::from_secs(FAILED_AT.unix_timestamp() + second);
+        let attempt = |(number, begun): (usize, &i64)| {
+            ActionExecutionDetail::builder()
+                .stage_name("Production")
+                .action_name("Gate")
+                .action_execution_id(format!("g{number}"))
+                .status(ActionExecutionStatus::Failed)
+                .start_time(time(*begun))
+                .last_update_time(time(*begun + 10))
+                .build()
+        };
+        // CodePipeline gives the newest first.
+        begun.iter().rev().enumerate().map(|(number, begun)| attempt((number + 1, begun))).collect()
+    }
+
+    #[test]
+    fn delayed_retries_alone_are_counted() {
+        let settings = |limit| [("MAX_RETRIES", limit), ("RETRY_DELAY_SECONDS", "900")];
+        for (name, begun, automatic, limit, expected) in [
+            ("delayed ones", &[-2_000, -1_000, -10][..], 0, "5", "retry 3 of 5"),
+            ("five by closed events", &[-320, -250, -190, -130, -70, -10], 0, "5", "retry 1 of 5"),
+            ("one of CodePipeline's own", &[-25, -10], 0, "1", "retry 1 of 1"),
+            ("one of CodePipeline's own that took long", &[-2_000, -10], 1, "1", "retry 1 of 1"),
+            ("one of each", &[-1_500, -1_400, -10], 0, "1", "give up after 3"),
+        ] {
+            let mut stage = gate_failed(GATE);
+            let metadata = RetryStageMetadata::builder().auto_stage_retry_attempt(automatic).build();
+            stage.retry_stage_metadata = Some(metadata);
+            assert_eq!(both(&stage, &attempts_at(begun), &settings(limit))[0], expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_closed_event_starts_two_attempts_and_no_more() {
+        for (begun, expected) in [
+            (&[-10][..], CASE.closed),
+            (&[-10, 20], CASE.closed),
+            (&[-10, 20, 40], "skip: 2 attempts failed since the event closed; the delayed retries go on"),
+        ] {
+            assert_eq!(both(&gate_failed(GATE), &attempts_at(begun), &[])[1], expected, "{begun:?}");
+        }
+    }
+
     #[test]
     fn stages() {
         let stages = [
@@ -609,9 +922,11 @@ mod tests {
             StageState::builder().stage_name("New").build(),
         ];
         let chosen = |trigger: Trigger<'_>| {
-            failed_stages(&stages, &trigger).map(|stages| {
-                stages.iter().map(|(stage, _)| stage.stage_name().unwrap()).collect::<Vec<_>>().join(", ")
-            })
+            failed_stages(&stages, &trigger)
+                .map(|stages| {
+                    stages.iter().map(|(stage, _)| stage.stage_name().unwrap()).collect::<Vec<_>>().join(", ")
+                })
+                .map_err(|reason| reason.to_string())
         };
         let err = |reason: &str| Err(reason.to_owned());
         for (stage, execution_id, expected) in [
@@ -625,8 +940,8 @@ mod tests {
         ] {
             assert_eq!(chosen(Trigger::Failed(&notice(stage, execution_id))), expected, "{stage:?} {execution_id}");
         }
-        let closed = Trigger::HealthClosed { arn: ARN, now: FAILED_AT };
+        let closed = Trigger::HealthClosed { arn: ARN, sent: None, now: FAILED_AT };
         assert_eq!(chosen(closed), Ok("Staging, Production".to_owned()));
-        assert_eq!(failed_stages(&[], &closed), err("no stage has status Failed").map(|_: String| vec![]));
+        assert_eq!(failed_stages(&[], &closed), Err(NoStage::None("no stage has status Failed")));
     }
 }

@@ -146,18 +146,27 @@ fn an_event_of_health_is_closed_when_it_says_so() {
     // us-east-1 is the backup Region for public events of us-west-2: where it happened is what counts.
     let mut event = health(detail("closed".into()));
     event["region"] = "us-east-1".into();
+    event["time"] = "2026-08-13T08:06:00Z".into();
     let closed = HealthClosed {
         arn: "arn:aws:health:us-west-2::event/EC2/A/A_1".to_owned(),
         type_code: "A".to_owned(),
         service: "EC2".to_owned(),
-        region: "us-west-2".to_owned(),
+        region: Some("us-west-2".to_owned()),
+        time: Some(datetime!(2026-08-13 08:06:00 UTC)),
     };
-    assert_eq!(Event::parse(&event), Ok(Event::HealthClosed(closed)));
+    assert_eq!(Event::parse(&event), Ok(Event::HealthClosed(closed.clone())));
+    // Abuse has a detail-type of its own. The Region and the time are not needed to find the stage.
+    event["detail-type"] = "AWS Health Abuse Event".into();
+    assert_eq!(Event::parse(&event), Ok(Event::HealthClosed(closed.clone())));
+    event["detail"].as_object_mut().unwrap().remove("eventRegion");
+    event.as_object_mut().unwrap().remove("time");
+    let bare = HealthClosed { region: None, time: None, ..closed };
+    assert_eq!(Event::parse(&event), Ok(Event::HealthClosed(bare)));
     for status in [json!("open"), json!("upcoming"), json!(null), json!(7)] {
         let event = Event::parse(&health(detail(status.clone()))).unwrap();
         assert!(matches!(event, Event::Ignored { .. }), "{status}");
     }
-    for name in ["eventArn", "eventTypeCode", "service", "eventRegion"] {
+    for name in ["eventArn", "eventTypeCode", "service"] {
         let mut event = health(detail("closed".into()));
         event["detail"].as_object_mut().unwrap().remove(name);
         let error = Event::parse(&event).unwrap_err().to_string();

@@ -12,8 +12,8 @@ use aws_sdk_codepipeline::operation::list_action_executions::ListActionExecution
 use aws_sdk_codepipeline::operation::retry_stage_execution::RetryStageExecutionOutput;
 use aws_sdk_codepipeline::primitives::DateTime;
 use aws_sdk_codepipeline::types::{
-    ActionExecution, ActionExecutionDetail, ActionExecutionStatus, ActionState, ErrorDetails, ExecutionType,
-    StageExecution, StageExecutionStatus, StageState,
+    ActionExecution, ActionExecutionDetail, ActionExecutionInput, ActionExecutionStatus, ActionState, ErrorDetails,
+    ExecutionType, StageExecution, StageExecutionStatus, StageState, TransitionState,
 };
 use aws_sdk_sns::operation::publish::PublishOutput;
 use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
@@ -41,6 +41,8 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 
 const EXECUTION: &str = "8bdcdf4b-2dd1-4bbe-8aeb-562ff8b55969";
+/// An execution that is not the latest of the stage any more.
+const EARLIER: &str = "12345678-1234-5678-abcd-12345678abcd";
 const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:pipeline-notifications";
 const PEOPLE: &str = "arn:aws:sns:eu-west-1:111122223333:people";
 const EVENT: &str =
@@ -57,6 +59,8 @@ struct Pipeline {
     message: &'static str,
     failed_at: OffsetDateTime,
     kind: ExecutionType,
+    /// Why the transition into the stage is disabled, if it is.
+    frozen: Option<&'static str>,
     /// What was published, subject first.
     mails: Vec<String>,
     /// The operation that answers with an error code instead.
@@ -76,7 +80,16 @@ impl World {
     fn failed(failures: usize) -> Self {
         let kind = ExecutionType::Standard;
         let status = StageExecutionStatus::Failed;
-        Self::of(Pipeline { status, failures, message: GATE, failed_at: NOTICE, kind, mails: vec![], fault: None })
+        Self::of(Pipeline {
+            status,
+            failures,
+            message: GATE,
+            failed_at: NOTICE,
+            kind,
+            frozen: None,
+            mails: vec![],
+            fault: None,
+        })
     }
 
     fn faulty(operation: &'static str, code: &'static str) -> Self {
@@ -100,8 +113,12 @@ impl World {
         });
         let world = pipeline.clone();
         let history = mock!(Client::list_action_executions).then_compute_response(move |request| {
-            assert_eq!(request.filter().and_then(|filter| filter.pipeline_execution_id()), Some(EXECUTION));
             let pipeline = world.lock().unwrap();
+            let asked = request.filter().and_then(|filter| filter.pipeline_execution_id());
+            if asked == Some(EARLIER) {
+                return MockResponse::Output(pipeline.dropped());
+            }
+            assert_eq!(asked, Some(EXECUTION));
             let Some(answer) = pipeline.refusal("ListActionExecutions") else {
                 return MockResponse::Output(pipeline.page(request.next_token()));
             };
@@ -172,9 +189,23 @@ impl Pipeline {
             .unwrap();
         let production = StageState::builder()
             .stage_name("Production")
+            .set_inbound_transition_state(
+                self.frozen.map(|reason| TransitionState::builder().enabled(false).disabled_reason(reason).build()),
+            )
             .latest_execution(stage)
             .action_states(ActionState::builder().action_name("HealthGate").latest_execution(latest).build());
         GetPipelineStateOutput::builder().stage_states(production.build()).build()
+    }
+
+    /// The history of the earlier execution: its gate failed.
+    fn dropped(&self) -> ListActionExecutionsOutput {
+        let function = [("FunctionName".to_owned(), "gate".to_owned())].into();
+        let execution = ActionExecutionDetail::builder()
+            .stage_name("Production")
+            .action_name("HealthGate")
+            .status(ActionExecutionStatus::Failed)
+            .input(ActionExecutionInput::builder().set_configuration(Some(function)).build());
+        ListActionExecutionsOutput::builder().action_execution_details(execution.build()).build()
     }
 
     /// One execution a page, the newest first. Without failures, the history has not caught up with the state.
@@ -350,7 +381,7 @@ async fn a_record_that_fails_holds_up_no_other() {
         ("from EventBridge", event_bridge),
     ];
     let failed = failures(&function, batch(&bodies)).await;
-    assert_eq!(failed, ["not JSON", "no envelope", "health in the queue", "malformed", "unsigned"]);
+    assert_eq!(failed, ["not JSON", "no envelope", "malformed", "unsigned"]);
     assert_eq!(world.retry.num_calls(), 1);
 }
 
@@ -395,7 +426,7 @@ async fn the_state_of_the_stage_decides() {
 
     let world = World::failed(1);
     let mut superseded = event();
-    superseded["detail"]["execution-id"] = "12345678-1234-5678-abcd-12345678abcd".into();
+    superseded["detail"]["execution-id"] = EARLIER.into();
     let skipped = reason(&world.function(&[]), superseded).await;
     assert_eq!(skipped, format!("superseded: the latest execution of the stage is {EXECUTION}"));
 
@@ -510,6 +541,69 @@ async fn a_rollback_and_what_only_a_person_can_mend_are_never_retried() {
         assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [Outcome::Skipped]);
         assert_eq!(world.retry.num_calls(), 0);
     }
+}
+
+#[tokio::test]
+async fn people_are_notified_of_a_stage_that_a_person_has_frozen() {
+    let world = World::failed(1);
+    world.set(|pipeline| pipeline.frozen = Some("incident 4711, do not deploy"));
+    let function = world.function(&[("NOTIFY_TOPIC_ARN", PEOPLE)]);
+    for name in ["retry-eventbridge-action-failed", "retry-eventbridge-stage-failed", "retry-codestar-pipeline-failed"]
+    {
+        let reason = reason(&function, sample(name)).await;
+        assert_eq!(reason, "the transition into the stage is disabled: incident 4711, do not deploy", "{name}");
+    }
+    let [mail] = &world.mails()[..] else { panic!("{:?}", world.mails()) };
+    for part in [
+        "stage Production of pipeline web is not retried",
+        "failed at the health gate, and is not retried: the transition into the stage is disabled: incident 4711",
+        "aws codepipeline retry-stage-execution --pipeline-name web --stage-name Production",
+    ] {
+        assert!(mail.contains(part), "{mail}");
+    }
+
+    world.set(|pipeline| pipeline.failed_at = clock::now());
+    let function = world.function(&[("NOTIFY_TOPIC_ARN", PEOPLE), ("PIPELINES", "web")]);
+    assert_eq!(outcomes(&function, closed()).await, [Outcome::Skipped]);
+    assert!(world.mails()[1].contains("Not retried:\n- stage Production of pipeline web"), "{:?}", world.mails());
+    assert_eq!(world.retry.num_calls(), 0);
+}
+
+#[tokio::test]
+async fn people_are_notified_of_an_execution_that_the_gate_stopped_and_another_replaced() {
+    let world = World::failed(1);
+    let superseded = |name: &str| {
+        let mut event = sample(name);
+        event["detail"]["execution-id"] = EARLIER.into();
+        event
+    };
+    let settings = [("NOTIFY_TOPIC_ARN", PEOPLE), ("HEALTH_GATE_FUNCTION_NAME", "gate")];
+    let function = world.function(&settings);
+    for name in ["retry-eventbridge-action-failed", "retry-eventbridge-stage-failed"] {
+        assert_eq!(outcomes(&function, superseded(name)).await, [Outcome::Skipped], "{name}");
+    }
+    let [mail] = &world.mails()[..] else { panic!("{:?}", world.mails()) };
+    assert!(mail.contains(EARLIER) && mail.contains("is the latest execution of the stage"), "{mail}");
+
+    // What failed for another reason is told by CodePipeline.
+    let function = world.function(&[("NOTIFY_TOPIC_ARN", PEOPLE), ("HEALTH_GATE_FUNCTION_NAME", "other")]);
+    assert_eq!(outcomes(&function, superseded("retry-eventbridge-stage-failed")).await, [Outcome::Skipped]);
+    assert_eq!((world.mails().len(), world.retry.num_calls()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_closed_event_comes_through_the_queue_for_a_gate_that_still_said_open() {
+    let world = held(6);
+    let function = world.function(&[("PIPELINES", "web"), ("NOTIFY_TOPIC_ARN", PEOPLE)]);
+    assert_eq!(outcomes(&function, closed()).await, [Outcome::Retried]);
+    // AWS Health still told the gate that the event is open, so the stage failed again.
+    world.set(|pipeline| pipeline.status = StageExecutionStatus::Failed);
+    let queued = || batch(&[("m-1", closed().to_string())]);
+    assert!(failures(&function, queued()).await.is_empty());
+    assert_eq!(world.retry.num_calls(), 2);
+    // The stage goes on, and another delivery finds nothing to do.
+    assert!(failures(&function, queued()).await.is_empty());
+    assert_eq!((world.retry.num_calls(), world.mails().len()), (2, 2));
 }
 
 fn closed() -> Value {
