@@ -235,8 +235,9 @@ mutants: need ## Change the code that decides, piece by piece: which change does
 VENV_REHEARSE := .venv-rehearse
 READY_REHEARSE := $(VENV_REHEARSE)/.ready
 
-# LocalStack runs on no other version. pyenv's are found even where none of them is switched on.
-PYTHON_3_13 := python3.13 python3 $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13)
+# LocalStack runs on no other version. Those of pyenv, uv and Homebrew are found even where none of them is switched on.
+PYTHON_3_13 := python3.13 python3 $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13 \
+	$(HOME)/.local/share/uv/python/cpython-3.13*/bin/python3.13 /opt/homebrew/opt/python@3.13/bin/python3.13)
 define find_python_3_13
 python=; \
 for candidate in $(PYTHON_3_13); do \

@@ -8,6 +8,7 @@ from typing import Any
 
 from boto3.session import Session
 from samtranslator.metrics.metrics import DummyMetricsPublisher, Metrics
+from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
@@ -19,8 +20,8 @@ APPLICATION = "AWS::Serverless::Application"
 STACK = "AWS::CloudFormation::Stack"
 
 
-class Refused(Exception):
-    """CloudFormation would not deploy the template with these parameters; the text has its Rules' words."""
+class Refused(ValueError):
+    """SAM's transform, or a Rule of the template, would not let it be deployed; the text has their words."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ def expand(document: dict[str, Any]) -> dict[str, Any]:
     translator = Translator(managed_policy_map={}, sam_parser=Parser(), boto_session=session, metrics=metrics)
     try:
         return translator.translate(source, parameter_values={})
+    except InvalidDocumentException as error:
+        raise Refused("; ".join(str(cause.message) for cause in error.causes)) from error
     finally:
         metrics.publish()  # to nowhere; else it warns at its end
 
@@ -66,7 +69,7 @@ def expect(template: Path, stack: str, parameters: dict[str, str], account: str 
     """What a deployment of `template` as `stack` makes.
 
     LocalStack looks neither at Rules nor at the patterns of parameters. Here a Rule raises Refused, and a pattern
-    ValueError.
+    another ValueError.
     """
     handed = {_topic(value): value.strip("<>") for value in parameters.values() if value.startswith("<")}
     given = {name: _topic(value) if value.startswith("<") else value for name, value in parameters.items()}

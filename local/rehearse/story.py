@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rehearse import readback, sam
 from rehearse.deployments import SUITE, Deployment, Flow, filled, overrides, spoke_of
-from rehearse.expected import Expected, Refused, expect
+from rehearse.expected import Expected, expect
 from rehearse.left import left_over
 from rehearse.sam import SamFailed
 from rehearse.world import REGION, FlowFailed, Stack, World
@@ -79,7 +79,7 @@ class Story:
         try:
             wanted = expect(deployment.template, deployment.stack, parameters, deployment.account)
             sam.run(self._folder, self._shell(deployment), *_deploy(deployment, parameters if typed is None else typed))
-        except (Refused, SamFailed, ValueError) as failed:
+        except (SamFailed, ValueError) as failed:
             row.wrong.append(f"{deployment.stack}: {failed}")
             return None
         self._read_back(row, deployment, wanted)

@@ -24,7 +24,7 @@ from gatehouse_local.runtime_api import RuntimeApi
 from rehearse import built, faults, readback, recording
 from rehearse.__main__ import report
 from rehearse.deployments import DEPLOYMENTS, SUITE, chosen, filled, overrides, spoke_of
-from rehearse.expected import Expected, expect
+from rehearse.expected import Expected, Refused, expect
 from rehearse.story import Row
 from rehearse.world import HUB, Stack
 
@@ -51,6 +51,17 @@ def test_its_template_admits_the_parameters_of_each_deployment(deployment):
 def test_sam_understands_the_parameters_as_they_are_meant(deployment):
     for given in filter(None, (deployment.given(THERE), filled(deployment.update, THERE))):
         assert CfnParameterOverridesType().convert(tuple(overrides(given)), None, None) == given
+
+
+def test_what_the_transform_or_a_rule_refuses_is_not_deployed(tmp_path):
+    source = (ROOT / "functions/amis/template.yaml").read_text()
+    with pytest.raises(Refused, match="Nobody would receive an approved image"):
+        expect(ROOT / "functions/amis/template.yaml", "made", {})
+    (tmp_path / "template.yaml").write_text(
+        source.replace("      DefinitionBody:", "      Name: it\n      DefinitionBody:")
+    )
+    with pytest.raises(Refused, match="Unable to set Name because it is already defined"):
+        expect(tmp_path / "template.yaml", "made", {"TargetAccountIds": HUB})
 
 
 def test_every_config_env_is_rehearsed_with_default_and_with_rich_parameters():
