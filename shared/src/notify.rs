@@ -1,5 +1,7 @@
 //! Notifications for people, published to a topic.
 
+use std::borrow::Cow;
+
 use aws_sdk_sns::Client;
 use aws_sdk_sns::config::{Builder, Region};
 use aws_sdk_sns::error::SdkError;
@@ -9,6 +11,8 @@ use crate::sns::TopicArn;
 
 /// The longest message in bytes: SNS accepts 256 KiB, attributes included.
 pub const LONGEST_MESSAGE: usize = 250 * 1024;
+/// The end of a message that was longer.
+const CUT: &str = "\n[The message was longer than SNS accepts and is cut here. The log of the function has all of it.]\n";
 /// The longest subject. SNS: "Subjects must be ASCII text … must be less than 100 characters long".
 pub const LONGEST_SUBJECT: usize = 99;
 
@@ -38,7 +42,7 @@ impl Notifier {
             .publish()
             .topic_arn(&self.topic_arn)
             .subject(subject_line(subject))
-            .message(cut(message, LONGEST_MESSAGE))
+            .message(shortened(message))
             .send()
             .await
             .map(drop)
@@ -50,6 +54,14 @@ impl Notifier {
 fn subject_line(text: &str) -> String {
     let printable = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
     text.trim().chars().map(printable).take(LONGEST_SUBJECT).collect()
+}
+
+/// A message that SNS accepts. One that was cut says so.
+fn shortened(message: &str) -> Cow<'_, str> {
+    if message.len() <= LONGEST_MESSAGE {
+        return message.into();
+    }
+    format!("{}{CUT}", cut(message, LONGEST_MESSAGE - CUT.len())).into()
 }
 
 /// The longest start of `text` that has at most `limit` bytes and does not split a character.
@@ -65,6 +77,13 @@ mod tests {
     fn a_subject_is_printable_ascii_and_short() {
         assert_eq!(subject_line(" güne\nx "), "g?ne?x");
         assert_eq!(subject_line(&"a".repeat(200)).len(), 99);
+    }
+
+    #[test]
+    fn a_message_that_was_cut_says_so() {
+        assert_eq!(shortened("short"), "short");
+        let long = shortened(&"ä".repeat(LONGEST_MESSAGE)).into_owned();
+        assert!(long.len() <= LONGEST_MESSAGE && long.ends_with(CUT));
     }
 
     #[test]
