@@ -1,7 +1,8 @@
 """The share function in Python and boto3, as one would write it for Lambda with care: what the bench compares with.
 
-It does what the function does in a run that changes nothing: read the approval, then each image, and see whether it may be
-shared and with whom it is shared. If something is to change, it says so and stops. A client is made when it is first needed.
+It does what the function does in a run that changes nothing: read the approval, then each image, and see whether it may
+be shared and with whom it is shared. If something is to change, it says so and stops. A client is made when it is first
+needed.
 """
 
 import functools
