@@ -21,8 +21,7 @@ REGION = "eu-west-1"  # of the samples
 def settings() -> dict[str, str]:
     """The settings of the function."""
     return {
-        "LINK_KEY_PARAMETER": events.LINK_KEY_PARAMETER,
-        "TARGET_ACCOUNT_IDS": events.AMIS_TARGET,
+        "LINK_KEY_ARN": events.LINK_KEY_ARN,
         "PAGE_ROLE_ARN": amis.role("ApprovalPageRole"),
     }
 
@@ -49,14 +48,14 @@ def cases(_page: Path) -> Iterator[list[Case]]:
 
         yield [
             Case(
-                title="The page is opened: key, token, approval, scan results of two Regions",
+                title="The page is opened: token, approval, scan results of two Regions",
                 env=env,
                 event=lambda: events.load("amis/page-get.json"),
                 done=shown,
                 goals=Goals(ratio=20),
             ),
             Case(
-                title="A decision is sent: key, token, approval, signal",
+                title="A decision is sent: token, approval, signal, approval",
                 env=env,
                 event=decision,
                 done=decided,

@@ -7,7 +7,6 @@ decision. The style sheet is that of the function. A client is made when it is f
 import base64
 import functools
 import hashlib
-import hmac
 import json
 import os
 import re
@@ -22,23 +21,16 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from python_runtime import serve
 
-KEY_PARAMETERS = [
-    name for key in ("LINK_KEY_PARAMETER", "LINK_PREVIOUS_KEY_PARAMETER") if (name := os.environ.get(key))
-]
-TARGETS = [
-    (what, target)
-    for what, key in (
-        ("Account", "TARGET_ACCOUNT_IDS"),
-        ("All accounts of the organization", "TARGET_ORGANIZATION_ARNS"),
-        ("All accounts of the organizational unit", "TARGET_OU_ARNS"),
-    )
-    for target in os.environ.get(key, "").split(",")
-    if target
-]
+LINK_KEY_ARN = os.environ["LINK_KEY_ARN"]
+LINK_TTL = 3600 * int(os.environ.get("LINK_TTL_HOURS", "72"))
+RECEIVERS = {
+    ":organization/": "All accounts of the organization",
+    ":ou/": "All accounts of the organizational unit",
+    "": "Account",
+}
 PAGE_ROLE = os.environ.get("PAGE_ROLE_ARN", "").split(":")
-TOKEN = re.compile(r"v1\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(\d{1,11})")
+TOKEN = re.compile(r"v2\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(\d{1,11})")
 IMAGE = re.compile(r"([a-z0-9-]+):(ami-(?:[0-9a-f]{8}|[0-9a-f]{17}))")
-KEYS_LAST = 300  # seconds
 LONGEST_BODY, LONGEST_NAME, LONGEST_COMMENT = 8 * 1024, 64, 400
 STYLE = Path(__file__).parents[2].joinpath("functions/amis/approval-page/templates/style.css").read_text().rstrip("\n")
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -59,13 +51,18 @@ HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
 config = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 3})
-kept = {"until": 0.0, "keys": []}
 
 
 @functools.cache
 def ssm():
     """Systems Manager."""
     return boto3.client("ssm", config=config)
+
+
+@functools.cache
+def kms():
+    """AWS KMS."""
+    return boto3.client("kms", config=config)
 
 
 @functools.cache
@@ -111,6 +108,8 @@ def answer(event, method):
     if expires <= time.time():
         return message(410, "This link has expired", "It can be decided in Systems Manager as long as it waits.")
     approval = approval_of(execution_id)
+    if approval is not None and expires > approval["until"]:
+        return message(403, "This link is not valid", "Open the whole link from the mail.")
     if approval is None:
         return message(404, "No such approval", "Systems Manager keeps executions for a limited time.")
     if approval["status"] not in ("Waiting", "PendingApproval", "InProgress"):
@@ -130,28 +129,23 @@ def body_of(event):
 
 
 def signed_claims(token):
-    """Execution and expiry of a token that one of the keys signed; None for any other text."""
+    """Execution and expiry of a token that AWS KMS made the MAC of; None for any other text."""
     claims, _, mac = token.rpartition(".")
-    for key in keys():
-        digest = hmac.digest(key, f"gatehouse/amis/approval-link\n{claims}".encode(), "sha256")
-        expected = base64.urlsafe_b64encode(digest).decode().rstrip("=")
-        found = TOKEN.fullmatch(claims)
-        if hmac.compare_digest(expected.encode(), mac.encode()) and found:
-            return found[1], int(found[2])
-    return None
-
-
-def keys():
-    """The keys of the links, read again after a while."""
-    if kept["until"] < time.monotonic():
-        found = []
-        for name in KEY_PARAMETERS:
-            key = base64.b64decode(ssm().get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"])
-            if len(key) < 32:
-                raise ValueError(f"the key in {name} is too short")
-            found.append(key)
-        kept.update(until=time.monotonic() + KEYS_LAST, keys=found)
-    return kept["keys"]
+    found = TOKEN.fullmatch(claims)
+    if not found or not re.fullmatch(r"[A-Za-z0-9_-]{43}", mac):
+        return None
+    try:
+        kms().verify_mac(
+            KeyId=LINK_KEY_ARN,
+            MacAlgorithm="HMAC_SHA_256",
+            Message=f"gatehouse/amis/approval-link\n{claims}".encode(),
+            Mac=base64.urlsafe_b64decode(mac + "="),
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("KMSInvalidMacException", "DisabledException"):
+            return None
+        raise
+    return found[1], int(found[2])
 
 
 def approval_of(execution_id):
@@ -162,7 +156,7 @@ def approval_of(execution_id):
         if error.response["Error"]["Code"] == "AutomationExecutionNotFoundException":
             return None
         raise
-    steps = [it for it in found["StepExecutions"] if (it["StepName"], it["Action"]) == ("Approve", "aws:approve")]
+    steps = [it for it in found["StepExecutions"] if it["Action"] == "aws:approve"]
     images = [IMAGE.fullmatch(text) for text in found["Parameters"].get("images", [])]
     if not steps or not images or not all(images):
         return None
@@ -172,10 +166,16 @@ def approval_of(execution_id):
     votes = [{key.lower(): value for key, value in vote.items()} for vote in votes]
     return {
         "images": [image.groups() for image in images],
+        "receivers": ",".join(found["Parameters"]["receivers"]).split(","),
+        "until": min(
+            found["ExecutionStartTime"].timestamp() + LINK_TTL,
+            steps[0]["ExecutionStartTime"].timestamp() + steps[0]["TimeoutSeconds"],
+        ),
         "name": parameters.get("imageName") or images[0][0],
         "build": parameters.get("buildArn"),
         "summary": parameters.get("summary"),
         "status": steps[0]["StepStatus"],
+        "execution": found["AutomationExecutionStatus"],
         "needed": int(steps[0].get("Inputs", {}).get("MinRequiredApprovals", "1").strip('"')),
         "given": sum(vote["decision"].lower().startswith("approve") for vote in votes),
         "voted": any(is_page_role(vote["approver"]) for vote in votes),
@@ -219,7 +219,9 @@ def decide(execution_id, approval, fields):
     if approval["given"] + 1 < approval["needed"]:
         text = f"{approval['given'] + 1} of {approval['needed']} approvals are given."
         return message(200, "Your approval is recorded", text, approval["name"])
-    return message(200, "Approved", "The image is shared now.", approval["name"])
+    now = approval_of(execution_id)
+    text = "The image is shared." if now["execution"] == "Success" else "The image will be shared now."
+    return message(200, "Approved", text, approval["name"])
 
 
 def ended(approval):
@@ -265,7 +267,10 @@ def page(approval, token, expires):
         f"{escape(found.get((region, image), 'not available'))}</span></li>"
         for region, image in approval["images"]
     )
-    receivers = "\n".join(f"<li>{what} <code>{escape(target)}</code></li>" for what, target in TARGETS)
+    receivers = "\n".join(
+        f"<li>{next(what for part, what in RECEIVERS.items() if part in target)} <code>{escape(target)}</code></li>"
+        for target in approval["receivers"]
+    )
     rows = ""
     if approval["summary"]:
         rows += f"<dt>Details</dt><dd><bdi>{visible(approval['summary'])}</bdi></dd>\n"

@@ -26,13 +26,14 @@ def settings(topics: dict[str, str], link: bool) -> dict[str, str]:
     found = events.SAMPLE_AGE | {
         "APPROVER_TOPIC_ARN": topics["ApproverTopic"],
         "AUTOMATION_DOCUMENT": events.environment()["AmiApprovalRequestFunction"]["AUTOMATION_DOCUMENT"],
+        "TARGET_ACCOUNT_IDS": events.AMIS_TARGET,
         "TOPIC_ARNS": events.AMIS_TOPIC_ARN.format("gatehouse-amis-builds"),
     }
     if link:
         found |= {
             "APPROVAL_LINK": "true",
             "APPROVAL_PAGE_URL": PAGE_URL,
-            "LINK_KEY_PARAMETER": events.LINK_KEY_PARAMETER,
+            "LINK_KEY_ARN": events.LINK_KEY_ARN,
         }
     return found
 
@@ -62,7 +63,7 @@ def cases(_request: Path) -> Iterator[list[Case]]:
 
         yield [
             Case(
-                title="A signed notice with the link: certificate, signature, execution, key, token, mail",
+                title="A signed notice with the link: certificate, signature, execution, token, mail",
                 env=runtime_api.environment(settings(topics, link=True) | here, REGION),
                 event=lambda: notice,
                 done=done_with_link,

@@ -1,14 +1,13 @@
 """The approval request in Python and boto3, as one would write it for Lambda with care: what the bench compares with.
 
 It does what the function does for a build that made images or failed: check the notice, start the approval with a token
-that is the same for each delivery, and send the mail with the signed link. What else a notice can say, and a missing
-key, it refuses. A client is made when it is first needed.
+that is the same for each delivery, and send the mail with the signed link. What else a notice can say
+it refuses. A client is made when it is first needed.
 """
 
 import base64
 import functools
 import hashlib
-import hmac
 import json
 import os
 import re
@@ -24,7 +23,8 @@ APPROVER_TOPIC_ARN = os.environ["APPROVER_TOPIC_ARN"]
 AUTOMATION_DOCUMENT = os.environ["AUTOMATION_DOCUMENT"]
 LINK = os.environ.get("APPROVAL_LINK") == "true"
 PAGE_URL = os.environ.get("APPROVAL_PAGE_URL", "")
-KEY_PARAMETER = os.environ.get("LINK_KEY_PARAMETER", "")
+LINK_KEY_ARN = os.environ.get("LINK_KEY_ARN", "")
+TARGETS = sorted(os.environ["TARGET_ACCOUNT_IDS"].split(","))  # the only kind of receiver that the bench has
 LINK_TTL = timedelta(hours=int(os.environ.get("LINK_TTL_HOURS", "72")))
 BUILD_ARN = re.compile(r"arn:aws[a-z-]*:imagebuilder:[a-z0-9-]+:(\d{12}):image/[a-z0-9_-]+/\d+\.\d+\.\d+/\d+")
 WAITING = {"Pending", "InProgress", "Waiting", "PendingApproval"}
@@ -36,6 +36,12 @@ config = Config(read_timeout=5, retries={"mode": "standard", "total_max_attempts
 def ssm():
     """Systems Manager."""
     return boto3.client("ssm", config=config)
+
+
+@functools.cache
+def kms():
+    """AWS KMS."""
+    return boto3.client("kms", config=config)
 
 
 @functools.cache
@@ -88,7 +94,7 @@ def own_images(notice, account):
         if not re.fullmatch(r"ami-([0-9a-f]{8}|[0-9a-f]{17})", ami["image"]):
             raise ValueError(f"{ami['image']!r} is not the id of an AMI")
         found.append((f"{ami['region']}:{ami['image']}", ami.get("accountId", account)))
-    images = [image for image, owner in dict.fromkeys(found) if owner == account]
+    images = sorted(image for image, owner in dict.fromkeys(found) if owner == account)
     if not images or len(images) > MOST_IMAGES or len(images) < len(found):
         raise NotImplementedError("no image of this account, too many, or some of other accounts")
     return images
@@ -102,8 +108,8 @@ def start(notice, name, images):
         "Recipe": recipe,
         "Pipeline": pipeline,
         "Operating system": notice.get("osVersion") or notice.get("platform"),
-        "Built": notice.get("dateCreated"),
     }
+    receivers = [f"Account {target}" for target in TARGETS]
     tags = {
         "gatehouse:capability": "amis",
         "gatehouse:image-name": tag_value(name),
@@ -116,6 +122,9 @@ def start(notice, name, images):
         ClientToken=client_token(notice["arn"]),
         Parameters={
             "images": images,
+            "receivers": [",".join(TARGETS)],
+            "imagesText": [", ".join(images)],
+            "receiversText": [", ".join(receivers)],
             "imageName": [line(name, 512)],
             "buildArn": [notice["arn"]],
             "summary": [line(". ".join(f"{key}: {value}" for key, value in parts.items() if value), 512)],
@@ -127,7 +136,9 @@ def start(notice, name, images):
 
 def client_token(build):
     """A UUID of version 8, the same for each notice of a build."""
-    digest = bytearray(hashlib.sha256(f"gatehouse/amis/client-token\n{build}".encode()).digest()[:16])
+    digest = bytearray(
+        hashlib.sha256(f"gatehouse/amis/client-token\n{AUTOMATION_DOCUMENT}\n{build}".encode()).digest()[:16]
+    )
     digest[6], digest[8] = digest[6] & 0x0F | 0x80, digest[8] & 0x3F | 0x80
     text = digest.hex()
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
@@ -139,22 +150,21 @@ def link_of(execution_id):
     expires = found["ExecutionStartTime"].replace(microsecond=0) + LINK_TTL
     if found["AutomationExecutionStatus"] not in WAITING or expires <= datetime.now(UTC):
         return None
-    stored = ssm().get_parameter(Name=KEY_PARAMETER, WithDecryption=True)["Parameter"]["Value"]
-    key = base64.b64decode(stored, validate=True)
-    if len(key) < 32:
-        raise ValueError("the key is too short")
-    claims = f"v1.{execution_id}.{int(expires.timestamp())}"
-    mac = hmac.digest(key, f"gatehouse/amis/approval-link\n{claims}".encode(), "sha256")
+    claims = f"v2.{execution_id}.{int(expires.timestamp())}"
+    signed = f"gatehouse/amis/approval-link\n{claims}".encode()
+    mac = kms().generate_mac(KeyId=LINK_KEY_ARN, MacAlgorithm="HMAC_SHA_256", Message=signed)["Mac"]
     return f"{PAGE_URL}?token={claims}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}", expires
 
 
 def mail(notice, name, images, execution_id, link, expires):
     """What the approvers read."""
     listed = "".join("  {}  {}\n".format(*image.split(":")) for image in images)
+    receivers = "".join(f"  Account {target}\n" for target in TARGETS)
     return (
         f"The image {name} is ready and waits for your approval. It is shared when it is approved, and not before.\n\n"
-        f"These AMIs will be shared:\n{listed}\n{details(notice)}\n"
-        f"Look at the image, then approve or reject it on this page:\n\n{link}\n\n"
+        f"These AMIs will be shared:\n{listed}\n"
+        f"They will be shared with:\n{receivers}\n{details(notice)}\n"
+        f"Launch an instance of the image and look at it, then approve or reject it on this page:\n\n{link}\n\n"
         f"The link can be used until {expires.astimezone(UTC):%Y-%m-%d %H:%M} UTC. Opening it changes nothing. Whoever "
         "has it can decide: do not pass it on.\n\n"
         "With access to this account, you can decide in the console of Systems Manager (Automation) instead. "

@@ -20,6 +20,7 @@ REGION = "eu-west-1"  # of the samples
 def settings(topics: dict[str, str]) -> dict[str, str]:
     """The settings of the function; `topics` are those of `amis.sample_approval`."""
     return {
+        "AUTOMATION_DOCUMENT": events.environment()["AmiShareFunction"]["AUTOMATION_DOCUMENT"],
         "TARGET_ACCOUNT_IDS": events.AMIS_TARGET,
         "TARGET_TOPIC_ARN": topics["TargetTopic"],
         "APPROVER_TOPIC_ARN": topics["ApproverTopic"],
@@ -27,8 +28,12 @@ def settings(topics: dict[str, str]) -> dict[str, str]:
 
 
 def share_samples(aws: LocalAws) -> dict[str, str]:
-    """The images of the samples, shared as the settings say; the topics."""
+    """The images of the samples, approved, and shared as the settings say; the topics."""
     topics = amis.sample_approval(aws, REGION)
+    approver = aws.client("ssm", REGION)
+    approver._request_signer._credentials.access_key = "test"
+    approver.send_automation_signal(AutomationExecutionId=events.AMIS_EXECUTION, SignalType="Approve")
+    aws.ssm_automation.wait()
     for image in aws.images.images.values():
         image.permissions.append({"UserId": events.AMIS_TARGET})
     return topics

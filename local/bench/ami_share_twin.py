@@ -1,7 +1,8 @@
 """The share function in Python and boto3, as one would write it for Lambda with care: what the bench compares with.
 
-It does what the function does in a run that changes nothing: read each image, and see whether it may be shared and with
-whom it is shared. If something is to change, it says so and stops. A client is made when it is first needed.
+It does what the function does in a run that changes nothing: read the approval, then each image, and see whether it may
+be shared and with whom it is shared. If something is to change, it says so and stops. A client is made when it is first
+needed.
 """
 
 import functools
@@ -37,12 +38,36 @@ def ec2(region):
     return boto3.client("ec2", region_name=region, config=config)
 
 
+@functools.cache
+def ssm():
+    """Systems Manager."""
+    return boto3.client("ssm", config=config)
+
+
+def approved_build(event):
+    """The build that the execution approved, with these images and receivers."""
+    found = ssm().get_automation_execution(AutomationExecutionId=event["executionId"])["AutomationExecution"]
+    steps = [step["StepStatus"] for step in found["StepExecutions"] if step["Action"] == "aws:approve"]
+    parameters = found["Parameters"]
+    if (
+        found["DocumentName"] != os.environ["AUTOMATION_DOCUMENT"]
+        or set(steps) != {"Success"}
+        or found["AutomationExecutionStatus"] not in ("InProgress", "Waiting", "Success", "Failed", "TimedOut")
+        or not set(event["images"]) <= set(parameters["images"])
+        or set(",".join(parameters["receivers"]).split(",")) != {target for _, target in WANTED}
+        or [event["buildArn"]] != parameters["buildArn"]
+    ):
+        raise PermissionError(f"the execution {event['executionId']} does not approve this")
+    return event["buildArn"]
+
+
 def handler(event, _request_id):
     """Looks at all images before anything would be changed."""
+    build = approved_build(event)
     images = [IMAGE.fullmatch(text) for text in event["images"]]
     if not images or not all(images) or len(images) > 50:
         raise ValueError("expected 1 to 50 images, each as <Region>:<AMI id>")
-    reports = [look(*image) for image in dict.fromkeys(image.groups() for image in images)]
+    reports = [look(build, *image) for image in dict.fromkeys(image.groups() for image in images)]
     failed = sum(image["outcome"] == "refused" for image in reports)
     report = {"image_name": event.get("imageName"), "images": reports, "failed": failed}
     report |= {"execution_id": event["executionId"]} if "executionId" in event else {}
@@ -56,7 +81,7 @@ def handler(event, _request_id):
     return report
 
 
-def look(region, ami_id):
+def look(build, region, ami_id):
     """Whether the image may be shared, and is."""
     report = {"region": region, "ami_id": ami_id}
     answer = ec2(region).describe_images(ImageIds=[ami_id], IncludeDeprecated=True, IncludeDisabled=True)
@@ -65,6 +90,8 @@ def look(region, ami_id):
     disks = [mapping["Ebs"] for mapping in image.get("BlockDeviceMappings", []) if "Ebs" in mapping]
     if any(disk.get("Encrypted") for disk in disks):
         raise NotImplementedError("the key of an encrypted image would have to be looked at")
+    if build not in [tag["Value"] for tag in image.get("Tags", []) if tag["Key"] == "Ec2ImageBuilderArn"]:
+        raise PermissionError(f"{ami_id} is not of the build {build}")
     if image["OwnerId"] != ACCOUNT:
         return report | {"outcome": "refused", "reasons": [f"it belongs to the account {image['OwnerId']}"]}
     found = ec2(region).describe_image_attribute(ImageId=ami_id, Attribute="launchPermission")

@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
@@ -394,3 +395,6 @@ def wait_for_sample_approval(aws: LocalAws, region: str) -> None:
         Tags=[{"Key": TAG[0], "Value": TAG[1]}],
     )
     aws.ssm_automation.rename(started["AutomationExecutionId"], events.AMIS_EXECUTION)
+    # The links of the samples have a fixed end, and a link does not outlive its approval: that begins a day before it.
+    execution = aws.ssm_automation.executions[events.AMIS_EXECUTION]
+    execution.started = execution.steps[0].started = events.LINK_EXPIRES - timedelta(days=1)

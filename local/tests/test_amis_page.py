@@ -261,7 +261,26 @@ def test_every_other_page_is_plain_and_accessible(make, chromium, case):
         assert faults(page) == []
 
 
-def test_the_page_shows_how_many_approvals_are_given(make, chromium):
+@pytest.mark.parametrize("case", ["shared", "failed", "running"])
+def test_the_page_tells_what_happened_after_the_approval(aws, make, chromium, case):
+    stack = make()
+    if case == "failed":
+        aws.disturb("refuse", service="ec2", operation="ModifyImageAttribute", code="OperationNotPermitted", times=None)
+    stack.signal(stack.executions[0].id)
+    aws.calm()
+    if case == "running":
+        stack.executions[0].status = stack.executions[0].steps[1].status = "InProgress"
+    with browser.opened(chromium, link(stack), browser.PHONE) as page:
+        picture(page, f"after-{case}")
+        text = page.locator("main").inner_text()
+        assert "Already approved" in page.locator("h1").inner_text()
+        assert ("The image is shared." in text) == (case == "shared")
+        assert ("Sharing it failed" in text) == (case == "failed")
+        assert ("will be shared now" in text) == (case == "running")
+        assert faults(page) == []
+
+
+def test_the_page_shows_how_many_approvals_are_given_and_by_which_roles(make, chromium):
     stack = make(MinimumApprovals="2")
     with browser.opened(chromium, link(stack)) as page:
         assert "0 of 2" in page.locator("body").inner_text()
@@ -273,5 +292,5 @@ def test_the_page_shows_how_many_approvals_are_given(make, chromium):
     assert stack.executions[0].status == "Waiting"
     with browser.opened(chromium, link(stack)) as page:
         picture(page, "one-of-two")
-        assert "1 of 2" in page.locator("body").inner_text()
+        assert "1 of 2 given, by ApprovalPageRole" in page.locator("body").inner_text()
         assert faults(page) == []

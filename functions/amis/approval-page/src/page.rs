@@ -279,13 +279,12 @@ fn rendered(template: &impl Template) -> String {
 fn sharing_text(sharing: Sharing) -> &'static str {
     match sharing {
         Sharing::NotBegun | Sharing::Running => {
-            "The image will be shared now. Open the link again in a minute to see the result; the target accounts get a \
-             message when it is done."
+            "The image will be shared now. Open the link again in a minute to see the result."
         }
         Sharing::Done => "The image is shared.",
         Sharing::Failed => {
-            "Sharing it failed, or was stopped: perhaps only some of it is shared. The approvers got a message that says what \
-             to do."
+            "Sharing it failed, or was stopped: perhaps only some of it is shared. Look for the message to the approvers: it says \
+             what to do."
         }
     }
 }
@@ -490,7 +489,8 @@ mod tests {
             let approved = Execution { state: State::Approved, is_approved: true, sharing, ..execution() };
             for page in [Page::of_state(&approved).unwrap(), Page::decided(Decision::Approve, &approved, 1)] {
                 assert!(page.html.contains(text), "{sharing:?}: {}", page.html);
-                assert_eq!(page.html.contains("is shared."), sharing == Sharing::Done, "{sharing:?}: {}", page.html);
+                let is_called_shared = page.html.contains("The image is shared.");
+                assert_eq!(is_called_shared, sharing == Sharing::Done, "{sharing:?}: {}", page.html);
             }
         }
     }

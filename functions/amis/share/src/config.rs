@@ -175,6 +175,8 @@ mod tests {
              DEPRECATE_PREVIOUS_AFTER_DAYS is \"30\": expected LATEST_PARAMETER as well, which tells the previous image; \
              TARGET_ACCOUNT_IDS is \"\": expected at least one of TARGET_ACCOUNT_IDS, TARGET_ORGANIZATION_ARNS and \
              TARGET_OU_ARNS; \
+             AUTOMATION_DOCUMENT is \"\": expected the name of the document that waits for the approval; or \
+             REQUIRE_APPROVAL=false, where the caller alone decides what is shared; \
              TARGET_TOPIC_ARN is \"targets\": expected arn:<partition>:sns:<region>:<12 digits>:<topic name>; \
              APPROVED_WATERMARK is \"a:b\": expected 3 to 128 letters, digits, spaces and ()[]./-'@_"
         );

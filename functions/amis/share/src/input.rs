@@ -159,8 +159,10 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_by_name() {
+        const FORM: &str = "expected {\"executionId\": \"…\"}, with {\"images\": [\"<region>:<ami id>\", …]} or \
+                            {\"ami_id\": \"ami-…\"} for some of its images";
         for (event, expected) in [
-            (json!({}), "the field images is missing: expected it, or ami_id"),
+            (json!({}), "the field executionId is missing: expected the id of the execution that approved"),
             (json!({ "images": [] }), "the field images is an array of 0 images: expected 1 to 50"),
             (
                 json!({ "images": "ami-11111111" }),
@@ -178,8 +180,8 @@ mod tests {
                 json!({ "ami_id": "i-1" }),
                 "the field ami_id is \"i-1\": expected the id of an AMI, such as ami-0123456789abcdef0",
             ),
-            (json!([]), "expected {\"images\": [\"<region>:<ami id>\", …]} or {\"ami_id\": \"ami-…\"}"),
-            (json!({ "images": [7] }), "expected {\"images\": [\"<region>:<ami id>\", …]} or {\"ami_id\": \"ami-…\"}"),
+            (json!([]), FORM),
+            (json!({ "images": [7] }), FORM),
         ] {
             assert_eq!(parse(event).unwrap_err(), expected);
         }
