@@ -84,7 +84,8 @@ def test_a_deprecation_needs_the_parameter_that_names_the_image_before():
 
 
 def test_an_approver_sees_and_answers_our_executions_and_nothing_else():
-    [statement] = statements(deployed().properties("ApproverRole")["Policies"])
+    statement, listing = statements(deployed().properties("ApproverRole")["Policies"])
+    assert (listing["Action"], listing["Resource"]) == ("ssm:DescribeAutomationExecutions", "*")
     assert set(statement["Action"]) == {
         "ssm:DescribeAutomationStepExecutions", "ssm:GetAutomationExecution", "ssm:SendAutomationSignal"
     }  # fmt: skip
@@ -115,7 +116,7 @@ def only(found, action):
 def test_an_execution_starts_with_our_tag_and_from_our_runbook():
     found = rights(load(AMIS)["Resources"], "AmiApprovalRequestFunction")
     runbook, execution = only(found, "ssm:StartAutomationExecution")
-    assert "document/${ApprovalDocument}" in runbook["Resource"]["Fn::Sub"]
+    assert all("/${ApprovalDocument}" in resource["Fn::Sub"] for resource in runbook["Resource"])
     assert execution["Condition"] == {"StringEquals": {"aws:RequestTag/gatehouse:capability": "amis"}}
     [passed] = only(found, "iam:PassRole")
     assert passed["Condition"] == {"StringEquals": {"iam:PassedToService": "ssm.amazonaws.com"}}
