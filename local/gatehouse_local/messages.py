@@ -136,7 +136,17 @@ class Stack:
                 return True
         config = self.resolved(self._deployed.properties(name)["EventInvokeConfig"]["DestinationConfig"])
         queue = config["OnFailure"]["Destination"].rpartition(":")[2]
-        self.failed.setdefault(queue, []).append({"requestPayload": event, "responsePayload": outcome.payload})
+        record = {
+            "version": "1.0",
+            "requestContext": {
+                "functionArn": name,
+                "condition": "RetriesExhausted",
+                "approximateInvokeCount": ATTEMPTS,
+            },
+            "requestPayload": event,
+            "responsePayload": outcome.payload,
+        }
+        self.failed.setdefault(queue, []).append(record)
         return False
 
     def publish(self, message: Any, topic: str = "ApprovalTopic", **more: Any) -> str:

@@ -102,6 +102,12 @@ def early(it: Combination, name: str, resource: Resource) -> Iterator[str]:
             for way in properties.get("DestinationConfig", {}).values():
                 target = way["Destination"]
                 yield from _rights(it, name, role, [SEND[_kind(it, target)]], target)
+                key = it.resources[_name(target)].properties.get("KmsMasterKeyId", "")
+                if ":key/" in key or key.startswith("<"):
+                    policies = [p for p in it.of_type("AWS::IAM::Policy") if role in _roles(it, p)]
+                    for action in ("kms:Decrypt", "kms:GenerateDataKey"):
+                        if not _allowed(it, role, policies, action, key):
+                            yield f"{name} needs {action} on the key of {target}, and {role} lacks it"
         case "AWS::Lambda::EventSourceMapping":
             role, source = _role_of(it, properties["FunctionName"]), properties["EventSourceArn"]
             if _kind(it, source) != "AWS::SQS::Queue":

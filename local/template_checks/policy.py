@@ -13,6 +13,8 @@ OF_THE_PLATFORM = {
     "sqs:ReceiveMessage": "Lambda polls the event source",
     "sqs:DeleteMessage": "Lambda polls the event source",
     "sqs:GetQueueAttributes": "Lambda polls the event source",
+    "kms:Decrypt": "SNS and SQS encrypt with the rights of who sends, where a key of one's own is given",
+    "kms:GenerateDataKey": "SNS and SQS encrypt with the rights of who sends, where a key of one's own is given",
     "xray:PutTelemetryRecords": "Lambda writes the trace",
     "xray:PutTraceSegments": "Lambda writes the trace",
 }
@@ -20,7 +22,7 @@ OF_THE_PLATFORM = {
 # What AWS asks for beside the action that the code calls.
 IMPLIED = {
     "iam:PassRole": {"ssm:StartAutomationExecution"},  # the document names the role that it runs with
-    "ssm:AddTagsToResource": {"ssm:PutParameter", "ssm:StartAutomationExecution"},  # made, or started, with tags
+    "ssm:AddTagsToResource": {"ssm:StartAutomationExecution"},  # started with tags
     "kms:Decrypt": {"sns:Publish"},  # to a topic that a key of one's own encrypts
     "kms:GenerateDataKey": {"sns:Publish"},
     "wafv2:TagResource": {"wafv2:CreateIPSet"},  # created with tags

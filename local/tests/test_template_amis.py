@@ -122,7 +122,8 @@ def test_a_deprecation_needs_the_parameter_that_names_the_image_before():
 
 
 def test_an_approver_sees_and_answers_our_executions_and_nothing_else():
-    [statement] = statements(deployed().properties("ApproverRole")["Policies"])
+    statement, listing = statements(deployed().properties("ApproverRole")["Policies"])
+    assert (listing["Action"], listing["Resource"]) == ("ssm:DescribeAutomationExecutions", "*")
     assert set(statement["Action"]) == {
         "ssm:DescribeAutomationStepExecutions", "ssm:GetAutomationExecution", "ssm:SendAutomationSignal"
     }  # fmt: skip

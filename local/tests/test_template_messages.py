@@ -116,10 +116,24 @@ def test_with_sns_own_policy_the_stack_subscribes_reporting_to_nothing():
     assert endpoints == ["<PaymentSubscriberFunction.Arn>"]
     [trust] = stack.properties("ReportingSubscriptionRole")["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "cloudformation.amazonaws.com"}
-    [granted] = statements(stack.properties("ReportingSubscriptionPolicy"))
-    assert "sns:Subscribe" in granted["Action"] and granted["Resource"] == "<ApprovalTopic>"
-    assert {"ApprovalTopicArn", "ReportingFunctionArn"} == load(NATIVE_SUBSCRIPTION)["Parameters"].keys()
-    assert {"ApprovalTopicArn", "ReportingFunctionArn", "ReportingSubscriptionRoleArn"} <= stack.outputs.keys()
+    granted, without_resource = statements(stack.properties("ReportingSubscriptionPolicy"))
+    # What CloudFormation's handlers of the type call, by its registry schema (aws-sns-subscription.json,
+    # handlers.*.permissions). The reference gives the last three no resource.
+    assert granted["Resource"] == "<ApprovalTopic>"
+    assert set(granted["Action"]) == {
+        "sns:GetTopicAttributes", "sns:ListSubscriptionsByTopic", "sns:Subscribe", *without_resource["Action"]
+    }  # fmt: skip
+    assert set(without_resource["Action"]) == {
+        "sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "sns:Unsubscribe"
+    }  # fmt: skip
+    assert without_resource["Resource"] == "*"
+    parameters = load(NATIVE_SUBSCRIPTION)["Parameters"].keys()
+    assert parameters == {"ApprovalTopicArn", "ReportingFunctionArn", "FailureQueueArn"}
+    assert stack.properties("ReportingFailureQueuePolicy")["PolicyDocument"]["Statement"][0]["Condition"] == {
+        "ArnEquals": {"aws:SourceArn": "<ApprovalTopic>"}
+    }
+    needed = {"ApprovalTopicArn", "ReportingFunctionArn", "ReportingFailureQueueArn", "ReportingSubscriptionRoleArn"}
+    assert needed <= stack.outputs.keys()
     assert stack.properties("ReportingPermission")["SourceArn"] == "<ApprovalTopic>"
 
 
@@ -190,7 +204,9 @@ def test_raw_and_masked_messages_are_never_in_one_queue():
         for name, it in stack.of_type("AWS::Serverless::Function").items()
     }
     assert kept["ReportingSubscriberFunction"] == "<ReportingFailureQueue.Arn>"
-    assert {queue for name, queue in kept.items() if not name.startswith("Reporting")} == {"<FailureQueue.Arn>"}
+    assert kept["MessageRedactorFunction"] == "<FailureQueue.Arn>"
+    assert kept["PaymentSubscriberFunction"] == "<PaymentFailureQueue.Arn>"
+    assert len(set(kept.values())) == len(kept), "a message of SNS in a queue does not say whose it is"
     redrive = stack.properties("ReportingSubscription")["RedrivePolicy"]["deadLetterTargetArn"]
     assert redrive == "<ReportingFailureQueue.Arn>"
 
@@ -248,7 +264,7 @@ def test_the_redactor_reads_its_parameter_and_no_other(given, allowed):
 def test_the_example_subscribers_may_only_log_and_keep_what_failed():
     resources = load(MESSAGES)["Resources"]
     for name in ("PaymentSubscriberFunction", "ReportingSubscriberFunction"):
-        assert {it for it in actions(rights(resources, name)) if not it.startswith("xray:")} == {
+        assert {it for it in actions(rights(resources, name)) if not it.startswith(("xray:", "kms:"))} == {
             "logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"
         }  # fmt: skip
 
@@ -261,4 +277,33 @@ def test_whoever_publishes_may_use_the_key():
         if "kms:Decrypt" in {action for it in statements(policy) for action in as_list(it["Action"])}
         for role in policy["Properties"]["Roles"]
     }
-    assert users == {"<RedactorRole>", "<RelayRole>"}
+    # The subscribers publish nothing: theirs is for the queues alone, where Lambda puts what failed.
+    assert users == {"<RedactorRole>", "<RelayRole>", "<PaymentRole>", "<ReportingRole>"}
+    [subscribers] = statements(stack.properties("SubscriberKeyPolicy"))
+    assert subscribers["Condition"] == {"StringLike": {"kms:ViaService": "sqs.*.amazonaws.com*"}}
+
+
+def test_what_holds_messages_is_under_the_key_of_the_topics():
+    key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    document = load(MESSAGES)
+    with_key, without = Deployed(document, TopicKeyArn=key), Deployed(document)
+    queues = with_key.of_type("AWS::SQS::Queue")
+    assert queues.keys() == {"FailureQueue", "PaymentFailureQueue", "ReportingFailureQueue"}
+    for name in queues:
+        assert with_key.properties(name)["KmsMasterKeyId"] == key
+        assert "SqsManagedSseEnabled" not in with_key.properties(name)
+        assert "KmsMasterKeyId" not in without.properties(name)
+        assert without.properties(name)["SqsManagedSseEnabled"] is True
+    # The other logs have no messages.
+    assert with_key.properties("PaymentLogGroup")["KmsKeyId"] == key
+    assert "KmsKeyId" not in without.properties("PaymentLogGroup")
+
+
+@pytest.mark.parametrize("capability", ["amis", "iam-alerts"])
+def test_the_failure_queue_of_other_capabilities_is_under_the_key_of_their_topics(capability):
+    key = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    document = load(f"functions/{capability}/template.yaml")
+    queue = Deployed(document, region="us-east-1", NotificationKeyArn=key).properties("FailureQueue")
+    assert queue["KmsMasterKeyId"] == key and "SqsManagedSseEnabled" not in queue
+    queue = Deployed(document, region="us-east-1").properties("FailureQueue")
+    assert "KmsMasterKeyId" not in queue and queue["SqsManagedSseEnabled"] is True

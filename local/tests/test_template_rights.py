@@ -62,6 +62,77 @@ def test_the_tables_of_exceptions_hold_nothing_that_is_not_used():
     assert allowed >= OF_THE_PLATFORM.keys() | IMPLIED.keys()
 
 
+# Condition keys that narrow a write, besides aws:RequestedRegion; a statement uses at least one of them. From the tables of
+# actions in the Service Authorization Reference, with aws:ResourceTag and aws:RequestTag where there are tags.
+CONDITION_KEYS = {
+    "ec2:AttachImageWatermark": {"aws:ResourceTag", "ec2:Owner"},
+    "ec2:AuthorizeSecurityGroupIngress": {"aws:ResourceTag", "ec2:Vpc"},
+    "ec2:CreateManagedPrefixList": {"aws:RequestTag"},
+    "ec2:CreateTags": {"ec2:CreateAction", "aws:TagKeys"},
+    "ec2:DeleteTags": {"aws:TagKeys"},
+    "ec2:EnableImageDeprecation": {"aws:ResourceTag", "ec2:Owner"},
+    "ec2:ModifyImageAttribute": {"aws:ResourceTag", "ec2:Owner"},
+    "ec2:ModifyManagedPrefixList": {"aws:ResourceTag"},
+    "ec2:ModifyNetworkInterfaceAttribute": {"ec2:Vpc", "aws:ResourceTag"},
+    "ec2:ModifySnapshotAttribute": {"ec2:Add/userId"},
+    "ec2:RevokeSecurityGroupEgress": {"aws:ResourceTag", "ec2:Vpc"},
+    "ec2:RevokeSecurityGroupIngress": {"aws:ResourceTag", "ec2:Vpc"},
+    "iam:PassRole": {"iam:PassedToService"},
+    "kms:Decrypt": {"kms:ViaService"},
+    "kms:GenerateDataKey": {"kms:ViaService"},
+    "ssm:AddTagsToResource": {"aws:RequestTag"},
+    "ssm:SendAutomationSignal": {"aws:ResourceTag"},
+    "wafv2:CreateIPSet": {"aws:RequestTag"},
+    "wafv2:TagResource": {"aws:RequestTag"},
+    "wafv2:UpdateIPSet": {"aws:ResourceTag"},
+}
+# Writes without such a key, and why that is right.
+WITHOUT_A_KEY = {
+    "codepipeline:PutJobFailureResult": "no resources, no keys",
+    "codepipeline:PutJobSuccessResult": "no resources, no keys",
+    "codepipeline:RetryStageExecution": "names the pipelines, or all of the Region",
+    "ec2:CreateSecurityGroup": "of the two resources, the VPC has no tag of ours",
+    "elasticloadbalancing:SetSecurityGroups": "load balancers have tags of their owners alone",
+    "kms:GenerateMac": "names the key",
+    "kms:VerifyMac": "names the key",
+    "logs:CreateLogStream": "names the group",
+    "logs:PutLogEvents": "names the group",
+    "sns:ConfirmSubscription": "names the topics",
+    "sns:Publish": "names the topic",
+    "sqs:DeleteMessage": "names the queue",
+    "sqs:SendMessage": "names the queue",
+    "ssm:PutParameter": "names the parameter",
+    "ssm:StartAutomationExecution": "names the runbook; its executions are made with our tag",
+    "xray:PutTelemetryRecords": "no resources, no keys",
+    "xray:PutTraceSegments": "no resources, no keys",
+}
+READS = ("Describe", "Get", "List", "ReceiveMessage")
+
+
+@each_function
+def test_a_write_uses_a_condition_key_that_aws_offers_or_says_why_not(function):
+    for statement in rights(load(function.template)["Resources"], function.logical_id):
+        used = {key.partition("/gatehouse")[0].partition("/CreatedBy")[0] for key in keys_of(statement)}
+        for action in as_list(statement["Action"]):
+            if action.partition(":")[2].startswith(READS):
+                continue
+            offered = CONDITION_KEYS.get(action)
+            assert offered or action in WITHOUT_A_KEY, f"{action}: which condition keys does AWS offer for it?"
+            assert not offered or offered & used, f"{statement['Sid']}: {action} without any of {sorted(offered)}"
+
+
+def keys_of(statement) -> set[str]:
+    return {key for operator in statement.get("Condition", {}).values() for key in operator}
+
+
+def test_a_statement_without_its_condition_is_found():
+    document = copy.deepcopy(load("functions/amis/template.yaml"))
+    [_, share] = statements(document["Resources"]["SnapshotPolicy"])
+    assert CONDITION_KEYS["ec2:ModifySnapshotAttribute"] <= keys_of(share)
+    del share["Condition"]["ForAllValues:StringEquals"], share["Condition"]["Null"]
+    assert not CONDITION_KEYS["ec2:ModifySnapshotAttribute"] & keys_of(share)
+
+
 # The updater ----------------------------------------------------------------------------------
 
 

@@ -534,6 +534,7 @@ ARNS = {
     "lambda": "111122223333:function:reporting",
     "kms": "111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     "sns": "111122223333:changes",
+    "sqs": "111122223333:failures",
 }
 # Likewise for services without a Region in their ARNs.
 GLOBAL_ARNS = {
