@@ -126,7 +126,7 @@ def used_modules(root: Path, dependencies: Mapping[str, object], code: str) -> d
                 text, crate = path.read_text(), name.replace("-", "_")
                 types = re.findall(r"^impl (\w+)", text, re.MULTILINE)
                 asked = "fn from_env" not in text or any(f"{kind}::from_env" in code for kind in types)
-                # A small library has one module, and what is used of it is named after the crate: `gate_message::Cause`.
+                # A small library has one module; what is used of it is named after the crate: `gate_message::Cause`.
                 named = rf"\b{crate}::(?:\{{[^}}]*\b)?{path.stem}\b" if path.stem != "lib" else rf"\b{crate}::"
                 if asked and re.search(named, code):
                     found[str(path)] = text
