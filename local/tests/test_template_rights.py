@@ -62,8 +62,8 @@ def test_the_tables_of_exceptions_hold_nothing_that_is_not_used():
     assert allowed >= OF_THE_PLATFORM.keys() | IMPLIED.keys()
 
 
-# Condition keys that narrow a write, besides aws:RequestedRegion; a statement uses at least one of them. From the
-# tables of actions in the Service Authorization Reference, with aws:ResourceTag and aws:RequestTag where there are tags.
+# Condition keys that narrow a write, besides aws:RequestedRegion. A statement uses at least one of them. From the table
+# of actions in each Service Authorization Reference, with aws:ResourceTag and aws:RequestTag where there are tags.
 CONDITION_KEYS = {
     "ec2:AttachImageWatermark": {"aws:ResourceTag", "ec2:Owner"},
     "ec2:AuthorizeSecurityGroupIngress": {"aws:ResourceTag", "ec2:Vpc"},

@@ -29,7 +29,7 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt as _;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::failure::{ErrorType, chain};
 
@@ -48,7 +48,33 @@ where
     T: Serialize,
     E: ErrorType,
 {
-    lambda_runtime::run(service_fn(|event| logged(handler(event)))).await
+    let handler = |event: LambdaEvent<Value>| {
+        let LambdaEvent { payload, context } = event;
+        logged(handler(LambdaEvent { payload: sent_again(payload), context }))
+    };
+    lambda_runtime::run(service_fn(handler)).await
+}
+
+/// The event in what a failure queue keeps, so that a person sends it again as it is.
+///
+/// | in the queue | put there by | the event |
+/// |---|---|---|
+/// | a record with `requestContext` and `requestPayload` | Lambda, of an event that failed to the end | `requestPayload` |
+/// | a signed SNS message | SNS, of a message that it could not deliver | that which SNS invokes a function with |
+/// | an event | EventBridge, of one that it could not deliver | itself |
+///
+/// Sources: Lambda Developer Guide, "Retaining records of asynchronous invocations"; SNS Developer Guide, "Amazon SNS
+/// dead-letter queues".
+fn sent_again(payload: Value) -> Value {
+    let has_all = |names: &[&str]| names.iter().all(|name| payload.get(name).is_some());
+    if has_all(&["requestContext", "requestPayload"]) {
+        let Value::Object(mut record) = payload else { return payload };
+        return record.remove("requestPayload").unwrap_or_default();
+    }
+    if has_all(&["Type", "MessageId", "TopicArn", "Signature"]) {
+        return json!({ "Records": [{ "EventSource": "aws:sns", "Sns": payload }] });
+    }
+    payload
 }
 
 /// Answers every invocation with one error that was met at the cold start, such as invalid settings.
@@ -107,6 +133,22 @@ mod tests {
         let env = Env::of_table(&[("DRY_RUN", "maybe")]);
         env.flag("DRY_RUN", false);
         env.finish(()).unwrap_err()
+    }
+
+    #[test]
+    fn what_a_failure_queue_keeps_is_the_event_again() {
+        let event = json!({ "Records": [{ "Sns": { "Message": "m" } }] });
+        let record = json!({ "version": "1.0", "requestContext": {}, "requestPayload": event, "responsePayload": {} });
+        assert_eq!(sent_again(record), event);
+
+        let message = json!({ "Type": "Notification", "MessageId": "1", "TopicArn": "t", "Signature": "s" });
+        assert_eq!(sent_again(message.clone()), json!({ "Records": [{ "EventSource": "aws:sns", "Sns": message }] }));
+
+        let of_http = json!({ "version": "2.0", "requestContext": {}, "body": "{\"requestPayload\": 1}" });
+        let of_event_bridge = json!({ "source": "aws.health", "detail": { "requestPayload": 1 } });
+        for unchanged in [event, of_http, of_event_bridge, json!({}), json!([1]), json!(null)] {
+            assert_eq!(sent_again(unchanged.clone()), unchanged);
+        }
     }
 
     #[tokio::test]
