@@ -22,7 +22,7 @@ OF_THE_PLATFORM = {
 # What AWS asks for beside the action that the code calls.
 IMPLIED = {
     "iam:PassRole": {"ssm:StartAutomationExecution"},  # the document names the role that it runs with
-    "ssm:AddTagsToResource": {"ssm:StartAutomationExecution"},  # started with tags
+    "ssm:AddTagsToResource": {"ssm:PutParameter", "ssm:StartAutomationExecution"},  # made, or started, with tags
     "kms:Decrypt": {"sns:Publish"},  # to a topic that a key of one's own encrypts
     "kms:GenerateDataKey": {"sns:Publish"},
     "wafv2:TagResource": {"wafv2:CreateIPSet"},  # created with tags

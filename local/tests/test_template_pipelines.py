@@ -60,9 +60,10 @@ def test_one_source_feeds_the_retry_queue_and_only_it_is_admitted(trigger, princ
     deployed = Deployed(load(PIPELINES), RetryTrigger=trigger)
     sources = {"StageFailedRule", "RetryQueueSubscription"} & deployed.resources.keys()
     assert sources == {"StageFailedRule" if trigger == "events" else "RetryQueueSubscription"}
-    [admitted, tls] = deployed.properties("RetryQueuePolicy")["PolicyDocument"]["Statement"]
+    [admitted, alarms, tls] = deployed.properties("RetryQueuePolicy")["PolicyDocument"]["Statement"]
     assert admitted["Principal"] == {"Service": principal}
     assert admitted["Condition"] == {"ArnEquals": {"aws:SourceArn": source}}
+    assert alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
     assert tls["Effect"] == "Deny"
 
 
@@ -286,7 +287,7 @@ def test_the_topic_signs_with_sha256_and_takes_messages_of_this_accounts_rules_o
     assert admitted["Condition"] == {"ArnLike": {"aws:SourceArn": f"arn:aws:events:eu-west-1:{ACCOUNT}:rule/*"}}
     assert tls["Effect"] == "Deny"
     # Notification rules of one's own feed the retry only where they are asked to.
-    [_, codestar, _] = Deployed(load(PIPELINES), RetryTrigger="notifications").properties("NotificationTopicPolicy")[
+    [_, codestar, _, _] = Deployed(load(PIPELINES), RetryTrigger="notifications").properties("NotificationTopicPolicy")[
         "PolicyDocument"
     ]["Statement"]
     assert codestar["Principal"] == {"Service": "codestar-notifications.amazonaws.com"}
@@ -369,7 +370,7 @@ def test_failed_records_raise_an_alarm():
 
 
 # Services that AWS documents to send aws:SourceAccount when they assume a role or publish.
-SEND_SOURCE_ACCOUNT = {"codebuild.amazonaws.com", "events.amazonaws.com"}
+SEND_SOURCE_ACCOUNT = {"cloudwatch.amazonaws.com", "codebuild.amazonaws.com", "events.amazonaws.com"}
 
 
 @pytest.mark.parametrize("path", [PIPELINES, EXAMPLE])
@@ -387,7 +388,7 @@ def test_a_condition_on_the_source_account_does_not_lock_out_a_service_that_does
                 assert operator == expected, service
                 seen.add(service)
     assert seen == (
-        set()
+        {"cloudwatch.amazonaws.com"}
         if path == PIPELINES
         else {
             "cloudformation.amazonaws.com",

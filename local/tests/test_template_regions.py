@@ -70,6 +70,7 @@ SERVICE_LINKED_ROLES = {
     # aws/aws-cdk#34406: the rule is refused while CodeStar Notifications is still making its role.
     "AWS::CodeStarNotifications::NotificationRule": "codestar-notifications.amazonaws.com",
     "AWS::EC2::InternetGateway": None,
+    "AWS::EC2::PrefixList": None,
     "AWS::EC2::Route": None,
     "AWS::EC2::RouteTable": None,
     "AWS::EC2::SecurityGroup": None,
@@ -96,6 +97,7 @@ SERVICE_LINKED_ROLES = {
     "AWS::Lambda::Permission": None,
     "AWS::Lambda::Url": None,
     "AWS::Logs::LogGroup": None,
+    "AWS::RAM::ResourceShare": None,  # only for an organization: enable-sharing-with-aws-organization makes it
     "AWS::S3::Bucket": None,
     "AWS::S3::BucketPolicy": None,
     "AWS::SNS::Subscription": None,

@@ -70,6 +70,7 @@ CONDITION_KEYS = {
     "ec2:CreateManagedPrefixList": {"aws:RequestTag"},
     "ec2:CreateTags": {"ec2:CreateAction", "aws:TagKeys"},
     "ec2:DeleteTags": {"aws:TagKeys"},
+    "ec2:DetachImageWatermark": {"aws:ResourceTag", "ec2:Owner"},
     "ec2:EnableImageDeprecation": {"aws:ResourceTag", "ec2:Owner"},
     "ec2:ModifyImageAttribute": {"aws:ResourceTag", "ec2:Owner"},
     "ec2:ModifyManagedPrefixList": {"aws:ResourceTag"},
