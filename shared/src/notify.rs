@@ -12,7 +12,8 @@ use crate::sns::TopicArn;
 /// The longest message in bytes: SNS accepts 256 KiB, attributes included.
 pub const LONGEST_MESSAGE: usize = 250 * 1024;
 /// The end of a message that was longer.
-const CUT: &str = "\n[The message was longer than SNS accepts and is cut here. The log of the function has all of it.]\n";
+const CUT: &str =
+    "\n[The message was longer than SNS accepts and is cut here. The log of the function has all of it.]\n";
 /// The longest subject. SNS: "Subjects must be ASCII text … must be less than 100 characters long".
 pub const LONGEST_SUBJECT: usize = 99;
 
