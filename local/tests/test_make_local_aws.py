@@ -39,6 +39,7 @@ WRITES = {
     "amis/page-get.json": (),
     "amis/page-head.json": (),
     "amis/page-reject.json": ("SendAutomationSignal",),
+    "amis/request-again.json": (),  # the approval still waits, which is only published
     "amis/request-available.json": ("StartAutomationExecution",),
     "amis/request-failed.json": (),  # it is only published
     "amis/share-ami-id.json": ("ModifyImageAttribute",),
@@ -239,7 +240,9 @@ def test_each_printed_command_has_work_and_does_it(command, logical_id, sample):
     capability = sample.partition("/")[0]
     known = {name for path, names in WRITES.items() if path.startswith(f"{capability}/") for name in names}
     writes = [call for call in calls if call["name"] in known]
-    assert not [call[0] for call in calls if call["result"] != "ok"]
+    # AWS KMS answers with an error where a MAC is not right.
+    expected = ("ok", "KMSInvalidMacException") if sample == "amis/page-forged.json" else ("ok",)
+    assert not [call[0] for call in calls if call["result"] not in expected]
     assert sorted({call["name"] for call in writes}) == sorted(WRITES[sample])
     if not sample.startswith("amis/share-"):  # images are in several
         assert all(call["region"] == local_aws.REGION for call in writes), "the world is in one Region"
