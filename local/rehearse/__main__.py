@@ -75,6 +75,8 @@ def report(out: Console, rows: list[Row], seconds: float) -> int:
     wrong = [text for row in rows for text in row.wrong]
     for text in wrong:
         out.print(Text(f"FAILED {text}", style="bold red"), soft_wrap=True)
+    if wrong:
+        out.print(f"What LocalStack and the functions wrote is in {WORK.relative_to(ROOT)}.", soft_wrap=True)
     failed = sum(row.verdict == "FAILED" for row in rows)
     out.print(f"make rehearse: {len(rows) - failed} passed, {failed} failed, in {seconds / 60:.1f} minutes")
     return 1 if failed else 0
@@ -108,7 +110,6 @@ def main() -> int:
     warnings.filterwarnings("ignore", message=".*does not match an error shape")
     shutil.rmtree(WORK, ignore_errors=True)
     folder = WORK / "repository"
-    folder.mkdir(parents=True)
     built.write(folder, bin_dir)
     began = time.monotonic()
     try:

@@ -18,6 +18,7 @@ FUNCTION = "AWS::Serverless::Function"
 
 def write(folder: Path, bin_dir: Path) -> None:
     """A folder for `sam deploy`: the repository's samconfig.toml, the templates without code, and `.aws-sam/`."""
+    folder.mkdir(parents=True)
     shutil.copy(ROOT / "samconfig.toml", folder)
     for template in sorted(ROOT.glob("functions/*/*.yaml")):
         copied = folder / template.relative_to(ROOT)
