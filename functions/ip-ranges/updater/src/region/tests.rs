@@ -629,6 +629,29 @@ mod attachment {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn with_attach_off_it_is_a_note_and_nothing_goes_before_others_attached_the_group() {
+        let off = Config { attach: AttachPolicy::Off, ..config(limits(1, 5)) };
+        let ec2 = partly();
+        let report = run_with(&ec2, &format!("{A} {B}"), &off, scheduled()).await;
+        assert_whole(&report);
+        assert!(report.notes.iter().any(|note| note.contains("eni-2") && note.contains("lacks sg-2")), "{report:?}");
+        assert_eq!(on_eni_2(&ec2), ["sg-1"]);
+
+        // The narrower range goes into a new group, which no interface carries yet.
+        let ec2 = super::ec2(&["10.0.0.0/23"]);
+        let report = run_with(&ec2, A, &off, go()).await;
+        assert_whole(&report);
+        assert_eq!(held(&ec2), rows(&[("1", "10.0.0.0/23", true), ("2", A, false)]));
+        assert_eq!(report.groups[0].kept, ranges("10.0.0.0/23"));
+        // A deployment attaches it.
+        ec2.state().interfaces.get_mut("eni-1").unwrap().groups.insert("sg-new1".to_owned());
+        let report = run_with(&ec2, A, &off, scheduled()).await;
+        assert_whole(&report);
+        assert_eq!(held(&ec2), rows(&[("1", "", true), ("2", A, true)]));
+        assert!(!ec2.state().calls.contains(&"ModifyNetworkInterfaceAttribute".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_group_that_lets_out_more_than_those_that_are_there_is_not_attached() {
         let ec2 = partly();
         ec2.state().groups.get_mut("sg-1").unwrap().egress.clear();
@@ -1545,6 +1568,55 @@ mod prefix_lists {
         let report = run(&ec2, B).await;
         assert_eq!(report.failures[0].kind, Kind::StaleDocument);
         assert_eq!(modifications(&ec2), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_has_spare_entries_up_to_its_largest_size() {
+        let config = Config { list_headroom: 10, max_entries_per_list: 30, ..config() };
+        for (entries, size) in [(5, 15), (25, 30)] {
+            let ec2 = FakeEc2::new();
+            assert_whole(&run_with(&ec2, &many(entries, 0), &config, go()).await);
+            assert_eq!(ec2.state().lists["pl-new1"].max_entries, size);
+            // Three more ranges are one call, and no larger list.
+            ec2.state().calls.clear();
+            assert_whole(&run_with(&ec2, &many(entries + 3, 0), &config, go()).await);
+            let calls = ec2.state().calls.clone();
+            assert_eq!(calls.iter().filter(|call| *call == "ModifyManagedPrefixList").count(), 1, "{calls:?}");
+            // Fewer ranges make it smaller again.
+            assert_whole(&run_with(&ec2, &many(entries - 2, 0), &config, go()).await);
+            assert_eq!(ec2.state().lists["pl-new1"].max_entries, (entries - 2 + 10).min(30));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_of_a_time_to_come_does_not_count_and_force_goes_back() {
+        for (token, run) in [(9_999_999_999_u64, go()), (2, Run { force: true, ..go() })] {
+            for wanted in [A, B] {
+                let ec2 = FakeEc2::new();
+                let mut tagged = list(1, A);
+                tagged.tags.insert(format!("{SYNC_TOKEN_TAG}{token}"), "followed".to_owned());
+                ec2.state().lists.insert("pl-1".to_owned(), tagged);
+                assert_whole(&run_with(&ec2, wanted, &config(), run).await);
+                assert_eq!(ec2.state().lists["pl-1"].entries, ranges(wanted));
+                let report = run_with(&ec2, wanted, &config(), go()).await;
+                assert!(report.failures.is_empty() && report.notes.is_empty(), "{report:?}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_somebody_only_tagged_is_left_alone_until_adopt_names_it() {
+        let ec2 = FakeEc2::new();
+        let office = FakeList { name: "office".to_owned(), ..list(5, C) };
+        ec2.state().lists.insert("pl-office".to_owned(), office);
+        let report = run(&ec2, A).await;
+        assert_whole(&report);
+        assert!(report.notes.iter().any(|note| note.contains("add pl-office to ADOPT")), "{report:?}");
+        assert_eq!(ec2.state().lists["pl-office"].entries, ranges(C));
+        assert_eq!(ec2.state().lists["pl-new1"].entries, ranges(A));
+        let adopt = crate::config::Adopt::Named(["pl-office".to_owned()].into());
+        assert_whole(&run_with(&ec2, A, &Config { adopt, ..config() }, go()).await);
+        assert_eq!(ec2.state().lists["pl-office"].entries, BTreeSet::new());
     }
 
     #[tokio::test(start_paused = true)]
