@@ -3,8 +3,7 @@
 use gatehouse_shared::env::Env;
 use gatehouse_shared::sns::TopicArn;
 
-use crate::policy::Policy;
-use crate::principal::Principal;
+use data_protection::{Policy, Principal};
 
 /// Settings, read once at cold start. `SNS_VERIFY`, `TOPIC_ARNS` and `SNS_MAX_AGE_SECONDS` belong to
 /// [`gatehouse_shared::sns`].

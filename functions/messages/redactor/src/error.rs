@@ -3,7 +3,7 @@
 use gatehouse_shared::failure::ErrorType;
 use gatehouse_shared::sns::{ParseError, VerifyError};
 
-use crate::policy::Faults;
+use data_protection::Faults;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

@@ -24,17 +24,9 @@
 
 mod attributes;
 pub mod config;
-pub mod content;
 pub mod error;
-mod folded;
-pub mod identifiers;
-mod json;
-mod path;
-pub mod policy;
-pub mod principal;
 pub mod publish;
 pub mod report;
-pub mod rules;
 mod source;
 
 use std::fmt::Write as _;
@@ -54,11 +46,11 @@ use time::OffsetDateTime;
 
 use crate::attributes::attributes_of;
 use crate::config::Config;
-use crate::content::{Content, Decision, Done, Verdict, apply};
 use crate::error::{Error, next_of_publish};
 use crate::publish::Publisher;
 use crate::report::{Audit, Outcome, Report};
 use crate::source::Source;
+use data_protection::{Content, Decision, Done, Verdict, apply};
 
 /// Kept back from Lambda's deadline, to log what happened.
 const RESERVE: Duration = Duration::from_secs(2);

@@ -5,7 +5,7 @@ use gatehouse_shared::sns::Verified;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::content::Finding;
+use data_protection::Finding;
 
 /// What became of one message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -110,9 +110,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::content::{Content, Decision, apply};
-    use crate::policy::{Direction, Policy};
-    use crate::rules::Rules;
+    use data_protection::{Content, Decision, Direction, Policy, Rules, apply};
 
     const CARD: &str = "4539894458086459";
 

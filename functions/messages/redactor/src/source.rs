@@ -9,9 +9,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::config::PolicySetting;
 use crate::error::{Error, next_of_parameter};
-use crate::policy::{Direction, Policy};
-use crate::principal::Principal;
-use crate::rules::Rules;
+use data_protection::{Direction, Policy, Principal, Rules};
 
 /// How long a policy is used before the parameter is read again: a change takes effect within five minutes.
 const TIME_TO_LIVE: Duration = Duration::minutes(5);

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
-use message_redactor::content::{Content, Decision, apply};
-use message_redactor::policy::{Direction, Policy};
-use message_redactor::principal::Principal;
-use message_redactor::rules::Rules;
+use data_protection::Principal;
+use data_protection::Rules;
+use data_protection::{Content, Decision, apply};
+use data_protection::{Direction, Policy};
 use serde_json::{Value, json};
 
 fn rules(identifiers: &[&str], operation: &Value) -> Rules {

@@ -5,10 +5,10 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use message_redactor::content::{Content, Decision, apply};
-use message_redactor::identifiers::Managed;
-use message_redactor::policy::{Direction, Policy};
-use message_redactor::rules::Rules;
+use data_protection::{Content, Decision, apply};
+use data_protection::Managed;
+use data_protection::{Direction, Policy};
+use data_protection::Rules;
 use serde_json::{Value, json};
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::folded::IDEOGRAPH;
+use crate::normalize::IDEOGRAPH;
 
 /// How far before a value a word counts as being near it.
 const NEAR: usize = 48;
@@ -94,7 +94,7 @@ fn contains(text: &[u8], word: &str) -> bool {
 
 /// A character of a word: an ASCII letter or digit, or a letter of another script.
 pub(crate) fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, crate::folded::LETTER | IDEOGRAPH)
+    byte.is_ascii_alphanumeric() || matches!(byte, crate::normalize::LETTER | IDEOGRAPH)
 }
 
 /// How digits are separated.

@@ -5,11 +5,11 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use message_redactor::content::{Content, apply};
-use message_redactor::identifiers::Managed;
-use message_redactor::policy::{Direction, Policy};
-use message_redactor::principal::Principal;
-use message_redactor::rules::Rules;
+use data_protection::Managed;
+use data_protection::Principal;
+use data_protection::Rules;
+use data_protection::{Content, apply};
+use data_protection::{Direction, Policy};
 use serde_json::json;
 
 const SIZE: usize = 256 * 1024;

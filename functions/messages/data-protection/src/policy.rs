@@ -148,7 +148,7 @@ impl Policy {
     /// Checks and compiles a policy.
     ///
     /// ```
-    /// use message_redactor::policy::Policy;
+    /// use data_protection::Policy;
     ///
     /// let faults = Policy::parse(r#"{"Name": "n", "Version": "2012-10-17", "Statement": []}"#).unwrap_err();
     /// assert_eq!(

@@ -9,12 +9,11 @@ use std::process::ExitCode;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use gatehouse_shared::failure::chain;
+use data_protection::Principal;
+use data_protection::Rules;
+use data_protection::{Attribute, AttributeValue, Content, Decision, Done, apply};
+use data_protection::{Direction, Policy};
 use lexopt::prelude::*;
-use message_redactor::content::{Attribute, AttributeValue, Content, Decision, Done, apply};
-use message_redactor::policy::{Direction, Policy};
-use message_redactor::principal::Principal;
-use message_redactor::rules::Rules;
 use serde::Deserialize;
 
 const HELP: &str = "\
@@ -164,7 +163,7 @@ fn name_of(path: &Path) -> String {
 
 fn read(path: &Path) -> Result<String, Failure> {
     let text = if is_stdin(path) { io::read_to_string(io::stdin()) } else { std::fs::read_to_string(path) };
-    text.map_err(|error| Failure::Usage(format!("cannot read {}: {}", name_of(path), chain(&error))))
+    text.map_err(|error| Failure::Usage(format!("cannot read {}: {}", name_of(path), error)))
 }
 
 fn attributes(path: &Path) -> Result<Vec<Attribute>, Failure> {

@@ -9,8 +9,8 @@
 
 use std::ops::Range;
 
-use crate::folded::Folded;
 use crate::identifiers::Text;
+use crate::normalize::Folded;
 use crate::policy::{Direction, Identifier, Operation, Policy};
 use crate::principal::Principal;
 

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use message_redactor::identifiers::Managed;
+use data_protection::Managed;
 use serde_json::{Value, json};
 
 const PRINCIPAL: &str = "arn:aws:iam::111122223333:role/Reporting";

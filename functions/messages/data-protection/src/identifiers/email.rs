@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::text::{Text, is_word};
-use crate::folded::IDEOGRAPH;
+use crate::normalize::IDEOGRAPH;
 
 /// Source: RFC 5321, section 4.5.3.1: 64 octets before the `@`, 255 behind it.
 const LONGEST_LOCAL: usize = 64;

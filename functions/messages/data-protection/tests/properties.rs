@@ -4,11 +4,11 @@
 
 use std::time::{Duration, Instant};
 
-use message_redactor::content::{Content, Decision, apply};
-use message_redactor::identifiers::Managed;
-use message_redactor::policy::{Direction, Policy};
-use message_redactor::principal::Principal;
-use message_redactor::rules::Rules;
+use data_protection::Managed;
+use data_protection::Principal;
+use data_protection::Rules;
+use data_protection::{Content, Decision, apply};
+use data_protection::{Direction, Policy};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
