@@ -5,18 +5,13 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use data_protection::Managed;
-use data_protection::Principal;
-use data_protection::Rules;
-use data_protection::{Content, apply};
-use data_protection::{Direction, Policy};
+use data_protection::{Content, Direction, Engine, Managed, Policy, Principal};
 use serde_json::json;
 
 const SIZE: usize = 256 * 1024;
 
-fn rules() -> Rules {
-    let mut identifiers: Vec<String> = Managed::ALL
-        .iter()
+fn rules() -> Engine {
+    let mut identifiers: Vec<String> = Managed::all()
         .map(|managed| format!("arn:aws:dataprotection::aws:data-identifier/{}", managed.name()))
         .collect();
     identifiers.push("EmployeeId".to_owned());
@@ -31,7 +26,7 @@ fn rules() -> Rules {
     });
     let policy = Policy::parse(&policy.to_string()).expect("a policy without faults");
     let principal: Principal = "arn:aws:iam::123456789012:role/Reporting".parse().expect("a principal");
-    Rules::of(&policy, Direction::Outbound, &principal)
+    Engine::new(&policy, Direction::Outbound, &principal)
 }
 
 /// A list of orders, as long as a message may be.
@@ -71,7 +66,7 @@ fn redact(criterion: &mut Criterion) {
     group.sample_size(20);
     for (name, message) in messages {
         let content = Content { message, subject: None, attributes: Vec::new() };
-        group.bench_function(name, |bencher| bencher.iter(|| apply(&rules, black_box(&content))));
+        group.bench_function(name, |bencher| bencher.iter(|| rules.apply(black_box(&content))));
     }
     group.finish();
 }

@@ -47,6 +47,11 @@ impl Path {
         Self::named(&format!("{self}:$"))
     }
 
+    /// The root of one of several documents.
+    pub(crate) fn document(&self, index: usize) -> Self {
+        Self::named(&format!("{}[{index}]:$", self.root))
+    }
+
     pub(crate) fn push(&mut self) {
         self.steps.push(Step::Open);
     }

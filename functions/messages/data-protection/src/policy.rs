@@ -1,7 +1,7 @@
 //! Data protection policies: AWS's JSON, checked as a whole, then compiled.
 //!
 //! Source: SNS Developer Guide, "Understanding data protection policies", "Data protection policy operations" and
-//! "Using custom data identifiers". What AWS refuses is refused here. What the guide does not say is in [`crate::rules`].
+//! "Using custom data identifiers". What AWS refuses is refused here. What the guide does not say is in [`crate::engine`].
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use regex::{Regex, RegexBuilder};
 
 use crate::identifiers::Managed;
 use crate::json::{Json, shown};
-use crate::principal::PrincipalPattern;
+use crate::principal::{Principal, PrincipalPattern};
 
 /// SNS API Reference, `PutDataProtectionPolicy`: at most 30,720 characters.
 const LONGEST_POLICY: usize = 30_720;
@@ -25,57 +25,35 @@ const REGEX_CHARACTERS: &str = "_#=@/;,- ^$?[]{}|\\*+.";
 const MASK_CHARACTERS: &str = " !$%&()+,-./\\:;<=>@[]^_`|~#*";
 const LOG_GROUP: &str = "/aws/vendedlogs/";
 
-/// Names of AWS's managed identifiers that are not supported, without the country.
-const UNSUPPORTED: [&str; 42] = [
-    "Address",
-    "BankAccountNumber",
-    "CepCode",
-    "Cnpj",
-    "CpfCode",
-    "CreditCardExpiration",
-    "CreditCardMagneticStripe",
-    "CreditCardSecurityCode",
-    "DateOfBirth",
-    "DriversLicense",
-    "DrugEnforcementAgencyNumber",
-    "ElectoralRollNumber",
-    "HealthcareProcedureCode",
-    "HealthInsuranceCardNumber",
-    "HealthInsuranceClaimNumber",
-    "HealthInsuranceNumber",
-    "IndividualTaxIdentificationNumber",
-    "IndividualTaxIdenticationNumber",
-    "InseeCode",
-    "LatLong",
-    "MacAddress",
-    "MedicareBeneficiaryNumber",
-    "Name",
-    "NationalDrugCode",
-    "NationalIdentificationNumber",
-    "NationalInsuranceNumber",
-    "NationalProviderId",
-    "NhsNumber",
-    "NieNumber",
-    "NifNumber",
-    "PassportNumber",
-    "PermanentResidenceNumber",
-    "PersonalHealthNumber",
-    "PhoneNumber",
-    "PostalCode",
-    "RgNumber",
-    "SocialInsuranceNumber",
-    "Ssn",
-    "TaxId",
-    "VehicleIdentificationNumber",
-    "ZipCode",
-    "IpAddress",
-];
-
 /// A policy without faults.
 #[derive(Debug, Clone)]
 pub struct Policy {
     pub(crate) name: String,
     pub(crate) statements: Vec<Statement>,
+    notes: Vec<Fault>,
+}
+
+/// A policy of CloudWatch Logs without faults: the same language, without principals and directions.
+///
+/// Source: CloudWatch Logs User Guide, "Understanding data protection policies".
+#[derive(Debug, Clone)]
+pub struct LogsPolicy {
+    pub(crate) identifiers: Vec<Identifier>,
+}
+
+/// No statement of a policy applies to a principal: its messages would be delivered as they are.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no {direction:?} statement of the policy applies to {principal}, so messages would be delivered unprotected: {}",
+    .statements.join("; ")
+)]
+pub struct NothingApplies {
+    /// The side that was asked about.
+    pub direction: Direction,
+    /// The principal.
+    pub principal: String,
+    /// Each statement, with why it does not apply and what was nearly the same.
+    pub statements: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -84,6 +62,12 @@ pub(crate) struct Statement {
     pub(crate) principals: Vec<PrincipalPattern>,
     pub(crate) identifiers: Vec<Identifier>,
     pub(crate) operation: Operation,
+}
+
+impl Statement {
+    pub(crate) fn applies_to(&self, direction: Direction, principal: &Principal) -> bool {
+        self.direction == direction && self.principals.iter().any(|pattern| pattern.matches(principal))
+    }
 }
 
 /// The side of the topic: to it, or from it to a subscriber.
@@ -163,21 +147,57 @@ impl Policy {
     /// [`Faults`] with each fault, its JSON path, what was there and what was expected.
     pub fn parse(text: &str) -> Result<Self, Faults> {
         let mut check = Check::default();
-        let characters = text.chars().count();
-        if characters > LONGEST_POLICY {
-            check.fault("$", format!("{characters} characters long"), format!("at most {LONGEST_POLICY}"));
-        }
-        let policy = match serde_json::from_str::<Json>(text) {
-            Ok(json) => check.policy(&json),
-            Err(error) => {
-                check.fault("$", format!("no JSON ({error})"), "a data protection policy");
-                None
-            }
-        };
+        let policy = check.json(text).and_then(|json| check.policy(&json));
         match policy {
-            Some(policy) if check.faults.is_empty() => Ok(policy),
+            Some(mut policy) if check.faults.is_empty() => {
+                policy.notes = check.notes;
+                Ok(policy)
+            }
             _ => Err(Faults(check.faults)),
         }
+    }
+
+    /// What of the policy has no effect and is no fault: identifiers that are not supported, in Inbound statements.
+    #[must_use]
+    pub fn notes(&self) -> &[Fault] {
+        &self.notes
+    }
+
+    /// The name of the policy.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether a statement of this direction applies to the principal.
+    ///
+    /// # Errors
+    ///
+    /// [`NothingApplies`], with each statement and why it does not.
+    pub fn applies_to(&self, direction: Direction, principal: &Principal) -> Result<(), NothingApplies> {
+        if self.statements.iter().any(|statement| statement.applies_to(direction, principal)) {
+            return Ok(());
+        }
+        let described = |(index, statement): (usize, &Statement)| {
+            let path = format!("$.Statement[{index}]");
+            if statement.direction != direction {
+                return format!("{path}.DataDirection is {:?}", statement.direction);
+            }
+            let principals: Vec<_> = statement
+                .principals
+                .iter()
+                .map(|pattern| match pattern.difference(principal) {
+                    Some(difference) => format!("{pattern} ({difference})"),
+                    None => pattern.to_string(),
+                })
+                .collect();
+            format!("{path}.Principal is {}", principals.join(", "))
+        };
+        Err(NothingApplies {
+            direction,
+            principal: principal.as_str().to_owned(),
+            statements: self.statements.iter().enumerate().map(described).collect(),
+        })
     }
 
     /// The paths of the statements of this direction, such as `$.Statement[0]`.
@@ -189,8 +209,39 @@ impl Policy {
     }
 }
 
+impl LogsPolicy {
+    /// Whether a text looks like a policy of CloudWatch Logs: statements, and none has a principal or a direction.
+    #[must_use]
+    pub fn is_one(text: &str) -> bool {
+        let Ok(Json::Object(fields)) = serde_json::from_str(text) else { return false };
+        let Some(Json::List(statements)) = field(&fields, "Statement") else { return false };
+        let of_sns = |statement: &Json| match statement {
+            Json::Object(fields) => field(fields, "DataDirection").is_some() || field(fields, "Principal").is_some(),
+            _ => true,
+        };
+        !statements.is_empty() && !statements.iter().any(of_sns)
+    }
+
+    /// Checks a policy.
+    ///
+    /// # Errors
+    ///
+    /// [`Faults`] with each fault, its JSON path, what was there and what was expected.
+    pub fn parse(text: &str) -> Result<Self, Faults> {
+        let mut check = Check { logs: true, ..Check::default() };
+        let policy = check.json(text).and_then(|json| check.logs_policy(&json));
+        match policy {
+            Some(policy) if check.faults.is_empty() => Ok(policy),
+            _ => Err(Faults(check.faults)),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Check {
+    /// The policy is one of CloudWatch Logs.
+    logs: bool,
+    notes: Vec<Fault>,
     faults: Vec<Fault>,
     custom: Vec<Identifier>,
     /// Names of custom identifiers that have a fault: whoever refers to them is not told again.
@@ -252,7 +303,93 @@ impl Check {
         }
     }
 
-    fn policy(&mut self, json: &Json) -> Option<Policy> {
+    fn json(&mut self, text: &str) -> Option<Json> {
+        let characters = text.chars().count();
+        if characters > LONGEST_POLICY {
+            self.fault("$", format!("{characters} characters long"), format!("at most {LONGEST_POLICY}"));
+        }
+        match serde_json::from_str::<Json>(text) {
+            Ok(json) => Some(json),
+            Err(error) => {
+                let reason = error.to_string();
+                // AWS's own announcement prints a regular expression like that.
+                let expected = if reason.starts_with("invalid escape") {
+                    "a data protection policy; in JSON a backslash of a regular expression is written twice, as in \"\\\\d{9}\""
+                } else {
+                    "a data protection policy"
+                };
+                self.fault("$", format!("no JSON ({reason})"), expected);
+                None
+            }
+        }
+    }
+
+    /// Two statements: one that audits, and one that masks the same identifiers.
+    fn logs_policy(&mut self, json: &Json) -> Option<LogsPolicy> {
+        let (_, statements) = self.head(json)?;
+        if statements.len() != 2 {
+            self.fault(
+                "$.Statement",
+                format!("an array of {}", statements.len()),
+                "two statements: one with Audit, then one with Deidentify",
+            );
+        }
+        let mut all: Vec<(Vec<Identifier>, Vec<String>, &str)> = Vec::new();
+        for (index, json) in statements.iter().enumerate() {
+            let path = format!("$.Statement[{index}]");
+            let known = ["Sid", "DataIdentifier", "Operation"];
+            let Some(fields) = self.object(&path, json, &known, "a statement, which is an object") else { continue };
+            self.sid(&path, fields);
+            let identifiers = self.identifiers(&path, fields, true);
+            let names = match field(fields, "DataIdentifier") {
+                Some(Json::List(list)) => list.iter().map(Json::described).collect(),
+                _ => Vec::new(),
+            };
+            let operation = self.required(&path, fields, "Operation", "Audit or Deidentify");
+            let operation = operation.and_then(|json| self.operation(&child(&path, "Operation"), json));
+            let expected = if index == 0 { "Audit" } else { "Deidentify" };
+            let seen = match operation {
+                Some(Operation::Audit { .. }) => "Audit",
+                Some(Operation::Mask('*')) => "Deidentify",
+                Some(Operation::Mask(_)) => {
+                    let path = format!("{path}.Operation.Deidentify.MaskConfig");
+                    self.fault(
+                        &path,
+                        "an object with MaskWithCharacter",
+                        "an empty object: CloudWatch Logs masks with *",
+                    );
+                    continue;
+                }
+                Some(_) => "another operation",
+                None => continue,
+            };
+            if seen != expected {
+                self.fault(&child(&path, "Operation"), seen, format!("{expected} in this statement"));
+            }
+            all.push((identifiers, names, seen));
+        }
+        if let [(_, first, _), (_, second, _)] = &all[..]
+            && {
+                let sorted = |names: &[String]| {
+                    let mut names = names.to_vec();
+                    names.sort_unstable();
+                    names
+                };
+                sorted(first) != sorted(second)
+            }
+        {
+            self.fault(
+                "$.Statement[1].DataIdentifier",
+                "another list",
+                "the same data identifiers as in $.Statement[0]",
+            );
+        }
+        let (identifiers, ..) = all.into_iter().next()?;
+        Some(LogsPolicy { identifiers })
+    }
+
+    /// Name and statements, after everything that both dialects have besides was checked.
+    fn head<'a>(&mut self, json: &'a Json) -> Option<(Option<&'a str>, &'a [Json])> {
         let known = ["Name", "Description", "Version", "Statement", "Configuration"];
         let fields = self.object("$", json, &known, "a data protection policy, which is a JSON object")?;
         let name = self.required("$", fields, "Name", "the name of the policy");
@@ -272,10 +409,39 @@ impl Check {
         }
         let statements = self.required("$", fields, "Statement", "one or more statements");
         let statements = statements.map_or(&[][..], |list| self.list("$.Statement", list, "one or more statements"));
+        Some((name, statements))
+    }
+
+    fn policy(&mut self, json: &Json) -> Option<Policy> {
+        let (name, statements) = self.head(json)?;
         let statements = statements.iter().enumerate();
         let statements: Vec<_> =
             statements.filter_map(|(index, json)| self.statement(&format!("$.Statement[{index}]"), json)).collect();
-        Some(Policy { name: name?.to_owned(), statements })
+        Some(Policy { name: name?.to_owned(), statements, notes: Vec::new() })
+    }
+
+    fn sid(&mut self, path: &str, fields: Fields<'_>) {
+        if let Some(sid) = field(fields, "Sid")
+            && !matches!(sid, Json::Text(_))
+        {
+            self.fault(&child(path, "Sid"), sid.described(), "text");
+        }
+    }
+
+    /// The data identifiers of a statement; `in_effect` says whether one that is not supported is a fault.
+    fn identifiers(&mut self, path: &str, fields: Fields<'_>, in_effect: bool) -> Vec<Identifier> {
+        let what = "an array of data identifiers";
+        let identifiers = self.required(path, fields, "DataIdentifier", what);
+        let identifiers = identifiers.map_or(&[][..], |list| self.list(&child(path, "DataIdentifier"), list, what));
+        let identifiers = identifiers.iter().enumerate();
+        identifiers
+            .filter_map(|(index, json)| {
+                let path = format!("{path}.DataIdentifier[{index}]");
+                let text =
+                    self.text(&path, json, "the ARN of a managed data identifier, or the name of a custom one")?;
+                self.identifier(&path, text, in_effect)
+            })
+            .collect()
     }
 
     fn configuration(&mut self, json: &Json) {
@@ -319,7 +485,7 @@ impl Check {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         let expected = if name.len() > LONGEST_NAME || !name.bytes().all(allowed) {
             format!("1 to {LONGEST_NAME} letters, digits, hyphens and underscores")
-        } else if is_managed_name(name) {
+        } else if Managed::is_name(name) {
             "a name that no managed data identifier has".to_owned()
         } else if self.custom.iter().any(|custom| custom.name() == name)
             || self.faulty.iter().any(|faulty| faulty == name)
@@ -368,11 +534,7 @@ impl Check {
     fn statement(&mut self, path: &str, json: &Json) -> Option<Statement> {
         let known = ["Sid", "DataDirection", "Principal", "DataIdentifier", "Operation"];
         let fields = self.object(path, json, &known, "a statement, which is an object")?;
-        if let Some(sid) = field(fields, "Sid")
-            && !matches!(sid, Json::Text(_))
-        {
-            self.fault(&child(path, "Sid"), sid.described(), "text");
-        }
+        self.sid(path, fields);
         let direction = self.required(path, fields, "DataDirection", "Inbound or Outbound");
         let direction = direction.and_then(|json| match json {
             Json::Text(text) if text == "Inbound" => Some(Direction::Inbound),
@@ -397,30 +559,31 @@ impl Check {
                 pattern
             })
             .collect();
-        let what = "an array of data identifiers";
-        let identifiers = self.required(path, fields, "DataIdentifier", what);
-        let identifiers = identifiers.map_or(&[][..], |list| self.list(&child(path, "DataIdentifier"), list, what));
-        let identifiers = identifiers.iter().enumerate();
-        let identifiers: Vec<_> = identifiers
-            .filter_map(|(index, json)| {
-                let path = format!("{path}.DataIdentifier[{index}]");
-                let text =
-                    self.text(&path, json, "the ARN of a managed data identifier, or the name of a custom one")?;
-                self.identifier(&path, text)
-            })
-            .collect();
+        let identifiers = self.identifiers(path, fields, direction != Some(Direction::Inbound));
         let operation = self.required(path, fields, "Operation", "one of Audit, Deny, Deidentify");
         let operation = operation.and_then(|json| self.operation(&child(path, "Operation"), json));
         Some(Statement { direction: direction?, principals, identifiers, operation: operation? })
     }
 
-    fn identifier(&mut self, path: &str, text: &str) -> Option<Identifier> {
+    fn identifier(&mut self, path: &str, text: &str, in_effect: bool) -> Option<Identifier> {
         if let Some(name) = managed_name(text) {
             let managed = Managed::named(name);
-            if managed.is_none() {
-                let supported = Managed::ALL.map(Managed::name).join(", ");
-                let seen = if is_managed_name(name) { format!("{name}, which is not supported") } else { shown(name) };
-                self.fault(path, seen, format!("one of {supported}"));
+            if managed.is_none() && Managed::is_name(name) {
+                let (seen, expected) = (
+                    format!("{name}, which no pattern finds"),
+                    "another identifier: names and addresses are found by machine learning, as by Amazon Bedrock \
+                     Guardrails or Amazon Comprehend",
+                );
+                if in_effect {
+                    self.fault(path, seen, expected);
+                } else {
+                    let fault = Fault { path: path.to_owned(), seen, expected: expected.to_owned() };
+                    self.notes.push(fault);
+                }
+            } else if managed.is_none() {
+                let near = nearest(name);
+                let near = near.map_or_else(String::new, |near| format!(", such as {near}"));
+                self.fault(path, shown(name), format!("the name of one of AWS's managed data identifiers{near}"));
             }
             return managed.map(Identifier::Managed);
         }
@@ -429,7 +592,7 @@ impl Check {
         }
         if !self.faulty.iter().any(|faulty| faulty == text) {
             let custom: Vec<_> = self.custom.iter().map(|custom| format!(" {},", custom.name())).collect();
-            let expected = if is_managed_name(text) {
+            let expected = if Managed::is_name(text) {
                 format!("arn:aws:dataprotection::aws:data-identifier/{text}")
             } else {
                 format!(
@@ -465,12 +628,29 @@ impl Check {
         if self.audits == 2 {
             self.fault(path, "a second Audit", "at most one statement with Audit");
         }
+        if self.logs {
+            let what = "an object with FindingsDestination";
+            let fields = self.object(path, json, &["FindingsDestination"], what)?;
+            let destination = self.required(path, fields, "FindingsDestination", "an object, which may be empty");
+            if let Some(destination) = destination {
+                self.destination(&child(path, "FindingsDestination"), destination);
+            }
+            return Some(Operation::Audit { sample_rate: 99 });
+        }
         let known = ["SampleRate", "FindingsDestination", "NoFindingsDestination"];
         let fields = self.object(path, json, &known, "an object with SampleRate")?;
         for key in &known[1..] {
             if let Some(destination) = field(fields, key) {
                 self.destination(&child(path, key), destination);
             }
+        }
+        // SNS Developer Guide, "Data protection policy operations": this operation requires a destination.
+        if known[1..].iter().all(|key| field(fields, key).is_none()) {
+            self.fault(
+                &child(path, "FindingsDestination"),
+                "missing",
+                "FindingsDestination or NoFindingsDestination, with CloudWatchLogs, Firehose or S3: SNS refuses Audit without",
+            );
         }
         let what = "a whole number from 0 to 99";
         let rate = self.required(path, fields, "SampleRate", what)?;
@@ -491,9 +671,11 @@ impl Check {
     /// Nothing is written there, but a policy that AWS refuses is refused.
     fn destination(&mut self, path: &str, json: &Json) {
         let known = ["CloudWatchLogs", "Firehose", "S3"];
-        let Some(fields) = self.object(path, json, &known, "an object with CloudWatchLogs, Firehose or S3") else {
-            return;
-        };
+        let what = "an object with CloudWatchLogs, Firehose or S3";
+        let Some(fields) = self.object(path, json, &known, what) else { return };
+        if fields.is_empty() && !self.logs {
+            self.fault(path, "an empty object", what);
+        }
         for (service, key) in [("CloudWatchLogs", "LogGroup"), ("Firehose", "DeliveryStream"), ("S3", "Bucket")] {
             let Some(json) = field(fields, service) else { continue };
             let path = child(path, service);
@@ -503,6 +685,7 @@ impl Check {
             let path = child(&path, key);
             if let Some(name) = self.text(&path, name, "a name")
                 && key == "LogGroup"
+                && !self.logs
                 && !name.starts_with(LOG_GROUP)
             {
                 self.fault(&path, shown(name), format!("a name that starts with {LOG_GROUP}"));
@@ -561,11 +744,11 @@ fn managed_name(text: &str) -> Option<&str> {
     (partition == "aws" || partition.starts_with("aws-")).then_some(name)
 }
 
-/// Whether AWS has a managed data identifier of this name, supported here or not.
-fn is_managed_name(name: &str) -> bool {
-    let stem = match name.rsplit_once('-') {
-        Some((stem, country)) if country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase()) => stem,
-        _ => name,
+/// The managed data identifier whose name begins most like this one.
+fn nearest(name: &str) -> Option<&'static str> {
+    let alike = |known: &str| {
+        known.bytes().zip(name.bytes()).take_while(|(known, given)| known.eq_ignore_ascii_case(given)).count()
     };
-    Managed::named(name).is_some() || UNSUPPORTED.contains(&stem)
+    let nearest = Managed::all().map(Managed::name).max_by_key(|known| alike(known))?;
+    (alike(nearest) > 3).then_some(nearest)
 }

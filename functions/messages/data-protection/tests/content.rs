@@ -2,10 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
-use data_protection::Principal;
-use data_protection::Rules;
-use data_protection::{Attribute, AttributeValue, Content, Decision, Done, Finding, Verdict, apply};
-use data_protection::{Direction, Policy};
+use data_protection::{
+    Attribute, AttributeValue, Content, Decision, Direction, Done, Engine, Finding, Outcome, Policy, Principal,
+};
 use serde_json::{Value, json};
 
 const CARD: &str = "4539894458086459";
@@ -13,7 +12,7 @@ const MASKED: &str = "################";
 
 /// The rules of statements: identifiers and operation of each. Custom identifiers are `Employee` (EID- and digits), `Word`
 /// (secret and letters), `Digits`, and `Long` (a letter, digits, a letter).
-fn rules(statements: &[(&[&str], Value)]) -> Rules {
+fn rules(statements: &[(&[&str], Value)]) -> Engine {
     let custom = [("Employee", "EID-\\d+"), ("Word", "secret[a-z]*"), ("Digits", "\\d+"), ("Long", "[a-z]\\d+[a-z]")];
     let identifier = |name: &&str| match custom.iter().find(|(custom, _)| custom == name) {
         Some((custom, _)) => (*custom).to_owned(),
@@ -34,7 +33,7 @@ fn rules(statements: &[(&[&str], Value)]) -> Rules {
         "Statement": statements.iter().map(statement).collect::<Vec<_>>(),
     });
     let principal: Principal = "arn:aws:iam::123456789012:role/Reporting".parse().unwrap();
-    Rules::of(&Policy::parse(&policy.to_string()).unwrap(), Direction::Outbound, &principal)
+    Engine::new(&Policy::parse(&policy.to_string()).unwrap(), Direction::Outbound, &principal)
 }
 
 fn mask(character: char) -> Value {
@@ -50,7 +49,7 @@ fn deny() -> Value {
 }
 
 fn audit() -> Value {
-    json!({ "Audit": { "SampleRate": "99" } })
+    json!({ "Audit": { "SampleRate": "99", "FindingsDestination": { "S3": { "Bucket": "b" } } } })
 }
 
 fn message(text: &str) -> Content {
@@ -58,7 +57,7 @@ fn message(text: &str) -> Content {
 }
 
 /// What is delivered.
-fn delivered(verdict: Verdict) -> Content {
+fn delivered(verdict: Outcome) -> Content {
     match verdict.decision {
         Decision::Deliver(content) => content,
         other => panic!("{other:?}"),
@@ -66,11 +65,11 @@ fn delivered(verdict: Verdict) -> Content {
 }
 
 /// What is delivered of a message.
-fn text(rules: &Rules, text: &str) -> String {
-    delivered(apply(rules, &message(text))).message
+fn text(rules: &Engine, text: &str) -> String {
+    delivered(rules.apply(&message(text))).message
 }
 
-fn paths(verdict: &Verdict) -> Vec<&str> {
+fn paths(verdict: &Outcome) -> Vec<&str> {
     verdict.findings.iter().map(|finding| finding.path.as_str()).collect()
 }
 
@@ -132,13 +131,14 @@ fn one_finding_of_deny_anywhere_delivers_nothing() {
         (Content { attributes: attribute(text()), ..message("x") }, "attributes.a"),
         (Content { attributes: attribute(AttributeValue::Binary(CARD.into())), ..message("x") }, "attributes.a"),
     ] {
-        let verdict = apply(&rules, &content);
+        let verdict = rules.apply(&content);
         assert_eq!(verdict.decision, Decision::Denied, "{path}");
         let finding = |operation, identifier: &str| Finding {
             path: path.to_owned(),
             identifier: identifier.to_owned(),
             operation,
             count: 1,
+            range: 0..CARD.len(),
         };
         assert_eq!(verdict.findings, [finding(Done::Deny, "CreditCardNumber"), finding(Done::Audit, "Digits")]);
         assert_eq!(verdict.audited, [("Digits".to_owned(), 1)]);
@@ -150,15 +150,15 @@ fn what_denied_a_message_is_named_however_much_else_was_found() {
     let rules = rules(&[(&["Employee"], mask('#')), (&["CreditCardNumber"], deny())]);
     let mut fields: Vec<_> = (0..300).map(|number| format!("\"key{number}\":\"EID-1\"")).collect();
     fields.push(format!("\"card\":\"{CARD}\""));
-    let denied = apply(&rules, &message(&format!("{{{}}}", fields.join(","))));
+    let denied = rules.apply(&message(&format!("{{{}}}", fields.join(","))));
     assert_eq!(paths(&denied), ["$.card"]);
     assert_eq!((denied.decision, denied.more_findings), (Decision::Denied, 0));
 
     fields.pop();
-    let masked = apply(&rules, &message(&format!("{{{}}}", fields.join(","))));
+    let masked = rules.apply(&message(&format!("{{{}}}", fields.join(","))));
     assert_eq!((masked.findings.len(), masked.more_findings), (50, 250));
     let fields: Vec<_> = (0..60).map(|number| format!("\"key{number}\":\"{CARD}\"")).collect();
-    let denied = apply(&rules, &message(&format!("{{{}}}", fields.join(","))));
+    let denied = rules.apply(&message(&format!("{{{}}}", fields.join(","))));
     assert_eq!((denied.findings.len(), denied.more_findings), (50, 10));
 }
 
@@ -166,14 +166,14 @@ fn what_denied_a_message_is_named_however_much_else_was_found() {
 fn no_path_shows_what_was_looked_for() {
     let rules = rules(&[(&["Employee", "Word"], mask('#')), (&["EmailAddress"], audit())]);
     let given = r#"{"EID-12345":{"a":"EID-1"},"secretone":1,"plain":"EID-2","jane@example.com":["EID-3"],"in":"{\"EID-7\":0}"}"#;
-    let verdict = apply(&rules, &message(given));
+    let verdict = rules.apply(&message(given));
     assert_eq!(paths(&verdict), ["$.{0}", "$.{0}.a", "$.{1}", "$.plain", "$.{3}", "$.{3}[0]", "$.in:$.{0}"]);
     let attributes = ["EID-12345", "secretone", "plain"].map(|name| Attribute {
         name: name.to_owned(),
         data_type: "String".to_owned(),
         value: AttributeValue::Text("EID-1".to_owned()),
     });
-    let verdict = apply(&rules, &Content { attributes: attributes.into(), ..message("x") });
+    let verdict = rules.apply(&Content { attributes: attributes.into(), ..message("x") });
     assert_eq!(paths(&verdict), ["attributes.{…}", "attributes.{…}", "attributes.plain"]);
 }
 
@@ -241,7 +241,7 @@ fn attributes_keep_their_form_and_are_left_out_where_nothing_is_left() {
     ] {
         for (rules, expected) in [(&masking, masked), (&redacting, redacted)] {
             let attribute = Attribute { name: name.to_owned(), data_type: data_type.to_owned(), value: value.clone() };
-            let verdict = apply(rules, &Content { attributes: vec![attribute], ..message("x") });
+            let verdict = rules.apply(&Content { attributes: vec![attribute], ..message("x") });
             assert_eq!(verdict.attributes_dropped, usize::from(expected.is_none()), "{name}");
             let mut attributes = delivered(verdict).attributes;
             let seen = attributes.pop().map(|seen| (seen.name, seen.data_type, seen.value));
@@ -262,7 +262,7 @@ fn attributes_keep_their_form_and_are_left_out_where_nothing_is_left() {
 fn a_subject_of_which_nothing_is_left_is_left_out() {
     let subject = |operation: Value, subject: &str| {
         let rules = rules(&[(&["CreditCardNumber"], operation)]);
-        delivered(apply(&rules, &Content { subject: Some(subject.to_owned()), ..message("x") })).subject
+        delivered(rules.apply(&Content { subject: Some(subject.to_owned()), ..message("x") })).subject
     };
     for (operation, given, expected) in [
         (mask('#'), "Expense report", Some("Expense report")),
@@ -288,7 +288,7 @@ fn a_message_of_which_nothing_is_left_is_not_delivered() {
         ("4539894458086459.", Decision::Deliver(message("."))),
         ("[4539894458086459]", Decision::Deliver(message("[\"\"]"))),
     ] {
-        assert_eq!(apply(&rules, &message(given)).decision, expected, "{given}");
+        assert_eq!(rules.apply(&message(given)).decision, expected, "{given}");
     }
 }
 

@@ -137,10 +137,9 @@ It is ################.
 fn what_is_not_delivered_and_what_does_not_apply_is_said() {
     let folder = Folder::new("decisions");
     let message = folder.file("message.txt", "4539894458086459");
-    let other = "arn:aws:iam::111122223333:role/Payment";
     let mut inbound = policy();
     inbound["Statement"][0]["DataDirection"] = "Inbound".into();
-    let audit = json!({ "Audit": { "SampleRate": "99" } });
+    let audit = json!({ "Audit": { "SampleRate": "99", "FindingsDestination": { "S3": { "Bucket": "b" } } } });
     for (policy, principal, direction, expected) in [
         (
             policy_with(json!({ "Deny": {} })),
@@ -161,18 +160,6 @@ fn what_is_not_delivered_and_what_does_not_apply_is_said() {
             "message: CreditCardNumber, counted (1)\nDelivered:\n4539894458086459\n",
         ),
         (
-            policy().to_string(),
-            other,
-            "Outbound",
-            "Note: no Outbound statement applies to arn:aws:iam::111122223333:role/Payment.\nFindings: none\n",
-        ),
-        (
-            policy().to_string(),
-            PRINCIPAL,
-            "Inbound",
-            "Note: $.Statement[0] has the direction Outbound and is not applied here.\n",
-        ),
-        (
             inbound.to_string(),
             PRINCIPAL,
             "Inbound",
@@ -185,6 +172,157 @@ fn what_is_not_delivered_and_what_does_not_apply_is_said() {
         let (code, output, errors) = policy_check(&arguments, "");
         assert!(output.contains(expected), "{output}");
         assert_eq!((code, errors.as_str()), (0, ""));
+    }
+}
+
+/// What lets everything through is a fault: each near miss is named.
+#[test]
+fn a_policy_that_does_not_apply_ends_with_2_and_says_what_was_nearly_the_same() {
+    let folder = Folder::new("unprotected");
+    let message = folder.file("message.txt", "4539894458086459");
+    let named = |principal: &str| {
+        let mut policy = policy();
+        policy["Statement"][0]["Principal"] = json!([principal]);
+        policy
+    };
+    let mut inbound = policy();
+    inbound["Statement"][0]["DataDirection"] = "Inbound".into();
+    let session = "arn:aws:sts::111122223333:assumed-role/Reporting/i-1";
+    let new = "arn:aws:iam::111122223333:role/messages-ReportingRole-1A2B3C4D5E6F";
+    for (policy, principal, parts) in [
+        (inbound, PRINCIPAL, vec!["$.Statement[0].DataDirection is Inbound"]),
+        (named("arn:aws:iam::111122223333:role/path/Reporting"), PRINCIPAL, vec!["another path: it is role/Reporting"]),
+        (
+            named("arn:aws:iam::111122223333:role/path/Reporting"),
+            session,
+            vec!["$.Statement[0].Principal is arn:aws:iam"],
+        ),
+        (named("arn:aws:iam::111122223334:role/Reporting"), PRINCIPAL, vec!["the account is 111122223333"]),
+        (named("111122223334"), PRINCIPAL, vec!["the account is 111122223333"]),
+        (named("arn:aws:iam::111122223333:role/reporting"), PRINCIPAL, vec!["upper and lower case differ"]),
+        (named("arn:aws-cn:iam::111122223333:role/Reporting"), PRINCIPAL, vec!["the partition is aws"]),
+        (
+            named("arn:aws:iam::111122223333:role/messages-ReportingRole-Z9Y8X7W6V5U4"),
+            new,
+            vec!["perhaps of another stack: role/messages-ReportingRole names it in every stack"],
+        ),
+        (named("arn:aws:iam::111122223333:role/Payment"), PRINCIPAL, vec!["role/Payment"]),
+        (named("role/reporting"), PRINCIPAL, vec!["role/reporting (the role is Reporting)"]),
+    ] {
+        let policy = folder.file("policy.json", policy.to_string());
+        let arguments = ["--policy", &policy, "--principal", principal, "--message", &message];
+        let (code, output, errors) = policy_check(&arguments, "");
+        assert_eq!((code, output.as_str()), (2, ""), "{errors}");
+        for part in parts.into_iter().chain([principal, "no Outbound statement of the policy applies to "]) {
+            assert!(errors.contains(part), "{part}: {errors}");
+        }
+        let (code, output, _) = policy_check(&[&arguments[..], &["--allow-unprotected"]].concat(), "");
+        assert!(code == 0 && output.contains("Delivered:\n4539894458086459\n"), "{output}");
+        // Without a message: whether it applies.
+        assert_eq!(policy_check(&arguments[..4], "").0, 2);
+    }
+    for (name, principal) in [
+        ("role/messages-ReportingRole", new),
+        ("role/messages-ReportingRole", "arn:aws:iam::111122223333:role/messages-ReportingRole-Z9Y8X7W6V5U4"),
+        ("role/Reporting", PRINCIPAL),
+        ("role/Reporting", session),
+    ] {
+        let policy = folder.file("policy.json", named(name).to_string());
+        let arguments = ["--policy", &policy, "--principal", principal, "--message", &message];
+        let (code, output, errors) = policy_check(&arguments, "");
+        assert!(code == 0 && output.ends_with("\n################\n"), "{name}: {errors}");
+    }
+}
+
+#[test]
+fn an_identifier_that_is_not_supported_is_a_note_where_it_has_no_effect() {
+    let folder = Folder::new("notes");
+    let mut policy = policy();
+    policy["Statement"].as_array_mut().unwrap().push(json!({
+        "DataDirection": "Inbound", "Principal": ["*"], "Operation": { "Deny": {} },
+        "DataIdentifier": ["arn:aws:dataprotection::aws:data-identifier/Name"],
+    }));
+    let policy = folder.file("policy.json", policy.to_string());
+    let (code, output, errors) = policy_check(&["--policy", &policy], "");
+    assert_eq!((code, errors.as_str()), (0, ""));
+    assert!(output.starts_with("Note: $.Statement[1].DataIdentifier[0] is Name, which no pattern finds"), "{output}");
+    assert!(output.ends_with(&format!("{policy}: no fault\n")), "{output}");
+}
+
+/// The same language without principals and directions.
+#[test]
+fn a_policy_of_cloudwatch_logs_is_checked_and_applied() {
+    let folder = Folder::new("logs");
+    let arn = "arn:aws:dataprotection::aws:data-identifier/CreditCardNumber";
+    let policy = || {
+        json!({
+            "Name": "data-protection-policy", "Description": "", "Version": "2021-06-01",
+            "Statement": [
+                {
+                    "Sid": "audit-policy", "DataIdentifier": [arn],
+                    "Operation": { "Audit": { "FindingsDestination": { "CloudWatchLogs": { "LogGroup": "findings" } } } },
+                },
+                { "Sid": "redact-policy", "DataIdentifier": [arn], "Operation": { "Deidentify": { "MaskConfig": {} } } },
+            ],
+        })
+    };
+    let file = folder.file("policy.json", policy().to_string());
+    let expected = format!("{file}: no fault, as a policy of CloudWatch Logs\n");
+    assert_eq!(policy_check(&["--policy", &file], ""), (0, expected, String::new()));
+    let (code, output, _) = policy_check(&["--policy", &file, "--message", "-"], "card 4539894458086459");
+    assert!(code == 0 && output.ends_with("Delivered:\ncard ****************\n"), "{output}");
+    for (pointer, value, fault) in [
+        (
+            "/Statement/1/DataIdentifier",
+            json!(["arn:aws:dataprotection::aws:data-identifier/Ssn-US"]),
+            "the same data identifiers",
+        ),
+        (
+            "/Statement/0/Operation",
+            json!({ "Audit": {} }),
+            "$.Statement[0].Operation.Audit.FindingsDestination is missing",
+        ),
+        (
+            "/Statement/1/Operation",
+            json!({ "Deny": {} }),
+            "$.Statement[1].Operation is another operation: expected Deidentify",
+        ),
+        (
+            "/Statement/1/Operation/Deidentify",
+            json!({ "MaskConfig": { "MaskWithCharacter": "#" } }),
+            "CloudWatch Logs masks with *",
+        ),
+        (
+            "/Statement",
+            json!([{ "DataIdentifier": [arn], "Operation": { "Deidentify": { "MaskConfig": {} } } }]),
+            "expected two statements",
+        ),
+        ("/Version", json!("2012-10-17"), "$.Version is"),
+    ] {
+        let mut policy = policy();
+        *policy.pointer_mut(pointer).unwrap() = value;
+        let (code, _, errors) = policy_check(&["--policy", &folder.file("faulty.json", policy.to_string())], "");
+        assert!(code == 2 && errors.contains(fault), "{fault}: {errors}");
+    }
+    // As a policy of SNS it lacks what SNS wants.
+    let (code, _, errors) = policy_check(&["--policy", &file, "--dialect", "sns"], "");
+    assert!(code == 2 && errors.contains("$.Statement[0].DataDirection is missing"), "{errors}");
+}
+
+#[test]
+fn without_keywords_every_value_of_a_form_is_found() {
+    let folder = Folder::new("keywords");
+    let mut policy = policy();
+    policy["Statement"][0]["DataIdentifier"] = json!(["arn:aws:dataprotection::aws:data-identifier/PassportNumber-US"]);
+    let policy = folder.file("policy.json", policy.to_string());
+    let arguments = ["--policy", &policy, "--principal", PRINCIPAL, "--message", "-"];
+    for (given, more, expected) in [
+        ("number 123456789", &[][..], "number 123456789"),
+        ("passport 123456789", &[], "passport #########"),
+        ("number 123456789", &["--require-keywords", "false"], "number #########"),
+    ] {
+        let (_, output, errors) = policy_check(&[&arguments[..], more].concat(), given);
+        assert!(output.ends_with(&format!("Delivered:\n{expected}\n")), "{output}{errors}");
     }
 }
 
@@ -237,7 +375,24 @@ fn each_fault_of_a_policy_is_named_with_its_place_and_ends_with_2() {
         (
             with("/Statement/0/DataIdentifier/1", json!("arn:aws:dataprotection::aws:data-identifier/Name")),
             1,
-            vec!["$.Statement[0].DataIdentifier[1] is Name, which is not supported: expected one of AwsSecretKey, "],
+            vec![
+                "$.Statement[0].DataIdentifier[1] is Name, which no pattern finds: expected another identifier: names",
+            ],
+        ),
+        (
+            with("/Statement/0/DataIdentifier/1", json!("arn:aws:dataprotection::aws:data-identifier/Ssn-FR")),
+            1,
+            vec!["$.Statement[0].DataIdentifier[1] is \"Ssn-FR\": expected the name of one of AWS's managed data"],
+        ),
+        (
+            with("/Statement/0/Operation", json!({ "Audit": { "SampleRate": "99" } })),
+            1,
+            vec!["$.Statement[0].Operation.Audit.FindingsDestination is missing: expected FindingsDestination or"],
+        ),
+        (
+            policy().to_string().replace("\\\\d", "\\d"),
+            1,
+            vec!["$ is no JSON (invalid escape at line 1 column 78): expected a data protection policy; in JSON a"],
         ),
         (
             with("/Statement/0/Operation", json!({ "Mask": {} })),
@@ -245,7 +400,10 @@ fn each_fault_of_a_policy_is_named_with_its_place_and_ends_with_2() {
             vec!["$.Statement[0].Operation.Mask is an unknown key: expected only Audit, Deny, Deidentify"],
         ),
         (
-            with("/Statement/0/Operation", json!({ "Audit": { "SampleRate": 100 } })),
+            with(
+                "/Statement/0/Operation",
+                json!({ "Audit": { "SampleRate": 100, "FindingsDestination": { "S3": { "Bucket": "b" } } } }),
+            ),
             1,
             vec!["$.Statement[0].Operation.Audit.SampleRate is 100: expected a whole number from 0 to 99"],
         ),
@@ -314,7 +472,6 @@ fn a_wrong_call_says_what_is_wrong_and_ends_with_1() {
         (owned(&["--policy", folder.0.to_str().unwrap()]), "Is a directory"),
         (owned(&["--policy", &latin]), "stream did not contain valid UTF-8"),
         (owned(&["--policy", &policy, "--message", &message]), "--principal is missing."),
-        (owned(&["--policy", &policy, "--principal", PRINCIPAL]), "--message is missing."),
         (owned(&["--policy", &policy, "--subject", "x"]), "--principal is missing."),
         (owned(&["--policy", &policy, "--attributes", &no_value]), "--principal is missing."),
         (owned(&["--policy", &policy, "--direction", "Inbound"]), "--principal is missing."),
@@ -357,11 +514,8 @@ fn the_policy_and_the_output_in_the_readme_are_right() {
 
 #[test]
 fn the_readme_names_every_managed_identifier_that_is_supported() {
-    let missing: Vec<_> = Managed::ALL
-        .iter()
-        .map(|managed| managed.name())
-        .filter(|name| !README.contains(&format!("`{name}`")))
-        .collect();
+    let missing: Vec<_> =
+        Managed::all().map(Managed::name).filter(|name| !README.contains(&format!("`{name}`"))).collect();
     assert_eq!(missing, [""; 0]);
 }
 
@@ -377,6 +531,10 @@ fn the_help_names_every_option() {
             "--subject",
             "--attributes",
             "--direction",
+            "--dialect",
+            "--identifiers",
+            "--allow-unprotected",
+            "--require-keywords",
             "-h, --help",
             "Exits 0",
         ] {

@@ -2,13 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
-use data_protection::Principal;
-use data_protection::Rules;
-use data_protection::{Content, Decision, apply};
-use data_protection::{Direction, Policy};
+use data_protection::{Content, Decision, Direction, Engine, Policy, Principal};
 use serde_json::{Value, json};
 
-fn rules(identifiers: &[&str], operation: &Value) -> Rules {
+fn rules(identifiers: &[&str], operation: &Value) -> Engine {
     let arn = |name: &&str| format!("arn:aws:dataprotection::aws:data-identifier/{name}");
     let policy = json!({
         "Name": "test", "Version": "2021-06-01",
@@ -18,16 +15,16 @@ fn rules(identifiers: &[&str], operation: &Value) -> Rules {
         }],
     });
     let principal: Principal = "arn:aws:iam::123456789012:role/Reporting".parse().unwrap();
-    Rules::of(&Policy::parse(&policy.to_string()).unwrap(), Direction::Outbound, &principal)
+    Engine::new(&Policy::parse(&policy.to_string()).unwrap(), Direction::Outbound, &principal)
 }
 
 fn masked(identifier: &str, text: &str) -> String {
     delivered(&rules(&[identifier], &json!({ "Deidentify": { "MaskConfig": { "MaskWithCharacter": "#" } } })), text)
 }
 
-fn delivered(rules: &Rules, text: &str) -> String {
+fn delivered(rules: &Engine, text: &str) -> String {
     let content = Content { message: text.to_owned(), subject: None, attributes: Vec::new() };
-    match apply(rules, &content).decision {
+    match rules.apply(&content).decision {
         Decision::Deliver(content) => content.message,
         other => panic!("{other:?}"),
     }
@@ -84,7 +81,6 @@ fn cards() {
         "CreditCardNumber",
         &[
             "4539894458086458",
-            "a4539894458086459",
             "4539894458086459.25",
             "0.4539894458086459",
             "1786607225000",
@@ -93,17 +89,9 @@ fn cards() {
             "2026-08-13T07:47:05.893Z",
             "d41d8cd98f00b204e9800998ecf8427e",
             "arn:aws:sns:us-east-1:123456789012:example",
-            // Joined to letters, as in a hash or a name.
-            "c0ffee4539894458086459",
-            "prefix4539894458086459",
-            "4539894458086459suffix",
-            "x4539894458086459x",
             // Parts of longer numbers.
             "15-3953-0512826-000",
             "3953 0512826 000",
-            "0815-4539-8944-5808-6459",
-            "4539-8944-5808-6459-0815",
-            "beef-4539-8944-5808-6459",
             "1.4539894458086459",
             // Numbers below each other, and in columns.
             "4539\n8944\n5808\n6459",
@@ -117,6 +105,12 @@ fn cards() {
     );
     for (text, expected) in [
         ("x_4539894458086459_y", "x_################_y"),
+        // Letters beside a number are a currency or a name; a hash is told by its length.
+        ("4539894458086459USD", "################USD"),
+        ("x4539894458086459x", "x################x"),
+        ("c0ffee4539894458086459", "c0ffee################"),
+        ("0815-4539-8944-5808-6459", "0815-###################"),
+        ("4539-8944-5808-6459-0815", "###################-0815"),
         ("card4539894458086459", "card################"),
         ("CardNumber4539894458086459;", "CardNumber################;"),
         ("card-4539-8944-5808-6459", "card-###################"),
@@ -166,7 +160,6 @@ fn bank_accounts() {
             ["DE89370400440532013000", "DE89 3704 0044 0532 0130 00", "de89370400440532013000"],
             &[
                 "DE89370400440532013001",
-                "XDE89370400440532013000",
                 "DE893704004405320130001",
                 "DE8937040044053201300",
                 // The remainder is right, the structure is not.
@@ -187,7 +180,6 @@ fn bank_accounts() {
                 "ES91210004184502000513321",
                 "ES08A1000418450200051332",
                 "ES91 2100 0418 4502 0005 1333",
-                "FES9121000418450200051332",
                 "9121000418450200051332",
                 "DE89370400440532013000",
             ][..],
@@ -203,7 +195,6 @@ fn bank_accounts() {
                 "FR1420041010050500013M0260A",
                 "FR14 2004 1010 0505 0001 3M02 607",
                 "MC5811222000010123456789030",
-                "FR1420041010050500013M02606X",
             ][..],
         ),
         (
@@ -240,6 +231,7 @@ fn bank_accounts() {
     }
     for (text, expected) in [
         ("IBANDE89370400440532013000", "IBAN######################"),
+        ("XDE89370400440532013000EUR", "X######################EUR"),
         ("iban_DE89370400440532013000", "iban_######################"),
         ("DE89 3704 0044\n0532 0130 00", "###########################"),
         ("DE89   3704 0044 0532 0130 00", "#############################"),
@@ -282,7 +274,7 @@ fn mail_addresses() {
         ("users/jane@example.com", "users/################"),
         ("1|jane@example.com|x", "1|################|x"),
         ("1|jane@example.com\n2|john@example.com", "1|################\n2|################"),
-        ("\\\"jane doe\\\"@example.com", "\\#######################"),
+        ("\\\"jane doe\\\"@example.com", "########################"),
         ("row: 1|jane@example.com|x", "row: 1|################|x"),
         ("邮箱jane@example.com联系", "邮箱################联系"),
         ("**jane@example.com**", "**################**"),
@@ -511,7 +503,7 @@ fn the_example_of_aws_reaches_payment_as_it_is_and_reporting_masked() {
         r#"{"card": 4539894458086459, "employee": "EID-123456789-US", "customer": "CID-000012348-CA", "sum": 1.10}"#;
     let side = |name: &str| {
         let principal: Principal = format!("arn:aws:iam::123456789012:role/{name}").parse().unwrap();
-        delivered(&Rules::of(&policy, Direction::Outbound, &principal), report)
+        delivered(&Engine::new(&policy, Direction::Outbound, &principal), report)
     };
     assert_eq!(side("Payment"), report);
     let hidden = "#".repeat(16);
@@ -524,11 +516,11 @@ fn the_example_of_aws_reaches_payment_as_it_is_and_reporting_masked() {
 #[test]
 fn deny_delivers_nothing_and_a_whole_value_that_is_redacted_leaves_nothing() {
     let content = |message: &str| Content { message: message.to_owned(), subject: None, attributes: Vec::new() };
-    let deny = apply(&rules(&["EmailAddress"], &json!({ "Deny": {} })), &content("{\"a\":[\"jane@example.com\"]}"));
+    let deny = rules(&["EmailAddress"], &json!({ "Deny": {} })).apply(&content("{\"a\":[\"jane@example.com\"]}"));
     assert_eq!(deny.decision, Decision::Denied);
     assert_eq!(deny.findings[0].path, "$.a[0]");
     let redact = rules(&["EmailAddress"], &json!({ "Deidentify": { "RedactConfig": {} } }));
-    assert_eq!(apply(&redact, &content("jane@example.com")).decision, Decision::NothingLeft);
+    assert_eq!(redact.apply(&content("jane@example.com")).decision, Decision::NothingLeft);
     assert_eq!(delivered(&redact, "to jane@example.com now"), "to  now");
 }
 
@@ -539,8 +531,8 @@ fn every_fault_of_a_policy_is_reported_with_its_path() {
         "Configuration": { "CustomDataIdentifier": [{ "Name": "a b", "Regex": "(x)" }] },
         "Statement": [
             { "DataDirection": "Sideways", "Principal": [], "DataIdentifier": ["arn:aws:dataprotection::aws:data-identifier/Name"], "Operation": { "Drop": {} } },
-            { "DataDirection": "Inbound", "Principal": ["*"], "DataIdentifier": ["a b"], "Operation": { "Audit": { "SampleRate": "100" } } },
-            { "DataDirection": "Inbound", "Principal": ["x"], "DataIdentifier": ["c"], "Operation": { "Audit": { "SampleRate": 5 } } },
+            { "DataDirection": "Inbound", "Principal": ["*"], "DataIdentifier": ["a b"], "Operation": { "Audit": { "SampleRate": "100", "FindingsDestination": { "S3": { "Bucket": "b" } } } } },
+            { "DataDirection": "Inbound", "Principal": ["x"], "DataIdentifier": ["c"], "Operation": { "Audit": { "SampleRate": 5, "NoFindingsDestination": { "S3": { "Bucket": "b" } } } } },
         ],
     });
     let faults = Policy::parse(&policy.to_string()).unwrap_err();

@@ -4,15 +4,13 @@
 
 use std::sync::LazyLock;
 
+use data_protection::{Content, Decision, Direction, Engine, Managed, Policy, Principal};
 use libfuzzer_sys::fuzz_target;
-use data_protection::{Content, Decision, apply};
-use data_protection::Managed;
-use data_protection::{Direction, Policy};
-use data_protection::Rules;
 use serde_json::{Value, json};
 
-static RULES: LazyLock<Rules> = LazyLock::new(|| {
-    let identifiers = Managed::ALL.map(|managed| format!("arn:aws:dataprotection::aws:data-identifier/{}", managed.name()));
+static RULES: LazyLock<Engine> = LazyLock::new(|| {
+    let arn = |managed: Managed| format!("arn:aws:dataprotection::aws:data-identifier/{}", managed.name());
+    let identifiers: Vec<String> = Managed::all().map(arn).collect();
     let policy = json!({
         "Name": "fuzz", "Version": "2021-06-01",
         "Statement": [{
@@ -22,14 +20,14 @@ static RULES: LazyLock<Rules> = LazyLock::new(|| {
     });
     let policy = Policy::parse(&policy.to_string()).expect("a policy without faults");
     let principal = "arn:aws:iam::123456789012:role/Reporting".parse().expect("a principal");
-    Rules::of(&policy, Direction::Outbound, &principal)
+    Engine::new(&policy, Direction::Outbound, &principal)
 });
 
 fuzz_target!(|text: &str| {
     drop(Policy::parse(text));
     let is_document = text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<Value>(text).is_ok();
     let content = Content { message: text.to_owned(), subject: Some(text.to_owned()), attributes: Vec::new() };
-    if let Decision::Deliver(content) = apply(&RULES, &content).decision {
+    if let Decision::Deliver(content) = RULES.apply(&content).decision {
         assert!(!is_document || serde_json::from_str::<Value>(&content.message).is_ok());
     }
 });

@@ -3,19 +3,20 @@
 use std::ops::Range;
 
 use crate::normalize::IDEOGRAPH;
+use crate::words::{Hit, Mask, joined, near};
 
-/// How far before a value a word counts as being near it.
-const NEAR: usize = 48;
-
-/// How far after a value.
-const SOON: usize = 24;
-
-/// A folded text, and the name of what it is the value of.
+/// A folded text, and the words in it and in the keys that lead to it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Text<'a> {
     pub(crate) bytes: &'a [u8],
     /// The key of the JSON object, or the name of the message attribute; empty where there is none.
     pub(crate) name: &'a str,
+    /// The keywords in the text.
+    pub(crate) hits: &'a [Hit],
+    /// The identifiers with a keyword in the path of keys.
+    pub(crate) path: Mask,
+    /// The identifier that is looked for.
+    pub(crate) bit: Mask,
 }
 
 impl<'a> Text<'a> {
@@ -27,13 +28,28 @@ impl<'a> Text<'a> {
         index.checked_sub(1).map(|index| self.bytes[index])
     }
 
-    /// Whether no ASCII letter or digit stands right before: there a value can begin.
+    /// Whether a keyword of the identifier is near, or in the path of keys.
+    pub(crate) fn has_keyword(&self, range: &Range<usize>) -> bool {
+        self.path & self.bit != 0 || near(self.hits, range) & self.bit != 0
+    }
+
+    /// Whether a word of `mask` is in the path of keys.
+    pub(crate) fn path_has(&self, mask: Mask) -> bool {
+        self.path & mask != 0
+    }
+
+    /// Whether a keyword of the identifier ends right here.
+    pub(crate) fn follows_keyword(&self, index: usize) -> bool {
+        joined(self.hits, index) & self.bit != 0
+    }
+
+    /// Whether no ASCII letter or digit stands right before: there a value can begin. A keyword may be joined to it.
     ///
     /// The letter of an escape does not count: in `\n4539…` of a text that was escaped once more, it is a new line.
     pub(crate) fn begins_at(&self, index: usize) -> bool {
         match self.before(index) {
             Some(b'n' | b'r' | b't') if index >= 2 && self.bytes[index - 2] == b'\\' => true,
-            Some(byte) => !byte.is_ascii_alphanumeric(),
+            Some(byte) => !byte.is_ascii_alphanumeric() || self.follows_keyword(index),
             None => true,
         }
     }
@@ -43,28 +59,27 @@ impl<'a> Text<'a> {
         self.get(index).is_none_or(|byte| !byte.is_ascii_alphanumeric())
     }
 
-    /// Whether a dot and a digit stand right before, or right after: then this is a part of a longer number.
+    /// Whether no digit stands right after.
+    pub(crate) fn ends_digits_at(&self, index: usize) -> bool {
+        self.get(index).is_none_or(|byte| !byte.is_ascii_digit())
+    }
+
+    /// Whether a dot and a digit stand right before, or right after: then this is a part of a longer number. Not where
+    /// only zeros follow, as behind a whole number that went through a float.
     pub(crate) fn goes_on_with_dot(&self, range: &Range<usize>) -> bool {
         let is_digit = |index: usize| self.get(index).is_some_and(|byte| byte.is_ascii_digit());
         let before = range.start >= 2 && self.bytes[range.start - 1] == b'.' && is_digit(range.start - 2);
-        before || (self.get(range.end) == Some(b'.') && is_digit(range.end + 1))
+        let after = self.get(range.end) == Some(b'.') && is_digit(range.end + 1);
+        before || (after && !self.is_fraction_of_zeros(range.end))
     }
 
-    /// Whether one of `words`, in lower case, is in the name or shortly before `index`.
-    pub(crate) fn has_near(&self, index: usize, words: &[&str]) -> bool {
-        let near = &self.bytes[index.saturating_sub(NEAR)..index];
-        words.iter().any(|word| contains(near, word) || self.name_contains(word))
-    }
-
-    /// Whether one of `words`, in lower case, stands soon after `index`.
-    pub(crate) fn has_after(&self, index: usize, words: &[&str]) -> bool {
-        let near = &self.bytes[index..self.bytes.len().min(index + SOON)];
-        words.iter().any(|word| contains(near, word))
-    }
-
-    /// Whether `word`, in lower case, is in the name.
-    pub(crate) fn name_contains(&self, word: &str) -> bool {
-        contains(self.name.as_bytes(), word)
+    /// Whether `.0`, `.00` and no more digits stand here.
+    pub(crate) fn is_fraction_of_zeros(&self, dot: usize) -> bool {
+        let zeros = self.bytes[dot + 1..].iter().take_while(|byte| **byte == b'0').count();
+        let end = dot + 1 + zeros;
+        let goes_on = self.get(end).is_some_and(|byte| byte.is_ascii_digit())
+            || (self.get(end) == Some(b'.') && self.get(end + 1).is_some_and(|byte| byte.is_ascii_digit()));
+        zeros > 0 && !goes_on
     }
 
     /// The word right before `index`: the letters, underscores and hyphens before spaces, quotes and `:=(#`. Where the
@@ -80,21 +95,19 @@ impl<'a> Text<'a> {
 }
 
 /// The letters at the end, at most 24 of them.
-fn last_word(bytes: &[u8]) -> &[u8] {
+pub(crate) fn last_word(bytes: &[u8]) -> &[u8] {
     let letters = bytes.iter().rev().take(24).take_while(|byte| byte.is_ascii_alphabetic()).count();
     &bytes[bytes.len() - letters..]
-}
-
-/// `word` is in lower case.
-fn contains(text: &[u8], word: &str) -> bool {
-    let word = word.as_bytes();
-    let begins = |window: &[u8]| window[0].to_ascii_lowercase() == word[0];
-    text.windows(word.len()).any(|window| begins(window) && window.eq_ignore_ascii_case(word))
 }
 
 /// A character of a word: an ASCII letter or digit, or a letter of another script.
 pub(crate) fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, crate::normalize::LETTER | IDEOGRAPH)
+}
+
+/// How many digits are here.
+pub(crate) fn run(bytes: &[u8], start: usize) -> usize {
+    bytes.get(start..).map_or(0, |bytes| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count())
 }
 
 /// How digits are separated.
@@ -106,7 +119,7 @@ pub(crate) enum Separator {
     Dash,
     /// A dot.
     Dot,
-    /// A line break or a tab, with or without spaces: it can stand for any other.
+    /// A line break or a tab, with or without spaces, or the `> ` of a quoted mail: it can stand for any other.
     Line,
 }
 
@@ -121,6 +134,7 @@ impl Separator {
                 b'-' => Self::Dash,
                 b'.' => Self::Dot,
                 b'\n' | b'\r' | b'\t' => Self::Line,
+                b'>' if separator == Some(Self::Line) => Self::Line,
                 _ => break,
             };
             separator = match (separator, next) {

@@ -3,12 +3,15 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 
 use serde::Serialize;
 use serde::de::IgnoredAny;
 
+use crate::decode::{escaped, integer_of};
+use crate::engine::{Change, Context, Engine, Match};
 use crate::path::Path;
-use crate::rules::{Change, Match, Rules};
+use crate::words::Mask;
 
 /// Different findings that are listed of each operation; the rest is counted.
 const MOST_FINDINGS: usize = 50;
@@ -26,6 +29,14 @@ pub struct Content {
     pub subject: Option<String>,
     /// The message attributes.
     pub attributes: Vec<Attribute>,
+}
+
+impl Content {
+    /// A message without subject and attributes.
+    #[must_use]
+    pub fn message(text: impl Into<String>) -> Self {
+        Self { message: text.into(), subject: None, attributes: Vec::new() }
+    }
 }
 
 /// A message attribute.
@@ -80,6 +91,9 @@ pub struct Finding {
     pub operation: Done,
     /// How many.
     pub count: usize,
+    /// Where the first of them is in the text at that path, in bytes of what the text says.
+    #[serde(skip)]
+    pub range: Range<usize>,
 }
 
 /// What is done with a finding.
@@ -95,9 +109,9 @@ pub enum Done {
     Redact,
 }
 
-/// What the rules say of a message.
+/// What the statements of a policy make of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Outcome {
     /// What is done.
     pub decision: Decision,
     /// What was found; of a denied message, what denied it and what was counted.
@@ -121,13 +135,12 @@ pub enum Decision {
     NothingLeft,
 }
 
-/// Applies the rules.
-#[must_use]
-pub fn apply(rules: &Rules, content: &Content) -> Verdict {
-    let mut rewriter = Rewriter::new(rules);
-    let message = rewriter.document(&content.message, "", Path::root_of_message(), 0);
+/// Applies the statements.
+pub(crate) fn apply(engine: &Engine, content: &Content) -> Outcome {
+    let mut rewriter = Rewriter::new(engine);
+    let message = rewriter.document(&content.message, Context::default(), Path::root_of_message(), 0);
     let subject = content.subject.as_ref().map(|subject| {
-        let changed = rewriter.text(subject, "subject", &Path::named("subject"));
+        let changed = rewriter.text(subject, Context::default(), &Path::named("subject"));
         changed.map_or_else(|| subject.clone(), |changed| changed.trim().to_owned())
     });
     let attributes: Vec<_> = content.attributes.iter().filter_map(|attribute| rewriter.attribute(attribute)).collect();
@@ -149,11 +162,11 @@ pub fn apply(rules: &Rules, content: &Content) -> Verdict {
         Decision::Deliver(Content { message, subject, attributes })
     };
     let attributes_dropped = if matches!(decision, Decision::Deliver(_)) { attributes_dropped } else { 0 };
-    Verdict { decision, findings, more_findings, audited, attributes_dropped }
+    Outcome { decision, findings, more_findings, audited, attributes_dropped }
 }
 
 struct Rewriter<'r> {
-    rules: &'r Rules,
+    engine: &'r Engine,
     findings: Vec<Finding>,
     /// How many findings are listed, and how many are not: by operation, so that none crowds out another.
     listed: HashMap<Done, usize>,
@@ -164,14 +177,14 @@ struct Rewriter<'r> {
 }
 
 impl<'r> Rewriter<'r> {
-    fn new(rules: &'r Rules) -> Self {
-        let counts = vec![0; rules.detectors().len()];
+    fn new(engine: &'r Engine) -> Self {
+        let counts = vec![0; engine.detectors().len()];
         let (listed, unlisted) = (HashMap::new(), HashMap::new());
-        Self { rules, findings: Vec::new(), listed, unlisted, counts, denied: false, changed: false }
+        Self { engine, findings: Vec::new(), listed, unlisted, counts, denied: false, changed: false }
     }
 
     fn audited(&self) -> Vec<(String, usize)> {
-        let detectors = self.rules.detectors().iter().zip(&self.counts);
+        let detectors = self.engine.detectors().iter().zip(&self.counts);
         detectors
             .filter(|(detector, _)| detector.audit)
             .map(|(detector, count)| (detector.name().to_owned(), *count))
@@ -179,8 +192,8 @@ impl<'r> Rewriter<'r> {
     }
 
     /// The matches in a text, noted with where they are.
-    fn matches(&mut self, text: &str, name: &str, path: &Path) -> Vec<Match> {
-        let matches = self.rules.find(text, name);
+    fn matches(&mut self, text: &str, context: Context<'_>, path: &Path) -> Vec<Match> {
+        let matches = self.engine.find(text, context);
         if !matches.is_empty() {
             self.note(&matches, path);
         }
@@ -190,8 +203,8 @@ impl<'r> Rewriter<'r> {
     fn note(&mut self, matches: &[Match], path: &Path) {
         let path = path.to_string();
         let first = self.findings.len();
-        for Match { detector: index, .. } in matches {
-            let detector = &self.rules.detectors()[*index];
+        for Match { detector: index, range } in matches {
+            let detector = &self.engine.detectors()[*index];
             self.counts[*index] += 1;
             self.denied |= detector.deny;
             let change = detector.change.map(|change| match change {
@@ -210,7 +223,7 @@ impl<'r> Rewriter<'r> {
                 if *listed < MOST_FINDINGS {
                     *listed += 1;
                     let (path, identifier) = (path.clone(), detector.name().to_owned());
-                    self.findings.push(Finding { path, identifier, operation, count: 1 });
+                    self.findings.push(Finding { path, identifier, operation, count: 1, range: range.clone() });
                 } else {
                     *self.unlisted.entry(operation).or_default() += 1;
                 }
@@ -218,29 +231,57 @@ impl<'r> Rewriter<'r> {
         }
     }
 
-    /// The changed document; `None` where nothing changed. JSON stays JSON, anything else is one text.
+    /// The changed document; `None` where nothing changed. JSON stays JSON, also several documents one after the other;
+    /// anything else is one text.
     ///
     /// A number alone is a text: whoever reads `4111…` reads no JSON, and AWS's own feature masks it without quotes.
-    fn document(&mut self, text: &str, name: &str, root: Path, depth: usize) -> Option<String> {
+    fn document(&mut self, text: &str, context: Context<'_>, root: Path, depth: usize) -> Option<String> {
         let (mark, text) = without_mark(text);
         let changed = if is_document(text, true) {
-            self.json(text, root.into_json(), depth)
+            self.json(text, context, root.into_json(), depth)
         } else if is_number(text) {
-            self.number(text, name, &root)
+            self.number(text, context, &root)
+        } else if let Some(documents) = documents(text) {
+            self.documents(text, &documents, context, &root, depth)
         } else {
-            self.text(text, name, &root)
+            self.text(text, context, &root)
         };
         changed.map(|changed| format!("{mark}{changed}"))
     }
 
-    fn text(&mut self, text: &str, name: &str, path: &Path) -> Option<String> {
-        let matches = self.matches(text, name, path);
+    /// Documents one after the other, as in JSON lines.
+    fn documents(
+        &mut self,
+        text: &str,
+        documents: &[Range<usize>],
+        context: Context<'_>,
+        root: &Path,
+        depth: usize,
+    ) -> Option<String> {
+        let mut output = String::new();
+        let mut copied = 0;
+        for (index, range) in documents.iter().enumerate() {
+            if let Some(changed) = self.json(&text[range.clone()], context, root.document(index), depth) {
+                output.push_str(&text[copied..range.start]);
+                output.push_str(&changed);
+                copied = range.end;
+            }
+        }
+        if copied == 0 {
+            return None;
+        }
+        output.push_str(&text[copied..]);
+        Some(output)
+    }
+
+    fn text(&mut self, text: &str, context: Context<'_>, path: &Path) -> Option<String> {
+        let matches = self.matches(text, context, path);
         self.changed(text, &matches)
     }
 
     /// The text with its matches masked and redacted; `None` where nothing changed.
     fn changed(&mut self, text: &str, matches: &[Match]) -> Option<String> {
-        let changes = self.rules.changes(matches);
+        let changes = self.engine.changes(matches);
         if changes.is_empty() {
             return None;
         }
@@ -257,34 +298,35 @@ impl<'r> Rewriter<'r> {
     }
 
     /// Walks through JSON that is known to be valid, and copies whatever does not change byte for byte.
-    fn json(&mut self, text: &str, mut path: Path, depth: usize) -> Option<String> {
+    fn json(&mut self, text: &str, context: Context<'_>, mut path: Path, depth: usize) -> Option<String> {
         let bytes = text.as_bytes();
         let mut output = String::new();
         let mut copied = 0;
         let mut index = 0;
-        let mut objects: Vec<Container> = Vec::new();
+        let mut open: Vec<Container> = Vec::new();
         while index < bytes.len() {
             let start = index;
             index += 1;
             let replaced = match bytes[start] {
-                b'{' => {
-                    objects.push(Container::object());
+                bracket @ (b'{' | b'[') => {
+                    let container = match open.last() {
+                        Some(outer) => Container::new(bracket == b'{', outer.value_context()),
+                        None => Container::new(bracket == b'{', context),
+                    };
+                    open.push(container);
                     path.push();
-                    None
-                }
-                b'[' => {
-                    objects.push(Container::array());
-                    path.push();
-                    path.set_index(0);
+                    if bracket == b'[' {
+                        path.set_index(0);
+                    }
                     None
                 }
                 b'}' | b']' => {
-                    objects.pop();
+                    open.pop();
                     path.pop();
                     None
                 }
                 b',' => {
-                    if let Some(container) = objects.last_mut() {
+                    if let Some(container) = open.last_mut() {
                         container.next += 1;
                         container.expects_key = container.is_object;
                         if !container.is_object {
@@ -296,28 +338,26 @@ impl<'r> Rewriter<'r> {
                 b'"' => {
                     index = string_end(bytes, index);
                     let raw = &text[start + 1..index - 1];
-                    match objects.last_mut() {
+                    match open.last_mut() {
                         Some(container) if container.expects_key => {
-                            container.expects_key = false;
-                            let key = unescaped(raw).0.into_owned();
+                            let key = unescaped(raw).0;
                             let replaced = self.key(&key, &mut path, container);
-                            container.key = key;
+                            container.set_key(self.engine, &key);
                             replaced
                         }
                         Some(container) => {
-                            let name = std::mem::take(&mut container.key);
-                            let replaced = self.string(raw, &name, &path, depth);
-                            container.key = name;
+                            let replaced = self.string(raw, container.value_context(), &path, depth);
+                            container.set_label(self.engine, raw);
                             replaced
                         }
-                        None => self.string(raw, "", &path, depth),
+                        None => self.string(raw, context, &path, depth),
                     }
                 }
                 b'-' | b'0'..=b'9' => {
                     let number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
                     index = start + bytes[start..].iter().take_while(|byte| number(byte)).count();
-                    let name = objects.last().map_or("", |container| container.key.as_str());
-                    self.number(&text[start..index], name, &path).map(|changed| quoted(&changed))
+                    let context = open.last().map_or(context, Container::value_context);
+                    self.number(&text[start..index], context, &path).map(|changed| quoted(&changed))
                 }
                 _ => None,
             };
@@ -337,7 +377,8 @@ impl<'r> Rewriter<'r> {
     /// A key of an object, which the path shows where it holds nothing that was looked for. Two keys that become the same
     /// are told apart by a number.
     fn key(&mut self, key: &str, path: &mut Path, container: &mut Container) -> Option<String> {
-        let matches = self.rules.find(key, "");
+        let context = Context { path: container.path, name: "" };
+        let matches = self.engine.find(key, context);
         if matches.is_empty() {
             path.set_key(key, container.next);
             return None;
@@ -351,15 +392,15 @@ impl<'r> Rewriter<'r> {
     }
 
     /// A text in JSON, without its quotation marks.
-    fn string(&mut self, raw: &str, name: &str, path: &Path, depth: usize) -> Option<String> {
+    fn string(&mut self, raw: &str, context: Context<'_>, path: &Path, depth: usize) -> Option<String> {
         let (content, positions) = unescaped(raw);
         let (mark, document) = without_mark(&content);
         if depth < DEEPEST_DOCUMENT && is_document(document, false) {
-            let changed = self.json(document, path.nested(), depth + 1);
+            let changed = self.json(document, context, path.nested(), depth + 1);
             return changed.map(|changed| quoted(&format!("{mark}{changed}")));
         }
-        let matches = self.matches(&content, name, path);
-        let changes = self.rules.changes(&matches);
+        let matches = self.matches(&content, context, path);
+        let changes = self.engine.changes(&matches);
         if changes.is_empty() {
             return None;
         }
@@ -383,12 +424,12 @@ impl<'r> Rewriter<'r> {
     }
 
     /// A number, which is no number any more where a part of it changes.
-    fn number(&mut self, number: &str, name: &str, path: &Path) -> Option<String> {
-        let mut matches = self.matches(number, name, path);
+    fn number(&mut self, number: &str, context: Context<'_>, path: &Path) -> Option<String> {
+        let mut matches = self.matches(number, context, path);
         if matches.is_empty() {
             // 4.539894458086459E15 is how Java writes a card number that went through a double.
             let integer = integer_of(number)?;
-            matches = self.matches(&integer, name, path);
+            matches = self.matches(&integer, context, path);
             for found in &mut matches {
                 found.range = 0..number.len();
             }
@@ -398,26 +439,27 @@ impl<'r> Rewriter<'r> {
 
     /// The attribute; `None` where nothing is left of it, or its name holds what may not be delivered.
     fn attribute(&mut self, attribute: &Attribute) -> Option<Attribute> {
-        let in_name = self.rules.find(&attribute.name, "");
+        let in_name = self.engine.find(&attribute.name, Context::default());
         // A name that holds what was looked for is not shown.
         let path = Path::attribute(if in_name.is_empty() { &attribute.name } else { "" });
         if !in_name.is_empty() {
             self.note(&in_name, &path);
         }
-        if !self.rules.changes(&in_name).is_empty() {
+        if !self.engine.changes(&in_name).is_empty() {
             return None;
         }
+        let context = Context { path: self.engine.words_of(&attribute.name), name: &attribute.name };
         let mut data_type = attribute.data_type.clone();
         let value = match &attribute.value {
             AttributeValue::Text(text) => {
-                let changed = self.document(text, &attribute.name, path, 0);
+                let changed = self.document(text, context, path, 0);
                 // What is masked is no number any more.
                 if changed.is_some() && data_type.starts_with("Number") {
                     "String".clone_into(&mut data_type);
                 }
                 AttributeValue::Text(changed.unwrap_or_else(|| text.clone()))
             }
-            AttributeValue::Binary(bytes) => AttributeValue::Binary(self.binary(bytes, &attribute.name, path)),
+            AttributeValue::Binary(bytes) => AttributeValue::Binary(self.binary(bytes, context, path)),
         };
         let is_empty = match &value {
             AttributeValue::Text(text) => text.is_empty(),
@@ -426,15 +468,39 @@ impl<'r> Rewriter<'r> {
         (!is_empty).then(|| Attribute { name: attribute.name.clone(), data_type, value })
     }
 
-    /// UTF-8 as any text; other bytes one character each.
-    fn binary(&mut self, bytes: &[u8], name: &str, path: Path) -> Vec<u8> {
+    /// UTF-16 and UTF-8 as any text; other bytes one character each.
+    fn binary(&mut self, bytes: &[u8], context: Context<'_>, path: Path) -> Vec<u8> {
+        if let Some((text, encode)) = utf16(bytes) {
+            let changed = self.document(&text, context, path, 0);
+            return changed.map_or_else(|| bytes.to_vec(), |changed| changed.encode_utf16().flat_map(encode).collect());
+        }
         if let Ok(text) = std::str::from_utf8(bytes) {
-            return self.document(text, name, path, 0).map_or_else(|| bytes.to_vec(), String::into_bytes);
+            return self.document(text, context, path, 0).map_or_else(|| bytes.to_vec(), String::into_bytes);
         }
         let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
-        let Some(changed) = self.text(&text, name, &path) else { return bytes.to_vec() };
+        let Some(changed) = self.text(&text, context, &path) else { return bytes.to_vec() };
         changed.chars().filter_map(|character| u8::try_from(character).ok()).collect()
     }
+}
+
+/// The text, where the bytes are UTF-16, and how a unit of it is written: with zeros as every other byte in half of it or
+/// more, as in all that a detector looks for.
+fn utf16(bytes: &[u8]) -> Option<(String, fn(u16) -> [u8; 2])> {
+    if bytes.len() < 2 || !bytes.len().is_multiple_of(2) {
+        return None;
+    }
+    let zeros = |first: usize| bytes.iter().skip(first).step_by(2).filter(|byte| **byte == 0).count();
+    let (high, low) = (zeros(0), zeros(1));
+    let most = bytes.len() / 4 + 1;
+    let little = low >= most && low > high;
+    let big = high >= most && high > low;
+    let (decode, encode): (fn([u8; 2]) -> u16, fn(u16) -> [u8; 2]) = match (little, big) {
+        (true, false) => (u16::from_le_bytes, u16::to_le_bytes),
+        (false, true) => (u16::from_be_bytes, u16::to_be_bytes),
+        _ => return None,
+    };
+    let units: Vec<u16> = bytes.chunks_exact(2).map(|unit| decode([unit[0], unit[1]])).collect();
+    String::from_utf16(&units).ok().map(|text| (text, encode))
 }
 
 /// An object or array that is open.
@@ -442,18 +508,60 @@ struct Container {
     is_object: bool,
     expects_key: bool,
     next: usize,
-    /// The key of the value that comes next; for an array, empty.
+    /// The identifiers with a keyword in the keys that lead here.
+    path: Mask,
+    /// The key of the value that comes next; for an array, that of the array.
     key: String,
+    /// The identifiers with a keyword in it.
+    key_path: Mask,
+    /// The key that leads here.
+    outer: String,
+    /// Those with a keyword in a text beside it, as in `{"name": "SSN", "value": …}`.
+    label: Mask,
     changed_keys: HashMap<String, usize>,
 }
 
+/// Keys whose value says what the value beside it is.
+const LABELS: [&str; 6] = ["name", "key", "field", "label", "attribute", "type"];
+/// Keys of such a value.
+const LABELLED: [&str; 5] = ["value", "values", "val", "content", "text"];
+/// The longest text that is a label.
+const MAX_LABEL: usize = 64;
+
 impl Container {
-    fn object() -> Self {
-        Self { is_object: true, expects_key: true, next: 0, key: String::new(), changed_keys: HashMap::new() }
+    fn new(is_object: bool, context: Context<'_>) -> Self {
+        Self {
+            is_object,
+            expects_key: is_object,
+            next: 0,
+            path: context.path,
+            key: if is_object { String::new() } else { context.name.to_owned() },
+            key_path: 0,
+            outer: context.name.to_owned(),
+            label: 0,
+            changed_keys: HashMap::new(),
+        }
     }
 
-    fn array() -> Self {
-        Self { is_object: false, expects_key: false, ..Self::object() }
+    /// What leads to the value that comes next.
+    fn value_context(&self) -> Context<'_> {
+        let label = if LABELLED.iter().any(|key| self.key.eq_ignore_ascii_case(key)) { self.label } else { 0 };
+        Context { path: self.path | self.key_path | label, name: &self.key }
+    }
+
+    fn set_key(&mut self, engine: &Engine, key: &str) {
+        self.expects_key = false;
+        self.key.clear();
+        self.key.push_str(key);
+        // With the key before it: a keyword may be spread over both.
+        self.key_path = engine.words_of(&format!("{}.{key}", self.outer));
+    }
+
+    /// Notes what a text says of the value beside it.
+    fn set_label(&mut self, engine: &Engine, raw: &str) {
+        if self.is_object && raw.len() <= MAX_LABEL && LABELS.iter().any(|key| self.key.eq_ignore_ascii_case(key)) {
+            self.label |= engine.words_of(raw);
+        }
     }
 }
 
@@ -483,6 +591,26 @@ fn is_document(text: &str, or_string: bool) -> bool {
         _ => false,
     };
     begins && serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+/// Where several JSON documents are that stand one after the other, as in JSON lines.
+fn documents(text: &str) -> Option<Vec<Range<usize>>> {
+    if !text.trim_start().starts_with(['{', '[']) || !text.trim_end().ends_with(['}', ']']) {
+        return None;
+    }
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
+    let mut ranges = Vec::new();
+    let mut start = 0;
+    while let Some(document) = stream.next() {
+        document.ok()?;
+        let end = stream.byte_offset();
+        if !text[start..end].trim_start().starts_with(['{', '[']) {
+            return None;
+        }
+        ranges.push(start..end);
+        start = end;
+    }
+    Some(ranges)
 }
 
 /// Where a string ends, behind its quotation mark. `start` is behind the first one.
@@ -523,47 +651,4 @@ fn unescaped(raw: &str) -> (Cow<'_, str>, Option<Vec<usize>>) {
     }
     positions.push(raw.len());
     (Cow::Owned(content), Some(positions))
-}
-
-/// The character that an escape stands for, and the length of the escape. Half of a pair is U+FFFD.
-fn escaped(raw: &str) -> (char, usize) {
-    let unit = |at: usize| raw.get(at..at + 4).and_then(|hex| u32::from_str_radix(hex, 16).ok());
-    let simple = |character| (character, 2);
-    match raw.as_bytes().get(1) {
-        Some(b'n') => simple('\n'),
-        Some(b't') => simple('\t'),
-        Some(b'r') => simple('\r'),
-        Some(b'b') => simple('\u{8}'),
-        Some(b'f') => simple('\u{C}'),
-        Some(b'u') => {
-            let first = unit(2).unwrap_or(0xFFFD);
-            let second = if raw.get(6..8) == Some("\\u") { unit(8) } else { None };
-            match (first, second) {
-                (0xD800..=0xDBFF, Some(low @ 0xDC00..=0xDFFF)) => {
-                    let value = 0x1_0000 + ((first - 0xD800) << 10) + (low - 0xDC00);
-                    (char::from_u32(value).unwrap_or('\u{FFFD}'), 12)
-                }
-                _ => (char::from_u32(first).unwrap_or('\u{FFFD}'), 6),
-            }
-        }
-        Some(byte) => simple(char::from(*byte)),
-        None => ('\u{FFFD}', 1),
-    }
-}
-
-/// The whole number that a JSON number with a fraction or an exponent is, in at most 19 digits.
-fn integer_of(number: &str) -> Option<String> {
-    let number = number.strip_prefix('-').unwrap_or(number);
-    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    if fraction.is_empty() && exponent == "0" {
-        return None;
-    }
-    let exponent: usize = exponent.strip_prefix('+').unwrap_or(exponent).parse().ok()?;
-    let fraction = fraction.trim_end_matches('0');
-    if fraction.len() > exponent || whole.len() + exponent > 19 {
-        return None;
-    }
-    let zeros = exponent - fraction.len();
-    Some(format!("{whole}{fraction}{}", "0".repeat(zeros)))
 }

@@ -3,18 +3,40 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
-use super::text::Text;
+use super::Find::Code;
+use super::text::{Text, last_word};
+use super::{Identifier, VERSION, identifier};
+
+pub(super) const ROWS: &[Identifier] = &[identifier!(
+    "IpAddress", Code(find), alone: true,
+    // Words before an address, ours: AWS needs none. They matter where it has the form of something else.
+    words: [&["ip", "address", "addresses", "addr", "host", "client", "server", "from", "source", "src", "network", "netmask", "remote"]],
+    // ::
+    min: 2,
+    found: [
+        "«192.0.2.1»", "«2001:db8::1»", "[example.com/«203.0.113.34»] failed", "mail.example.com[«2001:db8::1»]", "host[«2001:db8::1»]:25",
+        "x[«2001:db8:5:1:2:3:4:9»]", "fw «203.0.113.9» deny tcp", "driver: «10.1.2.3»", "release «10.0.0.5»", "table «203.0.113.9»",
+        "host-«203.0.113.9»", "node_«203.0.113.9»", "tcp/«203.0.113.9»", "«10.0.0.5»-db.log", "«203.0.113.9»_backup.tar",
+        "{\"clientIp\":\"«1.0.0.0»\"}", "{\"ip\":{\"v4\":\"«1.0.0.0»\"}}", "«203.0.113.9»port443", "ip«203.0.113.9»", "?ip%3D«203.0.113.9»",
+        "%ASA-4-106023: Deny tcp src outside:«203.0.113.9»/4242", "openssl-«10.20.30.40»",
+    ],
+    left: [
+        "{\"version\":\"1.2.3.4\"}", "{\"version\":[\"12.1.0.2\"]}", "zlib1g (>= 1:1.2.3.4)", "x[1::2]", "Chrome/124.0.6367.60",
+        "v1.2.3.4", "1.2.3.4-beta", "openssl-1.2.3.4", "256.1.1.1", "1.2.3.4.5", "00:1A:2B:3C:4D:5E", "std::vector", "12:34:56",
+        "Chrome/124.0.0.0", "release 1.2.3.4", "12.1.0.2_amd64", "1.2.3.4rc1",
+    ],
+)];
 
 /// The longest IPv6 address: eight groups of four digits, or six and an IPv4 address.
 const LONGEST_V6: usize = 45;
 const LONGEST_V4: usize = 15;
 
-/// Words after which four numbers with dots are a version or a number of a section.
-const VERSION_WORDS: [&str; 30] = [
-    "v",
-    "ver",
-    "versions",
-    "vers",
+/// Words after which four numbers with dots are a version, whatever they are.
+const VERSION_WORDS: [&str; 4] = ["v", "ver", "versions", "vers"];
+
+/// Words after which four numbers of one digit each, or two numbers and two zeros, are a version or the number of a
+/// section: an address after one of them is likelier in a log.
+const WEAK_WORDS: [&str; 26] = [
     "rel",
     "release",
     "releases",
@@ -43,9 +65,12 @@ const VERSION_WORDS: [&str; 30] = [
     "oid",
 ];
 
-/// Words before an address. They matter where it has the form of something else.
-const ADDRESS_WORDS: [&str; 12] =
-    ["ip", "address", "addresses", "addr", "host", "client", "server", "from", "source", "src", "network", "netmask"];
+/// What behind four numbers says that they are a version: `1.2.3.4-beta`, `1.2.3.4_amd64`, `1.2.3.4rc1`. The names of
+/// files, as in `10.0.0.5-db.log`, say nothing.
+const VERSION_ENDINGS: [&str; 26] = [
+    "a", "b", "rc", "alpha", "beta", "pre", "preview", "dev", "post", "final", "ga", "snapshot", "release", "build",
+    "p", "r", "patch", "sp", "amd", "arm", "x", "i", "aarch", "noarch", "win", "linux",
+];
 
 pub(crate) fn find(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
     let first = found.len();
@@ -72,7 +97,7 @@ fn find_v6(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
 /// The address in a run of the characters that addresses are made of.
 fn v6_in(text: &Text<'_>, run: Range<usize>) -> Option<Range<usize>> {
     let bytes = text.bytes;
-    if !text.begins_at(run.start) || text.before(run.start) == Some(b'_') || !text.ends_at(run.end) {
+    if !text.begins_at(run.start) || !text.ends_at(run.end) {
         return None;
     }
     let mut range = run;
@@ -88,7 +113,8 @@ fn v6_in(text: &Text<'_>, run: Range<usize>) -> Option<Range<usize>> {
     // `::` parts names in many languages, and `face::cafe` may be one; `[1::2]` after a name is a slice of Python's.
     let no_digit = !address.bytes().any(|byte| byte.is_ascii_digit());
     let is_any = address == "::" && (range == (0..bytes.len()) || is_called_address(text, range.start));
-    if (no_digit && !is_any) || is_hardware_address(address) || is_slice(text, range.start) {
+    let groups = address.split(':').filter(|group| !group.is_empty()).count();
+    if (no_digit && !is_any) || is_hardware_address(address) || (groups < 3 && is_slice(text, range.start)) {
         return None;
     }
     Some(range)
@@ -133,7 +159,7 @@ fn find_v4(text: &Text<'_>, v6: Range<usize>, found: &mut Vec<Range<usize>>) {
 }
 
 fn is_v4(text: &Text<'_>, range: &Range<usize>) -> bool {
-    if range.len() > LONGEST_V4 || !text.begins_at(range.start) || !text.ends_at(range.end) {
+    if range.len() > LONGEST_V4 || !begins(text, range.start) || !text.ends_digits_at(range.end) {
         return false;
     }
     let Some(address) = parsed(&text.bytes[range.clone()]) else { return false };
@@ -142,11 +168,24 @@ fn is_v4(text: &Text<'_>, range: &Range<usize>) -> bool {
     is_in_use && !is_version(text, range, address)
 }
 
-/// Whether the word right before, or the name, says that an address follows.
+/// Behind letters only where they say that an address follows: `ip203.0.113.9`, not `libfoo1.2.3.4`.
+fn begins(text: &Text<'_>, start: usize) -> bool {
+    text.begins_at(start) || is_address_word(last_word(&text.bytes[..start]))
+}
+
+fn is_address_word(word: &[u8]) -> bool {
+    ["ip", "addr", "address", "host", "from", "src"].iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// Whether the word right before, or a key of the path, says that an address follows.
 fn is_called_address(text: &Text<'_>, start: usize) -> bool {
     let word = text.word_before(start);
-    ADDRESS_WORDS.iter().any(|called| word.eq_ignore_ascii_case(called.as_bytes()))
+    is_address_word(word)
+        || ["addresses", "client", "server", "source", "network", "netmask", "remote"]
+            .iter()
+            .any(|called| word.eq_ignore_ascii_case(called.as_bytes()))
         || [&b"Ip"[..], b"IP", b"Address", b"Host"].iter().any(|called| word.ends_with(called))
+        || (text.path_has(text.bit) && !text.path_has(VERSION))
 }
 
 /// Four numbers up to 255, without zeros before them; or all of three digits, as in `192.168.001.010`.
@@ -166,13 +205,16 @@ fn parsed(bytes: &[u8]) -> Option<Ipv4Addr> {
 }
 
 /// Whether what stands around the four numbers says that they are no address.
+///
+/// A doubtful address is masked: only the word version, an operator of packages, an ending of versions, or a form that
+/// addresses seldom have excuses one. `openssl-1.2.3.4` has four numbers of one digit, as versions have, and
+/// `host-203.0.113.9` has not.
 fn is_version(text: &Text<'_>, range: &Range<usize>, address: Ipv4Addr) -> bool {
     let (before, after) = (text.before(range.start), text.get(range.end));
     let letter =
         |index: Option<usize>| index.and_then(|index| text.get(index)).is_some_and(|byte| byte.is_ascii_alphabetic());
     let two_before = range.start.checked_sub(2);
-    // 1.2.3.4-beta, 1.2.3.4+build, 1.2.3.4_amd64
-    if matches!(after, Some(b'-' | b'+' | b'_')) && letter(Some(range.end + 1)) {
+    if has_version_ending(text, range.end) {
         return true;
     }
     // 12.1.0.2.v8
@@ -183,25 +225,37 @@ fn is_version(text: &Text<'_>, range: &Range<usize>, address: Ipv4Addr) -> bool 
         return true;
     }
     let local = address.is_private() || address.is_loopback() || address.is_link_local();
-    let like_a_release = address.octets()[2..] == [0, 0];
-    let ambiguous = match before {
-        // Chrome/124.0.0.0, but also web-1/10.0.0.5 as Java writes an address, and the path of a URL.
-        Some(b'/') => letter(two_before) && !is_path(text, range.start - 1),
-        // openssl-1.2.3.4, python_1.2.3.4, beta.1.2.3.4
-        Some(b'-' | b'_' | b'.') => letter(two_before),
-        // package==1.2.3.4, >=1.2.3.4, ~>1.2.3.4, ^1.2.3.4
+    let octets = address.octets();
+    let like_a_release = octets[2..] == [0, 0];
+    let like_a_version = like_a_release || octets.iter().all(|octet| *octet < 10);
+    if is_called_address(text, range.start) {
+        return false;
+    }
+    // package==1.2.3.4, >=1.2.3.4, ~>1.2.3.4, ^1.2.3.4, (>= 1:1.2.3.4)
+    let after_operator = match before {
         Some(b'=') => matches!(two_before.and_then(|index| text.get(index)), Some(b'=' | b'>' | b'<' | b'~' | b'!')),
         Some(b'^' | b'~') => true,
         Some(b'>') => matches!(two_before.and_then(|index| text.get(index)), Some(b'~')),
-        // (>= 1:1.2.3.4)
         Some(b' ' | b':') => after_comparison(text, range.start),
+        // beta.1.2.3.4, 1.0.0-preview.1.19.50.25
+        Some(b'.') => letter(two_before),
+        _ => false,
+    };
+    if after_operator {
+        return !local || like_a_release;
+    }
+    let ambiguous = match before {
+        // Chrome/124.0.0.0, but also web-1/10.0.0.5 as Java writes an address, and the path of a URL.
+        Some(b'/') => letter(two_before) && !is_path(text, range.start - 1),
+        // openssl-1.2.3.4, python_1.2.3.4
+        Some(b'-' | b'_') => letter(two_before),
         _ => false,
     };
     if ambiguous {
-        return !local || like_a_release;
+        return like_a_version;
     }
     // As 2.0.0.0, the version of an assembly; with a prefix length it is a network.
-    let [first, rest @ ..] = address.octets();
+    let [first, rest @ ..] = octets;
     if rest == [0, 0, 0] && !matches!(first, 0 | 10 | 127) && after != Some(b'/') {
         return true;
     }
@@ -210,7 +264,18 @@ fn is_version(text: &Text<'_>, range: &Range<usize>, address: Ipv4Addr) -> bool 
         |ending: &[u8]| word.len() >= ending.len() && word[word.len() - ending.len()..].eq_ignore_ascii_case(ending);
     ends_like(b"version")
         || VERSION_WORDS.iter().any(|version| word.eq_ignore_ascii_case(version.as_bytes()))
-        || (range.start <= 1 && text.name_contains("version"))
+        || (like_a_version && WEAK_WORDS.iter().any(|weak| word.eq_ignore_ascii_case(weak.as_bytes())))
+        || (range.start <= 1 && text.path_has(VERSION))
+}
+
+/// Whether an ending of versions is here, behind a dash, a plus, an underscore or nothing.
+fn has_version_ending(text: &Text<'_>, end: usize) -> bool {
+    let joint = usize::from(matches!(text.get(end), Some(b'-' | b'+' | b'_')));
+    let word = text.bytes.get(end + joint..).unwrap_or_default();
+    let letters = word.iter().take(12).take_while(|byte| byte.is_ascii_alphabetic()).count();
+    // Build metadata, as in 1.2.3.4+build.5.
+    (text.get(end) == Some(b'+') && letters > 0)
+        || VERSION_ENDINGS.iter().any(|ending| word[..letters].eq_ignore_ascii_case(ending.as_bytes()))
 }
 
 /// Whether a comparison of versions is right before, as packages write their dependencies: `>= 1.2.3.4`, and with an

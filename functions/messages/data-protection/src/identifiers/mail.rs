@@ -2,8 +2,18 @@
 
 use std::ops::Range;
 
+use super::Find::Code;
 use super::text::{Text, is_word};
+use super::{Identifier, identifier};
 use crate::normalize::IDEOGRAPH;
+
+pub(super) const ROWS: &[Identifier] = &[identifier!(
+    "EmailAddress", Code(find), alone: true,
+    // a@b.de
+    words: [], min: 6,
+    found: ["«jane@example.com»", "mail=«jane@example.com»", "«jane.doe%40example.com»", "x?e=«jane.doe%2540example.com»&x", "Jane <«jane.doe@example.com»>", "«jane.doe&#64;example.com»"],
+    left: ["@example.com", "jane@localhost", "icon@2x.png", "package@1.2.3", "a@b"],
+)];
 
 /// Source: RFC 5321, section 4.5.3.1: 64 octets before the `@`, 255 behind it.
 const LONGEST_LOCAL: usize = 64;

@@ -6,7 +6,36 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use super::Find::Code;
 use super::text::Text;
+use super::{Identifier, identifier};
+
+// The first line, and 24 characters of a key.
+pub(super) const ROWS: &[Identifier] = &[
+    identifier!(
+        "OpenSshPrivateKey", Code(|text, found| find_pem(text, Pem::OpenSsh, found)), alone: true, words: [], min: 50,
+        found: ["key «-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU\n-----END OPENSSH PRIVATE KEY-----» end"],
+        left: ["-----BEGIN OPENSSH PRIVATE KEY-----", "-----BEGIN CERTIFICATE-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU\n-----END CERTIFICATE-----"],
+    ),
+    identifier!(
+        "PgpPrivateKey", Code(|text, found| find_pem(text, Pem::Pgp, found)), alone: true, words: [], min: 50,
+        found: ["«-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQOYBF2b3BlbnNzaC1rZXktdjEA\n-----END PGP PRIVATE KEY BLOCK-----»"],
+        left: ["-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nlQOYBF2b3BlbnNzaC1rZXktdjEA\n-----END PGP PUBLIC KEY BLOCK-----"],
+    ),
+    identifier!(
+        "PkcsPrivateKey", Code(|text, found| find_pem(text, Pem::Pkcs, found)), alone: true, words: [], min: 50,
+        found: [
+            "«-----BEGIN RSA PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKc\n-----END RSA PRIVATE KEY-----»",
+            "«-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKc\n-----END PRIVATE KEY-----»",
+        ],
+        left: ["write -----BEGIN PRIVATE KEY----- first", "-----BEGIN PUBLIC KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKc\n-----END PUBLIC KEY-----"],
+    ),
+    identifier!(
+        "PuttyPrivateKey", Code(find_putty), alone: true, words: [], min: 50,
+        found: ["«PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nPrivate-Lines: 1\nAAAAIGOQ4fuTTY3s0mEk3y\nPrivate-MAC: 0a1b2c3d»\n"],
+        left: ["PuTTY-User-Key-File-3: ssh-ed25519, a public key in the manual of PuTTY"],
+    ),
+];
 
 /// What kind of key in PEM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,14 +5,29 @@
 
 use std::ops::Range;
 
+use super::Find::Code;
 use super::text::Text;
+use super::{Identifier, identifier};
+
+pub(super) const ROWS: &[Identifier] = &[identifier!(
+    "AwsSecretKey", Code(find), alone: true,
+    words: [&[
+        "aws_secret_access_key", "credentials", "secret access key", "secret key", "set-awscredential",
+        // Abbreviations of these.
+        "credential", "secret", "aws sec", "awscredential",
+    ]], min: 40,
+    found: [
+        "«wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY»", "key=«wJalrXUtnFEMI%2FK7MDENG%2FbPxRfiCYEXAMPLEKEY»",
+        "{\"credentials\":{\"aws\":{\"key\":\"«abcdABCD0123efghabcdABCD0123efghabcdABCD»\"}}}",
+    ],
+    left: ["da39a3ee5e6b4b0d3255bfef95601890afd80709", "AmazonSSMManagedEC2InstanceDefaultPolicy", "{\"key\":\"abcdABCD0123efghabcdABCD0123efghabcdABCD\"}"],
+)];
 
 const LENGTH: usize = 40;
 /// Bits a character.
 const RANDOM: f64 = 4.25;
 /// Where a word near it says what it is.
 const RANDOM_ENOUGH: f64 = 3.5;
-const WORDS: [&str; 4] = ["secret", "credential", "aws_sec", "awscredential"];
 
 pub(crate) fn find(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
     let in_run = |byte: u8| is_base64(byte) || byte == b'=' || byte == b'-' || byte == b'_';
@@ -56,7 +71,7 @@ fn is_key(text: &Text<'_>, range: &Range<usize>) -> bool {
         return false;
     }
     let bits = entropy(key);
-    (bits >= RANDOM && !is_name(key)) || (bits >= RANDOM_ENOUGH && text.has_near(range.start, &WORDS))
+    (bits >= RANDOM && !is_name(key)) || (bits >= RANDOM_ENOUGH && text.has_keyword(range))
 }
 
 /// Whether these are words of a name, as in `AmazonSSMManagedEC2InstanceDefaultPolicy`: one digit at most, and six small
