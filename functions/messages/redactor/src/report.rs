@@ -29,6 +29,9 @@ pub struct Report {
     pub attributes_dropped: usize,
     /// Whether this message is one that the Audit statement counts.
     pub audited: bool,
+    /// Whether no statement of the policy applies, so that it is published as it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unprotected: bool,
 }
 
 impl Report {
@@ -43,6 +46,7 @@ impl Report {
             more_findings: 0,
             attributes_dropped: 0,
             audited: false,
+            unprotected: false,
         }
     }
 }
@@ -81,11 +85,14 @@ pub(crate) fn metrics(
     failed: usize,
 ) -> Metrics {
     let count = |outcome| reports.iter().filter(|report| report.outcome == outcome).count();
+    let published = |report: &&Report| report.outcome == Outcome::Published && report.unprotected;
+    let unprotected = reports.iter().filter(published).count();
     let mut metrics = Metrics::of(function_name, now)
         .count("Published", count(Outcome::Published))
         .count("Denied", count(Outcome::Denied))
         .count("NothingLeft", count(Outcome::NothingLeft))
         .count("Duplicate", count(Outcome::Duplicate))
+        .count("Unprotected", unprotected)
         .count("Failed", failed);
     if audits.is_empty() {
         return metrics;
@@ -110,12 +117,12 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use data_protection::{Content, Decision, Direction, Policy, Rules, apply};
+    use data_protection::{Content, Decision, Direction, Engine, Policy};
 
     const CARD: &str = "4539894458086459";
 
     /// Rules that count cards and employees, at this rate, and mask cards.
-    fn rules(sample_rate: &str) -> Rules {
+    fn rules(sample_rate: &str) -> Engine {
         let card = "arn:aws:dataprotection::aws:data-identifier/CreditCardNumber";
         let policy = json!({
             "Name": "audit", "Version": "2021-06-01",
@@ -123,7 +130,7 @@ mod tests {
             "Statement": [
                 {
                     "DataDirection": "Outbound", "Principal": ["*"], "DataIdentifier": [card, "EmployeeId"],
-                    "Operation": { "Audit": { "SampleRate": sample_rate } },
+                    "Operation": { "Audit": { "SampleRate": sample_rate, "FindingsDestination": { "S3": { "Bucket": "b" } } } },
                 },
                 {
                     "DataDirection": "Outbound", "Principal": ["*"], "DataIdentifier": [card],
@@ -132,7 +139,7 @@ mod tests {
             ],
         });
         let principal = "arn:aws:iam::111122223333:role/Reporting".parse().unwrap();
-        Rules::of(&Policy::parse(&policy.to_string()).unwrap(), Direction::Outbound, &principal)
+        Engine::new(&Policy::parse(&policy.to_string()).unwrap(), Direction::Outbound, &principal)
     }
 
     fn report(outcome: Outcome) -> Report {
@@ -145,6 +152,7 @@ mod tests {
             more_findings: 0,
             attributes_dropped: 0,
             audited: false,
+            unprotected: false,
         }
     }
 
@@ -170,7 +178,7 @@ mod tests {
     fn each_outcome_is_counted_and_all_metrics_are_there_at_each_invocation() {
         assert_eq!(
             line(&[], &[], 1),
-            json!({ "Published": 0.0, "Denied": 0.0, "NothingLeft": 0.0, "Duplicate": 0.0, "Failed": 1.0 })
+            json!({ "Published": 0.0, "Denied": 0.0, "NothingLeft": 0.0, "Duplicate": 0.0, "Unprotected": 0.0, "Failed": 1.0 })
         );
         let outcomes = [
             Outcome::Published,
@@ -180,9 +188,12 @@ mod tests {
             Outcome::Duplicate,
             Outcome::Planned,
         ];
+        let mut reports = outcomes.map(report);
+        reports[0].unprotected = true;
+        reports[2].unprotected = true;
         assert_eq!(
-            line(&outcomes.map(report), &[], 0),
-            json!({ "Published": 2.0, "Denied": 1.0, "NothingLeft": 1.0, "Duplicate": 1.0, "Failed": 0.0 })
+            line(&reports, &[], 0),
+            json!({ "Published": 2.0, "Denied": 1.0, "NothingLeft": 1.0, "Duplicate": 1.0, "Unprotected": 1.0, "Failed": 0.0 })
         );
     }
 
@@ -190,14 +201,14 @@ mod tests {
     fn an_audit_counts_messages_and_findings_of_the_original_text() {
         let audits = [format!("{{\"a\":{CARD},\"b\":[\"EID-1 and EID-2\"]}}"), CARD.to_owned(), "nothing".to_owned()];
         let audits = audits.map(|message| {
-            let verdict = apply(&rules("99"), &Content { message, subject: None, attributes: Vec::new() });
+            let verdict = rules("99").apply(&Content::message(message));
             assert!(matches!(verdict.decision, Decision::Deliver(_)));
             Audit(verdict.audited)
         });
         assert_eq!(
             line(&[], &audits, 0),
             json!({
-                "Published": 0.0, "Denied": 0.0, "NothingLeft": 0.0, "Duplicate": 0.0, "Failed": 0.0,
+                "Published": 0.0, "Denied": 0.0, "NothingLeft": 0.0, "Duplicate": 0.0, "Unprotected": 0.0, "Failed": 0.0,
                 "MessagesWithFindings": 2.0, "MessagesWithNoFindings": 1.0,
                 "FoundCreditCardNumber": 2.0, "FoundEmployeeId": 2.0,
             })
