@@ -165,7 +165,9 @@ def test_subject_and_attributes_are_masked_and_left_out_where_nothing_is_left(ma
 
 def test_an_audit_counts_findings_in_metrics_without_the_value(make):
     audit = copy.deepcopy(DENY)
-    audit["Statement"][0]["Operation"] = {"Audit": {"SampleRate": "99"}}
+    audit["Statement"][0]["Operation"] = {
+        "Audit": {"SampleRate": "99", "FindingsDestination": {"S3": {"Bucket": "findings"}}}
+    }
     stack = make(DataProtectionPolicy=json.dumps(audit))
     for _ in range(5):  # one in a hundred is not counted
         stack.publish(f"key {SECRET}")

@@ -91,6 +91,17 @@ def test_the_largest_inline_policy_leaves_room_for_the_other_variables():
 # The policy -----------------------------------------------------------------------------------
 
 
+def test_what_is_published_unprotected_is_asked_for_and_raises_an_alarm():
+    variables = deployed().properties("MessageRedactorFunction")["Environment"]["Variables"]
+    assert (variables["ALLOW_UNPROTECTED"], variables["REQUIRE_KEYWORDS"]) == ("false", "true")
+    stack = deployed(AllowUnprotected="true", RequireKeywords="false")
+    variables = stack.properties("MessageRedactorFunction")["Environment"]["Variables"]
+    assert (variables["ALLOW_UNPROTECTED"], variables["REQUIRE_KEYWORDS"]) == ("true", "false")
+    alarm = stack.properties("RedactorUnprotectedAlarm")
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Threshold"]) == ("Gatehouse", "Unprotected", 0)
+    assert "RedactorUnprotectedAlarm" not in deployed(**NATIVE).resources
+
+
 @pytest.mark.parametrize(
     ("given", "native", "redactor"),
     [

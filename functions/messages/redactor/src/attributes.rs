@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
-use crate::content::{Attribute, AttributeValue};
 use crate::error::Error;
+use data_protection::{Attribute, AttributeValue};
 
 /// The attributes of a record of the event.
 pub(crate) fn attributes_of(event: &Value, record: usize) -> Result<Vec<Attribute>, Error> {

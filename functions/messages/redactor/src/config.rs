@@ -3,8 +3,7 @@
 use gatehouse_shared::env::Env;
 use gatehouse_shared::sns::TopicArn;
 
-use crate::policy::Policy;
-use crate::principal::Principal;
+use data_protection::{Direction, Options, Policy, Principal};
 
 /// Settings, read once at cold start. Those that begin with `SNS_`, and `TOPIC_ARNS`, belong to
 /// [`gatehouse_shared::verifier`].
@@ -20,6 +19,10 @@ pub struct Config {
     pub denied_topic_arn: Option<TopicArn>,
     /// `DRY_RUN`: log what would be done and publish nothing.
     pub dry_run: bool,
+    /// `ALLOW_UNPROTECTED`: publish messages as they are where no statement applies to `SUBSCRIBER_PRINCIPAL`.
+    pub allow_unprotected: bool,
+    /// `REQUIRE_KEYWORDS`: off finds every value of the form of an identifier, also without one of its keywords near it.
+    pub options: Options,
 }
 
 /// Where the policy is.
@@ -47,7 +50,16 @@ impl Config {
             target_topic_arn: required(env, "TARGET_TOPIC_ARN", "the ARN of the subscriber's topic", TOPIC),
             denied_topic_arn: env.parsed("DENIED_TOPIC_ARN"),
             dry_run: env.flag("DRY_RUN", false),
+            allow_unprotected: env.flag("ALLOW_UNPROTECTED", false),
+            options: Options { require_keywords: env.flag("REQUIRE_KEYWORDS", true) },
         };
+        if let PolicySetting::Inline(policy) = &config.policy
+            && !config.allow_unprotected
+            && config.subscriber_principal.as_str() != PRINCIPAL
+            && let Err(nothing) = policy.applies_to(Direction::Outbound, &config.subscriber_principal)
+        {
+            env.fault("SUBSCRIBER_PRINCIPAL", config.subscriber_principal.as_str(), &format!("{nothing}; {PROTECT}"));
+        }
         let source = env.text("TOPIC_ARNS").unwrap_or_default();
         for (name, topic) in [
             ("TARGET_TOPIC_ARN", Some(&config.target_topic_arn)),
@@ -75,6 +87,10 @@ impl Config {
         config
     }
 }
+
+/// What to do where nothing applies.
+pub(crate) const PROTECT: &str =
+    "name the principal in an Outbound statement, or set ALLOW_UNPROTECTED=true to publish messages as they are";
 
 const PRINCIPAL: &str = "arn:aws:iam::000000000000:role/unset";
 const TOPIC: &str = "arn:aws:sns:us-east-1:000000000000:unset";

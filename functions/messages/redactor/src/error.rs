@@ -3,7 +3,7 @@
 use gatehouse_shared::failure::ErrorType;
 use gatehouse_shared::sns::{ParseError, VerifyError};
 
-use crate::policy::Faults;
+use data_protection::{Faults, NothingApplies};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -48,6 +48,16 @@ pub enum Error {
         /// What is wrong.
         source: Faults,
     },
+    /// No statement of the policy in the parameter applies to the subscriber. Nothing is delivered until one does.
+    #[error("the policy in the parameter {parameter} protects nothing; nothing is delivered: {next}")]
+    Unprotected {
+        /// The parameter.
+        parameter: String,
+        /// What to do.
+        next: &'static str,
+        /// The principal, and the statements.
+        source: NothingApplies,
+    },
     /// The policy cannot be read.
     #[error("reading the policy in the parameter {parameter}; {next}")]
     Policy {
@@ -91,7 +101,7 @@ impl ErrorType for Error {
         match self {
             Self::Event(_) | Self::Attributes { .. } | Self::MessageType { .. } => "InvalidEvent",
             Self::Refused(_) | Self::Loop { .. } => "Refused",
-            Self::InvalidPolicy { .. } => "InvalidSettings",
+            Self::InvalidPolicy { .. } | Self::Unprotected { .. } => "InvalidSettings",
             Self::Policy { .. } => "Policy",
             Self::Publish { .. } => "Publish",
             Self::Notify { .. } => "Notify",

@@ -1,20 +1,13 @@
 //! Applies an SNS data protection policy to the messages of one subscriber, and publishes them to the subscriber's topic.
 //!
-//! The policy is AWS's JSON. Statements with the direction `Outbound` that name `SUBSCRIBER_PRINCIPAL` apply. The rules
-//! where AWS documents none are those of `Rules` in the module [`rules`].
-//!
-//! Message, subject and message attributes are scanned. In JSON, keys, strings and numbers are each one text, and a string
-//! that is JSON itself is scanned as JSON; the result is JSON of the same shape, in which whatever was not found stays byte
-//! for byte. A number that is masked becomes a string. Of an attribute, a `Number` that is masked becomes a `String`; one
-//! of which nothing is left, or whose name is masked or redacted, is dropped. A subject of which nothing is left is left
-//! out.
+//! The policy is AWS's JSON. Statements with the direction `Outbound` that name `SUBSCRIBER_PRINCIPAL` apply; where none
+//! does, nothing is published, unless `ALLOW_UNPROTECTED` says so. What is searched and what becomes of it is in the crate
+//! `data_protection`.
 //!
 //! # Limitations
 //!
 //! - SNS and Lambda deliver at least once. A message that is delivered twice is published twice, and of one that is refused
 //!   the owners are notified twice. Subscribers must be idempotent.
-//! - Values that are parted between two fields are not found.
-//! - Several JSON documents one after the other are one text.
 //! - Masking can make a message longer than SNS accepts: each JSON number by two quotation marks.
 //! - Message attributes are not signed by SNS: whoever may invoke the function can set them.
 //! - A search of a custom regex that finds nothing takes linear time. One with an alternative that runs ahead and fails, such
@@ -23,17 +16,9 @@
 
 mod attributes;
 pub mod config;
-pub mod content;
 pub mod error;
-mod folded;
-pub mod identifiers;
-mod json;
-mod path;
-pub mod policy;
-pub mod principal;
 pub mod publish;
 pub mod report;
-pub mod rules;
 mod source;
 
 use std::fmt::Write as _;
@@ -51,11 +36,11 @@ use time::OffsetDateTime;
 
 use crate::attributes::attributes_of;
 use crate::config::Config;
-use crate::content::{Content, Decision, Done, Verdict, apply};
 use crate::error::{Error, next_of_publish};
 use crate::publish::Publisher;
 use crate::report::{Audit, Outcome, Report};
-use crate::source::Source;
+use crate::source::{Source, Subscriber};
+use data_protection::{Content, Decision, Done};
 
 /// Kept back from Lambda's deadline, to log what happened.
 const RESERVE: Duration = Duration::from_secs(2);
@@ -84,7 +69,12 @@ impl Redactor {
     ) -> Self {
         let principal = config.subscriber_principal.as_str().to_owned();
         let own_topics = std::iter::once(config.target_topic_arn).chain(config.denied_topic_arn).collect();
-        let source = Source::new(config.policy, config.subscriber_principal);
+        let subscriber = Subscriber {
+            principal: config.subscriber_principal,
+            allow_unprotected: config.allow_unprotected,
+            options: config.options,
+        };
+        let source = Source::new(config.policy, subscriber);
         let dry_run = config.dry_run;
         Self { source, principal, own_topics, dry_run, verifier, ssm, publisher, denied }
     }
@@ -150,10 +140,17 @@ impl Redactor {
             subject: message.subject().map(str::to_owned),
             attributes: attributes_of(event, record)?,
         };
-        let Verdict { decision, findings, more_findings, audited, attributes_dropped } = apply(&rules, &content);
+        let data_protection::Outcome { decision, findings, more_findings, audited, attributes_dropped } =
+            rules.apply(&content);
         let audit = rules.audits(message.message_id()).then_some(Audit(audited));
-        let mut report =
-            Report { findings, more_findings, attributes_dropped, audited: audit.is_some(), ..Report::of(&message) };
+        let mut report = Report {
+            findings,
+            more_findings,
+            attributes_dropped,
+            audited: audit.is_some(),
+            unprotected: rules.is_empty(),
+            ..Report::of(&message)
+        };
         match decision {
             Decision::Deliver(_) if self.dry_run => {}
             Decision::Deliver(content) => {
@@ -225,6 +222,7 @@ mod tests {
             ("TARGET_TOPIC_ARN", "arn:aws:sns:eu-west-1:111122223333:reporting"),
             ("DENIED_TOPIC_ARN", "arn:aws:sns:eu-west-1:111122223333:owners"),
             ("TOPIC_ARNS", ORIGIN),
+            ("ALLOW_UNPROTECTED", "true"),
         ];
         let env = Env::of_table(&table);
         let (config, settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
@@ -235,7 +233,7 @@ mod tests {
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
             .http_client(create_mock_http_client())
             .interceptor(MockResponseInterceptor::new().with_rule(&publish));
-        // A policy that denies, and then one for somebody else.
+        // A policy that denies, and then one for another principal.
         let (ssm, _) = ssm(vec![Ok(policy("*")), Ok(policy("210987654321"))]);
         let publisher = Publisher::new(sns.clone(), &config.target_topic_arn);
         let denied = config.denied_topic_arn.as_ref().map(|topic| Notifier::new(sns, topic));

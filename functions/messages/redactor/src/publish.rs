@@ -7,8 +7,8 @@ use aws_sdk_sns::primitives::Blob;
 use aws_sdk_sns::types::MessageAttributeValue;
 use gatehouse_shared::sns::TopicArn;
 
-use crate::content::{Attribute, AttributeValue, Content};
 use crate::error::{Error, next_of_publish};
+use data_protection::{Attribute, AttributeValue, Content};
 
 /// Publishes to one topic, in the topic's own Region.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use gatehouse_shared::sns::Verified;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::content::Finding;
+use data_protection::Finding;
 
 /// What became of one message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -29,6 +29,9 @@ pub struct Report {
     pub attributes_dropped: usize,
     /// Whether this message is one that the Audit statement counts.
     pub audited: bool,
+    /// Whether no statement of the policy applies, so that it is published as it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unprotected: bool,
 }
 
 impl Report {
@@ -43,6 +46,7 @@ impl Report {
             more_findings: 0,
             attributes_dropped: 0,
             audited: false,
+            unprotected: false,
         }
     }
 }
@@ -79,10 +83,13 @@ pub(crate) fn metrics(
     failed: usize,
 ) -> Metrics {
     let count = |outcome| reports.iter().filter(|report| report.outcome == outcome).count();
+    let published = |report: &&Report| report.outcome == Outcome::Published && report.unprotected;
+    let unprotected = reports.iter().filter(published).count();
     let mut metrics = Metrics::of(function_name, now)
         .count("Published", count(Outcome::Published))
         .count("Denied", count(Outcome::Denied))
         .count("NothingLeft", count(Outcome::NothingLeft))
+        .count("Unprotected", unprotected)
         .count("Failed", failed);
     if audits.is_empty() {
         return metrics;
@@ -107,14 +114,12 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::content::{Content, Decision, apply};
-    use crate::policy::{Direction, Policy};
-    use crate::rules::Rules;
+    use data_protection::{Content, Decision, Direction, Engine, Policy};
 
     const CARD: &str = "4539894458086459";
 
     /// Rules that count cards and employees, at this rate, and mask cards.
-    fn rules(sample_rate: &str) -> Rules {
+    fn rules(sample_rate: &str) -> Engine {
         let card = "arn:aws:dataprotection::aws:data-identifier/CreditCardNumber";
         let policy = json!({
             "Name": "audit", "Version": "2021-06-01",
@@ -122,7 +127,7 @@ mod tests {
             "Statement": [
                 {
                     "DataDirection": "Outbound", "Principal": ["*"], "DataIdentifier": [card, "EmployeeId"],
-                    "Operation": { "Audit": { "SampleRate": sample_rate } },
+                    "Operation": { "Audit": { "SampleRate": sample_rate, "FindingsDestination": { "S3": { "Bucket": "b" } } } },
                 },
                 {
                     "DataDirection": "Outbound", "Principal": ["*"], "DataIdentifier": [card],
@@ -131,7 +136,7 @@ mod tests {
             ],
         });
         let principal = "arn:aws:iam::111122223333:role/Reporting".parse().unwrap();
-        Rules::of(&Policy::parse(&policy.to_string()).unwrap(), Direction::Outbound, &principal)
+        Engine::new(&Policy::parse(&policy.to_string()).unwrap(), Direction::Outbound, &principal)
     }
 
     fn report(outcome: Outcome) -> Report {
@@ -144,6 +149,7 @@ mod tests {
             more_findings: 0,
             attributes_dropped: 0,
             audited: false,
+            unprotected: false,
         }
     }
 
@@ -167,12 +173,18 @@ mod tests {
 
     #[test]
     fn each_outcome_is_counted_and_all_metrics_are_there_at_each_invocation() {
-        assert_eq!(line(&[], &[], 1), json!({ "Published": 0.0, "Denied": 0.0, "NothingLeft": 0.0, "Failed": 1.0 }));
+        assert_eq!(
+            line(&[], &[], 1),
+            json!({ "Published": 0.0, "Denied": 0.0, "NothingLeft": 0.0, "Unprotected": 0.0, "Failed": 1.0 })
+        );
         let outcomes =
             [Outcome::Published, Outcome::Published, Outcome::Denied, Outcome::NothingLeft, Outcome::Planned];
+        let mut reports = outcomes.map(report);
+        reports[0].unprotected = true;
+        reports[2].unprotected = true;
         assert_eq!(
-            line(&outcomes.map(report), &[], 0),
-            json!({ "Published": 2.0, "Denied": 1.0, "NothingLeft": 1.0, "Failed": 0.0 })
+            line(&reports, &[], 0),
+            json!({ "Published": 2.0, "Denied": 1.0, "NothingLeft": 1.0, "Unprotected": 1.0, "Failed": 0.0 })
         );
     }
 
@@ -180,14 +192,14 @@ mod tests {
     fn an_audit_counts_messages_and_findings_of_the_original_text() {
         let audits = [format!("{{\"a\":{CARD},\"b\":[\"EID-1 and EID-2\"]}}"), CARD.to_owned(), "nothing".to_owned()];
         let audits = audits.map(|message| {
-            let verdict = apply(&rules("99"), &Content { message, subject: None, attributes: Vec::new() });
+            let verdict = rules("99").apply(&Content::message(message));
             assert!(matches!(verdict.decision, Decision::Deliver(_)));
             Audit(verdict.audited)
         });
         assert_eq!(
             line(&[], &audits, 0),
             json!({
-                "Published": 0.0, "Denied": 0.0, "NothingLeft": 0.0, "Failed": 0.0,
+                "Published": 0.0, "Denied": 0.0, "NothingLeft": 0.0, "Unprotected": 0.0, "Failed": 0.0,
                 "MessagesWithFindings": 2.0, "MessagesWithNoFindings": 1.0,
                 "FoundCreditCardNumber": 2.0, "FoundEmployeeId": 2.0,
             })

@@ -7,11 +7,9 @@ use aws_sdk_ssm::error::ProvideErrorMetadata as _;
 use gatehouse_shared::failure::chain;
 use time::{Duration, OffsetDateTime};
 
-use crate::config::PolicySetting;
+use crate::config::{PROTECT, PolicySetting};
 use crate::error::{Error, next_of_parameter};
-use crate::policy::{Direction, Policy};
-use crate::principal::Principal;
-use crate::rules::Rules;
+use data_protection::{Direction, Engine, Options, Policy, Principal};
 
 /// How long a policy is used before the parameter is read again: a change takes effect within five minutes.
 const TIME_TO_LIVE: Duration = Duration::minutes(5);
@@ -23,30 +21,38 @@ const RETRY_AFTER: Duration = Duration::seconds(30);
 /// Where the rules for the subscriber come from.
 #[derive(Debug)]
 pub(crate) enum Source {
-    Inline(Arc<Rules>),
-    Parameter { name: String, principal: Principal, kept: Mutex<Option<Kept>> },
+    Inline(Arc<Engine>),
+    Parameter { name: String, subscriber: Subscriber, kept: Mutex<Option<Kept>> },
+}
+
+/// For whom a policy is applied, and how.
+#[derive(Debug)]
+pub(crate) struct Subscriber {
+    pub(crate) principal: Principal,
+    pub(crate) allow_unprotected: bool,
+    pub(crate) options: Options,
 }
 
 /// The rules that were read last.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
-    rules: Arc<Rules>,
+    rules: Arc<Engine>,
     read_at: OffsetDateTime,
     read_again_at: OffsetDateTime,
 }
 
 impl Source {
-    pub(crate) fn new(setting: PolicySetting, principal: Principal) -> Self {
+    pub(crate) fn new(setting: PolicySetting, subscriber: Subscriber) -> Self {
         match setting {
-            PolicySetting::Inline(policy) => Self::Inline(compiled(&policy, &principal)),
-            PolicySetting::Parameter(name) => Self::Parameter { name, principal, kept: Mutex::default() },
+            PolicySetting::Inline(policy) => Self::Inline(compiled(&policy, &subscriber)),
+            PolicySetting::Parameter(name) => Self::Parameter { name, subscriber, kept: Mutex::default() },
         }
     }
 
-    pub(crate) async fn rules(&self, ssm: &Client, now: OffsetDateTime) -> Result<Arc<Rules>, Error> {
-        let (name, principal, kept) = match self {
+    pub(crate) async fn rules(&self, ssm: &Client, now: OffsetDateTime) -> Result<Arc<Engine>, Error> {
+        let (name, subscriber, kept) = match self {
             Self::Inline(rules) => return Ok(Arc::clone(rules)),
-            Self::Parameter { name, principal, kept } => (name, principal, kept),
+            Self::Parameter { name, subscriber, kept } => (name, subscriber, kept),
         };
         let known = locked(kept).clone();
         if let Some(known) = &known
@@ -56,7 +62,12 @@ impl Source {
         }
         let next = match (read(ssm, name).await, known) {
             (Ok(policy), _) => {
-                let rules = compiled(&policy, principal);
+                if !subscriber.allow_unprotected
+                    && let Err(source) = policy.applies_to(Direction::Outbound, &subscriber.principal)
+                {
+                    return Err(Error::Unprotected { parameter: name.clone(), next: PROTECT, source });
+                }
+                let rules = compiled(&policy, subscriber);
                 Kept { rules, read_at: now, read_again_at: now + TIME_TO_LIVE }
             }
             // A policy with faults is not one that cannot be read: somebody changed it.
@@ -82,7 +93,7 @@ fn locked(kept: &Mutex<Option<Kept>>) -> MutexGuard<'_, Option<Kept>> {
 }
 
 /// Says in the log what of the policy does nothing here.
-fn compiled(policy: &Policy, principal: &Principal) -> Arc<Rules> {
+fn compiled(policy: &Policy, subscriber: &Subscriber) -> Arc<Engine> {
     let inbound: Vec<String> = policy.statements_of(Direction::Inbound).collect();
     if !inbound.is_empty() {
         tracing::warn!(
@@ -90,12 +101,12 @@ fn compiled(policy: &Policy, principal: &Principal) -> Arc<Rules> {
             "statements with DataDirection Inbound do nothing here: set Outbound for what subscribers receive"
         );
     }
-    let rules = Rules::of(policy, Direction::Outbound, principal);
-    if rules.are_empty() {
+    let rules = Engine::new(policy, Direction::Outbound, &subscriber.principal).with(subscriber.options);
+    if rules.is_empty() {
         tracing::warn!(
-            policy = policy.name,
-            principal = principal.as_str(),
-            "no Outbound statement applies to SUBSCRIBER_PRINCIPAL: messages pass unchanged"
+            policy = policy.name(),
+            principal = subscriber.principal.as_str(),
+            "no Outbound statement applies to SUBSCRIBER_PRINCIPAL: with ALLOW_UNPROTECTED messages pass unchanged"
         );
     }
     Arc::new(rules)
@@ -170,18 +181,23 @@ pub(crate) mod tests {
     }
 
     fn source() -> Source {
+        source_with(false)
+    }
+
+    fn source_with(allow_unprotected: bool) -> Source {
         let principal = "arn:aws:iam::111122223333:role/Reporting".parse().unwrap();
-        Source::new(PolicySetting::Parameter("/policy".to_owned()), principal)
+        let subscriber = Subscriber { principal, allow_unprotected, options: Options::default() };
+        Source::new(PolicySetting::Parameter("/policy".to_owned()), subscriber)
     }
 
     #[tokio::test]
     async fn the_parameter_is_read_at_the_first_message_and_again_after_five_minutes() {
         let (ssm, rule) = ssm(vec![Ok(policy("*")), Ok(policy(OTHER))]);
-        let source = source();
+        let source = source_with(true);
         assert_eq!(rule.num_calls(), 0);
         for (seconds, calls, is_empty) in [(0, 1, false), (299, 1, false), (300, 2, true), (599, 2, true)] {
             let rules = source.rules(&ssm, START + Duration::seconds(seconds)).await.unwrap();
-            assert_eq!((rule.num_calls(), rules.are_empty()), (calls, is_empty), "after {seconds} s");
+            assert_eq!((rule.num_calls(), rules.is_empty()), (calls, is_empty), "after {seconds} s");
         }
     }
 
@@ -191,7 +207,7 @@ pub(crate) mod tests {
         answers.extend(vec![Err("InternalServerError"); 5]);
         answers.push(Ok(policy(OTHER)));
         let (ssm, rule) = ssm(answers);
-        let source = source();
+        let source = source_with(true);
         for (seconds, calls, expected) in [
             (0, 1, Some(false)),
             (300, 2, Some(false)),
@@ -206,7 +222,7 @@ pub(crate) mod tests {
             (3_602, 7, Some(true)),
         ] {
             let rules = source.rules(&ssm, START + Duration::seconds(seconds)).await;
-            assert_eq!(rules.as_ref().ok().map(|rules| rules.are_empty()), expected, "after {seconds} s");
+            assert_eq!(rules.as_ref().ok().map(|rules| rules.is_empty()), expected, "after {seconds} s");
             assert_eq!(rule.num_calls(), calls, "after {seconds} s");
             if let Err(error) = rules {
                 assert_eq!(error.error_type(), "Policy");
@@ -229,6 +245,20 @@ pub(crate) mod tests {
             assert_eq!(error.error_type(), "Policy", "{text}");
             assert!(text.starts_with("reading the policy in the parameter /policy; ") && text.contains(next), "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_policy_that_no_longer_applies_is_a_fault_until_it_does() {
+        let (ssm, _) = ssm(vec![Ok(policy("*")), Ok(policy(OTHER)), Ok(policy("role/Reporting"))]);
+        let source = source();
+        source.rules(&ssm, START).await.unwrap();
+        let error = source.rules(&ssm, START + TIME_TO_LIVE).await.unwrap_err();
+        let text = chain(&error);
+        assert_eq!(error.error_type(), "InvalidSettings");
+        for part in ["/policy", "role/Reporting", OTHER, "$.Statement[0].Principal", "ALLOW_UNPROTECTED=true"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        source.rules(&ssm, START + TIME_TO_LIVE).await.unwrap();
     }
 
     #[tokio::test]

@@ -303,7 +303,10 @@ async fn what_is_not_listed_is_counted_in_the_report_and_in_the_notice() {
     assert_eq!((reports[0].more_findings, reports[0].attributes_dropped), (0, 1));
 
     for (sample_rate, expected) in [("0", false), ("99", true)] {
-        let function = redactor(&policy(&json!({ "Audit": { "SampleRate": sample_rate } })), &sns);
+        let audit = json!({
+            "Audit": { "SampleRate": sample_rate, "FindingsDestination": { "S3": { "Bucket": "b" } } },
+        });
+        let function = redactor(&policy(&audit), &sns);
         let reports = function.handle(invocation(CARD, json!({}))).await.unwrap();
         assert_eq!(reports[0].audited, expected, "{sample_rate}");
     }
@@ -522,6 +525,9 @@ async fn a_message_of_a_topic_that_it_publishes_to_is_refused() {
 fn faults_of_the_settings_are_reported_together() {
     let fifo = "arn:aws:sns:eu-west-1:111122223333:reporting.fifo";
     let inline = policy(&mask());
+    let other = "arn:aws:iam::111122223333:role/Other";
+    let named = inline.replace("\"*\"", "\"arn:aws:iam::111122223333:role/Reporting\"");
+    let inbound = inline.replace("Outbound", "Inbound");
     for (table, parts) in [
         (
             vec![("DATA_PROTECTION_POLICY", "{}"), ("TARGET_TOPIC_ARN", ORIGIN), ("TOPIC_ARNS", ORIGIN)],
@@ -531,6 +537,19 @@ fn faults_of_the_settings_are_reported_together() {
         (vec![("DATA_PROTECTION_POLICY", "ssm:")], vec!["expected ssm: and the name of a parameter"]),
         (vec![("DATA_PROTECTION_POLICY", "ssm:a b")], vec!["expected ssm: and the name of a parameter"]),
         (vec![("SUBSCRIBER_PRINCIPAL", "*")], vec!["SUBSCRIBER_PRINCIPAL is \"*\": expected the ARN of a principal"]),
+        // A policy that lets everything through.
+        (
+            vec![("DATA_PROTECTION_POLICY", &named), ("SUBSCRIBER_PRINCIPAL", other)],
+            vec![
+                "SUBSCRIBER_PRINCIPAL is \"arn:aws:iam::111122223333:role/Other\": no Outbound statement of the policy applies",
+                "$.Statement[0].Principal is arn:aws:iam::111122223333:role/Reporting",
+                "or set ALLOW_UNPROTECTED=true",
+            ],
+        ),
+        (
+            vec![("DATA_PROTECTION_POLICY", &inbound), ("SUBSCRIBER_PRINCIPAL", other)],
+            vec!["$.Statement[0].DataDirection is Inbound"],
+        ),
         (
             vec![("DATA_PROTECTION_POLICY", &inline), ("TARGET_TOPIC_ARN", fifo), ("DENIED_TOPIC_ARN", fifo)],
             vec!["TARGET_TOPIC_ARN is", "expected a standard topic", "expected another topic than TARGET_TOPIC_ARN"],

@@ -40,6 +40,7 @@ fn redactor(direction: &str) -> Redactor {
         ("SUBSCRIBER_PRINCIPAL", PRINCIPAL),
         ("TARGET_TOPIC_ARN", TARGET),
         ("TOPIC_ARNS", ORIGIN),
+        ("ALLOW_UNPROTECTED", "true"),
     ];
     let env = Env::of_table(&table);
     let (config, settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
@@ -97,7 +98,7 @@ async fn failures_after_the_first_are_logged_and_so_is_a_policy_that_does_nothin
         messages,
         [
             "statements with DataDirection Inbound do nothing here: set Outbound for what subscribers receive",
-            "no Outbound statement applies to SUBSCRIBER_PRINCIPAL: messages pass unchanged",
+            "no Outbound statement applies to SUBSCRIBER_PRINCIPAL: with ALLOW_UNPROTECTED messages pass unchanged",
         ]
     );
     assert_eq!((&lines[0]["statements"], &lines[1]["principal"]), (&json!("$.Statement[0]"), &json!(PRINCIPAL)));
