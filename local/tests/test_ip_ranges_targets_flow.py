@@ -289,12 +289,12 @@ def test_regions_narrow_the_one_service_that_names_them(estate):
         Range("17.0.0.0/24", "S3", "eu-west-1"),
         Range("17.0.2.0/24", "S3", "us-east-1"),
         Range("17.0.4.0/24", "S3", "eu-central-1"),
-        Range("242.0.0.0/24", "CLOUDFRONT", "us-west-2"),
+        Range("18.0.0.0/24", "CLOUDFRONT", "us-west-2"),
     ]
     estate.publish(edition(networks(3), more=more))
     estate.run(SERVICE="S3@eu-west-1@eu-central-1,CLOUDFRONT")
     assert estate.held("S3") == {"17.0.0.0/24", "17.0.4.0/24", "26.0.0.0/24"}
-    assert estate.held("CLOUDFRONT") == {*networks(3), "242.0.0.0/24"}
+    assert estate.held("CLOUDFRONT") == {*networks(3), "18.0.0.0/24"}
     # They take the place of RANGE_REGIONS for that service.
     estate.run(SERVICE="S3@eu-west-1@eu-central-1,CLOUDFRONT", RANGE_REGIONS="GLOBAL")
     assert estate.held("S3") == {"17.0.0.0/24", "17.0.4.0/24", "26.0.0.0/24"}

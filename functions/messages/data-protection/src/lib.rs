@@ -4,14 +4,14 @@
 //! use data_protection::{Content, Decision, Direction, Engine, Policy};
 //!
 //! let policy = Policy::parse(
-//!     r##"{
+//!     r#"{
 //!         "Name": "reports", "Version": "2021-06-01",
 //!         "Statement": [{
 //!             "DataDirection": "Outbound", "Principal": ["role/Reporting"],
 //!             "DataIdentifier": ["arn:aws:dataprotection::aws:data-identifier/Ssn-US"],
-//!             "Operation": { "Deidentify": { "MaskConfig": { "MaskWithCharacter": "#" } } }
+//!             "Operation": { "Deidentify": { "MaskConfig": { "MaskWithCharacter": "*" } } }
 //!         }]
-//!     }"##,
+//!     }"#,
 //! )
 //! .unwrap();
 //! let principal = "arn:aws:iam::111122223333:role/Reporting".parse().unwrap();
@@ -20,7 +20,7 @@
 //! let outcome = engine.apply(&Content::message(r#"{"ssn": ["536228726"]}"#));
 //! assert_eq!((outcome.findings[0].path.as_str(), outcome.findings[0].range.clone()), ("$.ssn[0]", 0..9));
 //! let Decision::Deliver(content) = outcome.decision else { panic!() };
-//! assert_eq!(content.message, r##"{"ssn": ["#########"]}"##);
+//! assert_eq!(content.message, r#"{"ssn": ["*********"]}"#);
 //! ```
 //!
 //! # What is searched

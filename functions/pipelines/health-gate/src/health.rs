@@ -200,7 +200,8 @@ impl Health {
                     self.client.describe_event_types().filter(filter.clone()).max_results(100).set_next_token(next);
                 let for_region = Builder::new().region(Region::new(region.clone()));
                 let page = request.customize().config_override(for_region).send().await.map_err(unknown)?;
-                for service in page.event_types().iter().filter_map(|kind| kind.service()) {
+                let kinds = page.event_types.ok_or_else(|| Unknown::Malformed("it has no list of types".to_owned()))?;
+                for service in kinds.iter().filter_map(|kind| kind.service()) {
                     missing.remove(service);
                     self.known_services.lock().unwrap_or_else(PoisonError::into_inner).insert(service.to_owned());
                 }
