@@ -43,6 +43,7 @@ FORMS = {
     "ExcludePrincipalArns": ["", longest(f"{ROLE}/*", 400)],
     "FailureQueueArn": ["", "arn:aws:sqs:us-east-1:111122223333:queue"],
     "FullRepositoryId": ["", "owner/repository"],
+    "FurtherApproverEndpoints": ["", "security@example.com,https://example.com/hook"],
     "HealthGateFunctionName": ["gate"],
     "HubAccountIds": ["", "111122223333,444455556666"],
     "HubBusArn": ["arn:aws:events:us-east-1:111122223333:event-bus/hub"],
@@ -92,6 +93,7 @@ FORMS = {
 ALONE = {
     "functions/amis/template.yaml": {
         "DeprecatePreviousAfterDays",  # one policy of a role that is there in any case
+        "FurtherApproverEndpoints",  # a condition of one statement
         "MinimumApprovals",  # a number, and two rules about who can approve
         "TargetAccountEmail",  # one subscription
         "TargetOuArns",  # a variable, and the rule that TargetOrganizationArns is in too

@@ -60,10 +60,9 @@ def test_one_source_feeds_the_retry_queue_and_only_it_is_admitted(trigger, princ
     deployed = Deployed(load(PIPELINES), RetryTrigger=trigger)
     sources = {"StageFailedRule", "RetryQueueSubscription"} & deployed.resources.keys()
     assert sources == {"StageFailedRule" if trigger == "events" else "RetryQueueSubscription"}
-    [admitted, alarms, tls] = deployed.properties("RetryQueuePolicy")["PolicyDocument"]["Statement"]
+    [admitted, tls] = deployed.properties("RetryQueuePolicy")["PolicyDocument"]["Statement"]
     assert admitted["Principal"] == {"Service": principal}
     assert admitted["Condition"] == {"ArnEquals": {"aws:SourceArn": source}}
-    assert alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
     assert tls["Effect"] == "Deny"
 
 
@@ -282,9 +281,10 @@ def test_the_topic_signs_with_sha256_and_takes_messages_of_this_accounts_rules_o
     topic = deployed.properties("NotificationTopic")
     assert topic["SignatureVersion"] == "2"
     assert "KmsMasterKeyId" not in topic
-    [admitted, tls] = deployed.properties("NotificationTopicPolicy")["PolicyDocument"]["Statement"]
+    [admitted, alarms, tls] = deployed.properties("NotificationTopicPolicy")["PolicyDocument"]["Statement"]
     assert admitted["Principal"] == {"Service": "events.amazonaws.com"}
     assert admitted["Condition"] == {"ArnLike": {"aws:SourceArn": f"arn:aws:events:eu-west-1:{ACCOUNT}:rule/*"}}
+    assert alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
     assert tls["Effect"] == "Deny"
     # Notification rules of one's own feed the retry only where they are asked to.
     [_, codestar, _, _] = Deployed(load(PIPELINES), RetryTrigger="notifications").properties("NotificationTopicPolicy")[
