@@ -1,27 +1,17 @@
 """What a stack should hold: its template after SAM's transform, with the parameters of one deployment."""
 
-import copy
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from boto3.session import Session
-from samtranslator.metrics.metrics import DummyMetricsPublisher, Metrics
-from samtranslator.model.exceptions import InvalidDocumentException
-from samtranslator.parser.parser import Parser
-from samtranslator.translator.translator import Translator
-
 from gatehouse_local import cloudformation
+from template_checks.expansion import Refused, expand
 from template_checks.template import ACCOUNT, Deployed
 
 REGION = "us-east-1"
 APPLICATION = "AWS::Serverless::Application"
 STACK = "AWS::CloudFormation::Stack"
-
-
-class Refused(ValueError):
-    """SAM's transform, or a Rule of the template, would not let it be deployed; the text has their words."""
 
 
 @dataclass(frozen=True)
@@ -40,29 +30,6 @@ class Expected:
     def count(self) -> int:
         """The resources of this stack and of those nested in it."""
         return len(self.resources) + sum(it.count for it in self.nested.values())
-
-
-def expand(document: dict[str, Any]) -> dict[str, Any]:
-    """The template as CloudFormation gets it, with all its conditions: after SAM's transform, without AWS."""
-    if "Transform" not in document:
-        return document
-    source = copy.deepcopy(document)
-    for resource in source["Resources"].values():
-        properties = resource.get("Properties", {})
-        # `sam deploy` has uploaded these before CloudFormation sees the template.
-        if resource["Type"] == "AWS::Serverless::Function":
-            properties["CodeUri"] = {"Bucket": "artifacts", "Key": "zip"}
-        elif resource["Type"] == APPLICATION:
-            properties["Location"] = "https://s3.amazonaws.com/artifacts/template"
-    metrics = Metrics(metrics_publisher=DummyMetricsPublisher())
-    session = Session(region_name=REGION)
-    translator = Translator(managed_policy_map={}, sam_parser=Parser(), boto_session=session, metrics=metrics)
-    try:
-        return translator.translate(source, parameter_values={})
-    except InvalidDocumentException as error:
-        raise Refused("; ".join(str(cause.message) for cause in error.causes)) from error
-    finally:
-        metrics.publish()  # to nowhere; else it warns at its end
 
 
 def expect(template: Path, stack: str, parameters: dict[str, str], account: str = ACCOUNT) -> Expected:

@@ -36,7 +36,7 @@ def partition(region: str) -> str:
 
 
 class Refused(ValueError):
-    """The transform refuses the template."""
+    """The transform, or a rule of the template, refuses it; the text has their words."""
 
 
 def expand(document: dict[str, Any]) -> dict[str, Any]:

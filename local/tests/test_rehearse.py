@@ -24,9 +24,10 @@ from gatehouse_local.runtime_api import RuntimeApi
 from rehearse import built, faults, readback, recording
 from rehearse.__main__ import report
 from rehearse.deployments import DEPLOYMENTS, SUITE, chosen, filled, overrides, spoke_of
-from rehearse.expected import Expected, Refused, expect
+from rehearse.expected import Expected, expect
 from rehearse.story import Row
 from rehearse.world import HUB, Stack
+from template_checks.expansion import Refused
 
 THERE = {
     "@topic": f"arn:aws:sns:us-east-1:{HUB}:rehearsal-alarms",
