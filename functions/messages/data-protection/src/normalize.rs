@@ -203,7 +203,6 @@ pub(crate) fn letter(character: char) -> u8 {
         small => small,
     };
     // 126 values: a collision needs a whole word of them.
-    #[expect(clippy::cast_possible_truncation, reason = "less than 126")]
     let value = (small as u32 % 126) as u8;
     0x80 + value
 }

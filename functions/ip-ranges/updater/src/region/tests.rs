@@ -776,11 +776,12 @@ mod attachment {
     async fn a_network_load_balancer_keeps_what_it_does_with_private_link() {
         for private_link in [None, Some("off".to_owned())] {
             let ec2 = partly();
-            let mut state = ec2.state();
-            let interface = state.interfaces.get_mut("eni-2").unwrap();
-            interface.load_balancer = Some("ELB net/front/50dc6c495c0c9188".to_owned());
-            interface.private_link.clone_from(&private_link);
-            drop(state);
+            {
+                let mut state = ec2.state();
+                let interface = state.interfaces.get_mut("eni-2").unwrap();
+                interface.load_balancer = Some("ELB net/front/50dc6c495c0c9188".to_owned());
+                interface.private_link.clone_from(&private_link);
+            }
             assert_whole(&run_with(&ec2, &format!("{A} {B}"), &config(limits(1, 5)), scheduled()).await);
             assert_eq!(on_eni_2(&ec2), ["sg-1", "sg-2"]);
             let now = ec2.state().interfaces["eni-2"].private_link.clone();

@@ -116,13 +116,16 @@ fn items(form: &str) -> Vec<Item> {
     items
 }
 
+/// Whether the digits and letters of a value pass its check.
+type Check = fn(&[u8]) -> bool;
+
 /// An identifier with forms, and its place among the detectors.
 #[derive(Debug, Clone)]
 pub(crate) struct Compiled {
     pub(crate) detector: usize,
     bit: Mask,
     alone: bool,
-    forms: Vec<(Vec<Item>, Option<fn(&[u8]) -> bool>)>,
+    forms: Vec<(Vec<Item>, Option<Check>)>,
 }
 
 impl Compiled {

@@ -465,7 +465,7 @@ mod tests {
         for managed in Managed::all().filter(|managed| managed.needs_keyword()) {
             let Find::Forms(_) = managed.row.find else { continue };
             let value = managed.row.found[0].split(['«', '»']).nth(1).unwrap();
-            let options = Options { require_keywords: false, ..Options::default() };
+            let options = Options { require_keywords: false };
             let seen = masked(&engine(managed.name(), options), &format!("a text with {value} in it"));
             assert!(!seen.contains(value), "{}: {seen}", managed.name());
         }

@@ -483,9 +483,13 @@ impl<'r> Rewriter<'r> {
     }
 }
 
+/// How a unit of UTF-16 is read and written, in one order of its bytes.
+type DecodeUnit = fn([u8; 2]) -> u16;
+type EncodeUnit = fn(u16) -> [u8; 2];
+
 /// The text, where the bytes are UTF-16, and how a unit of it is written: with zeros as every other byte in half of it or
 /// more, as in all that a detector looks for.
-fn utf16(bytes: &[u8]) -> Option<(String, fn(u16) -> [u8; 2])> {
+fn utf16(bytes: &[u8]) -> Option<(String, EncodeUnit)> {
     if bytes.len() < 2 || !bytes.len().is_multiple_of(2) {
         return None;
     }
@@ -494,7 +498,7 @@ fn utf16(bytes: &[u8]) -> Option<(String, fn(u16) -> [u8; 2])> {
     let most = bytes.len() / 4 + 1;
     let little = low >= most && low > high;
     let big = high >= most && high > low;
-    let (decode, encode): (fn([u8; 2]) -> u16, fn(u16) -> [u8; 2]) = match (little, big) {
+    let (decode, encode): (DecodeUnit, EncodeUnit) = match (little, big) {
         (true, false) => (u16::from_le_bytes, u16::to_le_bytes),
         (false, true) => (u16::from_be_bytes, u16::to_be_bytes),
         _ => return None,
