@@ -21,7 +21,11 @@ from gatehouse_local.iam_alerts import MAIL
 from gatehouse_local.runtime_api import Outcome, RuntimeApi
 from gatehouse_local.web import Page
 
-REGIONS = ",".join(f"eu-west-{number}" for number in range(1, 13))
+# With `global`, more than one filter of AWS Health takes; Regions that exist, since the gate refuses all others.
+REGIONS = (
+    "eu-west-1,eu-west-2,eu-west-3,eu-central-1,eu-central-2,eu-north-1,eu-south-1,eu-south-2,"
+    "us-east-1,us-east-2,us-west-1,us-west-2"
+)
 BENCHES = {path.stem.replace("_", "-") for path in (bench.ROOT / "local" / "bench").glob("*.py")}
 FUNCTIONS = {function.binary: function for function in functions.functions()}
 
@@ -104,7 +108,7 @@ def test_gate_and_twin_do_the_same(aws, binary, program):
     name = "pipeline-health-gate"
     command = [str(binary(name))] if program == "gate" else [sys.executable, str(_bench(name).twin)]
     with RuntimeApi(command, runtime_api.environment({"AWS_ENDPOINT_URL": aws.url})) as function:
-        for opened, verdict, status in (([], "pass", "Succeeded"), (["eu-west-1", "eu-west-12"], "fail", "Failed")):
+        for opened, verdict, status in (([], "pass", "Succeeded"), (["eu-west-1", "us-west-2"], "fail", "Failed")):
             issues = [aws.health.open("EC2", region) for region in opened]
             pipeline = aws.codepipeline.create("web", {"Production": [gate(REGIONS), Action("Deploy")]})
             aws.codepipeline.start(pipeline)
