@@ -223,7 +223,7 @@ def test_share_and_twin_do_the_same(aws, binary):
             next(iter(aws.images.images.values())).state = "failed"
             assert function.invoke(events.load("amis/share-images.json")).failed
         assert not [call for call in aws.calls if call.writes and call.service == "ec2"]
-    assert asked[0] == asked[1] and len(asked[1]) == 4
+    assert asked[0] == asked[1] and len(asked[1]) == 5
     assert answered[0] == answered[1]
 
 
