@@ -78,7 +78,10 @@ def handle(message):
         images = own_images(notice, build[1])
         execution_id = start(notice, name, images)
         report |= {"outcome": "Requested", "images": images, "execution_id": execution_id}
-        if LINK and (link := link_of(execution_id)):
+        execution = ssm().get_automation_execution(AutomationExecutionId=execution_id)["AutomationExecution"]
+        if execution["AutomationExecutionStatus"] not in WAITING:
+            raise NotImplementedError(f"the execution has the status {execution['AutomationExecutionStatus']}")
+        if LINK and (link := link_of(execution)):
             report["mail"] = f"Gatehouse amis: approve {name}"
             text = mail(notice, name, images, execution_id, *link)
     print(json.dumps({"timestamp": datetime.now(UTC).isoformat(), "message": "report", "report": report}))
@@ -144,13 +147,12 @@ def client_token(build):
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
-def link_of(execution_id):
-    """The link and when it expires; None where there is nothing to decide any more."""
-    found = ssm().get_automation_execution(AutomationExecutionId=execution_id)["AutomationExecution"]
-    expires = found["ExecutionStartTime"].replace(microsecond=0) + LINK_TTL
-    if found["AutomationExecutionStatus"] not in WAITING or expires <= datetime.now(UTC):
+def link_of(execution):
+    """The link and when it expires; None where it has expired."""
+    expires = execution["ExecutionStartTime"].replace(microsecond=0) + LINK_TTL
+    if expires <= datetime.now(UTC):
         return None
-    claims = f"v2.{execution_id}.{int(expires.timestamp())}"
+    claims = f"v2.{execution['AutomationExecutionId']}.{int(expires.timestamp())}"
     signed = f"gatehouse/amis/approval-link\n{claims}".encode()
     mac = kms().generate_mac(KeyId=LINK_KEY_ARN, MacAlgorithm="HMAC_SHA_256", Message=signed)["Mac"]
     return f"{PAGE_URL}?token={claims}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}", expires

@@ -27,6 +27,7 @@ WANTED = {
     for target in os.environ.get(key, "").split(",")
     if target
 }
+KINDS = {"UserId": "accounts", "OrganizationArn": "organizations", "OrganizationalUnitArn": "units"}
 MOST_PERMISSIONS = 1000
 ACCOUNT = "012345678912"  # as in the ARN of the function; Lambda's own runtime gives it in the context
 config = Config(read_timeout=8, retries={"mode": "standard", "total_max_attempts": 5})
@@ -69,7 +70,8 @@ def handler(event, _request_id):
         raise ValueError("expected 1 to 50 images, each as <Region>:<AMI id>")
     reports = [look(build, *image) for image in dict.fromkeys(image.groups() for image in images)]
     failed = sum(image["outcome"] == "refused" for image in reports)
-    report = {"image_name": event.get("imageName"), "images": reports, "failed": failed}
+    report = {"approved": True, "image_name": event.get("imageName"), "images": reports, "failed": failed}
+    report["receivers"] = receivers()
     report |= {"execution_id": event["executionId"]} if "executionId" in event else {}
     print(json.dumps({"timestamp": datetime.now(UTC).isoformat(), "message": "report", "report": report}))
     counts = {"Unchanged": len(reports) - failed, "Refused": failed}
@@ -79,6 +81,14 @@ def handler(event, _request_id):
     if failed:
         raise RuntimeError(f"{failed} of {len(reports)} images were not shared")
     return report
+
+
+def receivers():
+    """All receivers but the owner, by their kind."""
+    found = {}
+    for kind, target in sorted(WANTED - {("UserId", ACCOUNT)}):
+        found.setdefault(KINDS[kind], []).append(target)
+    return found
 
 
 def look(build, region, ami_id):
@@ -96,7 +106,7 @@ def look(build, region, ami_id):
         return report | {"outcome": "refused", "reasons": [f"it belongs to the account {image['OwnerId']}"]}
     found = ec2(region).describe_image_attribute(ImageId=ami_id, Attribute="launchPermission")
     held = {next(iter(permission.items())) for permission in found["LaunchPermissions"]}
-    missing = {wanted for wanted in WANTED if wanted != ("UserId", ACCOUNT)} - held
+    missing = WANTED - {("UserId", ACCOUNT)} - held
     reasons = []
     if image["State"] != "available":
         reasons.append(f"its state is {image['State']}: expected available")

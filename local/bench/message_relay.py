@@ -1,6 +1,6 @@
 """The bench of the relay: a signed delivery over HTTPS, published to a topic of this account.
 
-Each invocation is a message of its own, so that none is a duplicate.
+Each invocation is a message of its own.
 """
 
 import contextlib

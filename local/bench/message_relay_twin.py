@@ -15,9 +15,7 @@ from python_runtime import serve
 from sns_twin import verified
 
 TARGET = os.environ["TARGET_TOPIC_ARN"]
-REMEMBERED = 10_000
 LONGEST_BODY = 1024 * 1024
-published = {}
 
 
 @functools.cache
@@ -59,10 +57,8 @@ def relay(event):
         return 403
     except OSError:
         return 503
-    key = (message["TopicArn"], message["MessageId"])
-    if key in published:
-        return 200
-    origin = {"origin-topic-arn": key[0], "origin-message-id": key[1], "origin-timestamp": message["Timestamp"]}
+    names = {"origin-topic-arn": "TopicArn", "origin-message-id": "MessageId", "origin-timestamp": "Timestamp"}
+    origin = {name: message[key] for name, key in names.items()}
     attributes = {f"gatehouse.{name}": {"DataType": "String", "StringValue": text} for name, text in origin.items()}
     subject = {"Subject": message["Subject"]} if message.get("Subject") else {}
     try:
@@ -70,10 +66,7 @@ def relay(event):
     except Exception as error:
         print(json.dumps({"error": str(error)}))
         return 503
-    published[key] = time.time()
-    if len(published) > REMEMBERED:
-        del published[next(iter(published))]
-    print(json.dumps({"message": "relayed", "message_id": key[1]}))
+    print(json.dumps({"message": "relayed", "message_id": message["MessageId"]}))
     return 200
 
 

@@ -21,7 +21,11 @@ from gatehouse_local.iam_alerts import MAIL
 from gatehouse_local.runtime_api import Outcome, RuntimeApi
 from gatehouse_local.web import Page
 
-REGIONS = ",".join(f"eu-west-{number}" for number in range(1, 13))
+# With `global`, more than one filter of AWS Health takes; Regions that exist, since the gate refuses all others.
+REGIONS = (
+    "eu-west-1,eu-west-2,eu-west-3,eu-central-1,eu-central-2,eu-north-1,eu-south-1,eu-south-2,"
+    "us-east-1,us-east-2,us-west-1,us-west-2"
+)
 BENCHES = {path.stem.replace("_", "-") for path in (bench.ROOT / "local" / "bench").glob("*.py")}
 FUNCTIONS = {function.binary: function for function in functions.functions()}
 
@@ -104,7 +108,7 @@ def test_gate_and_twin_do_the_same(aws, binary, program):
     name = "pipeline-health-gate"
     command = [str(binary(name))] if program == "gate" else [sys.executable, str(_bench(name).twin)]
     with RuntimeApi(command, runtime_api.environment({"AWS_ENDPOINT_URL": aws.url})) as function:
-        for opened, verdict, status in (([], "pass", "Succeeded"), (["eu-west-1", "eu-west-12"], "fail", "Failed")):
+        for opened, verdict, status in (([], "pass", "Succeeded"), (["eu-west-1", "us-west-2"], "fail", "Failed")):
             issues = [aws.health.open("EC2", region) for region in opened]
             pipeline = aws.codepipeline.create("web", {"Production": [gate(REGIONS), Action("Deploy")]})
             aws.codepipeline.start(pipeline)
@@ -123,10 +127,13 @@ def _both(binary, name):
 def _asked(calls):
     """What AWS was asked, without the text of emails: only their lists of images and their link."""
     kept = re.compile(r"^(?:  |https://).+$", re.MULTILINE)
-    return [
-        (call.operation, call.region, call.params | {"Message": kept.findall(call.params.get("Message", ""))})
-        for call in calls
-    ]
+
+    def without_text(call):
+        if call.operation != "Publish":
+            return call.params
+        return call.params | {"Message": kept.findall(call.params["Message"])}
+
+    return [(call.operation, call.region, without_text(call)) for call in calls]
 
 
 @pytest.mark.parametrize("link", [True, False])
@@ -147,8 +154,8 @@ def test_approval_request_and_twin_do_the_same(aws, web, binary, link):
     assert asked[0] == asked[1]
     assert answered[0] == answered[1]
     operations = [operation for operation, *_ in asked[1]]
-    with_link = ["GetAutomationExecution", "GetParameter", "Publish"] if link else []
-    assert operations == ["StartAutomationExecution", *with_link, "Publish"]
+    with_link = ["GenerateMac", "Publish"] if link else []
+    assert operations == ["StartAutomationExecution", "GetAutomationExecution", *with_link, "Publish"]
     assert len(aws.ssm_automation.executions) == 2, "that of the samples, and one for both deliveries of the notice"
 
 
@@ -216,7 +223,7 @@ def test_share_and_twin_do_the_same(aws, binary):
             next(iter(aws.images.images.values())).state = "failed"
             assert function.invoke(events.load("amis/share-images.json")).failed
         assert not [call for call in aws.calls if call.writes and call.service == "ec2"]
-    assert asked[0] == asked[1] and len(asked[1]) == 4
+    assert asked[0] == asked[1] and len(asked[1]) == 5
     assert answered[0] == answered[1]
 
 
@@ -350,7 +357,7 @@ def test_redactor_and_twin_publish_the_same(aws, binary):
 def test_relay_and_twin_publish_the_same(aws, binary):
     name = "message-relay"
     given = [events.load(f"messages/relay-{it}.json") for it in ("notification-signed", "forged-signed", "get")]
-    given.insert(1, given[0])  # a message that was published before is not published again
+    given.insert(1, given[0])  # a message that is delivered twice is published twice
     plain = sns.sign(events.notification(message_relay.ORIGIN, "no subject", Subject=None) | {"MessageId": "m-2"}, "2")
     given.append(events.delivery_over_https(plain))
     with _case(name, binary, aws) as env:
@@ -358,7 +365,7 @@ def test_relay_and_twin_publish_the_same(aws, binary):
     assert [it.payload["statusCode"] for it in function.outcomes] == [200, 200, 403, 405, 200]
     assert [it.payload["statusCode"] for it in twin.outcomes] == [200, 200, 403, 405, 200]
     assert function.asked == twin.asked
-    assert [len(calls) for calls in twin.asked] == [1, 0, 0, 0, 1]
+    assert [len(calls) for calls in twin.asked] == [1, 1, 0, 0, 1]
 
 
 def test_the_zip_holds_the_binary_compressed(tmp_path):
