@@ -79,7 +79,7 @@ pub(super) const ROWS: &[Identifier] = &[
     ),
     identifier!(
         "PhoneNumber-FR", Code(|text, found| national(text, &FR, found)), alone: true, words: [WORDS, OTHERS], min: 9,
-        found: ["«+33 1 23 45 67 89»", "téléphone «01 23 45 67 89»", "phone «0123456789»", "«+33 (0)1 23 45 67 89»", "fax: «01.23.45.67.89»"],
+        found: ["«+33 1 23 45 67 89»", "téléphone «01 23 45 67 89»", "phone «0123456789»", "fax («0123456789»)", "«+33 (0)1 23 45 67 89»", "fax: «01.23.45.67.89»"],
         left: ["01 23 45 67 89", "+33 0 23 45", "phone 12345678"],
     ),
     identifier!(
@@ -97,7 +97,7 @@ pub(super) const ROWS: &[Identifier] = &[
         found: [
             "«415-555-2671»", "«(415) 555-2671»", "«+14155552671»", "Phone: «4155552671»", "Phone: «415 5552671»", "Phone «1-4155552671»",
             "Phone «415.555-2671»", "{\"phone\":{\"home\":\"«4155552671»\"}}", "{\"PHONE_NO\":\"«4155552671»\"}", "phone=«%2B14155552671»",
-            "«1-800-555-0199»", "phone«4155552671»", "note=«415+555+2671»&x=1",
+            "«1-800-555-0199»", "phone«4155552671»", "call «415-555-2671 x123»", "«(415) 555-2671 ext. 12»", "note=«415+555+2671»&x=1",
         ],
         left: [
             "4155552671", "415 5552671", "911-555-2671", "order cancelled: 4155552671", "{\"contextId\":\"4155552671\"}",
@@ -136,7 +136,9 @@ fn national(text: &Text<'_>, plan: &Plan, found: &mut Vec<Range<usize>>) {
             continue;
         }
         if let Some(end) = number_of(text, plan, start) {
-            found.push(start..end);
+            // Brackets around the whole number are of the text around.
+            let bracketed = bytes[start] == b'(' && first + digits + 1 == end;
+            found.push(if bracketed { first..end - 1 } else { start..end });
             index = end;
         }
     }
@@ -366,11 +368,15 @@ fn stands_alone(text: &Text<'_>, range: &Range<usize>) -> bool {
         && !plus
 }
 
-/// Where an extension of up to six digits that begins here ends, as in `415-555-2671x123`.
+/// Where an extension of up to six digits that begins here ends, as in `415-555-2671x123` and `415-555-2671 ext. 123`.
 fn extension_end(text: &Text<'_>, start: usize) -> Option<usize> {
-    let digits = run(text.bytes, start + 1);
-    let end = start + 1 + digits;
-    (matches!(text.get(start), Some(b'x' | b'X')) && (1..=6).contains(&digits) && text.ends_at(end)).then_some(end)
+    let rest = &text.bytes[start..];
+    let rest = rest.strip_prefix(b" ").unwrap_or(rest);
+    let starts = |word: &[u8]| rest.len() > word.len() && rest[..word.len()].eq_ignore_ascii_case(word);
+    let word = [b"ext. ".as_slice(), b"ext.", b"ext ", b"ext", b"x"].into_iter().find(|word| starts(word))?;
+    let first = text.bytes.len() - rest.len() + word.len();
+    let digits = run(text.bytes, first);
+    ((1..=6).contains(&digits) && text.ends_at(first + digits)).then_some(first + digits)
 }
 
 /// Source: North American Numbering Plan Administrator: area code and exchange begin with 2 to 9, and are not N11.

@@ -16,8 +16,8 @@ pub(super) const ROWS: &[Identifier] = &[
     identifier!(
         "LatLong", Code(coordinates),
         words: [&["coordinate", "coordinates", "lat long", "latitude longitude", "location", "position", "lat lng", "latlng", "geo"]], min: 7,
-        found: ["location «41.948614,-87.655311»", "{\"position\":\"«41.948614, -87.655311»\"}", "coordinates: («-33.8688, 151.2093»)"],
-        left: ["location 41,87", "41.948614,-87.655311", "location 91.0001,-87.655311", "position 3.5, 4.5"],
+        found: ["location «41.948614,-87.655311»", "Its position: «41.948614,-87.655311». Then", "{\"position\":\"«41.948614, -87.655311»\"}", "coordinates: («-33.8688, 151.2093»)"],
+        left: ["location 41,87", "location 1.234.567,1.234.567", "41.948614,-87.655311", "location 91.0001,-87.655311", "position 3.5, 4.5"],
     ),
     // Canada Post: no D, F, I, O, Q, U; the first letter not W or Z. AWS asks for no keyword.
     identifier!(
@@ -70,5 +70,6 @@ fn degrees(bytes: &[u8], start: usize, most: u32) -> Option<usize> {
     let is_zero = bytes[start + whole + 1..][..fraction].iter().all(|digit| *digit == b'0');
     let is_in_range = value < most || (value == most && is_zero);
     let end = start + whole + 1 + fraction;
-    ((3..=15).contains(&fraction) && is_in_range && bytes.get(end) != Some(&b'.')).then_some(end)
+    let goes_on = bytes.get(end) == Some(&b'.') && super::text::run(bytes, end + 1) > 0;
+    ((3..=15).contains(&fraction) && is_in_range && !goes_on).then_some(end)
 }
