@@ -138,6 +138,8 @@ BEYOND_A_PATTERN = [
     r'PORTS is "(\d+)-(\d+)"',
     r'SERVICE is ".*": expected each service once',
     r'\w+ is "arn:.*": expected the partition',
+    # The product of two numbers.
+    r'MAX_RULES_PER_GROUP is "\d+": with MAX_GROUPS_PER_INTERFACE=',
     # A Region that another parameter does not name.
     r'VPC_ID is "[a-z0-9-]+/vpc-',
     # A rule of the template refuses it.

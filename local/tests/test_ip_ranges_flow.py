@@ -1060,9 +1060,8 @@ def test_what_is_created_carries_the_tags_of_the_estate(estate):
     estate.run(**settings)
     [group] = estate.groups().values()
     assert wanted.items() <= tags(group).items()
-    ssm = estate.aws.client("ssm")
-    found = ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId="/gatehouse/tagged/CLOUDFRONT/443")
-    assert {tag["Key"]: tag["Value"] for tag in found["TagList"]} == wanted
+    [put] = [call for call in estate.calls if call.operation == "PutParameter"]
+    assert {tag["Key"]: tag["Value"] for tag in put.params["Tags"]} == wanted
     estate.run(**settings)
     assert estate.writes == []
     estate.run(TARGET="prefix-lists", **settings)

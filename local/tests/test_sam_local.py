@@ -50,6 +50,8 @@ def invoke(aws, web, binary):
     def run(logical_id, sample, env_vars):
         env = resolved(logical_id, env_vars, region=local_aws.REGION)
         env |= {"AWS_ENDPOINT_URL": aws.url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+        # An interface depends on the group that the world has of these.
+        env |= {"SERVICE": local_aws.SERVICE, "PORTS": str(local_aws.SERVICE_PORT)}
         with aws.recording() as calls:
             outcome = runtime_api.invoke_once(
                 binary(SUITE[logical_id].binary), env | web.environment, events.load(sample)
