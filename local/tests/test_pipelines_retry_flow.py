@@ -288,9 +288,9 @@ def test_a_frozen_stage_is_not_retried_and_people_are_notified(account):
     """Not for the notice, and not for the closed issue, which may come at three in the morning."""
     issue = account.aws.health.open()
     pipeline = account.pipeline(message=names(issue))
-    account.aws.codepipeline.disable_transition(pipeline, "Production", "incident 4711, do not deploy")
+    account.aws.codepipeline.disable_transition(pipeline, "Production", "incident 4711 - do not deploy")
     account.publish(account.failure())
-    reason = "the transition into the stage is disabled: incident 4711, do not deploy"
+    reason = "the transition into the stage is disabled: incident 4711 - do not deploy"
     assert decided(account.deliver(RETRY_ANY_FAILURE="true")) == [("Skipped", reason)]
     account.aws.health.close(issue)
     outcome = account.invoke(account.aws.health.eventbridge(issue), PIPELINES="web")
