@@ -63,27 +63,34 @@ def play(out: Console, stack: Stack) -> None:
     forged = delivery.message | {"Message": json.dumps(EXPENSE_REPORT | {"amount": 99999})}
     invented = sns.certificate_url("eu-west-1").replace("eu-west-1", "s3-us-west-2")
     sent = {
-        "the message with another amount": (sns.http_body(forged), 403),
-        "with a certificate of their own bucket": (sns.http_body(delivery.message | {"SigningCertUrl": invented}), 403),
-        "for a topic that is not relayed": (sns.http_body(forged | {"TopicArn": origin_arn("others")}), 403),
-        "something else": ("hello", 400),
-        "the genuine message once more": (delivery.body, 200),
+        "the message with another amount": (sns.http_body(forged), 403, 0),
+        "with a certificate of their own bucket": (
+            sns.http_body(delivery.message | {"SigningCertUrl": invented}),
+            403,
+            0,
+        ),
+        "for a topic that is not relayed": (sns.http_body(forged | {"TopicArn": origin_arn("others")}), 403, 0),
+        "something else": ("hello", 400, 0),
+        # SNS itself may deliver a message twice, so the relay publishes it again.
+        "the genuine message once more": (delivery.body, 200, 1),
     }
     table = Table(box=box.ROUNDED)
     for heading in ("What is sent", "answer", "text", "published"):
         table.add_column(heading)
-    for what, (body, expected) in sent.items():
+    for what, (body, expected, publications) in sent.items():
         published = len(stack.aws.sns.published[stack.topics["ApprovalTopic"]])
         answer = stack.request(delivery.headers, body)
         more = len(stack.aws.sns.published[stack.topics["ApprovalTopic"]]) - published
         table.add_row(what, str(answer["statusCode"]), answer["body"].strip(), "yes" if more else "no")
-        if answer["statusCode"] != expected or more:
+        if (answer["statusCode"], more) != (expected, publications):
             raise DemoFailed(f"{what}: answered {answer['statusCode']}, published {more} messages")
     stack.aws.sns.deliver()
     out.print(table)
-    if len(stack.received(PAYMENT)) != before:
-        raise DemoFailed("A forged message reached payment.")
-    out.print("Payment and reporting received none of these.\n")
+    received_since = [json.loads(it["message"]) for it in stack.received(PAYMENT)[before:]]
+    if received_since != [EXPENSE_REPORT | {"amount": 77.0}]:
+        raise DemoFailed(f"payment received {received_since}, not the genuine message alone")
+    out.print("Payment and reporting received only the genuine message again. gatehouse.origin-message-id is the same,")
+    out.print("so a subscriber that must act once can tell.\n")
 
     out.rule("[bold]4. The topic does not take messages for a while", align="left")
     stack.aws.disturb("throttle", service="sns", operation="Publish", times=None)

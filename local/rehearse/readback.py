@@ -306,6 +306,15 @@ def _role_policy(aws: AwsClient, id: str, p: dict[str, Any], meaning: Meaning) -
         yield "PolicyDocument", p["PolicyDocument"], seen
 
 
+def _key(aws: AwsClient, id: str, p: dict[str, Any], meaning: Meaning) -> Pairs:
+    kms = aws("kms")
+    seen = kms.describe_key(KeyId=id)["KeyMetadata"]
+    for name in ("Description", "KeySpec", "KeyUsage"):
+        if name in p:
+            yield name, p[name], seen.get(name)
+    yield "KeyPolicy", p["KeyPolicy"], json.loads(kms.get_key_policy(KeyId=id, PolicyName="default")["Policy"])
+
+
 def _log_group(aws: AwsClient, id: str, p: dict[str, Any], meaning: Meaning) -> Pairs:
     [seen] = aws("logs").describe_log_groups(logGroupNamePrefix=p["LogGroupName"])["logGroups"][:1] or [{}]
     yield "LogGroupName", p["LogGroupName"], seen.get("logGroupName")
@@ -337,6 +346,7 @@ READERS: dict[str, Callable[[AwsClient, str, dict[str, Any], Meaning], Pairs]] =
     "AWS::Events::Rule": _rule,
     "AWS::IAM::Policy": _role_policy,
     "AWS::IAM::Role": _role,
+    "AWS::KMS::Key": _key,
     "AWS::Lambda::EventInvokeConfig": _invoke_config,
     "AWS::Lambda::EventSourceMapping": _event_source,
     "AWS::Lambda::Function": _function,

@@ -138,7 +138,7 @@ BEYOND_A_PATTERN = [
     r'PORTS is "(\d+)-(\d+)"',
     r'SERVICE is ".*": expected each service once',
     r'\w+ is "arn:.*": expected the partition',
-    # The product of two numbers.
+    # Two parameters against each other, which a rule of CloudFormation cannot multiply.
     r'MAX_RULES_PER_GROUP is "\d+": with MAX_GROUPS_PER_INTERFACE=',
     # A Region that another parameter does not name.
     r'VPC_ID is "[a-z0-9-]+/vpc-',
@@ -147,8 +147,6 @@ BEYOND_A_PATTERN = [
     # It needs another parameter, and a rule of the template asks for that.
     r'DEPRECATE_PREVIOUS_AFTER_DAYS is "\d+": expected LATEST_PARAMETER as well',
 ]
-# Parameters without which a setting is not there.
-BASE = {"LINK_KEY_PARAMETER": {"ApprovalLink": "true"}}
 
 
 def parameters_of(function):
@@ -172,7 +170,7 @@ def test_what_the_template_admits_the_function_accepts(aws, invoke, function):
     assert values
 
     def given(parameter, value, setting):
-        deployed = Deployed(document, **BASE.get(setting, {}), **{parameter: value}).properties(function.logical_id)
+        deployed = Deployed(document, **{parameter: value}).properties(function.logical_id)
         return _arn(str(deployed["Environment"]["Variables"][setting]))
 
     refused = {}

@@ -330,6 +330,7 @@ def test_nothing_that_could_not_be_delivered_is_lost_and_nothing_is_forwarded_tw
 # What is deployed ------------------------------------------------------------------------------------
 
 KEY = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+ALARM_TOPIC = "arn:aws:sns:us-east-1:111122223333:alarms"
 HUBS = [{}, {"HubOrganizationId": "o-abcdefghij"}, {"HubAccountIds": "444455556666"}]
 HUBS.append(HUBS[1] | HUBS[2])
 # What is there in any case, and with a setting.
@@ -351,6 +352,7 @@ def combinations(mail, scope):
             ("CreateTrail", "Yes"),
             ("NotificationKeyArn", KEY),
             ("NotifyEmail", "you@example.com"),
+            ("AlarmTopicArn", ALARM_TOPIC),
             ("Tracing", "on"),
         )
     ]
@@ -373,7 +375,7 @@ def expected(given):
         ("CreateTrail" in given, {"Trail", "TrailBucket", "TrailBucketPolicy"}),
         ("NotificationKeyArn" in given, {"KeyPolicy"}),
         ("NotifyEmail" in given, {"AlertSubscription"}),
-        ("Tracing" in given and is_readable, {"TracePolicy"}),
+        ("NotifyEmail" in given and "AlarmTopicArn" not in given, {"AlarmTopic", "AlarmTopicPolicy", "AlarmMail"}),
     ):
         found |= names if asked else set()
     return found
@@ -440,7 +442,9 @@ def test_the_statement_for_the_key_in_the_readme_allows_what_the_role_needs(mail
     assert sorted(statement["Action"]) == sorted(needed["Action"])
     # The account, whose policies give the role of the stack the rest: the role is made after the key.
     assert statement["Principal"] == {"AWS": "arn:aws:iam::111122223333:root"}
-    assert statement["Condition"] == {"StringEquals": {"kms:ViaService": "sns.us-east-1.amazonaws.com"}}
+    # The topic and the failure queue are both encrypted with it.
+    services = ["sns.us-east-1.amazonaws.com", "sqs.us-east-1.amazonaws.com"]
+    assert statement["Condition"] == {"StringEquals": {"kms:ViaService": services}}
     assert (statement["Effect"], statement["Resource"]) == ("Allow", "*")
 
 
@@ -464,7 +468,8 @@ def test_the_trail_records_the_calls_of_iam_and_shows_whether_a_file_was_changed
 def test_the_files_of_the_trail_are_private_encrypted_and_outlive_the_stack():
     stack = deployed(CreateTrail="Yes", TrailRetentionDays="30")
     bucket = stack.resources["TrailBucket"]
-    assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    # A stack that could not be created leaves no empty bucket.
+    assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     properties = bucket["Properties"]
     assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(properties["PublicAccessBlockConfiguration"]) == 4
@@ -480,7 +485,7 @@ def test_cloudtrail_writes_for_this_account_alone_and_nobody_without_tls():
     policy = stack.properties("TrailBucketPolicy")
     assert policy["Bucket"] == "<TrailBucket>"
     check, write, tls = policy["PolicyDocument"]["Statement"]
-    of_account = {"StringEquals": {"aws:SourceAccount": "111122223333"}}
+    of_account = {"ArnLike": {"aws:SourceArn": "arn:aws:cloudtrail:us-east-1:111122223333:trail/*"}}
     for statement, action, resource in (
         (check, "s3:GetBucketAcl", "<TrailBucket.Arn>"),
         (write, "s3:PutObject", "<TrailBucket.Arn>/AWSLogs/111122223333/*"),
