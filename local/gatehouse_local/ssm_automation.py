@@ -97,6 +97,7 @@ class SsmAutomation:
         self.events: list[dict[str, Any]] = []
         self.executions: dict[str, Execution] = {}
         self._documents: dict[tuple[str, str], dict[str, Any]] = {}
+        self._also_called: dict[tuple[str, str], str] = {}
         self._functions: dict[str, Invoke] = {}
         self._callers: dict[str, str] = {}
         self._bound: dict[str, tuple[str, str]] = {}
@@ -114,8 +115,8 @@ class SsmAutomation:
         """No runbooks, no executions, and the time of this machine."""
         self.wait()
         for kept in (
-            self.events, self.executions, self._documents, self._functions, self._callers, self._bound, self._tokens,
-            self._threads,
+            self.events, self.executions, self._documents, self._also_called, self._functions, self._callers,
+            self._bound, self._tokens, self._threads,
         ):  # fmt: skip
             kept.clear()
         self._passed = timedelta()
@@ -138,6 +139,10 @@ class SsmAutomation:
                 if re.search(reference, text) and not re.fullmatch(reference, text):
                     raise ValueError(f"the list {key} is inside a longer text: {text}")
         self._documents[region, name] = content
+
+    def also_call(self, called: str, name: str, region: str = "us-east-1") -> None:
+        """Lets the runbook `name` be started as `called`. Its executions have its own name."""
+        self._also_called[region, called] = name
 
     def lambda_function(self, name: str, invoke: Invoke) -> None:
         """What `aws:invokeLambdaFunction` calls by that name."""
@@ -181,6 +186,7 @@ class SsmAutomation:
 
     def _start(self, call: Invocation) -> dict[str, Any]:
         name = call.params["DocumentName"]
+        name = self._also_called.get((call.region, name), name)
         content = self._documents.get((call.region, name.rpartition("/")[2]))
         if content is None:
             raise AwsError("AutomationDefinitionNotFoundException", f"No runbook {name} in {call.region}")

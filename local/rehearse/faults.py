@@ -9,7 +9,7 @@ PLACEHOLDERS: dict[str, str] = {
     "AWS::ApiGatewayV2::Stage": "HTTP APIs are not in it",
     "AWS::CloudTrail::Trail": "CloudTrail is not in it: no call is recorded",
     "AWS::CodeStarNotifications::NotificationRule": "CodeStar Notifications is not in it: a pipeline notifies nobody",
-    "AWS::SSM::Document": "runbooks are not in it: the local AWS plays Automation, with the document of the template",
+    "AWS::SSM::Document": "runbooks and their names are not in it: the local AWS plays Automation with the template's",
 }
 
 # What a service of LocalStack says otherwise than the template, by type and by property or error.

@@ -20,8 +20,10 @@ LINK = re.compile(r"^https?://\S+\?token=(\S+)$", re.MULTILINE)
 def shares_what_was_approved(stack: Stack) -> str:
     """Image Builder's notice asks for an approval; the approver follows the link in the mail; the image is shared."""
     ec2, world = stack.world.client("ec2", stack.account), stack.world
-    built = [{"ResourceType": "image", "Tags": [{"Key": "CreatedBy", "Value": "EC2 Image Builder"}]}]
-    image = ec2.register_image(Name="golden-al2023", RootDeviceName="/dev/xvda", TagSpecifications=built)["ImageId"]
+    build = image_builder.notice({})["arn"].replace(image_builder.ACCOUNT_ID, stack.account)
+    tags = {"CreatedBy": "EC2 Image Builder", "Ec2ImageBuilderArn": build}
+    image = ec2.register_image(Name="golden-al2023", RootDeviceName="/dev/xvda")["ImageId"]
+    ec2.create_tags(Resources=[image], Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
     automation = _automation(stack)
     with (
         world.listen(stack.ids["ApproverTopic"], stack.account) as approvers,
@@ -59,7 +61,9 @@ def _automation(stack: Stack) -> SsmAutomation:
     for step in content["mainSteps"]:
         step["inputs"].pop("NotificationArn", None)  # its own mail beside that of the function
     automation.reset()
-    automation.create(stack.ids["ApprovalDocument"], content, REGION)
+    name = stack.expected.resources["ApprovalDocument"]["Properties"]["Name"]
+    automation.create(name, content, REGION)
+    automation.also_call(stack.ids["ApprovalDocument"], name, REGION)  # what a reference to it gives in LocalStack
     automation.lambda_function(stack.ids["AmiShareFunction"], lambda payload: _invoke(stack, payload))
 
     def identify(request: Request) -> None:
