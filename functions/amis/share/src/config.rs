@@ -63,6 +63,10 @@ impl Config {
 fn approval_document(env: &Env<'_>) -> Option<String> {
     let is_required = env.flag("REQUIRE_APPROVAL", true);
     let document = env.text("AUTOMATION_DOCUMENT");
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_.:/-".contains(c);
+    if let Some(name) = document.as_ref().filter(|name| name.len() < 3 || !name.chars().all(is_name)) {
+        env.fault("AUTOMATION_DOCUMENT", name, "expected the name or ARN of an Automation document");
+    }
     if is_required && document.is_none() {
         let reason = "expected the name of the document that waits for the approval; or REQUIRE_APPROVAL=false, where the \
                       caller alone decides what is shared";

@@ -38,6 +38,16 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PipelineName(String);
 
+/// Source: Lambda API Reference, CreateFunction.
+fn function_name(env: &Env<'_>) -> Option<String> {
+    let name = env.text("HEALTH_GATE_FUNCTION_NAME")?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.len() > 64 || !name.chars().all(is_name) {
+        env.fault("HEALTH_GATE_FUNCTION_NAME", &name, "expected the name of a Lambda function, not its ARN");
+    }
+    Some(name)
+}
+
 /// The text is not the name of a pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected the name of a pipeline, not its ARN")]
@@ -51,7 +61,7 @@ impl Config {
             pipelines: env.list("PIPELINES"),
             max_retries: env.within("MAX_RETRIES", 0..=100).unwrap_or(5),
             retry_delay: Duration::seconds(env.within("RETRY_DELAY_SECONDS", 0..=900).unwrap_or(0)),
-            health_gate_function_name: env.text("HEALTH_GATE_FUNCTION_NAME"),
+            health_gate_function_name: function_name(env),
             retry_mode: retry_mode(env),
             retry_any_failure: env.flag("RETRY_ANY_FAILURE", false),
             notify_topic_arn: env.parsed("NOTIFY_TOPIC_ARN"),
