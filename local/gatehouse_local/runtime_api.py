@@ -142,9 +142,7 @@ class RuntimeApi:
 
     trace_id = ""
 
-    def __init__(
-        self, command: list[str], env: dict[str, str], function_arn: str = "", limit: float | None = None
-    ):
+    def __init__(self, command: list[str], env: dict[str, str], function_arn: str = "", limit: float | None = None):
         self._arn, self._limit = function_arn, FUNCTION_TIMEOUT if limit is None else limit
         self._events: queue.Queue[tuple[str, bytes] | None] = queue.Queue()
         self._answers: queue.Queue[tuple[str, str, bytes, float]] = queue.Queue()
