@@ -73,7 +73,7 @@ compiles() {
     local made
     command -v "$1" >/dev/null || return 1
     made=$(mktemp) || return 1
-    printf '#include <stdlib.h>\nint main(void) { return EXIT_SUCCESS; }\n' | "$1" -x "$2" - -o "$made" 2>/dev/null
+    "$1" -x "$2" - -o "$made" 2>/dev/null <<<$'#include <stdlib.h>\nint main(void) { return EXIT_SUCCESS; }'
     local status=$?
     rm -f "$made"
     return "$status"

@@ -33,6 +33,7 @@ def settings(function):
 
 def _arn(value):
     value = re.sub(r"<(\w+)\.Arn>", r"arn:aws:iam::111122223333:role/\1", value)
+    value = re.sub(r"<(\w+Function)>", r"\1", value)  # Ref gives the name of a function
     return re.sub(r"<(\w+)>", r"arn:aws:sns:us-east-1:111122223333:\1", value)
 
 

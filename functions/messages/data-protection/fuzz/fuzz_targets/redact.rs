@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use data_protection::{Content, Decision, Direction, Engine, Managed, Policy, Principal};
+use data_protection::{Content, Decision, Direction, Engine, Managed, Policy};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
