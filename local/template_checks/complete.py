@@ -49,11 +49,11 @@ def parameter_of(setting: str) -> str:
 
 
 def crates(root: Path, found: list[Function]) -> Iterator[str]:
-    """Each crate with a binary is deployed as a function; one without Lambda's runtime is a command."""
+    """Each crate with a binary is deployed as a function; one without `gatehouse-shared` is a command."""
     deployed = {function.crate for function in found}
     for manifest in sorted(root.glob("functions/*/*/Cargo.toml")):
         crate, binaries = manifest.parent.relative_to(root).as_posix(), binaries_of(manifest)
-        if binaries and crate not in deployed and "lambda_runtime" in manifest.read_text():
+        if binaries and crate not in deployed and "gatehouse-shared" in manifest.read_text():
             capability, _, folder = crate.removeprefix("functions/").partition("/")
             yield (
                 f"{crate} builds {', '.join(binaries)}, and no template deploys it: add an AWS::Serverless::Function "
