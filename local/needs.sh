@@ -17,20 +17,25 @@ lacks() {
 
 # Finds the first Python that is new enough, whatever it is called on this machine: 0 and its path; 3 and its path where
 # it cannot make virtual environments; 1 where there is none.
+#
+# The path is that of the interpreter itself. What PATH finds may be a wrapper of a version manager, and the one of
+# pyenv puts its own folder first into the PATH of everything that runs below it: `cargo lambda`, started by
+# progress.py, then asked pyenv's Python for Zig, and not the one of .venv.
 python() {
-    local candidate code
+    local candidate code itself
     for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
         command -v "$candidate" >/dev/null || continue
         code=0
-        "$candidate" -c "import sys
+        itself=$("$candidate" -c "import sys
+print(sys.executable)
 if sys.version_info < (${PYTHON_AT_LEAST/./, }):
     sys.exit(1)
 try:
     import ensurepip, venv
 except ImportError:
-    sys.exit(3)" 2>/dev/null || code=$?
+    sys.exit(3)" 2>/dev/null) || code=$?
         if ((code == 0 || code == 3)); then
-            command -v "$candidate"
+            [[ -x $itself ]] && echo "$itself" || command -v "$candidate"
             return "$code"
         fi
     done

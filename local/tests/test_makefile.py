@@ -252,6 +252,27 @@ def test_the_fuzz_targets_need_a_compiler_for_c_plus_plus(repository, tmp_path):
     assert "A C++ compiler named c++ is missing" in told and "sudo dnf install gcc-c++" in told
 
 
+def test_what_runs_below_the_progress_finds_the_programs_of_venv_first(repository, tmp_path):
+    """A `python3` such as pyenv's wrapper puts its own folder first into PATH, and Cargo Lambda then found no Zig."""
+    folder, _ = _machine(tmp_path, repository)
+    asked = tmp_path / "asked"
+    wrapped = f"PATH={tmp_path / 'versions'}:$PATH exec {sys.executable} \"$@\"\n"
+    _put(folder / "python3", f"#!{shutil.which('bash')}\n{wrapped}").chmod(0o755)
+    _put(folder / "cargo", f'#!{shutil.which("bash")}\necho "${{PATH%%:*}}" >{asked}\n').chmod(0o755)
+    for name in (".ready", ".ready-demo"):
+        _put(repository / ".venv" / name, "")
+    (repository / ".venv" / "bin").mkdir()
+    (repository / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    subprocess.run(
+        [shutil.which("make"), "lambda-binaries"],
+        cwd=repository,
+        env={"PATH": str(folder), "GATEHOUSE_DISK_MB": "1"},
+        check=True,
+        timeout=60,
+    )
+    assert asked.read_text() == f"{repository / '.venv' / 'bin'}\n"
+
+
 def test_a_disk_that_is_too_small_is_said_before_the_first_build(repository, tmp_path):
     told = _refused(tmp_path, repository, "demo", env={"GATEHOUSE_DISK_MB": "999999999"})
     assert "MB free, and the first build needs about 999999999 MB" in told
