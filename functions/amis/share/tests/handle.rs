@@ -363,12 +363,7 @@ fn by_execution() -> Value {
 
 #[tokio::test]
 async fn what_the_execution_approves_is_shared_whoever_calls() {
-    let events = [
-        by_execution(),
-        json!({ "executionId": EXECUTION }),
-        json!({ "requestContext": { "condition": "RetriesExhausted" }, "requestPayload": by_execution() }),
-    ];
-    for event in events {
+    for event in [by_execution(), json!({ "executionId": EXECUTION })] {
         for status in ["InProgress", "Failed", "Success"] {
             let (world, aws) = world();
             world.lock().unwrap().execution = Some(execution(status, "Success"));
