@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import threading
 from fnmatch import fnmatchcase
@@ -78,6 +79,83 @@ def test_what_the_readme_adds_to_a_pipeline_is_valid(is_rule):
     configuration["FunctionName"] = {"Ref": "HealthGateFunctionName"}
     found = cfnlint.api.lint(json.dumps(example), config=ManualArgs(regions=["eu-west-1"]))
     assert [str(it) for it in found] == []
+
+
+def test_the_terraform_of_the_readme_invokes_the_gate_with_the_rights_for_it():
+    hcl2 = pytest.importorskip("hcl2", reason="python-hcl2 is not installed here: make packages")
+    [snippet] = snippets("hcl")
+    document = hcl2.loads(snippet)
+
+    def plain(value: object) -> object:
+        """Without what the parser adds: quotes around texts, comments."""
+        if isinstance(value, dict):
+            return {plain(key): plain(it) for key, it in value.items() if not key.startswith("__")}
+        if isinstance(value, list):
+            return [plain(it) for it in value]
+        return value.strip('"') if isinstance(value, str) else value
+
+    blocks = plain(document)
+    [pipeline] = [it["aws_codepipeline"]["web"] for it in blocks["resource"] if "aws_codepipeline" in it]
+    [[action]] = [stage["action"] for stage in pipeline["stage"]]
+    assert [action[key] for key in ("category", "owner", "provider", "version")] == ["Invoke", "AWS", "Lambda", "1"]
+    assert "data.aws_lambda_function.health_gate.function_name" in action["configuration"]["FunctionName"]
+    assert "jsonencode" in action["configuration"]["UserParameters"]
+    [policy] = [it["aws_iam_policy_document"] for it in blocks["data"] if "aws_iam_policy_document" in it]
+    rights = [action for it in policy["ask_health_gate"]["statement"] for action in it["actions"]]
+    assert rights == ["lambda:InvokeFunction", "lambda:ListFunctions"]
+
+
+@pytest.mark.skipif(not shutil.which("terraform"), reason="terraform is not installed here")
+def test_terraform_takes_the_block_of_the_readme(tmp_path):
+    """Its syntax and form; with GATEHOUSE_TERRAFORM=1, with the provider, `terraform validate` as well."""
+    [snippet] = snippets("hcl")
+
+    def terraform(*arguments: str, **options: str) -> None:
+        done = subprocess.run(
+            ["terraform", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            env=os.environ | {"CHECKPOINT_DISABLE": "1"},
+            **options,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    terraform("fmt", "-check", "-", input=snippet)
+    if os.environ.get("GATEHOUSE_TERRAFORM") != "1":
+        return
+    comment = "  # name, role_arn, artifact_store and your stages; this one comes before the stage that deploys\n"
+    assert comment in snippet
+    (tmp_path / "main.tf").write_text(snippet.replace(comment, TERRAFORM_AROUND))
+    terraform("init", "-backend=false", "-input=false")
+    terraform("validate")
+
+
+TERRAFORM_AROUND = """
+  name     = "web"
+  role_arn = "arn:aws:iam::111122223333:role/web-pipeline"
+
+  artifact_store {
+    location = "artifacts"
+    type     = "S3"
+  }
+
+  stage {
+    name = "Source"
+
+    action {
+      name             = "Source"
+      category         = "Source"
+      owner            = "AWS"
+      provider         = "S3"
+      version          = "1"
+      output_artifacts = ["Source"]
+      configuration    = { S3Bucket = "source", S3ObjectKey = "source.zip" }
+    }
+  }
+"""
 
 
 # From a failure to its retry ------------------------------------------------------------------
