@@ -291,7 +291,7 @@ fn described(id: &str, image: &FakeImage) -> String {
 
 fn function(aws: &FakeAws, settings: &[(&str, &str)]) -> Share {
     let env = Env::of_table(settings);
-    Share::new(env.finish(Config::from_env(&env)).unwrap(), aws.sdk())
+    Share::new(env.read(Config::from_env).unwrap(), aws.sdk())
 }
 
 async fn invoke_with(function: &Share, event: Value, time: Duration) -> Result<Report, Error> {

@@ -42,7 +42,7 @@ use std::time::Duration;
 
 use aws_sdk_codepipeline::types::FailureType;
 use futures::FutureExt;
-use gatehouse_shared::env::EnvError;
+use gatehouse_shared::env::SettingsError;
 use gatehouse_shared::metrics::Metrics;
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::{clock, lambda, log};
@@ -69,7 +69,7 @@ const LAST_CALL: Duration = Duration::from_millis(300);
 
 /// The gate: settings and clients of one function.
 pub struct Gate {
-    config: Result<Config, EnvError>,
+    config: Result<Config, SettingsError>,
     health: Health,
     codepipeline: aws_sdk_codepipeline::Client,
     notifier: Option<Notifier>,
@@ -107,7 +107,7 @@ impl Gate {
     /// otherwise keep its action running until CodePipeline gives up. `notifier` publishes to `NOTIFY_TOPIC_ARN`.
     #[must_use]
     pub fn new(
-        config: Result<Config, EnvError>,
+        config: Result<Config, SettingsError>,
         health: Health,
         codepipeline: aws_sdk_codepipeline::Client,
         notifier: Option<Notifier>,
@@ -167,7 +167,7 @@ impl Gate {
 
     /// The settings of the action, or why there are none.
     fn settings(&self, job: &Job) -> Result<Config, String> {
-        let fault = |error: &EnvError, place| format!("{error} ({place}). Correct this, and retry the stage");
+        let fault = |error: &SettingsError, place| format!("{error} ({place}). Correct this, and retry the stage");
         let config = self.config.as_ref().map_err(|error| fault(error, "environment of the function"))?;
         config.for_action(job.user_parameters.as_deref()).map_err(|error| fault(&error, "UserParameters"))
     }

@@ -226,7 +226,7 @@ fn in_a_minute(payload: Value) -> LambdaEvent<Value> {
 fn gate(aws: &Aws, settings: &[(&str, &str)]) -> Gate {
     let table: Vec<_> = settings.iter().copied().chain([("AWS_REGION", "eu-west-1")]).collect();
     let env = Env::of_table(&table);
-    let config = env.finish(Config::from_env(&env));
+    let config = env.read(Config::from_env);
     let sdk = sdk(aws.client());
     let topic = config.as_ref().ok().and_then(|config| config.notify_topic_arn.as_ref());
     let notifier = topic.map(|topic| Notifier::new(&sdk, topic));

@@ -875,7 +875,7 @@ mod tests {
     fn verdicts() {
         for case in CASES {
             let env = Env::of_table(case.settings);
-            let config = env.finish(Config::from_env(&env)).unwrap();
+            let config = env.read(Config::from_env).unwrap();
             let (stage, history) = (stage("Production", "e-2", "Failed", case.actions, case), past(case.history));
             let notice = notice(Some("Production"), "e-2");
             let now = FAILED_AT + Duration::seconds(case.later + case.age);
@@ -897,7 +897,7 @@ mod tests {
         stage.action_states.get_or_insert_default().extend(earlier.action_states.unwrap_or_default());
         let history = past(&[("Production", "Gate", "g2", "Failed"), ("Production", "GateUs", "u1", "Failed")]);
         let env = Env::of_table(&[("MAX_RETRIES", "0")]);
-        let config = Config::from_env(&env);
+        let config = env.read(Config::from_env).unwrap();
         let mut notice = notice(Some("Production"), "e-2");
         let decided = |notice: &Failed| text(verdict(&stage, &history, &Trigger::Failed(notice), &config));
         assert!(decided(&notice).starts_with("skip: the action Gate failed again"));
@@ -908,7 +908,7 @@ mod tests {
     /// What is decided for the notice, and for the closed event a minute after the failure.
     fn both(stage: &StageState, history: &[ActionExecutionDetail], settings: &[(&str, &str)]) -> [String; 2] {
         let env = Env::of_table(settings);
-        let config = env.finish(Config::from_env(&env)).unwrap();
+        let config = env.read(Config::from_env).unwrap();
         let notice = notice(Some("Production"), "e-2");
         let closed = Trigger::HealthClosed { arn: ARN, sent: Some(FAILED_AT), now: FAILED_AT + Duration::minutes(1) };
         [Trigger::Failed(&notice), closed].map(|trigger| text(verdict(stage, history, &trigger, &config)))

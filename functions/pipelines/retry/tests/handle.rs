@@ -240,7 +240,7 @@ fn refusal(code: &str) -> HttpResponse {
 
 fn function(settings: &[(&str, &str)], codepipeline: Client, sns: &aws_sdk_sns::Client) -> PipelineRetry {
     let env = Env::of_table(settings);
-    let (config, sns_settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
+    let (config, sns_settings) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
     let verifier = Verifier::with_source(sns_settings, StaticCertificates::new());
     let topic = config.notify_topic_arn.as_ref();
     let notifier = topic.map(|topic| Notifier::new(sns.config().to_builder(), topic));
