@@ -174,6 +174,8 @@ lint-python: need-python $(READY)
 	@$(SAY) "Python: formatting and ruff"
 	@$(VENV)/bin/ruff format --quiet --check local
 	@$(VENV)/bin/ruff check --quiet local
+	@$(VENV)/bin/ruff format --quiet --check --config local/ruff.toml functions
+	@$(VENV)/bin/ruff check --quiet --config local/ruff.toml functions
 
 .PHONY: lint-templates
 lint-templates: need-python $(READY)
@@ -231,6 +233,27 @@ mutants: need ## Change the code that decides, piece by piece: which change does
 		|| CARGO_PROFILE_RELEASE_LTO=false $(CARGO) install cargo-mutants --version $(CARGO_MUTANTS) --locked --quiet --root $(TOOLS)
 	@$(SAY) "Mutants of $(or $(CRATES),every crate that decides)"
 	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) mutants --output target $(foreach crate,$(CRATES),--package $(crate))
+
+VENV_CDK := .venv-cdk
+READY_CDK := $(VENV_CDK)/.ready
+
+$(READY_CDK): functions/pipelines/cdk/requirements.txt local/constraints-cdk.txt
+	@$(NEEDS) python
+	@$(SAY) "Installing aws-cdk-lib into $(VENV_CDK) (470 MB)"
+	@$(venv) $(VENV_CDK)
+	@$(call progress,Installing aws-cdk-lib) $(VENV_CDK)/$(PIP) -r functions/pipelines/cdk/requirements.txt -c local/constraints-cdk.txt
+	@touch $@
+
+# Not part of `make test`: aws-cdk-lib is large and runs on Node.js. Without Node.js it says so in one line, and nothing fails.
+.PHONY: check-cdk
+check-cdk: ## Synthesise the CDK app of pipelines and check its templates
+	@if command -v node >/dev/null; then $(MAKE) check-cdk-with-node; \
+	else echo "skipped: make check-cdk needs Node.js, and this machine has none"; fi
+
+.PHONY: check-cdk-with-node
+check-cdk-with-node: $(READY) $(READY_CDK)
+	@$(SAY) "The CDK app of pipelines"
+	@GATEHOUSE_REQUIRE_CDK=1 $(PYTHON) -m pytest local/tests/test_pipelines_cdk.py -q
 
 VENV_REHEARSE := .venv-rehearse
 READY_REHEARSE := $(VENV_REHEARSE)/.ready
@@ -312,6 +335,6 @@ build: need-target $(READY) ## Build the suite for Lambda with sam (ARCH=arm64, 
 .PHONY: clean
 clean: demo-clean ## Remove everything that any target made
 	@$(call delete_build,$(TARGET_DIR))
-	@rm -rf target $(VENV_CHECKOV) $(VENV_REHEARSE) .aws-sam .pytest_cache .ruff_cache local/.pytest_cache local/.ruff_cache
+	@rm -rf target $(VENV_CHECKOV) $(VENV_CDK) $(VENV_REHEARSE) .aws-sam .pytest_cache .ruff_cache local/.pytest_cache local/.ruff_cache
 	@find local -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "Removed all builds, packages and .aws-sam of this repository."

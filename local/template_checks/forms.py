@@ -78,6 +78,7 @@ FORMS = {
     "Services": ["", "EC2,LAMBDA"],
     "SnsMaxAgeSeconds": ["", "3600"],
     "SubnetId": ["", "subnet-0123456789abcdef0"],
+    "TargetRegion": ["eu-west-1"],
     "SubscriberPrincipalArn": ["", ROLE],
     "Tags": ["", "team=edge,cost-center=42"],
     "TargetAccountEmail": ["", EMAIL],

@@ -26,7 +26,8 @@ def _lines(name: str) -> list[str]:
 
 
 def _pinned(suffix: str) -> set[str]:
-    lines = [*_lines(f"requirements{suffix}.txt"), *_lines(f"constraints{suffix}.txt")]
+    requirements = "../functions/pipelines/cdk/requirements.txt" if suffix == "-cdk" else f"requirements{suffix}.txt"
+    lines = [*_lines(requirements), *_lines(f"constraints{suffix}.txt")]
     assert [line for line in lines if not re.fullmatch(r"[\w.-]+(\[\w+\])?==[\w.]+", line)] == []
     names = [_name(line) for line in lines]
     assert sorted(set(names)) == sorted(names), "a package is named twice"
@@ -48,11 +49,12 @@ def test_the_demos_environment_has_only_what_is_installed_for_them(demo_python):
     assert there & (names - of_demos) == set() and "pytest" in names
 
 
-def test_what_checkov_runs_with_is_pinned():
-    pinned = _pinned("-checkov")
-    python = ROOT / ".venv-checkov" / "bin" / "python"
+@pytest.mark.parametrize(("which", "target"), [("checkov", "packages-checkov"), ("cdk", "check-cdk")])
+def test_what_checkov_and_the_cdk_run_with_is_pinned(which, target):
+    pinned = _pinned(f"-{which}")
+    python = ROOT / f".venv-{which}" / "bin" / "python"
     if not python.exists():
-        pytest.skip("checkov is not installed here: make packages-checkov")
+        pytest.skip(f"{which} is not installed here: make {target}")
     command = [python, "-m", "pip", "freeze", "--disable-pip-version-check"]
     frozen = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.splitlines()
     assert {_name(line) for line in frozen} - pinned == set()

@@ -26,7 +26,7 @@ pub(crate) const SERVICES_OF_THE_ACCOUNT: [&str; 6] = ["ABUSE", "RISK", "ACCOUNT
 const MAX_WAIT_MINUTES: u32 = 1_400;
 
 /// The keys of UserParameters; in capitals, the environment variables.
-const KEYS: [&str; 12] = [
+pub(crate) const KEYS: [&str; 12] = [
     "regions",
     "services",
     "categories",
