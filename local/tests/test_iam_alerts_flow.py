@@ -169,8 +169,8 @@ def test_only_all_asks_for_reads(scope):
 
 READS = ("Get", "List", "Generate", "Simulate")
 THINGS = "InstanceProfile MFADevice OpenIDConnectProvider Policy Role SAMLProvider ServerCertificate User".split()
-# The access level of each call of IAM (Service Authorization Reference, "AWS Identity and Access Management"). A new call
-# of the model is in none, so that the test fails, and a person reads its page and decides. It is mailed meanwhile.
+# The access level of each call of IAM (Service Authorization Reference, "AWS Identity and Access Management"). A new one
+# of the model has none, so that the test fails, and a person reads its page and decides. It is mailed meanwhile.
 LEVELS = {
     "Tagging": {f"{verb}{thing}" for verb in ("Tag", "Untag") for thing in THINGS},
     # Writes that give nobody a right: a request is refused; the clock of a device is set.
