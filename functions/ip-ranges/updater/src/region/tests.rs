@@ -3,8 +3,10 @@
 use super::*;
 use crate::config::{AttachPolicy, EgressPolicy};
 use crate::fake::{FakeEc2, FakeGroup, FakeInterface, Fault, default_egress};
-use crate::group::{ATTACH_TAG, FAMILY_TAG, PORT_TAG, PREFIX_NAME_TAG, SERVICE_TAG, SYNC_TOKEN_TAG};
 use crate::report::Kind;
+use crate::targets::security_groups::group::{
+    ATTACH_TAG, FAMILY_TAG, PORT_TAG, PREFIX_NAME_TAG, SERVICE_TAG, SYNC_TOKEN_TAG,
+};
 use gatehouse_shared::env::Env;
 use ip_ranges_planner::plan::Limits;
 use ipnet::IpNet;
