@@ -77,6 +77,7 @@ FORMS = {
     "SecurityGroupId": ["", "sg-0123456789abcdef0"],
     "Services": ["", "EC2,LAMBDA"],
     "SnsMaxAgeSeconds": ["", "3600"],
+    "SourceTopicArn": ["", TOPIC],
     "SubnetId": ["", "subnet-0123456789abcdef0"],
     "TargetRegion": ["eu-west-1"],
     "SubscriberPrincipalArn": ["", ROLE],
