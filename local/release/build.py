@@ -8,6 +8,7 @@ in requirements.txt), and the version of Rust, which the SBOM names.
 import os
 import shlex
 import subprocess
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +83,11 @@ def functions(root: Path, target_dir: Path, epoch: int, processor: str, binaries
         if left := [folder for folder, _ in remapped(root, target_dir, rust) if folder.encode() in code]:
             raise BuildFailed(f"{path} names {left[0]}: another machine would make other bytes of the same commit")
     return built
+
+
+def version_of(root: Path) -> str:
+    """The version of the repository."""
+    return tomllib.loads((root / "Cargo.toml").read_text())["workspace"]["package"]["version"]
 
 
 def epoch_of(root: Path) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gatehouse_local.functions import capabilities, functions
-from release import notes, sbom, templates
+from release import build, notes, sbom, templates
 from release.archive import write_tar, write_zip
 from release.build import TARGETS, BuildFailed
 
@@ -25,7 +25,7 @@ class Release:
 
     def check(self) -> None:
         """Raises BuildFailed where the version is not that of the repository, or nothing says what is new."""
-        own = tomllib.loads((self.root / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+        own = build.version_of(self.root)
         if self.version != own:
             raise BuildFailed(
                 f"VERSION={self.version}, but Cargo.toml has version {own}: set version there, and commit"
