@@ -315,15 +315,23 @@ PROCESSORS ?= arm64 x86_64
 RELEASE := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m release
 
 .PHONY: release
-release: need $(READY) ## Make the files of a version in dist/ (VERSION=0.1.0, PROCESSORS=, DIST=)
-	@$(if $(VERSION),,echo "make release needs a version: make release VERSION=0.1.0" >&2; exit 1;) \
-	for processor in $(PROCESSORS); do $(MAKE_ITSELF) need-target ARCH=$$processor; done
+release: need $(READY) ## Make the files of a version in dist/ (VERSION=, PROCESSORS=, DIST=)
+	@for processor in $(PROCESSORS); do $(MAKE_ITSELF) need-target ARCH=$$processor; done
 	@$(SAY) "Building a release in $(DIST) (the first time long: the AWS SDK, optimised, for each processor)"
-	@$(RELEASE) make --version '$(VERSION)' $(addprefix --processor ,$(PROCESSORS)) '$(DIST)'
+	@$(RELEASE) make $(if $(VERSION),--version '$(patsubst v%,%,$(VERSION))') $(addprefix --processor ,$(PROCESSORS)) '$(DIST)'
 
 .PHONY: verify-release
 verify-release: need-python $(READY) ## Check a release: sums, crates, processor, glibc (DIST=dist)
 	@$(RELEASE) verify '$(DIST)'
+
+# The workflow builds each processor on another machine.
+.PHONY: join-release
+join-release: need-python $(READY)
+	@$(RELEASE) sums '$(DIST)'
+
+.PHONY: snapshot
+snapshot: need-python $(READY) ## Note names of parameters, settings and errors as those of the last release
+	@$(RELEASE) snapshot
 
 .PHONY: reproducible
 reproducible: need $(READY) ## Build the smallest function in two folders: are the bytes equal? (minutes)

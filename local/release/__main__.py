@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gatehouse_local import ROOT
 from gatehouse_local.functions import functions
-from release import build, pack, sbom, verify
+from release import build, pack, sbom, snapshot, verify
 
 TARGET_DIR = ROOT / "target" / "release-lambda"
 
@@ -59,11 +59,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m release", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     made = commands.add_parser("make", help="build a version and pack it")
-    made.add_argument("--version", required=True)
+    made.add_argument(
+        "--version", default=build.version_of(ROOT), help="must be that of Cargo.toml, which is the default"
+    )
     made.add_argument("--processor", action="append", choices=build.TARGETS, help="both, unless given")
     made.add_argument("--bin-dir", type=Path, help="pack these binaries, as they are, for a rehearsal")
     summed = commands.add_parser("sums", help="write SHA256SUMS anew, after the files of both processors were joined")
     verified = commands.add_parser("verify", help="check a release")
+    commands.add_parser("snapshot", help="note the interface of now as that of the last release")
     doubled = commands.add_parser("twice", help="build a binary in two folders and compare")
     doubled.add_argument("--processor", choices=build.TARGETS, required=True)
     doubled.add_argument("binary")
@@ -80,6 +83,8 @@ def main() -> int:
                 pack.write_sums(given.dist)
             case "verify":
                 return check(given.dist)
+            case "snapshot":
+                snapshot.write()
             case "twice":
                 twice(given.binary, given.processor)
     except build.BuildFailed as error:
