@@ -332,9 +332,37 @@ build: need-target $(READY) ## Build the suite for Lambda with sam (ARCH=arm64, 
 	@$(call build_binaries,$(call lambda_option,$(ARCH)))
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sam build --parameter-overrides Architecture=$(ARCH)
 
+# A release: see docs/releasing.md. DIST is the folder, and PROCESSORS are those to build for.
+DIST ?= dist
+PROCESSORS ?= arm64 x86_64
+RELEASE := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m release
+
+.PHONY: release
+release: need $(READY) ## Make the files of a version in dist/ (VERSION=, PROCESSORS=, DIST=)
+	@for processor in $(PROCESSORS); do $(MAKE_ITSELF) need-target ARCH=$$processor; done
+	@$(SAY) "Building a release in $(DIST) (the first time long: the AWS SDK, optimised, for each processor)"
+	@$(RELEASE) make $(if $(VERSION),--version '$(patsubst v%,%,$(VERSION))') $(addprefix --processor ,$(PROCESSORS)) '$(DIST)'
+
+.PHONY: verify-release
+verify-release: need-python $(READY) ## Check a release: sums, crates, processor, glibc (DIST=dist)
+	@$(RELEASE) verify '$(DIST)'
+
+# The workflow builds each processor on another machine.
+.PHONY: join-release
+join-release: need-python $(READY)
+	@$(RELEASE) sums '$(DIST)'
+
+.PHONY: snapshot
+snapshot: need-python $(READY) ## Note names of parameters, settings and errors as those of the last release
+	@$(RELEASE) snapshot
+
+.PHONY: reproducible
+reproducible: need $(READY) ## Build the smallest function in two folders: are the bytes equal? (minutes)
+	@$(RELEASE) twice --processor $(HERE) bench-empty
+
 .PHONY: clean
 clean: demo-clean ## Remove everything that any target made
 	@$(call delete_build,$(TARGET_DIR))
-	@rm -rf target $(VENV_CHECKOV) $(VENV_CDK) $(VENV_REHEARSE) .aws-sam .pytest_cache .ruff_cache local/.pytest_cache local/.ruff_cache
+	@rm -rf target dist $(VENV_CHECKOV) $(VENV_CDK) $(VENV_REHEARSE) .aws-sam .pytest_cache .ruff_cache local/.pytest_cache local/.ruff_cache
 	@find local -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "Removed all builds, packages and .aws-sam of this repository."
