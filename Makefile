@@ -278,9 +278,9 @@ $(READY_REHEARSE): local/requirements-rehearse.txt local/constraints-rehearse.tx
 
 # Not part of `make test`: it needs Python 3.13, and ten to twenty minutes.
 .PHONY: rehearse
-rehearse: $(READY_REHEARSE) $(READY) binaries ## A real `sam deploy` of every template, without AWS (STACKS="ip-ranges amis")
+rehearse: $(READY_REHEARSE) $(READY) $(if $(ARCHIVE),,binaries) ## A real `sam deploy` of every template, without AWS (STACKS=, ARCHIVE=)
 	@$(SAY) "Rehearsal: sam deploy against LocalStack"
-	@$(PYTHON) -m rehearse --bin-dir $(TARGET_DIR)/debug $(STACKS)
+	@$(PYTHON) -m rehearse --bin-dir $(TARGET_DIR)/debug $(if $(ARCHIVE),--archive '$(ARCHIVE)') $(STACKS)
 
 # As above, where it may be left out: without Python 3.13 it says so in one line, and nothing fails.
 .PHONY: rehearse-if-possible

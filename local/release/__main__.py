@@ -17,6 +17,7 @@ from gatehouse_local.functions import functions
 from release import build, pack, sbom, snapshot, verify
 
 TARGET_DIR = ROOT / "target" / "release-lambda"
+COMMAND = ("data-protection", "policy-check")  # the crate and its command
 
 
 def make(version: str, dist: Path, processors: list[str], bin_dir: Path | None) -> None:
@@ -35,6 +36,14 @@ def make(version: str, dist: Path, processors: list[str], bin_dir: Path | None) 
         else:
             built = build.functions(ROOT, TARGET_DIR, release.epoch, processor, binaries)
         pack.pack(release, dist, processor, built, sbom.read_graph(ROOT, build.TARGETS[processor]))
+        if not bin_dir:
+            command = build.command(ROOT, TARGET_DIR, release.epoch, processor, *COMMAND)
+            pack.pack_command(
+                release, dist, processor, command, COMMAND[0], sbom.read_graph(ROOT, build.STATIC[processor])
+            )
+    if not bin_dir:
+        for crate in build.crates(ROOT, TARGET_DIR):
+            shutil.copyfile(crate, dist / crate.name)
     pack.finish(release, dist)
 
 
