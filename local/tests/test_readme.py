@@ -14,7 +14,12 @@ from gatehouse_local.functions import capabilities
 README = ROOT / "README.md"
 READMES = [
     README,
-    *(path for folder in ("functions", "shared", "local") for path in (ROOT / folder).rglob("README.md")),
+    *(
+        path
+        for folder in ("functions", "shared", "local")
+        for path in (ROOT / folder).rglob("README.md")
+        if ".work" not in path.parts  # what a rehearsal unpacked
+    ),
 ]
 DOCS = [*(ROOT / "functions").rglob("*.md"), *(ROOT / "docs").rglob("*.md")]
 PAGES = [*sorted({*READMES, *DOCS}), ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md"]
