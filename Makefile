@@ -64,28 +64,29 @@ PROGRESS ?= yes
 progress = $(if $(PROGRESS),"$$(local/needs.sh --python)" local/progress.py '$(1)')
 venv = "$$(local/needs.sh --python)" -m venv
 
-PIP := bin/python -m pip install --quiet --disable-pip-version-check
+# Each package has one version, and each file its sum: locked*.txt.
+PIP := bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 # The demos need a third of what everything needs, so that the first one does not wait for the rest.
-$(READY_DEMO): local/requirements-demo.txt local/constraints.txt
+$(READY_DEMO): local/locked-demo.txt
 	@$(NEEDS) python
 	@$(SAY) "Installing the demos' Python packages into $(VENV) (the first time: up to a minute)"
 	@$(venv) $(VENV)
-	@$(call progress,Installing Python packages) $(VENV)/$(PIP) -r local/requirements-demo.txt -c local/constraints.txt
+	@$(call progress,Installing Python packages) $(VENV)/$(PIP) -r local/locked-demo.txt
 	@touch $@
 
-$(READY): local/requirements.txt local/requirements-demo.txt local/constraints.txt
+$(READY): local/locked.txt
 	@$(NEEDS) python
 	@$(SAY) "Installing the Python packages into $(VENV) (the first time: one to three minutes)"
 	@$(venv) $(VENV)
-	@$(call progress,Installing Python packages) $(VENV)/$(PIP) -r local/requirements.txt -c local/constraints.txt
+	@$(call progress,Installing Python packages) $(VENV)/$(PIP) -r local/locked.txt
 	@touch $(READY_DEMO) $@
 
-$(READY_CHECKOV): local/requirements-checkov.txt local/constraints-checkov.txt
+$(READY_CHECKOV): local/locked-checkov.txt
 	@$(NEEDS) python
 	@$(SAY) "Installing checkov into $(VENV_CHECKOV)"
 	@$(venv) $(VENV_CHECKOV)
-	@$(call progress,Installing checkov) $(VENV_CHECKOV)/$(PIP) -r local/requirements-checkov.txt -c local/constraints-checkov.txt
+	@$(call progress,Installing checkov) $(VENV_CHECKOV)/$(PIP) -r local/locked-checkov.txt
 	@touch $@
 
 .PHONY: packages
@@ -93,6 +94,10 @@ packages: $(READY) ## Install sam, cargo-lambda and the rest of the Python packa
 
 .PHONY: packages-checkov
 packages-checkov: $(READY_CHECKOV)
+
+.PHONY: locks
+locks: need-python ## Write local/locked*.txt anew after a change of requirements (UPGRADE=yes: newest versions)
+	@"$$(local/needs.sh --python)" local/lock.py $(if $(UPGRADE),--upgrade)
 
 .PHONY: binaries
 binaries: need
@@ -245,12 +250,12 @@ for candidate in $(PYTHON_3_13); do \
 done
 endef
 
-$(READY_REHEARSE): local/requirements-rehearse.txt local/constraints-rehearse.txt
+$(READY_REHEARSE): local/locked-rehearse.txt
 	@$(find_python_3_13); \
 	[ -n "$$python" ] || { echo "make rehearse needs Python 3.13 with venv, and this machine has none: install it (pyenv install 3.13; Debian 13: apt-get install python3.13-venv; macOS: brew install python@3.13), then run make rehearse again." >&2; exit 1; }; \
 	$(SAY) "Installing LocalStack into $(VENV_REHEARSE) (the first time: three minutes, 500 MB)"; \
 	"$$python" -m venv --clear $(VENV_REHEARSE)
-	@$(VENV_REHEARSE)/bin/python -m pip install --quiet --disable-pip-version-check -r local/requirements-rehearse.txt -c local/constraints-rehearse.txt
+	@$(VENV_REHEARSE)/$(PIP) -r local/locked-rehearse.txt
 	@touch $@
 
 # Not part of `make test`: it needs Python 3.13, and ten to twenty minutes.

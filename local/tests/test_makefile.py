@@ -46,7 +46,7 @@ def repository(tmp_path):
         _put(root / path.relative_to(ROOT), path.read_text())
     for main in ROOT.glob("functions/*/*/src/main.rs"):
         _put(root / main.relative_to(ROOT), "")
-    for name in ("requirements", "requirements-demo", "constraints"):
+    for name in ("locked", "locked-demo"):
         _put(root / "local" / f"{name}.txt", "")
     for name in (".ready", ".ready-demo"):
         _put(root / ".venv" / name, "")
@@ -256,7 +256,7 @@ def test_what_runs_below_the_progress_finds_the_programs_of_venv_first(repositor
     """A `python3` such as pyenv's wrapper puts its own folder first into PATH, and Cargo Lambda then found no Zig."""
     folder, _ = _machine(tmp_path, repository)
     asked = tmp_path / "asked"
-    wrapped = f"PATH={tmp_path / 'versions'}:$PATH exec {sys.executable} \"$@\"\n"
+    wrapped = f'PATH={tmp_path / "versions"}:$PATH exec {sys.executable} "$@"\n'
     _put(folder / "python3", f"#!{shutil.which('bash')}\n{wrapped}").chmod(0o755)
     _put(folder / "cargo", f'#!{shutil.which("bash")}\necho "${{PATH%%:*}}" >{asked}\n').chmod(0o755)
     for name in (".ready", ".ready-demo"):
