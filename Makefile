@@ -19,6 +19,8 @@ READY_CHECKOV := $(VENV_CHECKOV)/.ready
 PYTHON := $(VENV)/bin/python
 TOOLS := target/tools
 CARGO_MUTANTS := 27.1.0
+CARGO_FUZZ := 0.13.2
+MDBOOK := 0.5.4
 TEMPLATES := $(wildcard template.yaml functions/*/*.yaml)
 FUZZ := $(wildcard shared/sns/fuzz/Cargo.toml functions/*/*/fuzz/Cargo.toml)
 DEMOS := $(subst _,-,$(patsubst local/gatehouse_local/%.py,%,$(wildcard local/gatehouse_local/demo_*.py)))
@@ -229,6 +231,26 @@ check-fuzz: need need-c++ ## Compile the fuzz targets, without running them
 		echo "$$manifest: ok"; \
 	done
 
+# Each target in turn; CI does it weekly. The code has no `unsafe`, so no sanitizer is needed, and without one it runs faster.
+# What is found goes into the folder corpus beside the target; the sample events of its capability are seeds as well.
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz: need need-c++ ## Run each fuzz target for FUZZ_SECONDS=60 (needs a nightly compiler)
+	@rustc --version | grep -q nightly || [ "$${RUSTC_BOOTSTRAP:-}" = 1 ] \
+		|| { echo "make fuzz needs a nightly compiler: run 'rustup toolchain install nightly', then RUSTUP_TOOLCHAIN=nightly make fuzz." >&2; exit 1; }
+	@[ "$$($(TOOLS)/bin/cargo-fuzz --version 2>/dev/null)" = "cargo-fuzz $(CARGO_FUZZ)" ] \
+		|| $(CARGO) install cargo-fuzz --version $(CARGO_FUZZ) --locked --quiet --root $(TOOLS)
+	@export PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH"; \
+	for folder in $(patsubst %/Cargo.toml,%,$(FUZZ)); do \
+		samples=$$(echo "$$folder" | sed -n 's|^functions/\([^/]*\)/.*|events/\1|p'); \
+		for fuzzed in $$($(CARGO) fuzz list --fuzz-dir "$$folder"); do \
+			$(SAY) "Fuzzing $$folder: $$fuzzed"; \
+			mkdir -p "$$folder/corpus/$$fuzzed"; \
+			$(CARGO) fuzz run --fuzz-dir "$$folder" --sanitizer none "$$fuzzed" "$$folder/corpus/$$fuzzed" $$samples \
+				-- -max_total_time=$(FUZZ_SECONDS); \
+		done; \
+	done
+
 # Configuration: .cargo/mutants.toml, which says what is examined.
 .PHONY: mutants
 mutants: need ## Change the code that decides, piece by piece: which change does no test notice? (hours)
@@ -313,6 +335,20 @@ need-target: need
 build: need-target $(READY) ## Build the suite for Lambda with sam (ARCH=arm64, the default, or x86_64)
 	@$(call build_binaries,$(call lambda_option,$(ARCH)))
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sam build --parameter-overrides Architecture=$(ARCH)
+
+# Write about it ------------------------------------------------------------------------------
+
+.PHONY: pictures
+pictures: need-python $(READY_DEMO) ## Draw the READMEs' pictures anew from the templates
+	@$(PYTHON) -m gatehouse_local.pictures
+
+.PHONY: site
+site: need $(READY_DEMO) ## The READMEs as a site, in target/site/html
+	@[ "$$($(TOOLS)/bin/mdbook --version 2>/dev/null)" = "mdbook v$(MDBOOK)" ] \
+		|| $(CARGO) install mdbook --version $(MDBOOK) --locked --quiet --no-default-features --features search --root $(TOOLS)
+	@$(PYTHON) -m gatehouse_local.site target/site/src
+	@$(TOOLS)/bin/mdbook build
+	@echo "The site: target/site/html/index.html"
 
 .PHONY: clean
 clean: demo-clean ## Remove everything that any target made
