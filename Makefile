@@ -181,6 +181,8 @@ lint-python: need-python $(READY)
 	@$(SAY) "Python: formatting and ruff"
 	@$(VENV)/bin/ruff format --quiet --check local
 	@$(VENV)/bin/ruff check --quiet local
+	@$(VENV)/bin/ruff format --quiet --check --config local/ruff.toml functions
+	@$(VENV)/bin/ruff check --quiet --config local/ruff.toml functions
 
 .PHONY: lint-templates
 lint-templates: need-python $(READY)
@@ -259,6 +261,27 @@ mutants: need ## Change the code that decides, piece by piece: which change does
 	@$(SAY) "Mutants of $(or $(CRATES),every crate that decides)"
 	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) mutants --output target $(foreach crate,$(CRATES),--package $(crate))
 
+VENV_CDK := .venv-cdk
+READY_CDK := $(VENV_CDK)/.ready
+
+$(READY_CDK): local/locked-cdk.txt
+	@$(NEEDS) python
+	@$(SAY) "Installing aws-cdk-lib into $(VENV_CDK) (470 MB)"
+	@$(venv) $(VENV_CDK)
+	@$(call progress,Installing aws-cdk-lib) $(VENV_CDK)/$(PIP) -r local/locked-cdk.txt
+	@touch $@
+
+# Not part of `make test`: aws-cdk-lib is large and runs on Node.js. Without Node.js it says so in one line, and nothing fails.
+.PHONY: check-cdk
+check-cdk: ## Synthesise the CDK app of pipelines and check its templates
+	@if command -v node >/dev/null; then $(MAKE) check-cdk-with-node; \
+	else echo "skipped: make check-cdk needs Node.js, and this machine has none"; fi
+
+.PHONY: check-cdk-with-node
+check-cdk-with-node: $(READY) $(READY_CDK)
+	@$(SAY) "The CDK app of pipelines"
+	@GATEHOUSE_REQUIRE_CDK=1 $(PYTHON) -m pytest local/tests/test_pipelines_cdk.py -q
+
 VENV_REHEARSE := .venv-rehearse
 READY_REHEARSE := $(VENV_REHEARSE)/.ready
 
@@ -336,6 +359,34 @@ build: need-target $(READY) ## Build the suite for Lambda with sam (ARCH=arm64, 
 	@$(call build_binaries,$(call lambda_option,$(ARCH)))
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sam build --parameter-overrides Architecture=$(ARCH)
 
+# A release: see docs/releasing.md. DIST is the folder, and PROCESSORS are those to build for.
+DIST ?= dist
+PROCESSORS ?= arm64 x86_64
+RELEASE := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m release
+
+.PHONY: release
+release: need $(READY) ## Make the files of a version in dist/ (VERSION=, PROCESSORS=, DIST=)
+	@for processor in $(PROCESSORS); do $(MAKE_ITSELF) need-target ARCH=$$processor; done
+	@$(SAY) "Building a release in $(DIST) (the first time long: the AWS SDK, optimised, for each processor)"
+	@$(RELEASE) make $(if $(VERSION),--version '$(patsubst v%,%,$(VERSION))') $(addprefix --processor ,$(PROCESSORS)) '$(DIST)'
+
+.PHONY: verify-release
+verify-release: need-python $(READY) ## Check a release: sums, crates, processor, glibc (DIST=dist)
+	@$(RELEASE) verify '$(DIST)'
+
+# The workflow builds each processor on another machine.
+.PHONY: join-release
+join-release: need-python $(READY)
+	@$(RELEASE) sums '$(DIST)'
+
+.PHONY: snapshot
+snapshot: need-python $(READY) ## Note names of parameters, settings and errors as those of the last release
+	@$(RELEASE) snapshot
+
+.PHONY: reproducible
+reproducible: need $(READY) ## Build the smallest function in two folders: are the bytes equal? (minutes)
+	@$(RELEASE) twice --processor $(HERE) bench-empty
+
 # Write about it ------------------------------------------------------------------------------
 
 .PHONY: pictures
@@ -358,6 +409,6 @@ site: need $(READY_DEMO) ## The READMEs as a site, in target/site/html
 .PHONY: clean
 clean: demo-clean ## Remove everything that any target made
 	@$(call delete_build,$(TARGET_DIR))
-	@rm -rf target $(VENV_CHECKOV) $(VENV_REHEARSE) .aws-sam .pytest_cache .ruff_cache local/.pytest_cache local/.ruff_cache
+	@rm -rf target dist $(VENV_CHECKOV) $(VENV_CDK) $(VENV_REHEARSE) .aws-sam .pytest_cache .ruff_cache local/.pytest_cache local/.ruff_cache
 	@find local -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "Removed all builds, packages and .aws-sam of this repository."

@@ -16,13 +16,13 @@ from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 
 from gatehouse_local import events, runtime_api, sns
 from gatehouse_local.aws import LocalAws
-from gatehouse_local.functions import functions
 from gatehouse_local.runtime_api import Outcome, RuntimeApi
 from gatehouse_local.sns_delivery import Delivery
 from gatehouse_local.web import Page, Web
 from template_checks.template import Deployed, load
 
 TEMPLATE = "functions/messages/template.yaml"
+AUDIENCE = "functions/messages/audience.yaml"
 REGION = "us-east-1"
 ORIGIN_REGION = "eu-west-1"  # of the topic that is relayed: another one, as it may be
 RELAY_URL = "https://abcdefghijklmnopqrstuvwxyz123456.lambda-url.us-east-1.on.aws/"
@@ -42,34 +42,42 @@ def certificate() -> Page:
 class Stack:
     """The deployed stack. Use as a context manager. `parameters` are those of the template.
 
-    `topics` maps the logical ids of topics to their ARNs, `outcomes` has each invocation with the logical id of the
-    function.
+    `name` tells the resources of stacks apart. `topics` maps the logical ids of topics to their ARNs, `outcomes`
+    has each invocation with the logical id of the function.
     """
 
-    def __init__(self, aws: LocalAws, web: Web, binary: Callable[[str], Path], **parameters: str):
+    def __init__(
+        self,
+        aws: LocalAws,
+        web: Web,
+        binary: Callable[[str], Path],
+        template: str = TEMPLATE,
+        name: str = "",
+        **parameters: str,
+    ):
         self.aws, self.web = aws, web
         self.outcomes: list[tuple[str, Outcome]] = []
         self.requests: list[dict[str, Any]] = []
         self.answers: list[dict[str, Any]] = []
         self.failed: dict[str, list[dict[str, Any]]] = {}  # by the logical id of the queue
-        self._deployed = Deployed(load(TEMPLATE), region=REGION, **parameters)
+        self._name = name
+        self._deployed = Deployed(load(template), region=REGION, **parameters)
         if refusals := self._deployed.refusals():
             raise ValueError("; ".join(refusals))
-        if self._deployed.condition("IsNative"):
+        if parameters.get("NativeDataProtection") == "true":
             raise ValueError("what SNS's own data protection does is not emulated")
         self._stop = contextlib.ExitStack()
         self._sns, self._sqs = aws.client("sns", REGION), aws.client("sqs", REGION)
         self._names = {"AWS::Region": REGION}
         self.topics = {name: self._topic(name) for name in self._deployed.of_type("AWS::SNS::Topic")}
         for name in self._deployed.of_type("AWS::SQS::Queue"):
-            self._sqs.create_queue(QueueName=name)
-            self._names[f"{name}.Arn"] = f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{name}"
+            self._sqs.create_queue(QueueName=self._physical(name))
+            self._names[f"{name}.Arn"] = f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{self._physical(name)}"
         for name in self._deployed.of_type("AWS::IAM::Role"):
-            self._names[f"{name}.Arn"] = f"arn:aws:iam::{ACCOUNT_ID}:role/{name}"
+            self._names[f"{name}.Arn"] = f"arn:aws:iam::{ACCOUNT_ID}:role/{self._physical(name)}"
         self._running: dict[str, RuntimeApi] = {}
-        for function in functions():
-            if function.template == TEMPLATE and function.logical_id in self._deployed.resources:
-                self._function(function.logical_id, binary(function.binary))
+        for logical_id, function in self._deployed.of_type("AWS::Serverless::Function").items():
+            self._function(logical_id, binary(function["Metadata"]["BuildProperties"]["Binary"]))
         for region in (REGION, ORIGIN_REGION):
             web.serve(sns.certificate_url(region), certificate())
         for subscription in self._deployed.of_type("AWS::SNS::Subscription").values():
@@ -83,6 +91,9 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         self._stop.close()
 
+    def _physical(self, logical_id: str) -> str:
+        return f"{self._name}{logical_id}"
+
     def resolved(self, value: Any) -> Any:
         """The value with the local names of the resources it refers to."""
         if isinstance(value, list):
@@ -95,7 +106,7 @@ class Stack:
 
     def _topic(self, name: str) -> str:
         version = self._deployed.properties(name)["SignatureVersion"]
-        made = self._sns.create_topic(Name=name, Attributes={"SignatureVersion": version})
+        made = self._sns.create_topic(Name=self._physical(name), Attributes={"SignatureVersion": version})
         self._names[name] = made["TopicArn"]
         return made["TopicArn"]
 
@@ -105,7 +116,7 @@ class Stack:
         return {key: str(value) for key, value in variables.items()}
 
     def _function(self, name: str, path: Path) -> None:
-        arn = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}"
+        arn = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{self._physical(name)}"
         self._names[f"{name}.Arn"] = arn
         here = {"AWS_ENDPOINT_URL": self.aws.url, "AWS_LAMBDA_FUNCTION_NAME": name} | self.web.environment
         env = runtime_api.environment(self.settings(name) | here, REGION)

@@ -11,6 +11,7 @@ import pytest
 
 from gatehouse_local import events, runtime_api, sns
 from gatehouse_local.messages import (
+    AUDIENCE,
     CARD,
     EMPLOYEE,
     EXPENSE_REPORT,
@@ -117,6 +118,93 @@ def test_a_denied_message_is_not_published_and_the_topic_hears_why_without_the_v
     assert "AwsSecretKey" in told.message
     assert SECRET not in told.message + (told.subject or "") + json.dumps(told.attributes)
     assert SECRET not in logs(stack)
+
+
+def role(name):
+    return f"arn:aws:iam::111122223333:role/{name}"
+
+
+def mask(principal, identifier, character):
+    """A statement that masks an identifier for a principal."""
+    return {
+        "DataDirection": "Outbound",
+        "Principal": [principal],
+        "DataIdentifier": [f"arn:aws:dataprotection::aws:data-identifier/{identifier}"],
+        "Operation": {"Deidentify": {"MaskConfig": {"MaskWithCharacter": character}}},
+    }
+
+
+def test_two_audiences_of_one_topic_that_exists_get_what_each_may_read(make, aws):
+    """One policy for both, as SNS applies it: each subscribing principal in isolation."""
+    existing = aws.client("sns", "us-east-1").create_topic(Name="existing", Attributes={"SignatureVersion": "2"})
+    policy = {
+        "Name": "both",
+        "Version": "2021-06-01",
+        "Statement": [
+            mask(role("billing"), "EmailAddress", "e"),
+            mask("role/support", "CreditCardNumber", "c"),
+            {**mask("role/support", "AwsSecretKey", "-"), "Operation": {"Deny": {}}},
+        ],
+    }
+    given = {"SourceTopicArn": existing["TopicArn"], "DataProtectionPolicy": json.dumps(policy)}
+    billing, support = (
+        make(template=AUDIENCE, name=name, SubscriberPrincipalArn=role(name), **given)
+        for name in ("billing", "support")
+    )
+    sns_client = aws.client("sns", "us-east-1")
+    for text in (f"jane@example.com pays with {CARD}", f"key {SECRET} of jane@example.com"):
+        sns_client.publish(TopicArn=existing["TopicArn"], Message=text)
+    aws.sns.deliver()
+
+    def published(stack, topic):
+        return [it.message for it in aws.sns.published.get(stack.topics[topic], [])]
+
+    assert published(billing, "AudienceTopic") == [f"{'e' * 16} pays with {CARD}", f"key {SECRET} of {'e' * 16}"]
+    assert published(support, "AudienceTopic") == [f"jane@example.com pays with {'c' * 16}"]
+    assert published(billing, "DeniedTopic") == []
+    [told] = published(support, "DeniedTopic")
+    assert "AwsSecretKey" in told and SECRET not in told
+    assert billing.failed == support.failed == {}
+
+
+def test_a_stack_that_is_made_again_applies_the_policy_that_stayed(make, aws):
+    """The role of a new stack has another suffix: a policy that names it without suffix outlives the stack."""
+    policy = {
+        "Name": "stays",
+        "Version": "2021-06-01",
+        "Statement": [mask("role/gatehouse-messages-ReportingRole", "CreditCardNumber", "#")],
+    }
+    aws.client("ssm").put_parameter(Name="/gatehouse/stays", Type="String", Value=json.dumps(policy))
+    for suffix in ("1ABCDEFGHIJKL", "2MNOPQRSTUVWX"):
+        made = make(
+            name=suffix,
+            DataProtectionPolicy="ssm:/gatehouse/stays",
+            SubscriberPrincipalArn=role(f"gatehouse-messages-ReportingRole-{suffix}"),
+        )
+        made.publish(f"card {CARD}")
+        [message] = aws.sns.published[made.topics["ReportingTopic"]]
+        assert message.message == f"card {'#' * len(CARD)}"
+        made.__exit__()
+    # A policy that names the role of the first stack protects nothing in the second: nothing is published.
+    policy["Statement"][0]["Principal"] = [role("gatehouse-messages-ReportingRole-1ABCDEFGHIJKL")]
+    orphaned = make(
+        name="third",
+        DataProtectionPolicy=json.dumps(policy),
+        SubscriberPrincipalArn=role("gatehouse-messages-ReportingRole-3YZABCDEFGHIJ"),
+    )
+    orphaned.publish(f"card {CARD}")
+    assert orphaned.topics["ReportingTopic"] not in aws.sns.published
+    assert [outcome.error_type for _, outcome in orphaned.outcomes] == ["InvalidSettings"] * 3
+
+
+def test_a_stack_on_a_topic_that_exists_masks_what_is_published_there(make, aws):
+    client = aws.client("sns", "us-east-1")
+    existing = client.create_topic(Name="existing", Attributes={"SignatureVersion": "2"})["TopicArn"]
+    stack = make(SourceTopicArn=existing)
+    client.publish(TopicArn=existing, Message=json.dumps(EXPENSE_REPORT))
+    aws.sns.deliver()
+    assert messages(stack, PAYMENT) == [EXPENSE_REPORT]
+    assert messages(stack, REPORTING) == [EXPENSE_REPORT | {"card": "#" * len(CARD), "employee": "#" * len(EMPLOYEE)}]
 
 
 def test_the_policy_is_read_from_a_parameter(make, aws):

@@ -16,7 +16,8 @@ READMES = [
     README,
     *(path for folder in ("functions", "shared", "local") for path in (ROOT / folder).rglob("README.md")),
 ]
-PAGES = [*sorted({*READMES, *(ROOT / "functions").rglob("*.md")}), ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md"]
+DOCS = [*(ROOT / "functions").rglob("*.md"), *(ROOT / "docs").rglob("*.md")]
+PAGES = [*sorted({*READMES, *DOCS}), ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md"]
 EXAMPLES = [
     (page, template)
     for page in PAGES

@@ -25,7 +25,7 @@ def _lines(name: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("-r ")] + included
 
 
-SUFFIXES = ("", "-demo", "-checkov", "-rehearse")
+SUFFIXES = ("", "-demo", "-checkov", "-cdk", "-rehearse")
 
 
 def _locked(suffix: str) -> dict[str, str]:
@@ -46,7 +46,8 @@ def _pinned(suffix: str) -> set[str]:
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_each_requirement_is_locked_in_its_version_with_the_sums_of_its_files(suffix):
     locked = _locked(suffix)
-    for line in _lines(f"requirements{suffix}.txt"):
+    requirements = "../functions/pipelines/cdk/requirements.txt" if suffix == "-cdk" else f"requirements{suffix}.txt"
+    for line in _lines(requirements):
         name, _, version = line.partition("==")
         assert locked.get(_name(name)) == version, f"{line} is not in locked{suffix}.txt: make locks"
 
@@ -77,11 +78,12 @@ def test_the_demos_environment_has_only_what_is_installed_for_them(demo_python):
     assert there & (names - of_demos) == set() and "pytest" in names
 
 
-def test_what_checkov_runs_with_is_pinned():
-    pinned = _pinned("-checkov")
-    python = ROOT / ".venv-checkov" / "bin" / "python"
+@pytest.mark.parametrize(("which", "target"), [("checkov", "packages-checkov"), ("cdk", "check-cdk")])
+def test_what_checkov_and_the_cdk_run_with_is_pinned(which, target):
+    pinned = _pinned(f"-{which}")
+    python = ROOT / f".venv-{which}" / "bin" / "python"
     if not python.exists():
-        pytest.skip("checkov is not installed here: make packages-checkov")
+        pytest.skip(f"{which} is not installed here: make {target}")
     command = [python, "-m", "pip", "freeze", "--disable-pip-version-check"]
     frozen = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.splitlines()
     assert {_name(line) for line in frozen} - pinned == set()

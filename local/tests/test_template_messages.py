@@ -9,10 +9,12 @@ from template_checks.policy import actions, as_list, rights, statements
 from template_checks.template import ACCOUNT, Deployed, load, with_every_resource
 
 MESSAGES = "functions/messages/template.yaml"
+AUDIENCE = "functions/messages/audience.yaml"
 NATIVE_SUBSCRIPTION = "functions/messages/native-subscription.yaml"
 ORIGIN = "arn:aws:sns:eu-west-1:444455556666:orders"
 OTHER = "arn:aws:sns:us-east-1:444455556666:invoices"
 RELAY = {"RelayTopicArns": f"{ORIGIN},{OTHER}"}
+SOURCE = {"SourceTopicArn": f"arn:aws:sns:eu-west-1:{ACCOUNT}:existing"}
 NATIVE = {"NativeDataProtection": "true"}
 OWN = {"SubscriberPrincipalArn": "arn:aws:iam::111122223333:role/own"}
 PUBLISHER = "arn:aws:iam::111122223333:role/publisher"
@@ -37,6 +39,8 @@ def functions_of(stack):
         (OWN, {"MessageRedactor"}),
         (RELAY, {"MessageRedactor", "MessageRelay", "PaymentSubscriber", "ReportingSubscriber"}),
         (NATIVE | OWN | RELAY, {"MessageRelay"}),
+        (SOURCE, {"MessageRedactor", "PaymentSubscriber", "ReportingSubscriber"}),
+        (SOURCE | OWN | RELAY, {"MessageRedactor", "MessageRelay"}),
     ],
 )
 def test_only_what_is_asked_for_is_deployed(given, expected):
@@ -55,6 +59,8 @@ def test_only_what_is_asked_for_is_deployed(given, expected):
         (NATIVE | {"DataProtectionPolicy": "{}"}, "DataProtectionPolicy is the policy of the redactor"),
         (RELAY | {"SnsVerify": "off"}, "SnsVerify=off would let anybody publish"),
         ({"RelayTargetTopicArn": ORIGIN}, "without RelayTopicArns there is none"),
+        (SOURCE | NATIVE, "it cannot give it SNS's own data protection"),
+        (SOURCE | {"PublisherArns": PUBLISHER}, "with SourceTopicArn there is none"),
         ({"RelayTopicArns": ORIGIN, "RelayTargetTopicArn": ORIGIN}, "relayed again without an end"),
     ],
 )
@@ -86,6 +92,60 @@ def test_the_largest_inline_policy_leaves_room_for_the_other_variables():
     policy = "{" + "x" * 2998 + "}"
     variables = deployed(DataProtectionPolicy=policy).properties("MessageRedactorFunction")["Environment"]["Variables"]
     assert sum(len(name) + len(value) for name, value in variables.items()) < 3500, "ARNs are longer than here; 4 KB"
+
+
+# A topic that exists, and its audiences --------------------------------------------------------
+
+
+def test_a_topic_that_exists_is_read_and_not_changed():
+    arn = SOURCE["SourceTopicArn"]
+    stack = deployed(**SOURCE, **RELAY)
+    assert not {"ApprovalTopic", "ApprovalTopicPolicy"} & stack.resources.keys()
+    assert stack.outputs["ApprovalTopicArn"]["Value"] == arn
+    for name in ("Redactor", "Payment"):
+        assert stack.properties(f"{name}Subscription")["TopicArn"] == arn
+        assert stack.properties(f"{name}Permission")["SourceArn"] == arn
+    for name in ("FailureQueuePolicy", "PaymentFailureQueuePolicy"):
+        [kept, _] = statements(stack.properties(name))
+        assert kept["Condition"] == {"ArnEquals": {"aws:SourceArn": arn}}
+    for name in ("MessageRedactorFunction", "PaymentSubscriberFunction"):
+        assert stack.properties(name)["Environment"]["Variables"]["TOPIC_ARNS"] == arn
+    relay = stack.properties("MessageRelayFunction")["Environment"]["Variables"]
+    assert relay["TARGET_TOPIC_ARN"] == arn
+    assert arn in json.dumps(stack.properties("RelayRole"))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"DataProtectionPolicy": "ssm:/gatehouse/messages/policy"},
+        {"TopicKeyArn": f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd", "NotifyEmail": "you@example.com"},
+        {"AllowUnprotected": "true", "RequireKeywords": "false", "Debug": "true", "Tracing": "on", "DryRun": "true"},
+    ],
+)
+def test_an_audience_has_what_the_redactor_of_the_stack_has(more):
+    given = SOURCE | OWN | {"DataProtectionPolicy": json.dumps(events.MESSAGES_POLICY)} | more
+    ours, audience = deployed(**given), Deployed(load(AUDIENCE), **given)
+    assert audience.refusals() == []
+    renamed = json.loads(json.dumps(ours.resources).replace("ReportingTopic", "AudienceTopic"))
+    said = "on the topic of this audience"
+    renamed["RedactorErrorsAlarm"] = json.loads(
+        json.dumps(renamed["RedactorErrorsAlarm"]).replace("on the reporting topic", said)
+    )
+    for resource in [*renamed.values(), *audience.resources.values()]:
+        resource.pop("Condition", None)
+    assert audience.resources == renamed
+    parameters = load(MESSAGES)["Parameters"].keys() - {"NativeDataProtection", "PublisherArns"}
+    assert load(AUDIENCE)["Parameters"].keys() == {name for name in parameters if not name.startswith("Relay")}
+
+
+@pytest.mark.parametrize("missing", ["SourceTopicArn", "DataProtectionPolicy", "SubscriberPrincipalArn"])
+def test_an_audience_says_what_it_masks_for_whom(missing):
+    """Nothing is a default: an audience without a rule of its own would be one by mistake."""
+    assert "Default" not in load(AUDIENCE)["Parameters"][missing]
+    with pytest.raises(ValueError, match=missing):
+        Deployed(load(AUDIENCE), **{missing: ""})
 
 
 # The policy -----------------------------------------------------------------------------------
