@@ -390,8 +390,13 @@ reproducible: need $(READY) ## Build the smallest function in two folders: are t
 # Write about it ------------------------------------------------------------------------------
 
 .PHONY: pictures
-pictures: need-python $(READY_DEMO) ## Draw the READMEs' pictures anew from the templates
+pictures: need-python $(READY_DEMO) ## Write the dashboards and draw the READMEs' pictures anew
 	@$(PYTHON) -m gatehouse_local.pictures
+	@$(PYTHON) -m template_checks.dashboards
+
+.PHONY: costs
+costs: need-python $(READY_DEMO) ## Compute what a small and a large estate cost a month
+	@$(PYTHON) -m template_checks.costs
 
 .PHONY: site
 site: need $(READY_DEMO) ## The READMEs as a site, in target/site/html

@@ -22,8 +22,15 @@ PYTHONS = {
     "-cdk": ("3.11", "python_version >= '3.11'"),
     "-rehearse": ("3.13", "python_version == '3.13'"),  # LocalStack runs on no other
 }
-HEADER = """# Made by `make locks` from requirements{suffix}.txt: do not edit. pip refuses a file with another sum.
+# What is not beside this file: the CDK app is copied whole.
+ELSEWHERE = {"-cdk": "../functions/pipelines/cdk/requirements.txt"}
+HEADER = """# Made by `make locks` from {requirements}: do not edit. pip refuses a file with another sum.
 """
+
+
+def requirements(suffix: str) -> str:
+    """The file of a set, as seen from here."""
+    return ELSEWHERE.get(suffix, f"requirements{suffix}.txt")
 
 
 def lock(uv: Path, suffix: str, folder: Path, options: list[str]) -> str:
@@ -37,7 +44,7 @@ def lock(uv: Path, suffix: str, folder: Path, options: list[str]) -> str:
         uv,
         "pip",
         "compile",
-        LOCAL / f"requirements{suffix}.txt",
+        LOCAL / requirements(suffix),
         "--output-file",
         made,
         "--python-version",
@@ -56,7 +63,7 @@ def lock(uv: Path, suffix: str, folder: Path, options: list[str]) -> str:
         # The demos' packages are installed first, and then the rest beside them: one version for both.
         more += ["--constraints", pins(folder / "locked-demo.txt")]
     subprocess.run([*command, *more], cwd=folder, check=True, env=environment_of_pip())
-    return HEADER.format(suffix=suffix) + made.read_text()
+    return HEADER.format(requirements=requirements(suffix)) + made.read_text()
 
 
 def pins(locked: Path) -> Path:

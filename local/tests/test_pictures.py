@@ -7,8 +7,9 @@ import pytest
 
 from gatehouse_local import ROOT, pictures
 from gatehouse_local.functions import capabilities, functions
+from template_checks import dashboards
 
-DRAWN = pictures.pictures()
+DRAWN = pictures.pictures() | dashboards.drawn()
 TEXT = "{http://www.w3.org/2000/svg}text"
 
 
