@@ -113,6 +113,8 @@ def _capability(folder: Path, processor: str, zips: dict[str, bytes], boms: dict
     for path in folder.glob("*.yaml"):
         files[path.name], binaries = templates.packaged(path, processor)
         for binary in binaries:
+            if binary not in zips:
+                raise BuildFailed(f"{path} has Binary {binary}, which no template.yaml has: it was not built")
             files |= {f"{binary}.zip": zips[binary], f"{binary}.cdx.json": boms[binary]}
     return files
 

@@ -192,7 +192,7 @@ def _archive(path: Path, dist: Path) -> list[str]:
             with zipfile.ZipFile(io.BytesIO(content)) as opened:
                 processor = next(it for it in MACHINES if path.name.endswith(f"-{it}.tar.gz"))
                 found += [f"{name}: {fault}" for fault in wrong_machine(opened.read("bootstrap"), processor)]
-        elif name.endswith("template.yaml"):
+        elif name.endswith(".yaml"):
             for needed in _needed(content):
                 if (f"{folder}/{needed}" if folder else needed) not in files:
                     found.append(f"{name} needs {needed}, which is not in the archive")
@@ -201,6 +201,6 @@ def _archive(path: Path, dist: Path) -> list[str]:
 
 def _needed(template: bytes) -> set[str]:
     """The files that a packaged template names."""
-    resources = cloudformation.parse(template.decode())["Resources"].values()
-    keys = ("CodeUri", "Location")
-    return {it["Properties"][key] for it in resources for key in keys if key in it.get("Properties", {})}
+    resources = (cloudformation.parse(template.decode()) or {}).get("Resources", {}).values()
+    values = (it.get("Properties", {}).get(key) for it in resources for key in ("CodeUri", "Location"))
+    return {value for value in values if isinstance(value, str) and "://" not in value}
