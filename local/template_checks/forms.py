@@ -96,7 +96,6 @@ ALONE = {
     "template.yaml": {"Dashboard"},  # one resource that nothing refers to; so in each template
     "functions/iam-alerts/template.yaml": {"Dashboard"},
     "functions/ip-ranges/template.yaml": {"Dashboard"},
-    "functions/messages/template.yaml": {"Dashboard"},
     "functions/pipelines/template.yaml": {"Dashboard"},
     "functions/amis/template.yaml": {
         "Dashboard",
@@ -106,6 +105,13 @@ ALONE = {
         "TargetAccountEmail",  # one subscription
         "TargetOuArns",  # a variable, and the rule that TargetOrganizationArns is in too
         "TopicArns",  # a variable
+    },
+    "functions/messages/template.yaml": {
+        "Dashboard",
+        "Debug",  # the level of the logs
+        "RelayConcurrency",  # a property of the relay
+        "RelaySnsMaxAgeSeconds",  # a variable
+        "SnsMaxAgeSeconds",  # a variable
     },
 }
 
