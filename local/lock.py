@@ -57,6 +57,8 @@ def lock(uv: Path, suffix: str, folder: Path, options: list[str]) -> str:
         "--no-header",
         "--no-annotate",
         "--no-emit-index-url",
+        # pip takes the version of `boto3-stubs[lambda]` from no line but one with the same extras.
+        "--no-strip-extras",
         *options,
     ]
     if suffix == "":
@@ -69,7 +71,8 @@ def lock(uv: Path, suffix: str, folder: Path, options: list[str]) -> str:
 def pins(locked: Path) -> Path:
     """The versions of a lock, without the sums."""
     versions = locked.with_name("versions.txt")
-    versions.write_text("\n".join(re.findall(r"^[\w.-]+==\S+", locked.read_text(), re.MULTILINE)))
+    found = re.findall(r"^([\w.-]+)(?:\[[\w, -]+\])?(==\S+)", locked.read_text(), re.MULTILINE)
+    versions.write_text("\n".join(map("".join, found)))
     return versions
 
 

@@ -7,6 +7,7 @@ in requirements.txt), and the version of Rust, which the SBOM names.
 
 import os
 import shlex
+import shutil
 import subprocess
 import tomllib
 from dataclasses import dataclass
@@ -150,11 +151,10 @@ def commit_of(root: Path, allow_changes: bool = False) -> str:
     return f"{commit}-changed"
 
 
-def check_out(root: Path, folder: Path) -> None:
-    """Copies the last commit into a folder."""
-    folder.mkdir(parents=True)
-    archived = subprocess.run(["git", "-C", root, "archive", "HEAD"], check=True, capture_output=True, timeout=60)
-    subprocess.run(["tar", "-x", "-C", folder], input=archived.stdout, check=True, timeout=60)
+def copy(root: Path, folder: Path) -> None:
+    """Copies the repository as it is, without what was built and installed in it."""
+    made = shutil.ignore_patterns(".git", ".venv*", ".aws-sam", "target", "dist", "__pycache__")
+    shutil.copytree(root, folder, symlinks=True, ignore=made)
 
 
 def _fetch(root: Path) -> None:

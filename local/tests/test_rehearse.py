@@ -396,7 +396,7 @@ def test_what_it_runs_with_is_pinned():
 
 def pinned() -> set[str]:
     locked = (ROOT / "local" / "locked-rehearse.txt").read_text()
-    return {normal(line) for line in re.findall(r"^[\w.-]+==", locked, re.MULTILINE)}
+    return {normal(line) for line in re.findall(r"^[\w.-]+(?:\[[\w, -]+\])?==", locked, re.MULTILINE)}
 
 
 def normal(line: str) -> str:

@@ -535,6 +535,7 @@ def test_the_tools_that_make_the_bytes_are_named():
     assert pack.tools_of(ROOT, "rustc 1.95.0 (59807616e 2026-04-14)").keys() == TOOLS.keys()
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_a_release_of_a_changed_checkout_is_refused(tmp_path):
     def git(*arguments):
         name = ["-c", "user.name=it", "-c", "user.email=it@example.com"]

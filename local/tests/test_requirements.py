@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import distributions
 
 import pytest
+from packaging.requirements import Requirement
 
 from gatehouse_local import ROOT
 
@@ -31,7 +32,7 @@ SUFFIXES = ("", "-demo", "-checkov", "-cdk", "-rehearse")
 def _locked(suffix: str) -> dict[str, str]:
     """The packages that pip installs, and their versions."""
     blocks = re.split(r"\n(?=\S)", (LOCAL / f"locked{suffix}.txt").read_text().partition("\n")[2].strip())
-    entry = re.compile(r"([\w.-]+)(?:\[\w+\])?==([\w.]+)(?: ; [^\\]+)?(?: \\\n    --hash=sha256:[0-9a-f]{64})+")
+    entry = re.compile(r"([\w.-]+)(?:\[[\w, -]+\])?==([\w.]+)(?: ; [^\\]+)?(?: \\\n    --hash=sha256:[0-9a-f]{64})+")
     assert [block for block in blocks if not entry.fullmatch(block)] == []
     found = [entry.fullmatch(block).groups() for block in blocks]
     locked = {_name(name): version for name, version in found}
@@ -50,6 +51,21 @@ def test_each_requirement_is_locked_in_its_version_with_the_sums_of_its_files(su
     for line in _lines(requirements):
         name, _, version = line.partition("==")
         assert locked.get(_name(name)) == version, f"{line} is not in locked{suffix}.txt: make locks"
+
+
+def test_a_package_that_is_required_with_extras_is_locked_with_them():
+    """Else pip looks for the package with its extras again, in the newest version, and refuses that for its sum."""
+    locked = re.findall(r"^([\w.-]+)\[([\w, -]+)\]==", (LOCAL / "locked.txt").read_text(), re.MULTILINE)
+    extras = {_name(name): set(listed.split(", ")) for name, listed in locked}
+    asked = [
+        requirement
+        for found in distributions()
+        if _name(found.name) in _locked("")
+        for requirement in map(Requirement, found.requires or [])
+        if requirement.extras and (requirement.marker is None or requirement.marker.evaluate({"extra": ""}))
+    ]
+    assert len(asked) >= 1
+    assert [str(it) for it in asked if not it.extras <= extras.get(_name(it.name), set())] == []
 
 
 def test_the_demos_have_the_versions_of_everything_else():
