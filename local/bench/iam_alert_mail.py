@@ -15,7 +15,7 @@ from gatehouse_local.bench_case import Bench, Case, Goals
 from gatehouse_local.figures import roots
 from gatehouse_local.runtime_api import Outcome
 
-PAUSE = 0.125  # seconds between two mails of one process, which are not to be measured
+PAUSE = 0.5  # seconds between two mails of one process, which are not to be measured
 REGION = "us-east-1"  # of the samples: IAM has its events there
 LONGEST_POLICY = 10_240  # characters of a role's inline policies, as IAM takes them
 CALL = events.load("iam-alerts/put-role-policy.json")

@@ -1,8 +1,10 @@
 """iam-alert-mail in Python and boto3, as one would write it for Lambda with care: what the bench compares with.
 
-It writes the same mails, word for word. Of a record that is not as documented it gives another reason.
+It writes the same mails, word for word, of events by hand; it takes no batch of a queue. Of a record that is not as
+documented it gives another reason.
 """
 
+import copy
 import functools
 import json
 import os
@@ -20,8 +22,9 @@ TOPIC = os.environ["NOTIFY_TOPIC_ARN"]
 EXCLUDED = {name.strip() for name in os.environ.get("EXCLUDE_EVENT_NAMES", "").split(",") if name.strip()}
 DRY_RUN = os.environ.get("DRY_RUN") == "true"
 LONGEST_MESSAGE, ROOM_FOR_NOTE = 250 * 1024, 200
-LONGEST_SUBJECT, LONGEST_EVENT_NAME, LONGEST_VALUE = 99, 50, 1000
-PAUSE = 0.125  # seconds between two mails
+LONGEST_SUBJECT, ROOM_FOR_WHO, LONGEST_VALUE = 99, 6, 1000
+LONGEST_NAME, LONGEST_OTHER, LONGEST_ON_WHAT = 2048, 255, 8192
+PAUSE = 0.5  # seconds between two mails
 LEFT_OUT = "(left out of this mail: a secret)"
 SECRETS = {
     "addprivatekey",
@@ -53,6 +56,38 @@ CONSOLES = (
     ("us-iso", None),
     ("eu-iso", None),
     ("", "console.aws.amazon.com"),
+)
+HOLDERS = ("sessionIssuer", "attributes", "sessionContext", "userIdentity")
+SHOWN = [
+    *(
+        (
+            "eventName",
+            "eventSource",
+            "eventTime",
+            "awsRegion",
+            "sourceIPAddress",
+            "userAgent",
+            "errorCode",
+            "errorMessage",
+        )
+    ),
+    *(("eventID", "recipientAccountId", "requestParameters", "responseElements", "additionalEventData")),
+    *(("serviceEventDetails", "vpcEndpointId", "vpcEndpointAccountId")),
+    *(
+        f"userIdentity.{name}"
+        for name in (
+            *("type", "arn", "accountId", "accessKeyId", "invokedBy", "identityProvider", "onBehalfOf"),
+            *("inScopeOf", "sessionContext.sourceIdentity", "sessionContext.assumedRoot"),
+            *("sessionContext.webIdFederationData", "sessionContext.sessionIssuer.arn"),
+            *("sessionContext.sessionIssuer.userName", "sessionContext.attributes.mfaAuthenticated"),
+            *("sessionContext.sessionIssuer", "sessionContext.attributes", "sessionContext"),
+        )
+    ),
+    "userIdentity",
+]
+LAST_LABELS = set(
+    "app biz click cloud club com dev edu example fun gov icu info int link live mil mobi mov net online org page"
+    " pro shop site space store tech top vip work xyz zip arpa".split()
 )
 next_mail = [0.0]
 UNSEEN = re.compile(
@@ -151,12 +186,11 @@ def about(event, record):
     account = account or "an unknown account"
     short, long = principal(identity)
     failed = bool(record.get("errorCode") or record.get("errorMessage"))
-    before = (
-        f"Gatehouse iam-alerts: {shortened(record['eventName'], LONGEST_EVENT_NAME)}{' FAILED' if failed else ''} by "
-    )
-    after = f" in {shortened(account, 20)}"
-    subject = ascii_only(before + shortened(short, LONGEST_SUBJECT - len(before) - len(after)) + after)
-    return subject, limited("".join(text(event, record, short, long, account, failed)))
+    start, by, after = "Gatehouse iam-alerts: ", f"{' FAILED' if failed else ''} by ", f" in {shortened(account, 20)}"
+    room = LONGEST_SUBJECT - len(start) - len(by) - len(after)
+    name = shortened(record["eventName"], room - ROOM_FOR_WHO)
+    subject = ascii_only(start + name + by + shortened(harmless(short), room - len(name)) + after)
+    return subject, limited(explained("".join(text(event, record, short, long, account, failed))))
 
 
 def as_it_is(event, reason):
@@ -172,7 +206,7 @@ def as_it_is(event, reason):
         block(event["detail"]),
     ]
     subject = ascii_only(f"Gatehouse iam-alerts: an event that is not understood in {one_line(account)}")
-    return subject, limited("".join(lines))
+    return subject, limited(explained("".join(lines)))
 
 
 def text(event, record, short, long, account, failed):
@@ -184,14 +218,19 @@ def text(event, record, short, long, account, failed):
         yield "Nobody needs the root user for daily work. If nobody planned this, act now.\n\n"
     source = record.get("eventSource")
     yield line("What", f"{record['eventName']} ({source})" if source else record["eventName"])
-    yield line("On what", on_what(record) or "not in the record")
+    target = harmless(visible(on_what(record) or "not in the record"))
+    yield f"On what: {cut(target, LONGEST_ON_WHAT)}\n"
     if failed:
         yield line("Error", ": ".join(it for it in (code, record.get("errorMessage")) if it))
     yield line("When", when(record.get("eventTime"), region))
     yield line("Account", account)
-    yield from who(record, long)
+    yield from who(record, long, account)
     yield line("From", record.get("sourceIPAddress"))
-    yield line("With", record.get("userAgent")) + "\n"
+    yield line("With", record.get("userAgent"))
+    if record.get("sessionCredentialFromConsole") in (True, "true"):
+        yield line("Console", "yes, with the credentials of a session in the console")
+    yield line("VPC endpoint", leaves(record.get("vpcEndpointId")))
+    yield line("Account of the VPC endpoint", leaves(record.get("vpcEndpointAccountId"))) + "\n"
     link = console_link(record.get("eventID"), region)
     if link:
         yield "The record in CloudTrail, in the console of this account (it can take some minutes to be there):\n"
@@ -204,9 +243,17 @@ def text(event, record, short, long, account, failed):
     for title, name in CONTENTS:
         if record.get(name) is not None:
             yield f"\n{title}:\n{block(record[name])}"
+    more = copy.deepcopy(record)
+    for place in SHOWN:
+        *path, name = place.split(".")
+        parent = functools.reduce(lambda it, key: it.get(key) if isinstance(it, dict) else None, path, more)
+        if isinstance(parent, dict) and not (name in HOLDERS and isinstance(parent.get(name), dict) and parent[name]):
+            parent.pop(name, None)
+    if more:
+        yield f"\nMore of the record:\n{block(more)}"
 
 
-def who(record, long):
+def who(record, long, account):
     """The lines on who called."""
     yield line("Who", long)
     identity = record.get("userIdentity") or {}
@@ -214,14 +261,21 @@ def who(record, long):
     yield line("ARN", identity.get("arn"))
     yield line("Role or user behind it", (session.get("sessionIssuer") or {}).get("arn"))
     yield line("Source identity", session.get("sourceIdentity"))
-    recipient = record.get("recipientAccountId")
-    if identity and recipient and recipient != identity.get("accountId"):
+    if identity.get("accountId") != account:
         yield line("Account of the caller", identity.get("accountId"))
     yield line("Through the AWS service", identity.get("invokedBy"))
     yield line("Access key", identity.get("accessKeyId"))
+    yield line("Identity provider", identity.get("identityProvider"))
+    yield line("Federated by", leaves(session.get("webIdFederationData")))
+    yield line("On behalf of", leaves(identity.get("onBehalfOf")))
+    yield line("In scope of", leaves(identity.get("inScopeOf")))
     mfa = (session.get("attributes") or {}).get("mfaAuthenticated")
-    if mfa is not None:
-        yield line("Signed in with MFA", "yes" if mfa in (True, "true") else "no")
+    assumed_root = session.get("assumedRoot") in (True, "true")
+    signs_in = identity.get("type") == "IAMUser" or (identity.get("type") == "Root" and not assumed_root)
+    if mfa in (True, "true"):
+        yield line("Signed in with MFA", "yes")
+    elif mfa is not None and signs_in:
+        yield line("Signed in with MFA", "no")
 
 
 def principal(identity):
@@ -280,17 +334,64 @@ def of_service(service):
 
 def on_what(record):
     """The names in the request; where it has none, those in the answer."""
-    answer = readable(record.get("responseElements"))
+    answer = record.get("responseElements")
     made = next(iter(answer.values()), None) if isinstance(answer, dict) else None
-    return names(readable(record.get("requestParameters"))) or names(made)
+    return names(record.get("requestParameters")) or names(made)
 
 
 def names(content):
-    """What is text or a number and no document."""
+    """Names, ARNs and ids, wherever they are; then other values but documents."""
     if not isinstance(content, dict):
         return None
-    plain = [(name, it) for name, it in content.items() if isinstance(it, str | int | float)]
-    return ", ".join(f"{name} {it if isinstance(it, str) else json.dumps(it)}" for name, it in plain) or None
+    found, others = [], []
+    for name, it in content.items():
+        if isinstance(it, str):
+            if name.lower() in SECRETS:
+                others.append(f"{name} {LEFT_OUT}")
+            elif is_name(name):
+                found.append(f"{name} {cut(it, LONGEST_NAME)}")
+            elif document(it) is None:
+                others.append(f"{name} {cut(it, LONGEST_OTHER)}")
+        elif isinstance(it, bool | int | float):
+            others.append(f"{name} {json.dumps(it)}")
+        else:
+            found += names_within(it)
+    return ", ".join(found + others) or None
+
+
+def names_within(content):
+    """The names in what a member of the request holds."""
+    if isinstance(content, list):
+        return [it for item in content for it in names_within(item)]
+    if not isinstance(content, dict):
+        return []
+    found = []
+    for name, it in content.items():
+        if isinstance(it, str) and is_name(name) and name.lower() not in SECRETS:
+            found.append(f"{name} {cut(it, LONGEST_NAME)}")
+        else:
+            found += names_within(it)
+    return found
+
+
+def is_name(member):
+    """Whether a member of a request names something."""
+    return member.lower().endswith(("name", "arn", "id", "serialnumber"))
+
+
+def leaves(content):
+    """All that a value has, on one line."""
+    if isinstance(content, dict):
+        each = []
+        for name, it in content.items():
+            if name.lower() in SECRETS:
+                each.append(f"{name} {LEFT_OUT}")
+            elif inner := leaves(it):
+                each.append(inner if isinstance(it, dict | list) else f"{name} {inner}")
+        return ", ".join(each)
+    if isinstance(content, list):
+        return ", ".join(filter(None, map(leaves, content)))
+    return content if isinstance(content, str) or content is None else json.dumps(content)
 
 
 def when(event_time, region):
@@ -340,7 +441,7 @@ def document(given):
 def block(content):
     """A value as JSON that people can read."""
     written = json.dumps(readable(content), indent=2, ensure_ascii=False)
-    return "".join(f"{visible(it)}\n" for it in written.split("\n"))
+    return "".join(f"{harmless(visible(it))}\n" for it in written.split("\n"))
 
 
 def line(name, content):
@@ -349,9 +450,48 @@ def line(name, content):
 
 
 def value(given):
-    """A value on one line, with what cannot be seen written out."""
-    written = visible(given)
-    return written if len(written) <= LONGEST_VALUE else written[: LONGEST_VALUE - 1] + "…"
+    """A value on one line, with what cannot be seen written out, and without links."""
+    return cut(harmless(visible(given)), LONGEST_VALUE)
+
+
+def cut(given, most):
+    """At most so many characters."""
+    return given if len(given) <= most else given[: most - 1] + "…"
+
+
+def explained(given):
+    """Says how addresses are written, where there are some."""
+    if any(mark in given for mark in ("hxxp", "[.]", "[:]")):
+        given += "\nAddresses are written with hxxp, [.] and [:], so that no mail program makes links of them.\n"
+    return given
+
+
+def harmless(given):
+    """The text with addresses written so that no mail program makes links of them."""
+
+    def written(found):
+        word, before, after = found[1], given[: found.start()][-1:], given[found.end(1) :]
+        if found[2]:
+            at = word.lower().rfind("http")
+            of_web = at >= 0 and word[at:].lower() in ("http", "https")
+            return f"{word[: at + 1]}xx{word[at + 3 :]}://" if of_web else f"{word}[:]//"
+        return word.replace(".", "[.]") if is_linked(word, before, after) else word
+
+    return re.sub(r"([A-Za-z0-9.-]+)(://)?", written, given)
+
+
+def is_linked(word, before, after):
+    """Whether mail programs make a link of the word."""
+    host = word.rstrip(".-").lower()
+    _, dot, last = host.rpartition(".")
+    if not dot or len(last) < 2 or not re.fullmatch("[a-z]+", last):
+        return False
+    has_path = after.startswith("/")
+    service = re.fullmatch(r"[^.]*\.amazonaws\.com(\.cn)?", host) or host == "token.actions.githubusercontent.com"
+    if not has_path and (before == "@" or after.startswith("@") or service):
+        return False
+    begins = not before or not (before.isalnum() or before in "/:._-")
+    return host.startswith("www.") or len(last) == 2 or last in LAST_LABELS or (has_path and begins)
 
 
 def visible(given):

@@ -1,7 +1,7 @@
 """`make demo-iam-alerts`: calls of IAM, which of them the rule matches, and the mail that people get.
 
-The pattern is that of the template. The function is the real binary behind the Lambda runtime API; the topic is the
-local AWS.
+The pattern is that of the template. The function is the real binary behind the Lambda runtime API; the rule's queue and
+the topic are the local AWS.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from rich.text import Text
 
 from gatehouse_local import ROOT, cloudformation, events
 from gatehouse_local.aws import LocalAws
-from gatehouse_local.iam_alerts import MAIL, Mailer, matches
+from gatehouse_local.iam_alerts import MAIL, AlertQueue, Mailer, matches
 from gatehouse_local.runtime_api import FunctionDied
 from template_checks.template import Deployed
 
@@ -39,9 +39,10 @@ def patterns() -> dict[str, dict]:
     }
 
 
-def tell(out: Console, mailer: Mailer) -> tuple[int, int]:
+def tell(out: Console, aws: LocalAws, mailer: Mailer) -> tuple[int, int]:
     """Tells of each call; how many there were, and how many were mailed."""
     by_scope, mailed = patterns(), 0
+    queue = AlertQueue(aws, by_scope[SCOPE])
     for number, name in enumerate(CALLS, start=1):
         event = events.load(f"iam-alerts/{name}")
         detail = event["detail"]
@@ -50,12 +51,13 @@ def tell(out: Console, mailer: Mailer) -> tuple[int, int]:
         out.print(f"CloudTrail records a call by {detail['userIdentity']['arn']}{failed}.", soft_wrap=True)
         verdicts = {scope: matches(pattern, event) for scope, pattern in by_scope.items()}
         out.print("Rule: " + ", ".join(f"{scope} {'matches' if it else 'no match'}" for scope, it in verdicts.items()))
-        if not verdicts[SCOPE]:
+        if not queue.put(event):
             out.print(f"With Scope={SCOPE} nobody is mailed.\n")
             continue
-        outcome, mails = mailer.invoke(event)
-        if outcome.failed or len(mails) != 1:
-            raise StoryFailed(f"{len(mails)} mails: {outcome.error_type} {outcome.error_message}")
+        outcome, mails = mailer.deliver(queue)
+        if outcome is None or outcome.failed or len(mails) != 1 or queue.kept:
+            why = f"{outcome.error_type} {outcome.error_message}" if outcome else "the queue is empty"
+            raise StoryFailed(f"{len(mails)} mails: {why}")
         mailed += 1
         out.print(Panel(Text(mails[0]["Message"].rstrip()), title=Text(mails[0]["Subject"]), title_align="left"))
         out.print()
@@ -80,8 +82,9 @@ def main() -> int:
         return 1
     try:
         with contextlib.ExitStack() as stack:
-            mailer = stack.enter_context(Mailer(stack.enter_context(LocalAws()), binary))
-            calls, mailed = tell(out, mailer)
+            aws = stack.enter_context(LocalAws())
+            mailer = stack.enter_context(Mailer(aws, binary))
+            calls, mailed = tell(out, aws, mailer)
     except (StoryFailed, FunctionDied) as failure:
         out.print(Text(str(failure), style="bold red"), soft_wrap=True)
         out.print("Everything is stopped.")

@@ -352,6 +352,31 @@ def iam_role(role: str, session: str, path: str = "/") -> dict[str, Any]:
     }
 
 
+def sqs_batch(*bodies: dict[str, Any]) -> dict[str, Any]:
+    """What Lambda hands over for messages of a queue that EventBridge fills."""
+    return {
+        "Records": [
+            {
+                "messageId": f"059f36b4-87a3-44ab-83d2-{number:012d}",
+                "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a",
+                "body": json.dumps(body),
+                "attributes": {
+                    "ApproximateReceiveCount": "1",
+                    "SentTimestamp": "1768617667000",
+                    "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+                    "ApproximateFirstReceiveTimestamp": "1768617668000",
+                },
+                "messageAttributes": {},
+                "md5OfBody": hashlib.md5(json.dumps(body).encode(), usedforsecurity=False).hexdigest(),
+                "eventSource": "aws:sqs",
+                "eventSourceARN": f"arn:aws:sqs:us-east-1:{IAM_ACCOUNT}:gatehouse-iam-alerts",
+                "awsRegion": "us-east-1",
+            }
+            for number, body in enumerate(bodies, start=1)
+        ]
+    }
+
+
 def iam_alerts() -> dict[str, Any]:
     """The files of `events/iam-alerts`, by name."""
     user = {
@@ -380,7 +405,7 @@ def iam_alerts() -> dict[str, Any]:
         f"User: {person['arn']} is not authorized to perform: iam:CreateUser on resource: arn:aws:iam::{IAM_ACCOUNT}"
         ":user/backdoor because no identity-based policy allows the iam:CreateUser action"
     )
-    return {
+    calls = {
         "put-role-policy.json": iam_event(
             "PutRolePolicy",
             iam_role("deploy", "ci-4711"),
@@ -416,6 +441,8 @@ def iam_alerts() -> dict[str, Any]:
         ),
         "not-understood.json": iam_event("CreateUser", user, "11111111-0000-4000-8000-000000000006", eventName=None),
     }
+    several = [calls[name] for name in ("denied.json", "put-role-policy.json", "denied.json", "root-access-key.json")]
+    return calls | {"batch.json": sqs_batch(*several)}
 
 
 def _unsigned(notice: dict[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.events.models import EventPattern
+from moto.sqs.models import SQSBackend
 
 from gatehouse_local import runtime_api
 from gatehouse_local.aws import LocalAws
+from gatehouse_local.event_source import REGION, EventSource
 from gatehouse_local.runtime_api import Outcome, RuntimeApi
 
 MAIL = "iam-alert-mail"
@@ -66,6 +69,43 @@ def _bare(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).replace('"', "")
 
 
+# moto counts the whole queue for each message that it looks at, to see whether it is older than four days. With many
+# of messages that takes minutes; nothing here gets that old.
+SQSBackend.is_message_valid_based_on_retention_period = lambda *_: True
+
+TIME_OUT = 300.0  # of the function, as in the template
+
+
+class AlertQueue:
+    """The rule and the queue behind it, as the template makes them. Pollers take batches of `batch_size` messages."""
+
+    def __init__(self, aws: LocalAws, pattern: dict[str, Any], batch_size: int = 500):
+        self._pattern, self._sqs = pattern, aws.client("sqs", REGION)
+        self._url = self._sqs.create_queue(QueueName="iam-alerts", Attributes={"VisibilityTimeout": "3600"})["QueueUrl"]
+        self.source = EventSource(
+            self._sqs, self._url, f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:iam-alerts", batch_size=batch_size, window=0.2
+        )
+
+    def put(self, *given: dict[str, Any]) -> int:
+        """What EventBridge does with events: those that the rule matches are in the queue as they are. How many are."""
+        matched = [event for event in given if matches(self._pattern, event)]
+        for start in range(0, len(matched), 10):
+            entries = [
+                {"Id": str(number), "MessageBody": json.dumps(event)}
+                for number, event in enumerate(matched[start : start + 10])
+            ]
+            answer = self._sqs.send_message_batch(QueueUrl=self._url, Entries=entries)
+            assert not answer.get("Failed"), answer
+        return len(matched)
+
+    @property
+    def kept(self) -> int:
+        """How many messages the queue still has, those that a poller took and did not delete included."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)["Attributes"]
+        return sum(map(int, found.values()))
+
+
 class Mailer:
     """The real function behind the runtime API, with the local SNS. Use as a context manager."""
 
@@ -73,7 +113,7 @@ class Mailer:
         self._aws = aws
         self.topic_arn = aws.client("sns").create_topic(Name="iam-alerts")["TopicArn"]
         given = {"AWS_ENDPOINT_URL": aws.url, "NOTIFY_TOPIC_ARN": self.topic_arn} | settings
-        self._function = RuntimeApi([str(binary)], runtime_api.environment(given))
+        self._function = RuntimeApi([str(binary)], runtime_api.environment(given), limit=TIME_OUT)
 
     def __enter__(self) -> "Mailer":
         self._function.__enter__()
@@ -85,5 +125,15 @@ class Mailer:
     def invoke(self, event: Any) -> tuple[Outcome, list[dict[str, Any]]]:
         """How the invocation ended, and what it published."""
         with self._aws.recording() as calls:
-            outcome = self._function.invoke(event)
+            outcome = self.answer(event)
+        return outcome, [call.params for call in calls if call.operation == "Publish" and call.error is None]
+
+    def answer(self, event: Any) -> Outcome:
+        """How the invocation ended."""
+        return self._function.invoke(event, timeout=TIME_OUT)
+
+    def deliver(self, queue: AlertQueue) -> tuple[Outcome | None, list[dict[str, Any]]]:
+        """The next batch of the queue: how the invocation ended, None without one, and what it published."""
+        with self._aws.recording() as calls:
+            outcome = queue.source.deliver(self.answer)
         return outcome, [call.params for call in calls if call.operation == "Publish" and call.error is None]

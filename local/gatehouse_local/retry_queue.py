@@ -4,7 +4,6 @@ Topic and queue are moto's. moto signs as SNS does, with a key and a certificate
 meet a signer that is not Gatehouse's. The certificate is served where the message says it is.
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.sns.models import sns_backends
 
 from gatehouse_local.aws import LocalAws
+from gatehouse_local.event_source import EventSource
 from gatehouse_local.runtime_api import Outcome
 from gatehouse_local.web import Page, Web
 
@@ -38,6 +38,7 @@ class RetryQueue:
             QueueName="pipeline-retry", Attributes={"DelaySeconds": str(delay), "VisibilityTimeout": "0"}
         )["QueueUrl"]
         self._queue_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:pipeline-retry"
+        self._source = EventSource(self._sqs, self._queue_url, self._queue_arn)
         self._sns.subscribe(
             TopicArn=self.topic_arn,
             Protocol="sqs",
@@ -56,27 +57,10 @@ class RetryQueue:
 
     def receive(self) -> dict[str, Any] | None:
         """The event with which Lambda invokes the function for the messages that are due; None without any."""
-        received = self._sqs.receive_message(
-            QueueUrl=self._queue_url, MaxNumberOfMessages=10, AttributeNames=["All"], WaitTimeSeconds=0
-        )
-        messages = received.get("Messages", [])
-        for message in messages:
-            self._serve_certificate(message["Body"])
-        records = [
-            {
-                "messageId": message["MessageId"],
-                "receiptHandle": message["ReceiptHandle"],
-                "body": message["Body"],
-                "attributes": message["Attributes"],
-                "messageAttributes": {},
-                "md5OfBody": hashlib.md5(message["Body"].encode(), usedforsecurity=False).hexdigest(),
-                "eventSource": "aws:sqs",
-                "eventSourceARN": self._queue_arn,
-                "awsRegion": REGION,
-            }
-            for message in messages
-        ]
-        return {"Records": records} if records else None
+        event = self._source.receive()
+        for record in event["Records"] if event else []:
+            self._serve_certificate(record["body"])
+        return event
 
     def deliver(self, invoke: Callable[[Any], Outcome], wait: float = 0) -> Outcome | None:
         """Plays Lambda's poller once: what the function does not report as failed is deleted from the queue.
@@ -88,13 +72,7 @@ class RetryQueue:
             if time.monotonic() >= deadline:
                 return None
             time.sleep(0.05)
-        outcome = invoke(event)
-        if not outcome.failed:
-            kept = {failure["itemIdentifier"] for failure in outcome.payload["batchItemFailures"]}
-            for record in event["Records"]:
-                if record["messageId"] not in kept:
-                    self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=record["receiptHandle"])
-        return outcome
+        return self._source.hand_over(event, invoke)
 
     @property
     def queued(self) -> int:

@@ -178,7 +178,6 @@ DEPLOYMENTS: tuple[Deployment, ...] = (
             "HubAccountIds": SPOKE,
             "CreateTrail": "Yes",
             "NotificationKeyArn": "@key",
-            "ReserveConcurrency": "Yes",
             **OPERATED,
         },
         (Flow(iam_alerts.mails_a_change),),

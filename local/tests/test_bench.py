@@ -265,7 +265,8 @@ def _run_both(aws, binary, name, env, given):
 
 
 def test_mail_and_twin_write_the_same_mails(aws, binary, real):
-    samples = [event for name, event in events.iam_alerts().items() if name != "not-understood.json"]
+    without = ("batch.json", "not-understood.json")  # the twin takes no batch
+    samples = [event for name, event in events.iam_alerts().items() if name not in without]
     recorded = []
     for path in sorted((real / "cloudtrail").glob("*.json")):
         document = json.loads(path.read_text())

@@ -6,13 +6,15 @@ import itertools
 import json
 import operator
 import re
+import threading
+import time
 
 import botocore.session
 import pytest
 from moto.events.exceptions import InvalidEventPatternException
 
 from gatehouse_local import ROOT, events
-from gatehouse_local.iam_alerts import Mailer, TransformerRefused, matches, transformed
+from gatehouse_local.iam_alerts import AlertQueue, Mailer, TransformerRefused, matches, transformed
 from template_checks.template import Deployed, load
 
 TEMPLATE, SPOKE = "functions/iam-alerts/template.yaml", "functions/iam-alerts/spoke.yaml"
@@ -169,8 +171,8 @@ def test_only_all_asks_for_reads(scope):
 
 READS = ("Get", "List", "Generate", "Simulate")
 THINGS = "InstanceProfile MFADevice OpenIDConnectProvider Policy Role SAMLProvider ServerCertificate User".split()
-# The access level of each call of IAM (Service Authorization Reference, "AWS Identity and Access Management"). A new one
-# of the model has none, so that the test fails, and a person reads its page and decides. It is mailed meanwhile.
+# The access level of each call of IAM (Service Authorization Reference, "AWS Identity and Access Management"). A new
+# call has none, so that the test fails, and a person reads its page and decides. It is mailed meanwhile.
 LEVELS = {
     "Tagging": {f"{verb}{thing}" for verb in ("Tag", "Untag") for thing in THINGS},
     # Writes that give nobody a right: a request is refused; the clock of a device is set.
@@ -355,9 +357,39 @@ def test_only_the_function_or_only_the_rule_publishes(mail, role):
 
 
 def test_only_the_rules_invoke_the_function():
-    permissions = deployed(HubAccountIds="444455556666").of_type("AWS::Lambda::Permission").values()
-    assert {it["Properties"]["SourceArn"] for it in permissions} == {"<IamRule.Arn>", "<HubRule.Arn>"}
-    assert not deployed(Mail="plain").of_type("AWS::Lambda::Permission")
+    # No service may invoke it: Lambda takes the calls from the queue, which takes them from the rules.
+    stack = deployed(HubAccountIds="444455556666")
+    assert not stack.of_type("AWS::Lambda::Permission")
+    [source] = stack.properties("IamAlertMailFunction")["Events"].values()
+    assert source["Type"] == "SQS" and source["Properties"]["Queue"] == "<AlertQueue.Arn>"
+    policy = stack.properties("AlertQueuePolicy")
+    *allowed, tls = policy["PolicyDocument"]["Statement"]
+    assert policy["Queues"] == ["<AlertQueue>"]
+    for statement, rule in zip(allowed, ("IamRule", "HubRule"), strict=True):
+        assert (statement["Effect"], statement["Principal"]) == ("Allow", {"Service": "events.amazonaws.com"})
+        assert (statement["Action"], statement["Resource"]) == ("sqs:SendMessage", "<AlertQueue.Arn>")
+        assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": f"<{rule}.Arn>"}}
+    assert (tls["Effect"], tls["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+    assert "AlertQueue" not in deployed(Mail="plain").resources
+
+
+def test_the_queue_hands_over_two_batches_at_a_time_and_keeps_what_failed():
+    stack = deployed()
+    function, queue = stack.properties("IamAlertMailFunction"), stack.properties("AlertQueue")
+    [source] = function["Events"].values()
+    properties = source["Properties"]
+    assert properties["ScalingConfig"] == {"MaximumConcurrency": 2}
+    assert properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    # A batch of changes has a mail each half second, and 2 s are for the log.
+    assert properties["BatchSize"] * 0.5 <= function["Timeout"] - 2
+    # Lambda Developer Guide, "Using Lambda with Amazon SQS": six times the time-out, and the window.
+    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"] + properties["MaximumBatchingWindowInSeconds"]
+    assert queue["RedrivePolicy"] == {"deadLetterTargetArn": "<FailureQueue.Arn>", "maxReceiveCount": 5}
+    # SQS Developer Guide: the age counts on in the dead-letter queue, so that one keeps messages longer.
+    assert queue["MessageRetentionPeriod"] < stack.properties("FailureQueue")["MessageRetentionPeriod"]
+    assert queue["SqsManagedSseEnabled"] is True
+    with_key = deployed(NotificationKeyArn=KEY).properties("AlertQueue")
+    assert with_key["KmsMasterKeyId"] == KEY and "SqsManagedSseEnabled" not in with_key
 
 
 def test_the_bus_admits_the_organization_or_the_accounts_given_and_events_of_iam_alone():
@@ -377,8 +409,8 @@ def test_nothing_that_could_not_be_delivered_is_lost_and_nothing_is_forwarded_tw
         for rule in stack.of_type("AWS::Events::Rule").values():
             [target] = rule["Properties"]["Targets"]
             assert target["DeadLetterConfig"] == {"Arn": "<FailureQueue.Arn>"}
-    # The hub's rules end in the function or the topic, never in a bus: no loop.
-    for mail, end in (("readable", "<IamAlertMailFunction.Arn>"), ("plain", "<AlertTopic>")):
+    # The hub's rules end in the queue or the topic, never in a bus: no loop.
+    for mail, end in (("readable", "<AlertQueue.Arn>"), ("plain", "<AlertTopic>")):
         stack = deployed(HubAccountIds="444455556666", Mail=mail)
         ends = {rule["Properties"]["Targets"][0]["Arn"] for rule in stack.of_type("AWS::Events::Rule").values()}
         assert ends == {end}
@@ -396,7 +428,8 @@ ALWAYS = {
     "NobodyMailedAlarm",
 }  # fmt: skip
 READABLE = {
-    "IamAlertMailFunction", "MailRole", "MailLogGroup", "IamRulePermission", "MailErrorsAlarm", "MailsLateAlarm",
+    "IamAlertMailFunction", "MailRole", "MailLogGroup", "AlertQueue", "AlertQueuePolicy", "MailErrorsAlarm",
+    "MailsFailedAlarm", "MailsLateAlarm",
 }  # fmt: skip
 
 
@@ -421,11 +454,9 @@ def combinations(mail, scope):
 def expected(given):
     """The logical ids of a stack with these settings."""
     is_hub = "HubOrganizationId" in given or "HubAccountIds" in given
-    is_readable = given["Mail"] == "readable"
-    found = ALWAYS | (READABLE if is_readable else {"PlainMailRole"})
+    found = ALWAYS | (READABLE if given["Mail"] == "readable" else {"PlainMailRole"})
     for asked, names in (
         (is_hub, {"HubBus", "HubRule"}),
-        (is_hub and is_readable, {"HubRulePermission"}),
         ("HubOrganizationId" in given, {"HubBusOrganizationPolicy"}),
         ("HubAccountIds" in given, {"HubBusAccountPolicy"}),
         ("CreateTrail" in given, {"Trail", "TrailBucket", "TrailBucketPolicy"}),
@@ -568,12 +599,14 @@ def test_an_alert_that_is_late_or_reaches_nobody_raises_an_alarm():
     stack = deployed()
     function, topic = ("FunctionName", "<IamAlertMailFunction>"), ("TopicName", "<AlertTopic.TopicName>")
     assert metrics(stack, "MailErrorsAlarm") == {("AWS/Lambda", "Errors", *function)}
-    assert metrics(stack, "MailsLateAlarm") == {("AWS/Lambda", "AsyncEventAge", *function)}
+    assert metrics(stack, "MailsFailedAlarm") == {("Gatehouse", "Failed", *function)}
+    oldest = ("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", "<AlertQueue.QueueName>")
+    assert metrics(stack, "MailsLateAlarm") == {oldest}
     late = stack.properties("MailsLateAlarm")
-    assert (late["Statistic"], late["Threshold"]) == ("Maximum", 10 * 60 * 1000)
-    assert metrics(stack, "NobodyMailedAlarm") == {
-        ("AWS/SNS", name, *topic) for name in ("NumberOfMessagesPublished", "NumberOfNotificationsDelivered")
-    }
+    assert (late["Statistic"], late["Threshold"]) == ("Maximum", 10 * 60)
+    of_topic = {("AWS/SNS", name, *topic) for name in ("NumberOfMessagesPublished", "NumberOfNotificationsDelivered")}
+    assert metrics(stack, "NobodyMailedAlarm") == of_topic | {oldest}
+    assert metrics(deployed(Mail="plain"), "NobodyMailedAlarm") == of_topic
     for plain_stack in (deployed(Mail="plain"), deployed(SPOKE)):
         assert metrics(plain_stack, "FailureQueueAlarm") == {
             ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", "<FailureQueue.QueueName>")
@@ -589,20 +622,49 @@ def test_the_alarm_of_a_spoke_goes_to_its_topic():
 
 
 @pytest.mark.parametrize(
-    ("published", "delivered", "alarm"),
-    [(None, None, False), (3, 3, False), (3, 1, False), (3, None, True), (1, 0, True), (None, 2, False)],
+    ("published", "waiting", "delivered", "alarm"),
+    [
+        (None, None, None, False),
+        (3, 10, 3, False),
+        (3, None, 1, False),
+        (3, None, None, True),
+        (1, None, 0, True),
+        (None, None, 2, False),
+        # Nothing is published, as where the function cannot run: calls wait.
+        (None, 121, None, True),
+        (0, 60, 0, False),
+        (5, 400, 5, False),
+    ],
 )
-def test_the_alarm_goes_off_where_mails_reach_nobody(published, delivered, alarm):
+def test_the_alarm_goes_off_within_five_minutes_where_calls_come_and_no_mail_is_delivered(
+    published, waiting, delivered, alarm
+):
     properties = deployed().properties("NobodyMailedAlarm")
     [watched] = [it for it in properties["Metrics"] if it["ReturnData"]]
-    form = r"IF\(FILL\((\w+), 0\) > 0 AND FILL\((\w+), 0\) == 0, 1, 0\)"
-    names = re.fullmatch(form, watched["Expression"]).groups()
-    of = {it["Id"]: it["MetricStat"]["Metric"]["MetricName"] for it in properties["Metrics"] if "MetricStat" in it}
-    seen = {"NumberOfMessagesPublished": published or 0, "NumberOfNotificationsDelivered": delivered or 0}
-    first, second = (seen[of[name]] for name in names)
-    value = 1 if first > 0 and second == 0 else 0
+    parts = {it["Id"]: it["MetricStat"] for it in properties["Metrics"] if "MetricStat" in it}
+    assert {it["Period"] * properties["EvaluationPeriods"] for it in parts.values()} == {300}
+    assert {name: it["Stat"] for name, it in parts.items()} == {
+        "published": "Sum", "delivered": "Sum", "waiting": "Maximum"
+    }  # fmt: skip
+    # CloudWatch's operators, in Python's words.
+    expression = watched["Expression"].replace("AND", "and").replace("OR", "or")
+    seen = {"published": published, "waiting": waiting, "delivered": delivered}
+    functions = {
+        "FILL": lambda value, other: other if value is None else value,
+        "IF": lambda condition, then, otherwise: then if condition else otherwise,
+    }
+    value = eval(expression, {"__builtins__": {}}, seen | functions)
     assert properties["ComparisonOperator"] == "GreaterThanThreshold"
     assert (value > properties["Threshold"]) is alarm
+
+
+def test_an_output_says_who_is_told_that_alerts_fail():
+    for given, said in (
+        ({"AlarmTopicArn": ALARM_TOPIC, "NotifyEmail": "you@example.com"}, "The subscribers of AlarmTopicArn."),
+        ({"NotifyEmail": "you@example.com"}, "set AlarmTopicArn"),
+        ({}, "Nobody: the alarms have no action. Set AlarmTopicArn"),
+    ):
+        assert said in deployed(**given).outputs["AlarmsReach"]["Value"]
 
 
 @pytest.mark.parametrize("mail", ["readable", "plain"])
@@ -611,12 +673,6 @@ def test_an_event_that_cannot_be_delivered_is_in_the_failure_queue_within_the_ho
         for rule in stack.of_type("AWS::Events::Rule").values():
             for target in rule["Properties"]["Targets"]:
                 assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600}
-
-
-@pytest.mark.parametrize(("answer", "reserved"), [("Yes", 1), ("No", None)])
-def test_mails_go_out_one_at_a_time_where_the_account_can_reserve(answer, reserved):
-    properties = deployed(ReserveConcurrency=answer).properties("IamAlertMailFunction")
-    assert properties.get("ReservedConcurrentExecutions") == reserved
 
 
 IAM, STS = "arn:aws:iam::123456789012:", "arn:aws:sts::123456789012:"
@@ -683,7 +739,7 @@ def test_a_plain_mail_has_what_matters_and_keeps_its_quotes():
 
 
 def test_mails_of_all_records_can_be_read(mailer, real):
-    samples = {f"sample {name}": event for name, event in events.iam_alerts().items()}
+    samples = {f"sample {name}": event for name, event in events.iam_alerts().items() if "detail" in event}
     text = []
     for name, event in (records(real / "cloudtrail") | samples).items():
         outcome, [mail] = mailer.invoke(event)
@@ -697,7 +753,7 @@ def test_mails_of_all_records_can_be_read(mailer, real):
             assert ("FAILED" in subject) is ("errorCode" in detail)
             assert detail.get("eventID", "") in body and event["id"] in body
             assert ("ROOT" in subject) is (detail["userIdentity"]["type"] == "Root")
-            assert detail["userIdentity"]["arn"] in body
+            assert detail["userIdentity"]["arn"] in body, body
         text.append(f"{'=' * 100}\n{name}\nSubject: {subject}\n\n{body}\n--- Mail=plain\n{plain(event)}\n")
     RENDERED.parent.mkdir(parents=True, exist_ok=True)
     RENDERED.write_text("\n".join(text))
@@ -707,7 +763,7 @@ def test_a_request_is_shown_in_the_order_in_which_it_was_written(mailer):
     event = events.load("iam-alerts/put-role-policy.json")
     names = ["roleName", "policyName", "policyDocument", "Version", "Statement", "Effect", "Action", "Resource"]
     [mail] = mailer.invoke(event)[1]
-    shown = mail["Message"].partition("Request:")[2]
+    shown = mail["Message"].partition("Request:")[2].partition("More of the record:")[0]
     assert re.findall(r'^ *"(\w+)": ', shown, re.MULTILINE) == names
     assert "On what: roleName web, policyName everything" in mail["Message"]
 
@@ -792,3 +848,104 @@ def test_a_topic_that_takes_nothing_fails_the_invocation(aws, mailer):
 def test_the_log_has_no_body_of_a_mail(mailer):
     outcome, _ = mailer.invoke(events.load("iam-alerts/put-role-policy.json"))
     assert "everything" not in "".join(outcome.log) and "PutRolePolicy" in "".join(outcome.log)
+
+
+# The queue -----------------------------------------------------------------------------------------
+
+
+class Published:
+    """The mails of a topic, with the time at which each came."""
+
+    def __init__(self, aws):
+        self.mails, self.times = [], []
+        aws.after = self._after
+
+    def _after(self, made):
+        if made.operation == "Publish" and made.error is None:
+            self.mails.append(made.params)
+            self.times.append(time.monotonic())
+
+    def most_in_a_second(self):
+        return max(sum(start <= it < start + 1 for it in self.times) for start in self.times)
+
+    def lost(self, given):
+        text = "".join(mail["Message"] for mail in self.mails)
+        return [it["id"] for it in given if it["id"] not in text or it["detail"]["eventID"] not in text]
+
+
+NUMBERS = itertools.count(1)
+
+
+def burst(calls, identity, **fields):
+    """Calls with ids of their own."""
+    return [
+        events.iam_event(name, identity, f"{next(NUMBERS):08x}-0000-4000-8000-000000000001", **fields) for name in calls
+    ]
+
+
+DENIED = {"errorCode": "AccessDenied", "errorMessage": "not authorized", "requestParameters": {"userName": "x"}}
+
+
+def test_of_500_calls_in_a_second_none_is_lost_and_that_of_the_root_user_is_mailed_first(aws, binary):
+    noise = [
+        event
+        for number in range(4)
+        for event in burst(["CreateUser", "AttachUserPolicy"] * 62, events.iam_role("noisy", f"s-{number}"), **DENIED)
+    ]
+    [root] = burst(["CreateAccessKey"], events.load("iam-alerts/root-access-key.json")["detail"]["userIdentity"])
+    changes = burst(["CreateUser", "AttachRolePolicy", "CreateUser"], events.iam_role("deploy", "ci"))
+    given = [*noise[:300], changes[0], root, *noise[300:400], *changes[1:], *noise[400:]]
+    assert len(given) == 500
+    queue, published = AlertQueue(aws, pattern()), Published(aws)
+    assert queue.put(*given) == 500
+    with Mailer(aws, binary("iam-alert-mail")) as mailer:
+        while queue.source.deliver(mailer.answer) is not None:
+            pass
+    assert queue.kept == 0 and published.lost(given) == []
+    subjects = [mail["Subject"] for mail in published.mails]
+    assert "CreateAccessKey by ROOT" in subjects[0]
+    assert all(" by deploy/ci in " in subject for subject in subjects[1:4])
+    assert len(subjects) == 12 and all("62 x " in subject and "FAILED" in subject for subject in subjects[4:])
+    assert published.most_in_a_second() <= 5
+
+
+def test_two_functions_together_mail_at_most_five_times_a_second(aws, binary):
+    given = burst(["CreateUser"] * 24, events.iam_role("deploy", "ci"))
+    queue, published = AlertQueue(aws, pattern(), batch_size=12), Published(aws)
+    queue.put(*given)
+
+    def poll(mailer):
+        while queue.source.deliver(mailer.answer) is not None:
+            pass
+
+    with Mailer(aws, binary("iam-alert-mail")) as one, Mailer(aws, binary("iam-alert-mail")) as other:
+        threads = [threading.Thread(target=poll, args=[mailer]) for mailer in (one, other)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(50)
+    assert queue.kept == 0 and published.lost(given) == [] and len(published.mails) == 24
+    assert published.most_in_a_second() <= 5
+    assert published.times[-1] - published.times[0] < 12, "both mailed"
+
+
+def test_a_mail_that_the_topic_does_not_take_keeps_its_calls_alone_in_the_queue(aws, binary, mailer):
+    queue = AlertQueue(aws, pattern())
+    changes = burst(["CreateUser", "DeleteUser"], events.iam_role("deploy", "ci"))
+    denied = burst(["CreateUser"] * 3, events.iam_role("noisy", "s"), **DENIED)
+    queue.put(*changes, *denied)
+    aws.disturb("refuse", service="sns", operation="Publish", code="AuthorizationError", times=1)
+    outcome, mails = mailer.deliver(queue)
+    assert not outcome.failed and len(outcome.payload["batchItemFailures"]) == 1
+    assert queue.kept == 1 and len(mails) == 2
+    assert any('"errorType":"Notify"' in line for line in outcome.log)
+    assert any('"Failed":1' in line.replace(": ", ":") for line in outcome.log)
+
+
+def test_a_dry_run_of_a_batch_mails_nothing_and_keeps_nothing(aws, binary):
+    queue = AlertQueue(aws, pattern())
+    queue.put(*burst(["CreateUser"] * 3, events.iam_role("noisy", "s"), **DENIED))
+    with Mailer(aws, binary("iam-alert-mail"), DRY_RUN="true") as mailer:
+        outcome, mails = mailer.deliver(queue)
+    assert (outcome.payload, mails, queue.kept) == ({"batchItemFailures": []}, [], 0)
+    assert sum('"outcome":"Planned"' in line.replace("\\", "") for line in outcome.log) == 3

@@ -47,6 +47,7 @@ WRITES = {
     **{  # they are only published
         f"iam-alerts/{name}": ()
         for name in (
+            "batch.json",
             "denied.json",
             "get-role.json",
             "not-understood.json",

@@ -4,7 +4,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 /// Stands for a secret.
-const LEFT_OUT: &str = "(left out of this mail: a secret)";
+pub(crate) const LEFT_OUT: &str = "(left out of this mail: a secret)";
 
 /// Fields that hold a secret, in lower case. CloudTrail leaves them out or writes `HIDDEN_DUE_TO_SECURITY_REASONS`; a
 /// mail goes further than a trail, so it does not rely on that. Ids of access keys are no secrets.
@@ -46,12 +46,12 @@ pub fn readable(value: &Value) -> Value {
     }
 }
 
-fn is_secret(name: &str) -> bool {
+pub(crate) fn is_secret(name: &str) -> bool {
     SECRETS.contains(&name.to_ascii_lowercase().as_str())
 }
 
 /// The document of JSON that a text holds.
-fn document(text: &str) -> Option<Value> {
+pub(crate) fn document(text: &str) -> Option<Value> {
     let parse = |text: &str| {
         let is_document = text.trim_start().starts_with(['{', '[']);
         serde_json::from_str::<Value>(text).ok().filter(|_| is_document)

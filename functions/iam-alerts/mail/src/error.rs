@@ -6,7 +6,7 @@ use crate::event::EventError;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why an event could not be mailed. Lambda invokes the function twice more, then the event goes to the failure queue.
+/// Why an event could not be mailed. Its message goes back to the queue, and after five times to the failure queue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -14,10 +14,10 @@ pub enum Error {
     #[error("reading the event")]
     Event(#[from] EventError),
     /// The topic did not take the mail.
-    #[error("publishing to NOTIFY_TOPIC_ARN; Lambda tries it again, then the event is in the failure queue")]
+    #[error("publishing to NOTIFY_TOPIC_ARN; it is tried again, then the event is in the failure queue")]
     Notify(#[source] BoxError),
     /// Lambda's deadline came near.
-    #[error("out of time; Lambda tries it again, then the event is in the failure queue")]
+    #[error("out of time; it is tried again, then the event is in the failure queue")]
     OutOfTime,
 }
 

@@ -34,6 +34,12 @@ pub struct EventError {
     reason: String,
 }
 
+impl EventError {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
+
 /// The events of one invocation. EventBridge sends one; whoever sends events of the failure queue again may send several
 /// in a list.
 ///

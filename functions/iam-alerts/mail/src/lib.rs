@@ -1,26 +1,28 @@
 //! Writes a mail about an IAM call that CloudTrail recorded.
 //!
-//! An EventBridge rule hands each event to this function, which turns it into a mail that says who did what, on what,
-//! from where and when, and whether it failed. Which calls matter is decided by the pattern of the rule.
+//! An EventBridge rule puts each event on a queue, and Lambda hands a batch of them to this function, which turns each into
+//! a mail that says who did what, on what, from where and when, and whether it failed. Which calls matter is decided by the
+//! pattern of the rule. A person may also invoke the function with an event, or a list of them.
 //!
 //! Nothing is lost: a record that is not as documented is mailed as it is; a mail that would be too long for SNS is cut,
-//! and says so; an event that could not be mailed is tried again and is then in the failure queue.
+//! and says so; the message of an event that could not be mailed goes back to the queue, and is in the failure queue at last.
 //!
-//! Mails go out at most 8 a second from one instance of the function: SNS suspends the subscription of an address that gets
-//! more than 10, and nobody is mailed any more.
+//! Nobody can silence an address by noise: SNS suspends the subscription of an address that gets more than 10 mails a
+//! second. Calls of a batch that failed in the same way are one mail, those of the root user and those that changed
+//! something come first and alone, and one instance sends a mail each half second. The queue runs two at a time.
 //!
 //! # Limitations
 //!
-//! - Instances do not know of each other. Only with a reserved concurrency of one are mails slow enough in a burst.
-//! - EventBridge delivers at least once, so a mail may come twice. Both have the same ids. Nothing is merged: two calls
-//!   that are alike in everything but their ids are two mails.
-//! - When one event of a list could not be mailed, the invocation fails after the others, and Lambda tries the whole list
-//!   again.
+//! - EventBridge and SQS deliver at least once, so a mail may come twice. Both have the same ids.
+//! - The order holds within a batch. What is in the next one waits for the mails of this one.
+//! - A person who invokes the function while the queue does adds a third instance.
 
+pub mod batch;
 pub mod config;
 pub mod content;
 pub mod error;
 pub mod event;
+pub mod harmless;
 pub mod mail;
 pub mod principal;
 pub mod record;
@@ -32,10 +34,12 @@ use std::time::Duration;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::{clock, log};
-use lambda_runtime::LambdaEvent;
+use lambda_runtime::{Context, LambdaEvent};
+use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::batch::{BatchResponse, ItemFailure, Message, by_mail, messages};
 use crate::config::Config;
 use crate::error::Error;
 use crate::event::{Event, events};
@@ -50,7 +54,20 @@ const RESERVE: Duration = Duration::from_secs(2);
 ///
 /// Source: SNS Developer Guide, "Email subscription setup and management": above 10 messages a second the subscription of an
 /// email address is suspended, and deleted after 48 hours.
-const PAUSE: Duration = Duration::from_millis(125);
+///
+/// In any second an instance begins at most two mails, so two instances begin four, and five where one of them is replaced
+/// by another, which knows nothing of the mails before.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What Lambda is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// What became of each event that a person sent.
+    Reports(Vec<Report>),
+    /// The messages of the queue that must be delivered again.
+    Batch(BatchResponse),
+}
 
 /// The function.
 pub struct IamAlertMail {
@@ -67,24 +84,57 @@ impl IamAlertMail {
         Self { config, notifier, next_mail: Cell::new(None) }
     }
 
-    /// Answers one invocation. EventBridge puts one event into each; more are handled one after the other.
+    /// Answers one invocation: a batch of the queue; or events by hand, one after the other.
     ///
     /// # Errors
     ///
-    /// The first failure, after everything else was done.
-    pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Vec<Report>, Error> {
+    /// Of events by hand the first failure, after everything else was done. Messages of the queue are in the answer instead.
+    pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Answer, Error> {
         let LambdaEvent { payload, context } = invocation;
+        match messages(&payload) {
+            Some(messages) => Ok(Answer::Batch(self.batch(messages?, &context).await)),
+            None => Ok(Answer::Reports(self.by_hand(payload, &context).await?)),
+        }
+    }
+
+    /// A batch of the queue. Gives the messages that must be delivered again.
+    async fn batch(&self, messages: Vec<Message>, context: &Context) -> BatchResponse {
+        let (mut reports, mut response, mut calls) = (Vec::new(), BatchResponse::default(), Vec::new());
+        let mut fail = |message_ids: Vec<String>, error: &Error| {
+            tracing::error!(errorType = error.error_type(), error = chain(error), ?message_ids, "messages go back");
+            let failures = message_ids.into_iter().map(|item_identifier| ItemFailure { item_identifier });
+            response.batch_item_failures.extend(failures);
+        };
+        for message in messages {
+            match message.call() {
+                Ok(call) => calls.push(call),
+                Err(error) => fail(vec![message.message_id], &error.into()),
+            }
+        }
+        for calls in by_mail(calls) {
+            let (message_ids, events): (Vec<_>, Vec<_>) =
+                calls.into_iter().map(|call| (call.message_id, call.event)).unzip();
+            match self.in_time(&events, context).await {
+                Ok(made) => reports.extend(made),
+                Err(error) => fail(message_ids, &error),
+            }
+        }
+        let failed = response.batch_item_failures.len();
+        report::metrics(&context.env_config.function_name, clock::now(), &reports, failed).emit();
+        response
+    }
+
+    /// Events that a person sent, such as those of the failure queue.
+    async fn by_hand(&self, payload: Value, context: &Context) -> Result<Vec<Report>, Error> {
         let mut reports = Vec::new();
         let mut failures = Vec::new();
         match events(payload) {
             Err(error) => failures.push(error.into()),
             Ok(events) => {
                 for event in events {
-                    let time = clock::until(context.deadline, clock::now()).saturating_sub(RESERVE);
-                    match timeout(time, self.alert(&event)).await {
-                        Ok(Ok(report)) => reports.push(report),
-                        Ok(Err(error)) => failures.push(error),
-                        Err(_) => failures.push(Error::OutOfTime),
+                    match self.in_time(&[event], context).await {
+                        Ok(made) => reports.extend(made),
+                        Err(error) => failures.push(error),
                     }
                 }
             }
@@ -98,23 +148,36 @@ impl IamAlertMail {
         Err(first)
     }
 
-    /// One event: decide, log, mail.
-    async fn alert(&self, event: &Event) -> Result<Report, Error> {
-        let (report, mail) = self.decide(event);
-        log::report(&report);
+    async fn in_time(&self, events: &[Event], context: &Context) -> Result<Vec<Report>, Error> {
+        let time = clock::until(context.deadline, clock::now()).saturating_sub(RESERVE);
+        // Boxed: the compiler gives up on the layout of futures within so many others.
+        timeout(time, Box::pin(self.alert(events))).await.unwrap_or(Err(Error::OutOfTime))
+    }
+
+    /// The events of one mail: decide, log, mail.
+    async fn alert(&self, events: &[Event]) -> Result<Vec<Report>, Error> {
+        let (mut reports, mut mails): (Vec<_>, Vec<_>) = events.iter().map(|event| self.decide(event)).unzip();
+        let mut mail = mails.pop().flatten();
+        if events.len() > 1 && mail.is_some() {
+            let of_all = mail::about_all(events);
+            reports.iter_mut().for_each(|report| report.mail = Some(of_all.subject.clone()));
+            mail = Some(of_all);
+        }
+        reports.iter().for_each(log::report);
         if let Some(Mail { subject, text }) = mail.filter(|_| !self.config.dry_run) {
             self.pause().await;
             self.notifier.publish(&subject, &text).await.map_err(|error| Error::Notify(Box::new(error)))?;
         }
-        Ok(report)
+        Ok(reports)
     }
 
     /// Waits until the next mail may be sent. The first, and one after a quiet time, need not wait.
     async fn pause(&self) {
-        let now = Instant::now();
-        let turn = self.next_mail.get().map_or(now, |turn| turn.max(now));
-        self.next_mail.set(Some(turn + PAUSE));
-        sleep_until(turn).await;
+        if let Some(turn) = self.next_mail.get() {
+            sleep_until(turn).await;
+        }
+        // Only now: who gave up waiting sent nothing.
+        self.next_mail.set(Some(Instant::now() + PAUSE));
     }
 
     fn decide(&self, event: &Event) -> (Report, Option<Mail>) {

@@ -10,15 +10,22 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
-use crate::content::readable;
+use crate::content::{LEFT_OUT, document, is_secret, readable};
 use crate::event::Event;
+use crate::harmless::harmless;
 use crate::principal::Principal;
-use crate::record::{Record, is_true};
+use crate::record::{Record, SessionContext, UserIdentity, is_true};
 
 /// Characters of one value, such as a user agent, on its line.
 const LONGEST_VALUE: usize = 1_000;
-/// Characters of the name of a call in the subject. The longest of IAM today has 44.
-const LONGEST_EVENT_NAME: usize = 50;
+/// Characters of a name, an ARN or an id of what was changed. IAM's longest ARNs have 2,048.
+const LONGEST_NAME: usize = 2_048;
+/// Characters of another value of the request, such as a certificate, on the line of what was changed.
+const LONGEST_OTHER: usize = 255;
+/// Characters of the line of what was changed. Names come first.
+const LONGEST_ON_WHAT: usize = 8_192;
+/// Characters that are left for who called, in a subject. The longest name of a call, with `FAILED`, leaves 6.
+const ROOM_FOR_WHO: usize = 6;
 
 /// A mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +43,39 @@ pub fn about(event: &Event, record: &Record) -> Mail {
     let account = account(event, record);
     Mail {
         subject: subject(&record.event_name, record.has_failed(), &principal.short, account),
-        text: limited(text(event, record, &principal, account)),
+        text: limited(explained(text(event, record, &principal, account))),
     }
+}
+
+/// Characters of what was changed, on the line of one call of many.
+const LONGEST_OF_MANY: usize = 60;
+
+/// The mail about calls that failed in the same way: who, what and why as in a mail about the first of them, and the time,
+/// the target and the ids of each.
+#[must_use]
+pub fn about_all(events: &[Event]) -> Mail {
+    let calls: Vec<(&Event, Record)> =
+        events.iter().filter_map(|event| Some((event, Record::of(&event.detail).ok()?))).collect();
+    let Some((first, record)) = calls.first() else { return as_it_is(&events[0], "a batch without a record") };
+    let principal = Principal::of(record.user_identity.as_ref());
+    let account = account(first, record);
+    let name = format!("{} x {}", calls.len(), record.event_name);
+    let mut all = format!("{} calls failed in the same way. Each, in the order in which they came:\n", calls.len());
+    let short = |text: Option<&str>, most| shorten(&value(text.unwrap_or("-")), most);
+    for (event, record) in &calls {
+        let _ = writeln!(
+            all,
+            "- {}: {} from {}, CloudTrail event id {}, EventBridge event id {}",
+            short(record.event_time.as_deref(), 40),
+            short(on_what(record).as_deref(), LONGEST_OF_MANY),
+            short(record.source_ip_address.as_deref(), 45),
+            short(record.event_id.as_deref(), 64),
+            short(event.id.as_deref(), 64),
+        );
+    }
+    all.push_str("\nThe first of them:\n\n");
+    all.push_str(&text(first, record, &principal, account));
+    Mail { subject: subject(&name, true, &principal.short, account), text: limited(explained(all)) }
 }
 
 /// The mail about a record that is not as documented: the event as it is, without secrets.
@@ -56,18 +94,20 @@ pub fn as_it_is(event: &Event, reason: &str) -> Mail {
     text.push_str(&block(&event.detail));
     Mail {
         subject: ascii(&format!("Gatehouse iam-alerts: an event that is not understood in {}", one_line(account))),
-        text: limited(text),
+        text: limited(explained(text)),
     }
 }
 
-/// What, who and where. The name of the call and the account are kept whole; who called is cut where it is too long.
+/// What, who and where. `FAILED`, `ROOT` and the account are kept whole; the name of the call is cut before they are, and
+/// who called before that.
 fn subject(event_name: &str, has_failed: bool, who: &str, account: &str) -> String {
-    let event_name = shortened(event_name, LONGEST_EVENT_NAME);
     let failed = if has_failed { " FAILED" } else { "" };
-    let before = format!("Gatehouse iam-alerts: {event_name}{failed} by ");
-    let after = format!(" in {}", shortened(account, 20));
-    let room = LONGEST_SUBJECT.saturating_sub(before.len() + after.len());
-    ascii(&format!("{before}{}{after}", shortened(who, room)))
+    let (start, by, after) =
+        ("Gatehouse iam-alerts: ", format!("{failed} by "), format!(" in {}", shortened(account, 20)));
+    let room = LONGEST_SUBJECT - start.len() - by.len() - after.len();
+    let event_name = shortened(event_name, room - ROOM_FOR_WHO);
+    let who = shortened(&harmless(who), room - event_name.len());
+    ascii(&format!("{start}{event_name}{by}{who}{after}"))
 }
 
 /// As [`shorten`], in the ASCII of a subject.
@@ -106,15 +146,22 @@ fn text(event: &Event, record: &Record, principal: &Principal, account: &str) ->
     }
 
     line(&mut text, "What", Some(&what(record)));
-    line(&mut text, "On what", on_what(record).as_deref().or(Some("not in the record")));
+    let on_what = on_what(record);
+    let on_what = on_what.as_deref().unwrap_or("not in the record");
+    let _ = writeln!(text, "On what: {}", shorten(&harmless(&visible(on_what)), LONGEST_ON_WHAT));
     if record.has_failed() {
         line(&mut text, "Error", Some(&error(record)));
     }
     line(&mut text, "When", Some(&when(event, record)));
     line(&mut text, "Account", Some(account));
-    who_lines(&mut text, record, principal);
+    who_lines(&mut text, record, principal, account);
     line(&mut text, "From", record.source_ip_address.as_deref());
     line(&mut text, "With", record.user_agent.as_deref());
+    if is_true(record.session_credential_from_console.as_ref()) {
+        line(&mut text, "Console", Some("yes, with the credentials of a session in the console"));
+    }
+    line(&mut text, "VPC endpoint", record.vpc_endpoint_id.as_ref().and_then(leaves).as_deref());
+    line(&mut text, "Account of the VPC endpoint", record.vpc_endpoint_account_id.as_ref().and_then(leaves).as_deref());
 
     text.push('\n');
     match console_link(event, record) {
@@ -141,7 +188,64 @@ fn text(event: &Event, record: &Record, principal: &Principal, account: &str) ->
             let _ = write!(text, "\n{title}:\n{}", block(content));
         }
     }
+    if let Some(more) = more_of_the_record(&event.detail) {
+        let _ = write!(text, "\nMore of the record:\n{}", block(&more));
+    }
     text
+}
+
+/// What stands above, by its place in the record, and `mfaAuthenticated`, which is not always to be shown.
+const SHOWN: [&str; 34] = [
+    "/eventName",
+    "/eventSource",
+    "/eventTime",
+    "/awsRegion",
+    "/sourceIPAddress",
+    "/userAgent",
+    "/errorCode",
+    "/errorMessage",
+    "/eventID",
+    "/recipientAccountId",
+    "/requestParameters",
+    "/responseElements",
+    "/additionalEventData",
+    "/serviceEventDetails",
+    "/vpcEndpointId",
+    "/vpcEndpointAccountId",
+    "/userIdentity/type",
+    "/userIdentity/arn",
+    "/userIdentity/accountId",
+    "/userIdentity/accessKeyId",
+    "/userIdentity/invokedBy",
+    "/userIdentity/identityProvider",
+    "/userIdentity/onBehalfOf",
+    "/userIdentity/inScopeOf",
+    "/userIdentity/sessionContext/sourceIdentity",
+    "/userIdentity/sessionContext/assumedRoot",
+    "/userIdentity/sessionContext/webIdFederationData",
+    "/userIdentity/sessionContext/sessionIssuer/arn",
+    "/userIdentity/sessionContext/sessionIssuer/userName",
+    "/userIdentity/sessionContext/attributes/mfaAuthenticated",
+    "/userIdentity/sessionContext/sessionIssuer",
+    "/userIdentity/sessionContext/attributes",
+    "/userIdentity/sessionContext",
+    "/userIdentity",
+];
+
+/// The fields of the record that are not shown above.
+fn more_of_the_record(detail: &Value) -> Option<Value> {
+    let mut more = detail.clone();
+    for place in SHOWN {
+        let (parent, name) = place.rsplit_once('/')?;
+        let Some(parent) = more.pointer_mut(parent).and_then(Value::as_object_mut) else { continue };
+        // An object goes once everything in it was shown.
+        let holds_more = |value: &Value| value.as_object().is_some_and(|fields| !fields.is_empty());
+        let is_holder = ["sessionIssuer", "attributes", "sessionContext", "userIdentity"].contains(&name);
+        if !is_holder || !parent.get(name).is_some_and(holds_more) {
+            parent.shift_remove(name);
+        }
+    }
+    more.as_object().is_some_and(|fields| !fields.is_empty()).then_some(more)
 }
 
 fn what(record: &Record) -> String {
@@ -151,28 +255,68 @@ fn what(record: &Record) -> String {
     }
 }
 
-/// The names in the request: what is text or a number and no document. Where the request has none, those in the answer.
+/// What was changed: names, ARNs and ids in the request, wherever they are in it, then its other values but documents.
+/// Where the request has none, those in the answer.
 fn on_what(record: &Record) -> Option<String> {
-    let names = |content: Option<&Value>| {
-        let fields = content?.as_object()?;
-        let named: Vec<String> = fields
-            .iter()
-            .filter_map(|(name, value)| match value {
-                Value::String(text) => Some(format!("{name} {text}")),
-                Value::Number(number) => Some(format!("{name} {number}")),
-                Value::Bool(flag) => Some(format!("{name} {flag}")),
-                _ => None,
-            })
-            .collect();
-        (!named.is_empty()).then(|| named.join(", "))
+    let named = |content: Option<&Value>| {
+        let (mut names, mut others) = (Vec::new(), Vec::new());
+        for (name, value) in content?.as_object()? {
+            match value {
+                Value::String(text) if is_secret(name) => others.push(format!("{name} {LEFT_OUT}")),
+                Value::String(text) if is_name(name) => names.push(format!("{name} {}", shorten(text, LONGEST_NAME))),
+                Value::String(text) if document(text).is_some() => {}
+                Value::String(text) => others.push(format!("{name} {}", shorten(text, LONGEST_OTHER))),
+                Value::Number(_) | Value::Bool(_) => others.push(format!("{name} {value}")),
+                _ => names_within(value, &mut names),
+            }
+        }
+        names.append(&mut others);
+        (!names.is_empty()).then(|| names.join(", "))
     };
-    let request = record.request_parameters.as_ref().map(readable);
-    let answer = record.response_elements.as_ref().map(readable);
-    let of_answer = || {
-        let made = answer.as_ref()?.as_object()?.values().next();
-        names(made)
+    let of_answer = || named(record.response_elements.as_ref()?.as_object()?.values().next());
+    named(record.request_parameters.as_ref()).or_else(of_answer)
+}
+
+fn names_within(value: &Value, names: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(text) if is_name(name) && !is_secret(name) => {
+                        names.push(format!("{name} {}", shorten(text, LONGEST_NAME)));
+                    }
+                    _ => names_within(value, names),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| names_within(item, names)),
+        _ => {}
+    }
+}
+
+/// Whether a member of a request names something, as `roleName`, `policyArn`, `accessKeyId` and `serialNumber` do.
+fn is_name(member: &str) -> bool {
+    let member = member.to_ascii_lowercase();
+    ["name", "arn", "id", "serialnumber"].iter().any(|end| member.ends_with(end))
+}
+
+/// All that a value has, on one line: `userId 9067-e, identityStoreArn arn:…`.
+fn leaves(value: &Value) -> Option<String> {
+    let found = match value {
+        Value::Null => return None,
+        Value::Object(fields) => {
+            let each = |(name, value): (&String, &Value)| match value {
+                _ if is_secret(name) => Some(format!("{name} {LEFT_OUT}")),
+                Value::Object(_) | Value::Array(_) => leaves(value),
+                _ => leaves(value).map(|value| format!("{name} {value}")),
+            };
+            fields.iter().filter_map(each).collect::<Vec<_>>().join(", ")
+        }
+        Value::Array(items) => items.iter().filter_map(leaves).collect::<Vec<_>>().join(", "),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     };
-    names(request.as_ref()).or_else(of_answer)
+    (!found.is_empty()).then_some(found)
 }
 
 fn error(record: &Record) -> String {
@@ -192,7 +336,7 @@ fn when(event: &Event, record: &Record) -> String {
     }
 }
 
-fn who_lines(text: &mut String, record: &Record, principal: &Principal) {
+fn who_lines(text: &mut String, record: &Record, principal: &Principal, account: &str) {
     line(text, "Who", Some(&principal.long));
     let Some(identity) = &record.user_identity else { return };
     let session = identity.session_context.as_ref();
@@ -200,15 +344,29 @@ fn who_lines(text: &mut String, record: &Record, principal: &Principal) {
     line(text, "ARN", identity.arn.as_deref());
     line(text, "Role or user behind it", issuer.and_then(|issuer| issuer.arn.as_deref()));
     line(text, "Source identity", session.and_then(|session| session.source_identity.as_deref()));
-    if identity.account_id != record.recipient_account_id && record.recipient_account_id.is_some() {
+    if identity.account_id.as_deref() != Some(account) {
         line(text, "Account of the caller", identity.account_id.as_deref());
     }
     line(text, "Through the AWS service", identity.invoked_by.as_deref());
     line(text, "Access key", identity.access_key_id.as_deref());
-    let attributes = session.and_then(|session| session.attributes.as_ref());
-    if let Some(mfa) = attributes.and_then(|attributes| attributes.mfa_authenticated.as_ref()) {
-        line(text, "Signed in with MFA", Some(if is_true(Some(mfa)) { "yes" } else { "no" }));
-    }
+    line(text, "Identity provider", identity.identity_provider.as_deref());
+    let federation = session.and_then(|session| session.web_id_federation_data.as_ref());
+    line(text, "Federated by", federation.and_then(leaves).as_deref());
+    line(text, "On behalf of", identity.on_behalf_of.as_ref().and_then(leaves).as_deref());
+    line(text, "In scope of", identity.in_scope_of.as_ref().and_then(leaves).as_deref());
+    line(text, "Signed in with MFA", mfa(identity, session));
+}
+
+/// `no` only of those who sign in to AWS itself: of people whose identity provider signs them in, and of machines,
+/// CloudTrail writes `false` whatever they did.
+fn mfa(identity: &UserIdentity, session: Option<&SessionContext>) -> Option<&'static str> {
+    let session = session?;
+    let flag = session.attributes.as_ref()?.mfa_authenticated.as_ref()?;
+    let is_role = match identity.r#type.as_deref() {
+        Some("Root") => is_true(session.assumed_root.as_ref()),
+        kind => kind != Some("IAMUser"),
+    };
+    if is_true(Some(flag)) { Some("yes") } else { (!is_role).then_some("no") }
 }
 
 /// The page of the record in the console of CloudTrail; `None` for partitions whose console is not known here, and for an
@@ -236,9 +394,17 @@ fn line(text: &mut String, name: &str, content: Option<&str>) {
     }
 }
 
-/// A value on one line, with what cannot be seen written out.
+/// A value on one line, with what cannot be seen written out, and without links.
 fn value(text: &str) -> String {
-    shorten(&visible(text), LONGEST_VALUE)
+    shorten(&harmless(&visible(text)), LONGEST_VALUE)
+}
+
+/// Says how addresses are written, where there are some.
+fn explained(mut text: String) -> String {
+    if ["hxxp", "[.]", "[:]"].iter().any(|mark| text.contains(mark)) {
+        text.push_str("\nAddresses are written with hxxp, [.] and [:], so that no mail program makes links of them.\n");
+    }
+    text
 }
 
 fn capitalized(text: &str) -> String {
@@ -256,7 +422,7 @@ fn capitalized(text: &str) -> String {
 fn block(content: &Value) -> String {
     let json = serde_json::to_string_pretty(&readable(content)).unwrap_or_else(|_| content.to_string());
     json.lines().fold(String::new(), |mut text, line| {
-        let _ = writeln!(text, "{}", visible(line));
+        let _ = writeln!(text, "{}", harmless(&visible(line)));
         text
     })
 }

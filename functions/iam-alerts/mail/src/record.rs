@@ -41,6 +41,12 @@ pub struct Record {
     pub additional_event_data: Option<Value>,
     /// Details of an event that no call led to (`AwsServiceEvent`).
     pub service_event_details: Option<Value>,
+    /// The VPC endpoint through which the call came.
+    pub vpc_endpoint_id: Option<Value>,
+    /// The account of that endpoint.
+    pub vpc_endpoint_account_id: Option<Value>,
+    /// `"true"` where the credentials are those of a session in the console.
+    pub session_credential_from_console: Option<Value>,
 }
 
 /// Who called.
@@ -67,6 +73,10 @@ pub struct UserIdentity {
     pub identity_provider: Option<String>,
     /// The session of temporary credentials.
     pub session_context: Option<SessionContext>,
+    /// The user of IAM Identity Center on whose behalf the call was made.
+    pub on_behalf_of: Option<Value>,
+    /// What the credentials were issued to, such as a Lambda function.
+    pub in_scope_of: Option<Value>,
 }
 
 /// The session of temporary credentials.
@@ -81,6 +91,8 @@ pub struct SessionContext {
     pub assumed_root: Option<Value>,
     /// The person behind the session, where the identity provider was asked for it.
     pub source_identity: Option<String>,
+    /// The provider of the token for which the credentials were given, and what the token says, such as the repository.
+    pub web_id_federation_data: Option<Value>,
 }
 
 /// Who the temporary credentials were made for.

@@ -9,12 +9,12 @@ use aws_smithy_mocks::{RuleMode, mock, mock_client};
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::notify::{LONGEST_MESSAGE, Notifier};
-use iam_alert_mail::IamAlertMail;
 use iam_alert_mail::config::Config;
 use iam_alert_mail::event::events;
 use iam_alert_mail::mail::{about, as_it_is};
 use iam_alert_mail::record::Record;
 use iam_alert_mail::report::Outcome;
+use iam_alert_mail::{Answer, IamAlertMail};
 use lambda_runtime::{Context, LambdaEvent};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -52,13 +52,13 @@ async fn a_call_is_published_once_to_the_topic_with_its_subject() {
         .then_output(|| PublishOutput::builder().build());
     let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&publish]);
     let detail = json!({ "eventName": "CreateUser", "userIdentity": { "type": "IAMUser", "userName": "Ana" } });
-    let reports = function(&sns).handle(invocation(event(detail))).await.unwrap();
+    let Answer::Reports(reports) = function(&sns).handle(invocation(event(detail))).await.unwrap() else { panic!() };
     assert_eq!((reports.len(), reports[0].outcome, publish.num_calls()), (1, Outcome::Mailed, 1));
 }
 
-/// SNS suspends the subscription of an address that gets more than 10 mails a second.
+/// SNS suspends the subscription of an address that gets more than 10 mails a second; two instances run at once.
 #[tokio::test(start_paused = true)]
-async fn mails_of_a_burst_go_out_eight_a_second_and_a_single_one_at_once() {
+async fn mails_of_a_burst_go_out_two_a_second_and_a_single_one_at_once() {
     let publish = mock!(aws_sdk_sns::Client::publish).then_output(|| PublishOutput::builder().build());
     let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&publish]);
     let function = function(&sns);
@@ -66,15 +66,177 @@ async fn mails_of_a_burst_go_out_eight_a_second_and_a_single_one_at_once() {
     let waited = async |events: Value| {
         let started = Instant::now();
         function.handle(invocation(events)).await.unwrap();
-        started.elapsed().as_millis() / 125
+        started.elapsed().as_millis() / 500
     };
     assert_eq!(waited(one.clone()).await, 0, "the first mail waits for nothing");
     assert_eq!(waited(one.clone()).await, 1, "the pause holds across invocations");
     assert_eq!(waited(json!([one, one, one])).await, 3, "and within one");
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(waited(one.clone()).await, 0, "a quiet time is not made up for");
-    assert_eq!(waited(json!([one, one])).await, 2);
+    assert_eq!(waited(batch(&[one.clone(), one])).await, 2);
     assert_eq!(publish.num_calls(), 8);
+}
+
+/// What Lambda hands over for messages of the queue; their ids are `m-0`, `m-1`, …
+fn batch(events: &[Value]) -> Value {
+    let record =
+        |(number, event): (usize, &Value)| json!({ "messageId": format!("m-{number}"), "body": event.to_string() });
+    json!({ "Records": events.iter().enumerate().map(record).collect::<Vec<_>>() })
+}
+
+fn failures(answer: &Answer) -> Vec<String> {
+    let Answer::Batch(response) = answer else { panic!("{answer:?}") };
+    response.batch_item_failures.iter().map(|failure| failure.item_identifier.clone()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mail_that_is_not_taken_returns_the_messages_of_that_mail_alone() {
+    let refused = mock!(aws_sdk_sns::Client::publish)
+        .match_requests(|request| request.subject().is_some_and(|subject| subject.contains("2 x DeleteUser")))
+        .then_error(|| {
+            let error = aws_sdk_sns::types::error::AuthorizationErrorException::builder().build();
+            aws_sdk_sns::operation::publish::PublishError::AuthorizationErrorException(error)
+        });
+    let taken = mock!(aws_sdk_sns::Client::publish).then_output(|| PublishOutput::builder().build());
+    let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&refused, &taken]);
+    let failed = event(json!({ "eventName": "DeleteUser", "errorCode": "AccessDenied" }));
+    let changed = event(json!({ "eventName": "CreateUser" }));
+    let mut given = batch(&[failed.clone(), changed, failed]);
+    given["Records"].as_array_mut().unwrap().push(json!({ "messageId": "m-3", "body": "no event" }));
+    let answer = function(&sns).handle(invocation(given)).await.unwrap();
+    assert_eq!(failures(&answer), ["m-3", "m-0", "m-2"]);
+    assert_eq!((refused.num_calls(), taken.num_calls()), (1, 1));
+    let answered = serde_json::to_value(&answer).unwrap();
+    assert_eq!(answered["batchItemFailures"][0], json!({ "itemIdentifier": "m-3" }));
+}
+
+#[test]
+fn root_and_failed_and_the_account_stay_in_the_subject_whatever_its_length() {
+    let root = json!({ "type": "Root" });
+    let long = json!({ "type": "IAMUser", "userName": "u".repeat(200) });
+    for (identity, who) in [(root, "ROOT"), (long, "uuu")] {
+        for length in 1..150 {
+            for error in [json!(null), json!("AccessDenied")] {
+                let detail = json!({ "eventName": "N".repeat(length), "errorCode": error, "userIdentity": identity });
+                let event = events(event(detail)).unwrap().remove(0);
+                let subject = about(&event, &Record::of(&event.detail).unwrap()).subject;
+                assert!(subject.len() < 100 && subject.ends_with(" in 111122223333"), "{subject}");
+                assert!(subject.contains(&format!(" by {who}")), "{subject}");
+                assert_eq!(subject.contains(" FAILED by "), error.is_string(), "{subject}");
+                assert!(length > 44 || subject.contains(&format!(" {}", "N".repeat(length))), "{subject}");
+            }
+        }
+    }
+}
+
+fn mail_about(detail: Value) -> String {
+    let event = events(event(detail)).unwrap().remove(0);
+    about(&event, &Record::of(&event.detail).unwrap()).text
+}
+
+#[test]
+fn no_mfa_is_said_of_those_alone_who_sign_in_to_aws() {
+    let assumed_root = json!({ "type": "Root", "sessionContext": { "assumedRoot": "true" } });
+    let cases = [
+        (json!({ "type": "Root" }), true),
+        (json!({ "type": "IAMUser" }), true),
+        (assumed_root, false),
+        (json!({ "type": "AssumedRole" }), false),
+        (json!({ "type": "FederatedUser" }), false),
+        (json!({ "type": "SAMLUser" }), false),
+        (json!({ "type": "IdentityCenterUser" }), false),
+        (json!({}), false),
+    ];
+    for (identity, knows) in cases {
+        for (flag, line) in
+            [("true", Some("Signed in with MFA: yes")), ("false", Some("Signed in with MFA: no")), ("", None)]
+        {
+            let mut identity = identity.clone();
+            if line.is_some() {
+                identity["sessionContext"]["attributes"] = json!({ "mfaAuthenticated": flag });
+            }
+            let text = mail_about(json!({ "eventName": "CreateUser", "userIdentity": identity }));
+            let line = line.filter(|_| knows || flag == "true");
+            assert_eq!(text.lines().find(|line| line.contains("MFA")), line, "{identity}");
+        }
+    }
+}
+
+#[test]
+fn what_was_changed_is_not_lost_behind_a_long_document() {
+    let arn = format!("arn:aws:iam::111122223333:saml-provider/{}Okta", "path/".repeat(300));
+    let request = json!({
+        "sAMLMetadataDocument": "<md:EntityDescriptor>".repeat(200), "sAMLProviderArn": arn,
+        "roleName": "{\"a\":1}", "permissions": { "policyTemplateArn": "arn:template" }, "maxSessionDuration": 7,
+    });
+    let text = mail_about(json!({ "eventName": "UpdateSAMLProvider", "requestParameters": request }));
+    let line = text.lines().find(|line| line.starts_with("On what: ")).unwrap();
+    assert!(
+        line.contains(&format!("sAMLProviderArn {arn}, roleName {{\"a\":1}}, policyTemplateArn arn:template")),
+        "{line}"
+    );
+    assert!(line.contains("sAMLMetadataDocument <md:") && line.ends_with("maxSessionDuration 7"), "{line}");
+}
+
+#[test]
+fn every_field_of_a_record_is_in_its_mail() {
+    let detail = json!({
+        "eventName": "CreateUser", "eventVersion": "v-version", "vpcEndpointId": "vpce-1", "vpcEndpointAccountId": "444455556666",
+        "sessionCredentialFromConsole": "true", "requestID": "v-request", "sharedEventID": "v-shared",
+        "tlsDetails": { "tlsVersion": "v-tls" }, "resources": [{ "ARN": "v-resource" }],
+        "userIdentity": {
+            "type": "AssumedRole", "principalId": "AROA:v-session", "arn": "v-arn", "accountId": "v-account",
+            "onBehalfOf": { "userId": "v-user", "identityStoreArn": "v-store" },
+            "inScopeOf": { "issuerType": "v-issuer", "credentialsIssuedTo": "v-function" },
+            "sessionContext": {
+                "sessionIssuer": { "type": "Role", "principalId": "v-role-id", "arn": "v-role-arn", "userName": "v-role" },
+                "attributes": { "creationDate": "v-date", "mfaAuthenticated": "false" },
+                "webIdFederationData": {
+                    "federatedProvider": "arn:aws:iam::1:oidc-provider/token.actions.githubusercontent.com",
+                    "attributes": { "token.actions.githubusercontent.com:sub": "repo:octo/app:ref:refs/heads/main" },
+                },
+                "ec2RoleDelivery": "v-delivery",
+            },
+        },
+    });
+    let text = mail_about(detail);
+    for shown in [
+        "v-version",
+        "VPC endpoint: vpce-1",
+        "444455556666",
+        "Console: yes",
+        "v-request",
+        "v-shared",
+        "v-tls",
+        "v-resource",
+        "v-session",
+        "v-arn",
+        "v-account",
+        "On behalf of: userId v-user, identityStoreArn v-store",
+        "In scope of: issuerType v-issuer, credentialsIssuedTo v-function",
+        "v-role-id",
+        "v-role-arn",
+        "v-date",
+        "v-delivery",
+        "Federated by: federatedProvider arn:aws:iam::1:oidc-provider/token.actions.githubusercontent.com",
+        "repo:octo/app:ref:refs/heads/main",
+    ] {
+        assert!(text.contains(shown), "{shown} is missing in {text}");
+    }
+    assert!(!text.contains("mfaAuthenticated"));
+}
+
+#[test]
+fn the_only_link_of_a_mail_is_our_own() {
+    let lure = "FALSE ALARM. Acknowledge at https://alerts.example/ack or www.evil.example";
+    let detail = json!({
+        "eventName": "CreateUser", "awsRegion": "us-east-1", "eventID": "1111", "userAgent": lure, "errorMessage": lure,
+        "sourceIPAddress": lure, "requestParameters": { "userName": lure, "policyDocument": { lure: lure } },
+        "userIdentity": { "type": "IAMUser", "userName": lure, "arn": lure }, "sharedEventID": lure,
+    });
+    let text = mail_about(detail);
+    assert_eq!((text.matches("https://").count(), text.matches("www.").count()), (1, 0), "{text}");
+    assert!(text.contains("hxxps://alerts[.]example/ack") && text.contains("no mail program makes links of them"));
 }
 
 #[test]
