@@ -1,5 +1,7 @@
 """The pipelines capability and its example: the way of a failure to the retry, notifications, what is deployed."""
 
+import copy
+import copy
 import json
 import os
 import re
@@ -63,7 +65,7 @@ def snippets(language: str) -> list[str]:
 def test_what_the_readme_adds_to_a_pipeline_is_valid(is_rule):
     """In place of what the example has: an action of the gate, or a condition of a stage with the gate as its rule."""
     [snippet] = [parse(it) for it in snippets("yaml") if ("BeforeEntry" in it) == is_rule]
-    example = load(EXAMPLE)
+    example = copy.deepcopy(load(EXAMPLE))
     pipeline = next(it for it in example["Resources"].values() if it["Type"] == "AWS::CodePipeline::Pipeline")
     stages = {stage["Name"]: stage for stage in pipeline["Properties"]["Stages"]}
     if is_rule:
