@@ -1,7 +1,6 @@
 """The pipelines capability and its example: the way of a failure to the retry, notifications, what is deployed."""
 
 import copy
-import copy
 import json
 import os
 import re
