@@ -67,7 +67,9 @@ class Stage:
     status: str = "InProgress"
     pending: list[Action] = field(default_factory=list)
     disabled_reason: str | None = None
+    entry_rule: Action | None = None
     entry_condition: str | None = None
+    entry_run: "Run | None" = None
 
 
 @dataclass
@@ -119,6 +121,7 @@ class CodePipeline:
             ("codepipeline", "GetPipelineState"): self._get_state,
             ("codepipeline", "ListActionExecutions"): self._list_runs,
             ("codepipeline", "RetryStageExecution"): self._retry,
+            ("codepipeline", "OverrideStageCondition"): self._override,
         }
 
     def reset(self) -> None:
@@ -129,9 +132,19 @@ class CodePipeline:
 
     # Arranging ---------------------------------------------------------------------------------
 
-    def create(self, name: str, stages: dict[str, list[Action]], region: str = "us-east-1") -> Pipeline:
-        """A pipeline of these stages, whose actions run one after the other."""
-        made = [Stage(stage, actions) for stage, actions in stages.items()]
+    def create(
+        self,
+        name: str,
+        stages: dict[str, list[Action]],
+        region: str = "us-east-1",
+        entry_rules: dict[str, Action] | None = None,
+    ) -> Pipeline:
+        """A pipeline of these stages, whose actions run one after the other.
+
+        An entry rule is a rule `LambdaInvoke` in an entry condition with the result FAIL.
+        """
+        rules = entry_rules or {}
+        made = [Stage(stage, actions, entry_rule=rules.get(stage)) for stage, actions in stages.items()]
         pipeline = Pipeline(name, region, made, created=_now())
         self._pipelines[region, name] = pipeline
         return pipeline
@@ -170,7 +183,8 @@ class CodePipeline:
         """
         execution_id = str(uuid.uuid4())
         failed = pipeline.stage(stage)
-        failed.execution_id, failed.status, failed.entry_condition = execution_id, "Failed", "Failed"
+        failed.execution_id, failed.status = execution_id, "Failed"
+        failed.entry_condition, failed.entry_run = "Failed", None
         pipeline.executions[execution_id] = "Failed"
         self._emit(pipeline, execution_id, "Stage", "FAILED", stage=stage)
         self._emit(pipeline, execution_id, "Pipeline", "FAILED")
@@ -206,6 +220,24 @@ class CodePipeline:
             data["continuationToken"] = job.continuation_token
         return {"CodePipeline.job": {"id": job.id, "accountId": ACCOUNT_ID, "data": data}}
 
+    def next_rule(self) -> dict[str, Any]:
+        """The event of the rule that waits longest, without a job: its UserParameters.
+
+        Source: CodePipeline User Guide, "LambdaInvoke" in the rule reference. It says no more, so a rule may
+        as well have a job, see `next_job`.
+        """
+        job = self._waiting.popleft()
+        rule = _action(job.pipeline.stage(job.run.stage), job.run.action)
+        return {"UserParameters": rule.user_parameters}
+
+    def finish_rule(self, pipeline: Pipeline, stage: str, error: str | None) -> None:
+        """The function of an entry rule has ended, with an error or without."""
+        run = pipeline.stage(stage).entry_run
+        if error is not None:
+            return self._fail(pipeline, run, {"code": "JobFailed", "message": error})
+        self._succeed(pipeline, run)
+        return self._advance(pipeline, pipeline.stage(stage))
+
     def rename_job(self, job_id: str, new_id: str) -> None:
         """Gives a job the id that a sample event names."""
         job = self._jobs.pop(job_id)
@@ -217,14 +249,22 @@ class CodePipeline:
     def _enter(self, pipeline: Pipeline, stage: Stage, execution_id: str) -> None:
         if stage.execution_id is not None and stage.status == "InProgress":
             raise ValueError(f"the stage {stage.name} is in progress and admits no other execution")
-        stage.execution_id = execution_id
+        stage.execution_id, stage.entry_condition, stage.entry_run = execution_id, None, None
         self._run_stage(pipeline, stage, list(stage.actions))
 
     def _run_stage(self, pipeline: Pipeline, stage: Stage, actions: list[Action], state: str = "STARTED") -> None:
-        stage.status, stage.pending, stage.entry_condition = "InProgress", actions, None
+        stage.status, stage.pending = "InProgress", actions
         pipeline.executions[stage.execution_id] = "InProgress"
         self._emit(pipeline, stage.execution_id, "Stage", state, stage=stage.name)
-        self._advance(pipeline, stage)
+        if stage.entry_rule is not None and stage.entry_condition is None:
+            return self._check_entry(pipeline, stage, stage.entry_rule)
+        return self._advance(pipeline, stage)
+
+    def _check_entry(self, pipeline: Pipeline, stage: Stage, rule: Action) -> None:
+        now = _now()
+        run = Run(str(uuid.uuid4()), stage.execution_id, stage.name, rule.name, started=now, updated=now)
+        stage.entry_condition, stage.entry_run = "InProgress", run
+        self._issue_job(pipeline, run, None)
 
     def _advance(self, pipeline: Pipeline, stage: Stage) -> None:
         """Runs what is pending, up to an action that needs an answer or fails; then the stages after it."""
@@ -255,14 +295,21 @@ class CodePipeline:
 
     def _succeed(self, pipeline: Pipeline, run: Run) -> None:
         run.status, run.updated = "Succeeded", _now()
-        pipeline.stage(run.stage).pending.pop(0)
+        stage = pipeline.stage(run.stage)
+        if run is stage.entry_run:
+            stage.entry_condition = "Succeeded"
+            return
+        stage.pending.pop(0)
         self._emit(pipeline, run.execution_id, "Action", "SUCCEEDED", run=run)
 
     def _fail(self, pipeline: Pipeline, run: Run, error: dict[str, str]) -> None:
         run.status, run.error, run.updated = "Failed", error, _now()
         pipeline.stage(run.stage).status = "Failed"
         pipeline.executions[run.execution_id] = "Failed"
-        self._emit(pipeline, run.execution_id, "Action", "FAILED", run=run)
+        if run is pipeline.stage(run.stage).entry_run:
+            pipeline.stage(run.stage).entry_condition = "Failed"
+        else:
+            self._emit(pipeline, run.execution_id, "Action", "FAILED", run=run)
         self._emit(pipeline, run.execution_id, "Stage", "FAILED", stage=run.stage)
         self._emit(pipeline, run.execution_id, "Pipeline", "FAILED")
 
@@ -439,11 +486,34 @@ class CodePipeline:
                 "StageNotRetryableException",
                 f"Stage '{name}' is {stage.status}: it contains no failed actions, or is retried already",
             )
+        if not any(
+            (run.execution_id, run.stage, run.status) == (execution_id, name, "Failed") for run in pipeline.runs
+        ):
+            raise AwsError("StageNotRetryableException", f"Stage '{name}' contains no failed actions")
         # A disabled transition does not stop it: CodePipeline documents no error for that.
         failed = [] if call.params["retryMode"] == "ALL_ACTIONS" else stage.pending
         self._emit(pipeline, execution_id, "Pipeline", "RESUMED")
         self._run_stage(pipeline, stage, list(failed or stage.actions), "RESUMED")
         return {"pipelineExecutionId": execution_id}
+
+    def _override(self, call: "Invocation") -> dict[str, Any]:
+        """Source: CodePipeline API Reference, OverrideStageCondition."""
+        pipeline = self._pipeline(call, call.params["pipelineName"])
+        name, execution_id = call.params["stageName"], call.params["pipelineExecutionId"]
+        stage = next((stage for stage in pipeline.stages if stage.name == name), None)
+        if stage is None:
+            raise AwsError("StageNotFoundException", f"Pipeline '{pipeline.name}' has no stage '{name}'")
+        if stage.execution_id != execution_id:
+            raise AwsError(
+                "NotLatestPipelineExecutionException",
+                f"The latest execution of stage '{name}' is {stage.execution_id}, not {execution_id}",
+            )
+        if call.params["conditionType"] != "BEFORE_ENTRY" or stage.entry_condition != "Failed":
+            raise AwsError("ConditionNotOverridableException", f"Stage '{name}' has no such condition that failed")
+        stage.entry_condition = "Overridden"
+        self._emit(pipeline, execution_id, "Pipeline", "RESUMED")
+        self._run_stage(pipeline, stage, list(stage.actions), "RESUMED")
+        return {}
 
 
 def _now() -> datetime:
@@ -451,7 +521,8 @@ def _now() -> datetime:
 
 
 def _action(stage: Stage, name: str) -> Action:
-    return next(action for action in stage.actions if action.name == name)
+    rules = [stage.entry_rule] if stage.entry_rule else []
+    return next(action for action in [*stage.actions, *rules] if action.name == name)
 
 
 def _type(action: Action) -> dict[str, str]:
@@ -487,7 +558,19 @@ def _stage_state(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
             "type": "ROLLBACK" if stage.execution_id in pipeline.rollbacks else "STANDARD",
         }
     if stage.entry_condition is not None:
-        state["beforeEntryConditionState"] = {"latestExecution": {"status": stage.entry_condition}}
+        state["beforeEntryConditionState"] = _entry_state(stage)
+    return state
+
+
+def _entry_state(stage: Stage) -> dict[str, Any]:
+    state: dict[str, Any] = {"latestExecution": {"status": stage.entry_condition}}
+    if run := stage.entry_run:
+        execution = {"status": stage.entry_condition, "lastStatusChange": run.updated}
+        latest = _latest_execution(run)
+        latest["ruleExecutionId"] = latest.pop("actionExecutionId")
+        latest.pop("percentComplete", None)
+        rule = {"ruleName": run.action, "latestExecution": latest}
+        state["conditionStates"] = [{"latestExecution": execution, "ruleStates": [rule]}]
     return state
 
 

@@ -79,6 +79,7 @@ FORMS = {
     "SnsMaxAgeSeconds": ["", "3600"],
     "SourceTopicArn": ["", TOPIC],
     "SubnetId": ["", "subnet-0123456789abcdef0"],
+    "TargetRegion": ["eu-west-1"],
     "SubscriberPrincipalArn": ["", ROLE],
     "Tags": ["", "team=edge,cost-center=42"],
     "TargetAccountEmail": ["", EMAIL],
@@ -92,7 +93,12 @@ FORMS = {
 }  # fmt: skip
 # Parameters that need not meet all others: what they decide stands alone, and 17 together are 200,000 combinations.
 ALONE = {
+    "template.yaml": {"Dashboard"},  # one resource that nothing refers to; so in each template
+    "functions/iam-alerts/template.yaml": {"Dashboard"},
+    "functions/ip-ranges/template.yaml": {"Dashboard"},
+    "functions/pipelines/template.yaml": {"Dashboard"},
     "functions/amis/template.yaml": {
+        "Dashboard",
         "DeprecatePreviousAfterDays",  # one policy of a role that is there in any case
         "FurtherApproverEndpoints",  # a condition of one statement
         "MinimumApprovals",  # a number, and two rules about who can approve
@@ -101,6 +107,7 @@ ALONE = {
         "TopicArns",  # a variable
     },
     "functions/messages/template.yaml": {
+        "Dashboard",
         "Debug",  # the level of the logs
         "RelayConcurrency",  # a property of the relay
         "RelaySnsMaxAgeSeconds",  # a variable

@@ -14,6 +14,8 @@ from gatehouse_local.codepipeline import Action, gate
 from gatehouse_local.sam import Emulator
 from template_checks.template import Deployed, load
 
+README = (ROOT / "functions" / "pipelines" / "README.md").read_text()
+
 # moto writes error codes that all services share, but warns that no model lists them.
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not match an error shape")
 
@@ -145,13 +147,27 @@ def test_a_notification_that_fails_is_sent_when_lambda_runs_the_event_again(depl
     deployment.aws.disturb("refuse", operation="Publish", code="AuthorizationError")
     deployment.start('{"wait_minutes": 60}')
     event = deployment.aws.codepipeline.next_job()
-    outcome = deployment.invoke(event, NOTIFY_TOPIC_ARN=topic)
+    env = runtime_api.environment({"AWS_ENDPOINT_URL": deployment.aws.url, "NOTIFY_TOPIC_ARN": topic})
+    with runtime_api.RuntimeApi([str(deployment.path)], env) as function:
+        outcome = function.invoke(event)
+        again = [function.invoke(event) for _ in range(2)]
     assert outcome.error_type == "Notify"
     (failure,) = [record for record in outcome.records if "errorType" in record]
     assert failure["errorType"] == "Notify" and "AuthorizationError" in failure["error"]
     assert deployment.status == ("InProgress", "InProgress"), "the job is answered"
-    assert deployment.invoke(event, NOTIFY_TOPIC_ARN=topic).payload["outcome"] == "answered_before"
-    assert [call.error for call in deployment.aws.calls if call.operation == "Publish"][-1] is None
+    assert [it.payload["outcome"] for it in again] == ["answered_before"] * 2
+    published = [call.error for call in deployment.aws.calls if call.operation == "Publish"]
+    assert published[-1] is None and published.count(None) == 1
+
+
+def test_a_job_that_is_delivered_to_two_processes_notifies_once(deployment):
+    topic = deployment.aws.client("sns").create_topic(Name="people")["TopicArn"]
+    deployment.aws.health.open()
+    deployment.start('{"wait_minutes": 60}')
+    event = deployment.aws.codepipeline.next_job()
+    outcomes = [deployment.invoke(event, NOTIFY_TOPIC_ARN=topic).payload["outcome"] for _ in range(2)]
+    assert outcomes == ["answered", "answered_before"]
+    assert operations(deployment.aws.calls)["Publish"] == 1
 
 
 def test_a_region_and_a_service_that_nobody_knows_are_named(deployment):
@@ -362,11 +378,11 @@ def test_an_answer_that_does_not_arrive_is_given_again(deployment, operation, ki
     assert not outcome.failed, outcome.payload
     expected = "Succeeded" if operation == "PutJobSuccessResult" else "Failed"
     assert deployment.status == (expected, expected)
-    assert outcome.payload["outcome"] == ("answered_before" if kind == "lost-reply" else "answered")
+    assert outcome.payload["outcome"] == "answered"
     assert operations(deployment.aws.calls)[operation] == 2
 
 
-def test_a_throttled_answer_is_given_beyond_the_attempts_of_the_sdk(deployment):
+def test_a_throttled_answer_is_given_until_it_is_taken(deployment):
     deployment.aws.disturb("throttle", operation="PutJobSuccessResult", times=7)
     deployment.start()
     assert deployment.answer().payload["outcome"] == "answered"
@@ -422,7 +438,7 @@ def test_the_gate_behind_the_emulator_of_aws(deployment):
     env = runtime_api.environment({"AWS_ENDPOINT_URL": deployment.aws.url})
     with Emulator(deployment.path, env) as function:
         assert function.invoke(deployment.aws.codepipeline.next_job()).payload["outcome"] == "answered"
-        outcome = function.invoke({})
+        outcome = function.invoke({"Records": []})
     assert issue in deployment.run.error["message"]
     assert (outcome.failed, outcome.error_type) == (True, "InvalidEvent")
 
@@ -431,6 +447,47 @@ def test_an_event_without_a_job_fails_the_invocation(deployment):
     outcome = deployment.invoke({"Records": []})
     assert (outcome.error_type, deployment.aws.calls) == ("InvalidEvent", [])
     assert "the keys Records" in outcome.error_message
+
+
+@pytest.mark.parametrize("has_job", [True, False])
+def test_the_gate_as_a_rule_of_an_entry_condition(deployment, has_job):
+    """AWS does not document whether a rule has a job: either way the stage is held, and a person overrides that."""
+    codepipeline = deployment.aws.codepipeline
+
+    def check():
+        if has_job:
+            return deployment.answer()
+        outcome = deployment.invoke(codepipeline.next_rule())
+        codepipeline.finish_rule(deployment.pipeline, "Production", outcome.error_message if outcome.failed else None)
+        return outcome
+
+    rules = {"Production": gate('{"regions": "us-east-1"}')}
+    deployment.pipeline = codepipeline.create("web", {"Production": [Action("Deploy")]}, entry_rules=rules)
+    issue = deployment.aws.health.open()
+    execution_id = codepipeline.start(deployment.pipeline)
+    outcome = check()
+    assert (outcome.failed, outcome.error_type) == ((False, None) if has_job else (True, "Blocked"))
+    stage = deployment.pipeline.stage("Production")
+    assert (stage.status, stage.entry_condition) == ("Failed", "Failed")
+    assert issue in stage.entry_run.error["message"]
+    assert deployment.pipeline.runs == []
+
+    (command,) = [line for line in README.splitlines() if line.startswith("aws codepipeline override-stage-condition ")]
+    words = shlex.split(command.replace("<pipeline>", "web").replace("<stage>", "Production"))
+    assert words[:3] == ["aws", "codepipeline", "override-stage-condition"]
+    options = dict(zip(words[3::2], words[4::2], strict=True))
+    assert options.pop("--pipeline-execution-id") == "<execution-id>"
+    members = {"--pipeline-name": "pipelineName", "--stage-name": "stageName", "--condition-type": "conditionType"}
+    parameters = {members[option]: value for option, value in options.items()}
+    client = deployment.aws.client("codepipeline")
+    client.override_stage_condition(pipelineExecutionId=execution_id, **parameters)
+    assert (stage.status, stage.entry_condition) == ("Succeeded", "Overridden")
+    assert [run.status for run in deployment.pipeline.runs] == ["Succeeded"]
+
+    deployment.aws.health.reset()
+    codepipeline.start(deployment.pipeline)
+    assert not check().failed
+    assert (stage.status, stage.entry_condition) == ("Succeeded", "Succeeded")
 
 
 @pytest.mark.parametrize("sample", sorted(path.name for path in (events.EVENTS / "pipelines").glob("gate-*.json")))

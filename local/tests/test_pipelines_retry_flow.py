@@ -328,7 +328,7 @@ def test_a_stage_that_failed_on_its_entry_condition_is_skipped_at_once(account):
     account.retry_queue.send(json.dumps(account.failure()))
     outcome = account.deliver()
     ((kind, reason),) = decided(outcome)
-    assert (kind, reason) == ("Skipped", "the stage failed on its entry condition, before an action ran")
+    assert (kind, reason) == ("Skipped", "the stage failed on its entry condition; CodePipeline retries only actions")
     assert (failed_records(outcome), account.retry_queue.queued) == ([], 0)
 
 
@@ -359,6 +359,28 @@ def test_people_are_notified_of_an_execution_that_another_one_replaced(account):
     (mail,) = account.mails
     assert dropped["detail"]["execution-id"] in mail["Message"]
     assert account.retries == []
+
+
+def test_a_gate_in_an_entry_condition_is_left_to_a_person_who_gets_the_command(account):
+    """CodePipeline retries a stage only where an action failed; the mail has the command for the condition."""
+    pipeline = account.aws.codepipeline.create(
+        "web", {"Production": [Action("Deploy")]}, entry_rules={"Production": gate()}
+    )
+    execution_id = account.aws.codepipeline.start(pipeline)
+    account.fail_gate()
+    with pytest.raises(account.client.exceptions.StageNotRetryableException):
+        account.client.retry_stage_execution(
+            pipelineName="web", stageName="Production", pipelineExecutionId=execution_id, retryMode="FAILED_ACTIONS"
+        )
+    account.retry_queue.send(json.dumps(account.failure()))
+    ((kind, reason),) = decided(account.deliver())
+    assert (kind, reason.startswith("the entry condition failed at the health gate")) == ("Skipped", True)
+    assert account.retry_queue.queued == 0
+    (mail,) = account.mails
+    command = (
+        f"override-stage-condition --pipeline-name web --stage-name Production --pipeline-execution-id {execution_id}"
+    )
+    assert command in mail["Message"]
 
 
 def test_the_failed_records_are_counted_and_logged_once(account):

@@ -2,12 +2,16 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import threading
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import cfnlint.api
 import pytest
+from cfnlint.config import ManualArgs
 from conftest import NO_REAL
 
 from gatehouse_local import ROOT
@@ -21,6 +25,7 @@ NEEDED = {"HealthGateFunctionName": "gate", "NotificationTopicArn": TOPIC}
 PIPELINES = "functions/pipelines/template.yaml"
 EXAMPLE = "functions/pipelines/example-pipeline.yaml"
 APP = "functions/pipelines/example-app/app.yaml"
+FORWARDER = "functions/pipelines/health-forwarder.yaml"
 REAL = ROOT.parent / "shared" / "real" / "codepipeline"
 
 
@@ -44,6 +49,112 @@ def matches(pattern: dict, event: dict) -> bool:
         matches(wanted, event.get(key, {})) if isinstance(wanted, dict) else admits(wanted, event.get(key))
         for key, wanted in pattern.items()
     )
+
+
+# The README's snippets -------------------------------------------------------------------------
+
+
+def snippets(language: str) -> list[str]:
+    readme = (ROOT / "functions/pipelines/README.md").read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("is_rule", [False, True])
+def test_what_the_readme_adds_to_a_pipeline_is_valid(is_rule):
+    """In place of what the example has: an action of the gate, or a condition of a stage with the gate as its rule."""
+    [snippet] = [parse(it) for it in snippets("yaml") if ("BeforeEntry" in it) == is_rule]
+    example = load(EXAMPLE)
+    pipeline = next(it for it in example["Resources"].values() if it["Type"] == "AWS::CodePipeline::Pipeline")
+    stages = {stage["Name"]: stage for stage in pipeline["Properties"]["Stages"]}
+    if is_rule:
+        [added] = snippet
+        configuration = added["BeforeEntry"]["Conditions"][0]["Rules"][0]["Configuration"]
+        stages[added["Name"]] |= added
+    else:
+        [added] = snippet
+        configuration = added["Configuration"]
+        stages["HealthGate"]["Actions"] = [added | {"Namespace": "HealthGate"}]
+    assert json.loads(configuration["UserParameters"])["regions"]
+    configuration["FunctionName"] = {"Ref": "HealthGateFunctionName"}
+    found = cfnlint.api.lint(json.dumps(example), config=ManualArgs(regions=["eu-west-1"]))
+    assert [str(it) for it in found] == []
+
+
+def test_the_terraform_of_the_readme_invokes_the_gate_with_the_rights_for_it():
+    hcl2 = pytest.importorskip("hcl2", reason="python-hcl2 is not installed here: make packages")
+    [snippet] = snippets("hcl")
+    document = hcl2.loads(snippet)
+
+    def plain(value: object) -> object:
+        """Without what the parser adds: quotes around texts, comments."""
+        if isinstance(value, dict):
+            return {plain(key): plain(it) for key, it in value.items() if not key.startswith("__")}
+        if isinstance(value, list):
+            return [plain(it) for it in value]
+        return value.strip('"') if isinstance(value, str) else value
+
+    blocks = plain(document)
+    [pipeline] = [it["aws_codepipeline"]["web"] for it in blocks["resource"] if "aws_codepipeline" in it]
+    [[action]] = [stage["action"] for stage in pipeline["stage"]]
+    assert [action[key] for key in ("category", "owner", "provider", "version")] == ["Invoke", "AWS", "Lambda", "1"]
+    assert "data.aws_lambda_function.health_gate.function_name" in action["configuration"]["FunctionName"]
+    assert "jsonencode" in action["configuration"]["UserParameters"]
+    [policy] = [it["aws_iam_policy_document"] for it in blocks["data"] if "aws_iam_policy_document" in it]
+    rights = [action for it in policy["ask_health_gate"]["statement"] for action in it["actions"]]
+    assert rights == ["lambda:InvokeFunction", "lambda:ListFunctions"]
+
+
+@pytest.mark.skipif(not shutil.which("terraform"), reason="terraform is not installed here")
+def test_terraform_takes_the_block_of_the_readme(tmp_path):
+    """Its syntax and form; with GATEHOUSE_TERRAFORM=1, with the provider, `terraform validate` as well."""
+    [snippet] = snippets("hcl")
+
+    def terraform(*arguments: str, **options: str) -> None:
+        done = subprocess.run(
+            ["terraform", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            env=os.environ | {"CHECKPOINT_DISABLE": "1"},
+            **options,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    terraform("fmt", "-check", "-", input=snippet)
+    if os.environ.get("GATEHOUSE_TERRAFORM") != "1":
+        return
+    comment = "  # name, role_arn, artifact_store and your stages; this one comes before the stage that deploys\n"
+    assert comment in snippet
+    (tmp_path / "main.tf").write_text(snippet.replace(comment, TERRAFORM_AROUND))
+    terraform("init", "-backend=false", "-input=false")
+    terraform("validate")
+
+
+TERRAFORM_AROUND = """
+  name     = "web"
+  role_arn = "arn:aws:iam::111122223333:role/web-pipeline"
+
+  artifact_store {
+    location = "artifacts"
+    type     = "S3"
+  }
+
+  stage {
+    name = "Source"
+
+    action {
+      name             = "Source"
+      category         = "Source"
+      owner            = "AWS"
+      provider         = "S3"
+      version          = "1"
+      output_artifacts = ["Source"]
+      configuration    = { S3Bucket = "source", S3ObjectKey = "source.zip" }
+    }
+  }
+"""
 
 
 # From a failure to its retry ------------------------------------------------------------------
@@ -142,13 +253,53 @@ def test_a_closed_issue_starts_the_retry_which_alone_notifies():
     assert matches(wide.properties("HealthClosedRule")["EventPattern"], closed(eventTypeCategory="scheduledChange"))
 
 
-def test_the_rule_looks_at_the_region_of_the_event_and_not_at_that_of_the_bus():
-    """us-west-2 hears the public events of every Region."""
+def test_the_rule_leaves_the_regions_to_the_gate():
+    """us-west-2 gets the events of every Region, any Region those that the forwarder sends."""
     for region in ("eu-west-1", "us-west-2"):
         rule = Deployed(load(PIPELINES), region=region, Pipelines="web").properties("HealthClosedRule")
-        for happened, passes in (("eu-west-1", region == "eu-west-1"), ("us-west-2", region == "us-west-2")):
-            assert matches(rule["EventPattern"], closed(eventRegion=happened)) == passes, (region, happened)
-        assert matches(rule["EventPattern"], closed(eventRegion="global"))
+        for happened in ("eu-west-1", "us-west-2", "global"):
+            assert matches(rule["EventPattern"], closed(eventRegion=happened)), (region, happened)
+
+
+def forwarder(region: str = "us-west-2", **given: str) -> Deployed:
+    return Deployed(load(FORWARDER), region=region, TargetRegion="eu-west-1", **given)
+
+
+def test_the_forwarder_sends_the_closed_events_of_other_regions_to_the_bus_of_the_stack():
+    rule = forwarder().properties("HealthClosedRule")
+    for happened, passes in (("us-east-1", True), ("global", True), ("us-west-2", True), ("eu-west-1", False)):
+        for kind in ("AWS Health Event", "AWS Health Abuse Event"):
+            event = closed(eventRegion=happened) | {"detail-type": kind}
+            assert matches(rule["EventPattern"], event) == passes, (happened, kind)
+    assert not matches(rule["EventPattern"], closed(eventRegion="us-east-1", statusCode="open"))
+    # What the stack's rule admits, of whatever categories, reaches it.
+    stack = Deployed(load(PIPELINES), region="eu-west-1", Pipelines="web").properties("HealthClosedRule")
+    assert matches(stack["EventPattern"], closed(eventRegion="global"))
+    assert stack["EventPattern"]["detail-type"] == rule["EventPattern"]["detail-type"]
+
+    bus = f"arn:aws:events:eu-west-1:{ACCOUNT}:event-bus/default"
+    [target] = rule["Targets"]
+    assert (target["Arn"], target["RoleArn"]) == (bus, "<ForwardRole.Arn>")
+    assert target["DeadLetterConfig"] == {"Arn": "<FailureQueue.Arn>"}
+    [right] = statements(forwarder().properties("ForwardRole")["Policies"][0]["PolicyDocument"])
+    assert (right["Action"], right["Resource"]) == ("events:PutEvents", bus)
+    topic = "arn:aws:sns:us-west-2:111122223333:alarms"
+    assert forwarder(AlarmTopicArn=topic).properties("FailureQueueAlarm")["AlarmActions"] == [topic]
+
+
+@pytest.mark.parametrize(
+    ("region", "target", "admitted"),
+    [
+        ("us-west-2", "eu-west-1", True),
+        ("us-west-2", "us-west-2", False),
+        ("eu-west-1", "us-east-1", False),
+        ("cn-north-1", "cn-northwest-1", True),
+    ],
+)
+def test_the_forwarder_is_refused_where_no_events_of_other_regions_arrive(region, target, admitted):
+    partition = "aws-cn" if region.startswith("cn-") else "aws"
+    deployed = Deployed(load(FORWARDER), region=region, partition=partition, TargetRegion=target)
+    assert (deployed.refusals() == []) == admitted
 
 
 @pytest.mark.parametrize("services", ["", "LAMBDA,S3", "EC2,-MULTIPLE_SERVICES", "-MULTIPLE_SERVICES"])

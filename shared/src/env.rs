@@ -1,7 +1,8 @@
 //! Typed settings, read once at cold start.
 //!
-//! Settings are environment variables. [`Env`] looks them up, turns them into types and remembers
-//! every fault on the way, so that a person who mistyped three of them sees all three at once.
+//! Settings are environment variables. [`Env`] finds them; [`Env::read`] lends a [`Reader`], which turns them into types
+//! and remembers every fault on the way, so that a person who mistyped three of them sees all three at once. There is no
+//! other way to a `Reader`, so settings are never used with a fault that nobody asked for.
 //! An empty value is the same as none: SAM sets an unset parameter to an empty string.
 
 use std::cell::RefCell;
@@ -12,44 +13,41 @@ use std::str::FromStr;
 /// Finds the value of a setting by its name.
 type Lookup<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
 
-/// A lookup of settings that collects what is wrong with them.
+/// Where settings come from.
 ///
 /// ```
-/// use gatehouse_shared::env::Env;
+/// use gatehouse_shared::env::{Env, Reader};
+/// use gatehouse_shared::sns::TopicArn;
 ///
 /// struct Config {
+///     topic_arn: TopicArn,
 ///     retries: u32,
-///     regions: Vec<String>,
 ///     dry_run: bool,
 /// }
 ///
 /// impl Config {
-///     fn from_env(env: &Env<'_>) -> Self {
-///         Self {
-///             retries: env.within("MAX_RETRIES", 0..=100).unwrap_or(5),
-///             regions: env.list("REGIONS").unwrap_or_else(|| vec!["global".to_owned()]),
-///             dry_run: env.flag("DRY_RUN", false),
-///         }
+///     fn from_env(env: &Reader<'_>) -> Option<Self> {
+///         let topic_arn = env.required("TOPIC_ARN", "expected the ARN of the topic");
+///         let retries = env.within("MAX_RETRIES", 0..=100).unwrap_or(5);
+///         let dry_run = env.flag("DRY_RUN", false);
+///         Some(Self { topic_arn: topic_arn?, retries, dry_run })
 ///     }
 /// }
 ///
-/// let table = [("MAX_RETRIES", "7"), ("REGIONS", "eu-west-1, us-east-1"), ("DRY_RUN", "TRUE")];
-/// let env = Env::of_table(&table);
-/// let config = env.finish(Config::from_env(&env)).unwrap();
-/// assert_eq!(config.retries, 7);
-/// assert_eq!(config.regions, ["eu-west-1", "us-east-1"]);
-/// assert!(config.dry_run);
+/// let table = [("TOPIC_ARN", "arn:aws:sns:eu-west-1:111122223333:people"), ("DRY_RUN", "TRUE")];
+/// let config = Env::of_table(&table).read(Config::from_env).unwrap();
+/// assert_eq!((config.topic_arn.account(), config.retries, config.dry_run), ("111122223333", 5, true));
 ///
 /// let env = Env::of_table(&[("MAX_RETRIES", "many"), ("DRY_RUN", "maybe")]);
 /// assert_eq!(
-///     env.finish(Config::from_env(&env)).err().unwrap().to_string(),
-///     "invalid settings: MAX_RETRIES is \"many\": expected a whole number from 0 to 100; \
+///     env.read(Config::from_env).err().unwrap().to_string(),
+///     "invalid settings: TOPIC_ARN is \"\": expected the ARN of the topic; \
+///      MAX_RETRIES is \"many\": expected a whole number from 0 to 100; \
 ///      DRY_RUN is \"maybe\": expected true or false"
 /// );
 /// ```
 pub struct Env<'a> {
     lookup: Lookup<'a>,
-    faults: RefCell<Vec<Fault>>,
 }
 
 impl<'a> Env<'a> {
@@ -62,7 +60,7 @@ impl<'a> Env<'a> {
 
     /// A lookup by a function of the caller.
     pub fn of(lookup: impl Fn(&str) -> Option<String> + 'a) -> Self {
-        Self { lookup: Box::new(lookup), faults: RefCell::default() }
+        Self { lookup: Box::new(lookup) }
     }
 
     /// A table of names and values, for tests.
@@ -77,10 +75,52 @@ impl<'a> Env<'a> {
         (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
+    /// The settings that `read` takes from here; several of them are joined with [`Option::zip`].
+    ///
+    /// `read` gives `None` where a setting that must be set is missing or wrong. It asks for all of them before it does,
+    /// so that all faults are reported.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`] with every fault that was found, whether or not `read` gave something.
+    pub fn read<T>(&self, read: impl FnOnce(&Reader<'_>) -> Option<T>) -> Result<T, SettingsError> {
+        let reader = Reader { env: self, faults: RefCell::default() };
+        let settings = read(&reader);
+        let faults = reader.faults.into_inner();
+        settings.filter(|_| faults.is_empty()).ok_or(SettingsError { faults })
+    }
+}
+
+/// A look at the settings that collects what is wrong with them. Given by [`Env::read`].
+pub struct Reader<'a> {
+    env: &'a Env<'a>,
+    faults: RefCell<Vec<Fault>>,
+}
+
+impl Reader<'_> {
+    /// The text of a setting, as [`Env::text`] gives it.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.env.text(name)
+    }
+
+    /// A setting that must be set, as a type; `None` where it is unset or wrong, and either is remembered as a fault.
+    /// `expected` is what a person reads who did not set it.
+    pub fn required<T>(&self, name: &str, expected: &str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        if self.text(name).is_none() {
+            self.fault(name, "", expected);
+        }
+        self.parsed(name)
+    }
+
     /// A setting as a type; `None` where it is unset or wrong. A wrong one is remembered as a fault.
     ///
     /// The error of `T` is what a person reads: it says what is expected, such as "expected enforce or off". Numbers
-    /// are read with [`Env::within`], since the errors of the standard library do not say that.
+    /// are read with [`Reader::within`], since the errors of the standard library do not say that.
     pub fn parsed<T>(&self, name: &str) -> Option<T>
     where
         T: FromStr,
@@ -152,21 +192,48 @@ impl<'a> Env<'a> {
             reason: reason.to_owned(),
         });
     }
+}
 
-    /// The finished settings.
-    ///
-    /// # Errors
-    ///
-    /// [`EnvError`] with every fault that was found since the last call.
-    pub fn finish<T>(&self, settings: T) -> Result<T, EnvError> {
-        let faults = self.faults.take();
-        if faults.is_empty() { Ok(settings) } else { Err(EnvError { faults }) }
+/// Makes an enum a setting: `one_of!(Target: "security-groups" => SecurityGroups, "prefix-lists" => PrefixLists);`
+/// gives it [`FromStr`], whose error names the texts that are expected.
+#[macro_export]
+macro_rules! one_of {
+    ($type:ty: $($text:literal => $variant:ident),+ $(,)?) => {
+        impl ::std::str::FromStr for $type {
+            type Err = $crate::env::Expected;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($text => Ok(Self::$variant),)+
+                    _ => Err($crate::env::Expected(&[$($text),+])),
+                }
+            }
+        }
+    };
+}
+
+/// A setting is none of the texts that it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expected(pub &'static [&'static str]);
+
+impl Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected ")?;
+        for (index, text) in self.0.iter().enumerate() {
+            match index {
+                0 => {}
+                _ if index + 1 == self.0.len() => f.write_str(" or ")?,
+                _ => f.write_str(", ")?,
+            }
+            f.write_str(text)?;
+        }
+        Ok(())
     }
 }
 
 /// Every fault found in the settings, in the order they were read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EnvError {
+pub struct SettingsError {
     faults: Vec<Fault>,
 }
 
@@ -177,9 +244,12 @@ struct Fault {
     reason: String,
 }
 
-impl Display for EnvError {
+impl Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("invalid settings: ")?;
+        if self.faults.is_empty() {
+            f.write_str("one that must be set is missing")?;
+        }
         for (index, Fault { name, value, reason }) in self.faults.iter().enumerate() {
             if index > 0 {
                 f.write_str("; ")?;
@@ -190,29 +260,40 @@ impl Display for EnvError {
     }
 }
 
-impl std::error::Error for EnvError {}
+impl std::error::Error for SettingsError {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// What `read` gives of one setting, or the fault without its beginning.
+    fn read<T>(value: &str, read: impl FnOnce(&Reader<'_>) -> Option<T>) -> Result<T, String> {
+        let start = "invalid settings: ";
+        Env::of_table(&[("S", value)])
+            .read(read)
+            .map_err(|error| error.to_string().strip_prefix(start).unwrap_or_default().to_owned())
+    }
+
     #[test]
     fn unset_empty_and_blank_are_all_none() {
         let env = Env::of_table(&[("EMPTY", ""), ("BLANK", "  ")]);
-        for name in ["UNSET", "EMPTY", "BLANK"] {
-            assert_eq!(env.text(name), None, "{name}");
-            assert_eq!(env.parsed::<char>(name), None, "{name}");
-            assert_eq!(env.within::<u8>(name, 0..=9), None, "{name}");
-            assert_eq!(env.list::<u8>(name), None, "{name}");
-            assert!(env.flag(name, true) && !env.flag(name, false), "{name}");
-        }
-        assert!(env.finish(()).is_ok());
+        let nothing = |env: &Reader<'_>| {
+            for name in ["UNSET", "EMPTY", "BLANK"] {
+                assert_eq!(env.text(name), None, "{name}");
+                assert_eq!(env.parsed::<char>(name), None, "{name}");
+                assert_eq!(env.within::<u8>(name, 0..=9), None, "{name}");
+                assert_eq!(env.list::<u8>(name), None, "{name}");
+                assert!(env.flag(name, true) && !env.flag(name, false), "{name}");
+            }
+            Some(())
+        };
+        assert!(env.read(nothing).is_ok());
     }
 
     #[test]
     fn numbers_and_flags_are_read_or_say_what_is_expected() {
         let number = "expected a whole number from 1 to 10";
-        let cases = [
+        for (text, expected) in [
             ("1", Ok(1)),
             (" 10 ", Ok(10)),
             ("0", Err(number)),
@@ -221,60 +302,67 @@ mod tests {
             ("2.0", Err(number)),
             ("many", Err(number)),
             ("99999999999999999999", Err(number)),
-        ];
-        for (text, expected) in cases {
-            let table = [("N", text)];
-            let env = Env::of_table(&table);
-            let read = env.within::<u32>("N", 1..=10);
-            assert_eq!(read, expected.ok(), "{text}");
-            let fault = env.finish(()).err().map(|error| error.to_string());
-            assert_eq!(
-                fault,
-                expected.err().map(|reason| format!("invalid settings: N is {:?}: {reason}", text.trim()))
-            );
+        ] {
+            let expected = expected.map_err(|reason| format!("S is {:?}: {reason}", text.trim()));
+            assert_eq!(read(text, |env| env.within::<u32>("S", 1..=10)), expected);
         }
         for (text, expected) in [("true", Some(true)), ("FALSE", Some(false)), ("yes", None), ("1", None)] {
-            let table = [("FLAG", text)];
-            let env = Env::of_table(&table);
-            assert_eq!(env.flag("FLAG", false), expected.unwrap_or(false), "{text}");
-            assert_eq!(env.finish(()).is_ok(), expected.is_some(), "{text}");
+            let expected = expected.ok_or_else(|| format!("S is {text:?}: expected true or false"));
+            assert_eq!(read(text, |env| Some(env.flag("S", false))), expected);
         }
     }
 
     #[test]
     fn a_list_leaves_out_empty_and_repeated_items_and_names_the_wrong_one() {
-        let env = Env::of_table(&[("LIST", " b, a,,b ,c")]);
-        assert_eq!(env.list::<char>("LIST"), Some(vec!['b', 'a', 'c']));
-        assert!(env.finish(()).is_ok());
-
-        let env = Env::of_table(&[("LIST", "b,aa,a")]);
-        assert_eq!(env.list::<char>("LIST"), Some(vec!['b', 'a']));
-        assert_eq!(
-            env.finish(()).unwrap_err().to_string(),
-            "invalid settings: LIST is \"aa\": too many characters in string"
-        );
+        assert_eq!(read(" b, a,,b ,c", |env| env.list::<char>("S")), Ok(vec!['b', 'a', 'c']));
+        let fault = "S is \"aa\": too many characters in string".to_owned();
+        assert_eq!(read("b,aa,a", |env| env.list::<char>("S")), Err(fault));
     }
 
     #[test]
     fn a_list_of_nothing_but_commas_is_a_fault() {
         for text in [",", " , ,"] {
-            let table = [("PORTS", text)];
-            let env = Env::of_table(&table);
-            assert_eq!(env.list::<char>("PORTS"), Some(vec![]));
-            let error = env.finish(()).unwrap_err().to_string();
+            let error = read(text, |env| env.list::<char>("S")).unwrap_err();
             assert!(error.contains("expected one or more values, separated by commas"), "{text}: {error}");
         }
     }
 
     #[test]
-    fn faults_are_reported_once() {
-        let env = Env::of_table(&[("FLAG", "maybe")]);
-        env.flag("FLAG", false);
-        env.fault("A and B", "x", "expected only one of them");
-        assert_eq!(
-            env.finish(()).unwrap_err().to_string(),
-            "invalid settings: FLAG is \"maybe\": expected true or false; A and B is \"x\": expected only one of them"
-        );
-        assert!(env.finish(()).is_ok());
+    fn what_must_be_set_is_a_fault_where_it_is_missing_or_wrong() {
+        let required = |env: &Reader<'_>| env.required::<char>("S", "expected a letter");
+        assert_eq!(read("a", required), Ok('a'));
+        assert_eq!(read(" ", required), Err("S is \"\": expected a letter".to_owned()));
+        assert_eq!(read("aa", required), Err("S is \"aa\": too many characters in string".to_owned()));
+    }
+
+    #[test]
+    fn a_fault_gives_no_settings_whatever_else_was_read() {
+        let faults = |env: &Reader<'_>| {
+            env.flag("S", false);
+            env.fault("A and B", "x", "expected only one of them");
+            Some(())
+        };
+        let expected = "S is \"maybe\": expected true or false; A and B is \"x\": expected only one of them";
+        assert_eq!(read("maybe", faults), Err(expected.to_owned()));
+        assert_eq!(read("", |_| None::<()>), Err("one that must be set is missing".to_owned()));
+    }
+
+    #[derive(Debug, PartialEq)]
+    enum Size {
+        Small,
+        Large,
+        Any,
+    }
+
+    one_of!(Size: "small" => Small, "large" => Large, "any" => Any);
+
+    #[test]
+    fn one_of_several_texts_names_them_all() {
+        let size = |env: &Reader<'_>| env.parsed::<Size>("S");
+        assert_eq!(read("large", size), Ok(Size::Large));
+        assert_eq!(read("small", size), Ok(Size::Small));
+        assert_eq!(read("any", size), Ok(Size::Any));
+        assert_eq!(read("Large", size), Err("S is \"Large\": expected small, large or any".to_owned()));
+        assert_eq!(Expected(&["on", "off"]).to_string(), "expected on or off");
     }
 }

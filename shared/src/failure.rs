@@ -13,7 +13,7 @@ pub trait ErrorType: Error {
     fn error_type(&self) -> &'static str;
 }
 
-impl ErrorType for crate::env::EnvError {
+impl ErrorType for crate::env::SettingsError {
     fn error_type(&self) -> &'static str {
         "InvalidSettings"
     }

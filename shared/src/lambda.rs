@@ -1,21 +1,21 @@
 //! The loop of a function: takes events from Lambda, hands them to the handler, answers, and logs a failure.
 //!
 //! ```no_run
-//! use gatehouse_shared::env::{Env, EnvError};
+//! use gatehouse_shared::env::{Env, Reader, SettingsError};
 //! use gatehouse_shared::{lambda, log};
 //! use lambda_runtime::LambdaEvent;
 //! use serde_json::Value;
 //!
 //! # struct Function;
 //! # impl Function {
-//! #     fn from_env(_: &Env<'_>) -> Self { Self }
-//! #     async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, EnvError> { Ok(event.payload) }
+//! #     fn from_env(_: &Reader<'_>) -> Option<Self> { Some(Self) }
+//! #     async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, SettingsError> { Ok(event.payload) }
 //! # }
 //! #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> Result<(), lambda_runtime::Error> {
 //!     let env = Env::of_process();
 //!     log::init(&env, env!("CARGO_CRATE_NAME"));
-//!     let function = match env.finish(Function::from_env(&env)) {
+//!     let function = match env.read(Function::from_env) {
 //!         Ok(function) => function,
 //!         Err(error) => return lambda::answer_always(error).await,
 //!     };
@@ -127,12 +127,10 @@ pub fn panic_text(panic: &(dyn Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::{Env, EnvError};
+    use crate::env::{Env, SettingsError};
 
-    fn settings_fault() -> EnvError {
-        let env = Env::of_table(&[("DRY_RUN", "maybe")]);
-        env.flag("DRY_RUN", false);
-        env.finish(()).unwrap_err()
+    fn settings_fault() -> SettingsError {
+        Env::of_table(&[("DRY_RUN", "maybe")]).read(|env| Some(env.flag("DRY_RUN", false))).unwrap_err()
     }
 
     #[test]
@@ -153,7 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_is_handed_on() {
-        assert_eq!(logged(async { Ok::<_, EnvError>(7) }).await, Ok(7));
+        assert_eq!(logged(async { Ok::<_, SettingsError>(7) }).await, Ok(7));
     }
 
     #[tokio::test]
@@ -172,7 +170,7 @@ mod tests {
         for (fault, expected) in cases {
             let work = async {
                 fault();
-                Ok::<_, EnvError>(())
+                Ok::<_, SettingsError>(())
             };
             let failure = logged(work).await.unwrap_err();
             assert_eq!((failure.error_type.as_str(), failure.error_message.as_str()), ("Panic", expected));

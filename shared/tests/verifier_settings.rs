@@ -11,7 +11,7 @@ const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:example";
 #[test]
 fn settings_have_safe_defaults() {
     let env = Env::of_table(&[]);
-    let settings = env.finish(verifier::settings(&env)).unwrap();
+    let settings = env.read(verifier::settings).unwrap();
     assert_eq!(settings.mode, Mode::Enforce);
     assert_eq!(settings.topics, Topics::any());
     assert_eq!(settings.max_age, None);
@@ -22,7 +22,7 @@ fn settings_have_safe_defaults() {
 fn settings_are_read() {
     let table = [("SNS_VERIFY", "off"), ("TOPIC_ARNS", TOPIC), ("SNS_MAX_AGE_SECONDS", "90")];
     let env = Env::of_table(&table);
-    let settings = env.finish(verifier::settings(&env)).unwrap();
+    let settings = env.read(verifier::settings).unwrap();
     assert_eq!(settings.mode, Mode::Off);
     assert_eq!(settings.topics, Topics::only([TOPIC.parse().unwrap()]).unwrap());
     assert_eq!(settings.max_age, Some(Duration::seconds(90)));
@@ -36,10 +36,8 @@ fn every_fault_of_the_settings_is_named() {
         ("SNS_MAX_AGE_SECONDS", "0"),
         ("SNS_SIGNATURE_VERSIONS", "2,3"),
     ];
-    let env = Env::of_table(&table);
-    let _ = verifier::from_env(&env);
     assert_eq!(
-        env.finish(()).unwrap_err().to_string(),
+        Env::of_table(&table).read(verifier::from_env).err().unwrap().to_string(),
         "invalid settings: \
          SNS_SIGNATURE_VERSIONS is \"3\": expected 1 or 2; \
          SNS_VERIFY is \"no\": expected enforce or off; \
@@ -53,9 +51,7 @@ fn every_fault_of_the_settings_is_named() {
 
 #[test]
 fn a_list_of_no_topics_is_a_fault_rather_than_any_topic() {
-    let env = Env::of_table(&[("TOPIC_ARNS", " , ")]);
-    let _ = verifier::from_env(&env);
-    let error = env.finish(()).unwrap_err().to_string();
+    let error = Env::of_table(&[("TOPIC_ARNS", " , ")]).read(verifier::from_env).err().unwrap().to_string();
     assert!(error.starts_with("invalid settings: TOPIC_ARNS is \",\": expected one or more values"), "{error}");
 }
 
@@ -79,7 +75,7 @@ fn a_verifier_for_https_names_standard_topics_and_verifies() {
     ];
     for (settings, faults) in cases {
         let env = Env::of_table(settings);
-        let error = env.finish(verifier::from_env_for_https(&env)).err().map(|error| error.to_string());
+        let error = env.read(verifier::from_env_for_https).err().map(|error| error.to_string());
         let expected = (!faults.is_empty()).then(|| format!("invalid settings: {}", faults.join("; ")));
         assert_eq!(error, expected, "{settings:?}");
     }
@@ -98,7 +94,7 @@ fn signature_versions_are_both_or_the_newer_one() {
     ] {
         let table = [("SNS_SIGNATURE_VERSIONS", text)];
         let env = Env::of_table(&table);
-        let read = env.finish(verifier::settings(&env)).map(|settings| settings.min_signature_version);
+        let read = env.read(verifier::settings).map(|settings| settings.min_signature_version);
         let expected = expected.map_err(|fault| format!("invalid settings: SNS_SIGNATURE_VERSIONS is \"{fault}"));
         assert_eq!(read.map_err(|error| error.to_string()), expected, "{text:?}");
     }

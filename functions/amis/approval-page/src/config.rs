@@ -2,7 +2,7 @@
 
 use ami_approval::link::LinkKeyArn;
 use ami_approval::role::Role;
-use gatehouse_shared::env::Env;
+use gatehouse_shared::env::Reader;
 use time::Duration;
 
 /// Settings, read once at cold start.
@@ -21,22 +21,20 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the settings; `None` where one that is needed is missing or wrong. Whatever is wrong is reported by
-    /// [`Env::finish`].
+    /// Reads the settings.
     #[must_use]
-    pub fn from_env(env: &Env<'_>) -> Option<Self> {
-        let key_arn = env.parsed("LINK_KEY_ARN");
-        if env.text("LINK_KEY_ARN").is_none() {
-            env.fault("LINK_KEY_ARN", "", LinkKeyArn::EXPECTED);
-        }
+    pub fn from_env(env: &Reader<'_>) -> Option<Self> {
+        let key_arn = env.required("LINK_KEY_ARN", LinkKeyArn::EXPECTED);
         let ttl = Duration::hours(env.within("LINK_TTL_HOURS", 1..=720).unwrap_or(72));
         let (role, dry_run) = (env.parsed("PAGE_ROLE_ARN"), env.flag("DRY_RUN", false));
-        key_arn.map(|key_arn| Self { key_arn, ttl, role, dry_run })
+        Some(Self { key_arn: key_arn?, ttl, role, dry_run })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use gatehouse_shared::env::Env;
+
     use super::*;
 
     const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -49,7 +47,7 @@ mod tests {
             ("PAGE_ROLE_ARN", "arn:aws:iam::111122223333:role/page"),
             ("DRY_RUN", "true"),
         ]);
-        let config = env.finish(Config::from_env(&env)).unwrap().unwrap();
+        let config = env.read(Config::from_env).unwrap();
         assert_eq!((config.key_arn.as_str(), config.ttl), (KEY, Duration::hours(24)));
         assert!(config.role.is_some() && config.dry_run);
     }
@@ -58,7 +56,7 @@ mod tests {
     fn all_faults_are_reported_together() {
         let env = Env::of_table(&[("LINK_TTL_HOURS", "0"), ("PAGE_ROLE_ARN", "page")]);
         assert_eq!(
-            env.finish(Config::from_env(&env)).unwrap_err().to_string(),
+            env.read(Config::from_env).unwrap_err().to_string(),
             "invalid settings: \
              LINK_KEY_ARN is \"\": expected the ARN of a KMS key, arn:<partition>:kms:<region>:<12 digits>:key/<id>; \
              LINK_TTL_HOURS is \"0\": expected a whole number from 1 to 720; \

@@ -13,10 +13,8 @@ use gatehouse_shared::{lambda, log};
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::of_process();
     log::init(&env, env!("CARGO_CRATE_NAME"));
-    let config = match env.finish(Config::from_env(&env)) {
-        Ok(Some(config)) => config,
-        // A setting that is missing is a fault.
-        Ok(None) => return Err("the settings are incomplete".into()),
+    let config = match env.read(Config::from_env) {
+        Ok(config) => config,
         Err(error) => return lambda::answer_always(error).await,
     };
     // A person waits, and an HTTP API waits 30 s at most.

@@ -150,7 +150,7 @@ fn function(aws: &FakeAws, settings: &[(&str, &str)]) -> ApprovalPage {
     let mut table = vec![("LINK_KEY_ARN", KEY), ("PAGE_ROLE_ARN", "arn:aws:iam::111122223333:role/page")];
     table.extend(settings);
     let env = Env::of_table(&table);
-    let config = env.finish(Config::from_env(&env)).unwrap().unwrap();
+    let config = env.read(Config::from_env).unwrap();
     let sdk = aws.sdk();
     let kms = aws_sdk_kms::Client::new(&sdk);
     ApprovalPage::new(config, aws_sdk_ssm::Client::new(&sdk), kms, aws_sdk_ec2::Client::new(&sdk))

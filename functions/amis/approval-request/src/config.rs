@@ -6,7 +6,7 @@ use std::str::FromStr;
 use ami_approval::link::LinkKeyArn;
 use ami_approval::target::Targets;
 use ami_approval::watermark::Watermark;
-use gatehouse_shared::env::Env;
+use gatehouse_shared::env::Reader;
 use gatehouse_shared::sns::TopicArn;
 use time::Duration;
 use url::{Host, Url};
@@ -44,23 +44,29 @@ pub struct LinkConfig {
 }
 
 impl Config {
-    /// Reads the settings. Whatever is wrong with them is reported by [`Env::finish`].
+    /// Reads the settings.
     #[must_use]
-    pub fn from_env(env: &Env<'_>) -> Self {
-        Self {
-            approver_topic_arn: required(env, "APPROVER_TOPIC_ARN", "the ARN of the approvers' topic"),
-            automation_document: document(env),
-            targets: Targets::from_env(env),
-            watermark: env.parsed("APPROVED_WATERMARK"),
-            link: link(env),
-            dry_run: env.flag("DRY_RUN", false),
-        }
+    pub fn from_env(env: &Reader<'_>) -> Option<Self> {
+        let approver_topic_arn = env.required("APPROVER_TOPIC_ARN", "expected the ARN of the approvers' topic");
+        let automation_document = document(env);
+        let targets = Targets::from_env(env);
+        let watermark = env.parsed("APPROVED_WATERMARK");
+        let link = link(env);
+        let dry_run = env.flag("DRY_RUN", false);
+        Some(Self {
+            approver_topic_arn: approver_topic_arn?,
+            automation_document,
+            targets: targets?,
+            watermark,
+            link,
+            dry_run,
+        })
     }
 }
 
 /// Systems Manager API Reference, `StartAutomationExecution`: `DocumentName` matches `[a-zA-Z0-9_\-.:/]{3,128}`; an ARN
 /// of a shared document may be longer.
-fn document(env: &Env<'_>) -> String {
+fn document(env: &Reader<'_>) -> String {
     const EXPECTED: &str = "expected the name or ARN of an Automation document";
     let name = env.text("AUTOMATION_DOCUMENT").unwrap_or_default();
     if name.len() < 3 || !is_made_of(&name, b"_-.:/") {
@@ -70,7 +76,7 @@ fn document(env: &Env<'_>) -> String {
 }
 
 /// The settings of the link. They are read whether or not it is wanted, so that a fault is known before somebody wants it.
-fn link(env: &Env<'_>) -> Option<LinkConfig> {
+fn link(env: &Reader<'_>) -> Option<LinkConfig> {
     let is_wanted = env.flag("APPROVAL_LINK", false);
     let must_be_set = |name: &str, what: &str| {
         if is_wanted && env.text(name).is_none() {
@@ -88,30 +94,6 @@ fn link(env: &Env<'_>) -> Option<LinkConfig> {
 
 fn is_made_of(text: &str, others: &[u8]) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte))
-}
-
-/// A setting that must be set. Where it is not, that is a fault, and the placeholder is never used: [`Env::finish`] gives
-/// no settings then.
-fn required<T: FromStr + Placeholder>(env: &Env<'_>, name: &str, what: &str) -> T
-where
-    T::Err: std::fmt::Display,
-{
-    if env.text(name).is_none() {
-        env.fault(name, "", &format!("expected {what}"));
-    }
-    env.parsed(name).unwrap_or_else(T::placeholder)
-}
-
-/// A value that stands where a setting is missing.
-trait Placeholder {
-    fn placeholder() -> Self;
-}
-
-impl Placeholder for TopicArn {
-    #[expect(clippy::expect_used, reason = "a constant")]
-    fn placeholder() -> Self {
-        "arn:aws:sns:us-east-1:000000000000:unset".parse().expect("the ARN of a topic")
-    }
 }
 
 /// The URL of the approval page.
@@ -159,6 +141,8 @@ impl FromStr for PageUrl {
 
 #[cfg(test)]
 mod tests {
+    use gatehouse_shared::env::Env;
+
     use super::*;
 
     const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:Automation-approvers";
@@ -171,7 +155,7 @@ mod tests {
             ("AUTOMATION_DOCUMENT", "ApproveAndShare"),
             ("TARGET_ACCOUNT_IDS", "444455556666"),
         ]);
-        let config = env.finish(Config::from_env(&env)).unwrap();
+        let config = env.read(Config::from_env).unwrap();
         assert_eq!(config.approver_topic_arn.as_str(), TOPIC);
         assert_eq!(config.automation_document, "ApproveAndShare");
         assert_eq!((config.link, config.dry_run), (None, false));
@@ -190,7 +174,7 @@ mod tests {
             ("APPROVED_WATERMARK", "approved"),
             ("DRY_RUN", "true"),
         ]);
-        let config = env.finish(Config::from_env(&env)).unwrap();
+        let config = env.read(Config::from_env).unwrap();
         let link = config.link.unwrap();
         assert_eq!(link.page_url.with_token("t"), "https://abc.execute-api.eu-west-1.amazonaws.com/approval?token=t");
         assert_eq!((link.key_arn.as_str(), link.ttl), (KEY, Duration::hours(24)));
@@ -202,7 +186,7 @@ mod tests {
     fn all_faults_are_reported_together() {
         let env = Env::of_table(&[("APPROVAL_LINK", "true"), ("LINK_TTL_HOURS", "0")]);
         assert_eq!(
-            env.finish(Config::from_env(&env)).unwrap_err().to_string(),
+            env.read(Config::from_env).unwrap_err().to_string(),
             "invalid settings: \
              APPROVER_TOPIC_ARN is \"\": expected the ARN of the approvers' topic; \
              AUTOMATION_DOCUMENT is \"\": expected the name or ARN of an Automation document; \
@@ -224,7 +208,7 @@ mod tests {
             ("LINK_KEY_ARN", "/gatehouse/amis/link-key"),
             ("LINK_TTL_HOURS", "721"),
         ]);
-        let error = env.finish(Config::from_env(&env)).unwrap_err().to_string();
+        let error = env.read(Config::from_env).unwrap_err().to_string();
         for name in ["APPROVAL_PAGE_URL", "LINK_KEY_ARN", "LINK_TTL_HOURS"] {
             assert!(error.contains(&format!("{name} is \"")), "{name}: {error}");
         }

@@ -53,16 +53,8 @@ pub enum EventError {
 }
 
 impl Event {
-    /// Reads an event. From the failure queue, that is the record of a failed invocation, which has the event in
-    /// `requestPayload`, or the body that SNS could not deliver.
+    /// Reads an event. What the failure queue keeps was turned into one of these by [`gatehouse_shared::lambda::run`].
     pub(crate) fn parse(payload: &Value) -> Result<Self, EventError> {
-        if let Some(payload) = payload.get("requestPayload").filter(|_| payload.get("requestContext").is_some()) {
-            return Self::read(payload);
-        }
-        Self::read(payload)
-    }
-
-    fn read(payload: &Value) -> Result<Self, EventError> {
         let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         if let Some(again) = payload.get("again") {
             let seen = again.as_str().unwrap_or_default();
@@ -78,7 +70,6 @@ impl Event {
                 execution_id: execution_id("detail.ExecutionId", text("/detail/ExecutionId"))?,
                 status: line(text("/detail/Status"), 64),
             }),
-            _ if payload.get("TopicArn").is_some() => Ok(Self::Messages(vec![Envelope::from_value(payload)?])),
             _ => Ok(Self::Messages(envelopes_of_lambda_event(payload)?)),
         }
     }
@@ -120,19 +111,14 @@ mod tests {
     }
 
     #[test]
-    fn every_form_is_read_also_from_the_failure_queue() {
+    fn every_form_is_read() {
         let ended =
             json!({ "detail-type": APPROVAL_ENDED, "detail": { "ExecutionId": EXECUTION, "Status": "TimedOut" } });
-        let sns = json!({ "Records": [{ "Sns": envelope() }] });
-        let again = json!({ "again": EXECUTION });
-        for event in [ended, sns, again] {
-            let direct = format!("{:?}", parse(&event).unwrap());
-            let record = json!({ "version": "1.0", "requestContext": { "condition": "RetriesExhausted" }, "requestPayload": event });
-            assert_eq!(format!("{:?}", parse(&record).unwrap()), direct);
-        }
-        // What SNS could not deliver has the message itself, with URL in capitals.
-        let Event::Messages(messages) = parse(&envelope()).unwrap() else { panic!() };
-        assert_eq!(messages.len(), 1);
+        assert!(matches!(parse(&ended), Ok(Event::ApprovalEnded { status, .. }) if status == "TimedOut"));
+        let sns = parse(&json!({ "Records": [{ "Sns": envelope() }] }));
+        assert!(matches!(sns, Ok(Event::Messages(messages)) if messages.len() == 1));
+        let again = parse(&json!({ "again": EXECUTION }));
+        assert!(matches!(again, Ok(Event::Again { execution_id }) if execution_id == EXECUTION));
     }
 
     #[test]

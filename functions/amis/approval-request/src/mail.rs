@@ -328,7 +328,7 @@ mod tests {
             ("TARGET_ACCOUNT_IDS", "444455556666"),
             ("TARGET_ORGANIZATION_ARNS", "arn:aws:organizations::111122223333:organization/o-abcdefghij"),
         ]);
-        env.finish(Config::from_env(&env)).unwrap()
+        env.read(Config::from_env).unwrap()
     }
 
     fn execution(state: State) -> Execution {

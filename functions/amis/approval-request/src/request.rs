@@ -143,7 +143,7 @@ mod tests {
             ("TARGET_ACCOUNT_IDS", "444455556666"),
         ];
         let env = Env::of_table(&table);
-        env.finish(Config::from_env(&env)).unwrap()
+        env.read(Config::from_env).unwrap()
     }
 
     fn request(notice: &str) -> Request {

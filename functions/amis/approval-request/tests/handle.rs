@@ -169,7 +169,7 @@ fn function(aws: &FakeAws, settings: &[(&str, &str)]) -> ApprovalRequest {
         ("TARGET_ACCOUNT_IDS", "444455556666"),
     ]);
     let env = Env::of_table(&table);
-    let (config, sns) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
+    let (config, sns) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
     let verifier = Verifier::with_source(sns, StaticCertificates::new());
     let notifier = Notifier::new(&aws.sdk(), &config.approver_topic_arn);
     ApprovalRequest::new(config, verifier, aws.sdk(), notifier)
@@ -676,7 +676,7 @@ async fn real_deliveries_start_what_they_say() {
             ("TARGET_ACCOUNT_IDS", "444455556666"),
         ];
         let env = Env::of_table(&table);
-        let (config, sns) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
+        let (config, sns) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
         let notifier = Notifier::new(&aws.sdk(), &config.approver_topic_arn);
         let verifier = Verifier::with_source(sns, StaticCertificates::new());
         let function = ApprovalRequest::new(config, verifier, aws.sdk(), notifier);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use gatehouse_shared::env::Env;
+use gatehouse_shared::env::Reader;
 
 /// Systems Manager accepts at most 512 characters in a value of a parameter of an execution.
 pub const MAX_VALUE: usize = 512;
@@ -23,7 +23,7 @@ pub struct Targets {
 impl Targets {
     /// Reads the three lists. At least one of them must be set.
     #[must_use]
-    pub fn from_env(env: &Env<'_>) -> Self {
+    pub fn from_env(env: &Reader<'_>) -> Option<Self> {
         let given =
             ["TARGET_ACCOUNT_IDS", "TARGET_ORGANIZATION_ARNS", "TARGET_OU_ARNS"].map(|name| env.text(name).is_some());
         if !given.contains(&true) {
@@ -33,11 +33,11 @@ impl Targets {
                 "expected at least one of TARGET_ACCOUNT_IDS, TARGET_ORGANIZATION_ARNS and TARGET_OU_ARNS",
             );
         }
-        Self {
+        Some(Self {
             accounts: env.list("TARGET_ACCOUNT_IDS").unwrap_or_default(),
             organizations: env.list("TARGET_ORGANIZATION_ARNS").unwrap_or_default(),
             units: env.list("TARGET_OU_ARNS").unwrap_or_default(),
-        }
+        })
     }
 
     /// How many there are.
@@ -266,6 +266,8 @@ fn is_id(text: &str, least: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use gatehouse_shared::env::Env;
+
     use super::*;
 
     #[test]
@@ -275,7 +277,7 @@ mod tests {
             ("TARGET_ORGANIZATION_ARNS", "arn:aws:organizations::111122223333:organization/o-abcdefghij"),
             ("TARGET_OU_ARNS", "arn:aws-cn:organizations::111122223333:ou/o-abcdefghij/ou-ab12-11111111"),
         ]);
-        let targets = env.finish(Targets::from_env(&env)).unwrap();
+        let targets = env.read(Targets::from_env).unwrap();
         assert_eq!(
             targets.accounts.iter().map(AccountId::as_str).collect::<Vec<_>>(),
             ["111122223333", "444455556666"]
@@ -293,7 +295,7 @@ mod tests {
                 ("TARGET_OU_ARNS", "arn:aws:organizations::111122223333:ou/o-abcdefghij/ou-ab12-11111111"),
             ];
             let env = Env::of_table(&table);
-            env.finish(Targets::from_env(&env)).unwrap()
+            env.read(Targets::from_env).unwrap()
         };
         let values = of("444455556666,111122223333").to_values();
         assert_eq!(values, of("111122223333,444455556666").to_values());
@@ -306,7 +308,7 @@ mod tests {
         let accounts: Vec<String> = (0..300).map(|number| format!("{number:012}")).collect();
         let accounts = accounts.join(",");
         let table = [("TARGET_ACCOUNT_IDS", accounts.as_str())];
-        let values = Targets::from_env(&Env::of_table(&table)).to_values();
+        let values = Env::of_table(&table).read(Targets::from_env).unwrap().to_values();
         assert!(values.len() <= 9 && values.iter().all(|value| value.len() <= MAX_VALUE), "{}", values.len());
         assert_eq!(Targets::from_values(&values).unwrap().accounts.len(), 300);
         for odd in [vec![], vec![String::new()], vec!["111122223333,".to_owned()], vec!["1".to_owned()]] {
@@ -316,10 +318,8 @@ mod tests {
 
     #[test]
     fn no_target_at_all_is_a_fault() {
-        let env = Env::of_table(&[("TARGET_ACCOUNT_IDS", " ")]);
-        let targets = Targets::from_env(&env);
-        assert!(targets.is_empty());
-        assert!(env.finish(()).unwrap_err().to_string().contains("expected at least one of TARGET_ACCOUNT_IDS"));
+        let read = Env::of_table(&[("TARGET_ACCOUNT_IDS", " ")]).read(Targets::from_env);
+        assert!(read.unwrap_err().to_string().contains("expected at least one of TARGET_ACCOUNT_IDS"));
     }
 
     #[test]

@@ -135,7 +135,7 @@ mod tests {
     const BUILD: &str = "arn:aws:imagebuilder:eu-west-1:111122223333:image/web/1.0.0/3";
 
     fn targets(accounts: &str) -> Targets {
-        Targets::from_env(&Env::of_table(&[("TARGET_ACCOUNT_IDS", accounts)]))
+        Env::of_table(&[("TARGET_ACCOUNT_IDS", accounts)]).read(Targets::from_env).unwrap()
     }
 
     fn execution() -> Execution {

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use ami_approval::target::Targets;
 use ami_approval::watermark::Watermark;
-use gatehouse_shared::env::Env;
+use gatehouse_shared::env::Reader;
 use gatehouse_shared::sns::TopicArn;
 
 /// Settings, read once at cold start.
@@ -35,32 +35,40 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the settings. Whatever is wrong with them is reported by [`Env::finish`].
+    /// Reads the settings.
     #[must_use]
-    pub fn from_env(env: &Env<'_>) -> Self {
+    pub fn from_env(env: &Reader<'_>) -> Option<Self> {
         let latest_parameter = env.parsed("LATEST_PARAMETER");
         let days = env.within("DEPRECATE_PREVIOUS_AFTER_DAYS", 0..=3_650);
         if let (Some(days), None) = (days, env.text("LATEST_PARAMETER")) {
             let reason = "expected LATEST_PARAMETER as well, which tells the previous image";
             env.fault("DEPRECATE_PREVIOUS_AFTER_DAYS", &days.to_string(), reason);
         }
-        Self {
-            targets: Targets::from_env(env),
-            approval_document: approval_document(env),
-            target_topic_arn: env.parsed("TARGET_TOPIC_ARN"),
-            approver_topic_arn: env.parsed("APPROVER_TOPIC_ARN"),
-            share_snapshots: env.flag("SHARE_SNAPSHOTS", false),
-            require_image_builder: env.flag("REQUIRE_IMAGE_BUILDER", false),
-            watermark: env.parsed("APPROVED_WATERMARK"),
+        let targets = Targets::from_env(env);
+        let approval_document = approval_document(env);
+        let target_topic_arn = env.parsed("TARGET_TOPIC_ARN");
+        let approver_topic_arn = env.parsed("APPROVER_TOPIC_ARN");
+        let share_snapshots = env.flag("SHARE_SNAPSHOTS", false);
+        let require_image_builder = env.flag("REQUIRE_IMAGE_BUILDER", false);
+        let watermark = env.parsed("APPROVED_WATERMARK");
+        let dry_run = env.flag("DRY_RUN", false);
+        Some(Self {
+            targets: targets?,
+            approval_document,
+            target_topic_arn,
+            approver_topic_arn,
+            share_snapshots,
+            require_image_builder,
+            watermark,
             latest_parameter,
             deprecate_previous_after_days: days,
-            dry_run: env.flag("DRY_RUN", false),
-        }
+            dry_run,
+        })
     }
 }
 
 /// The document is read whether or not it is needed, so that a fault is known before it is.
-fn approval_document(env: &Env<'_>) -> Option<String> {
+fn approval_document(env: &Reader<'_>) -> Option<String> {
     let is_required = env.flag("REQUIRE_APPROVAL", true);
     let document = env.text("AUTOMATION_DOCUMENT");
     let is_name = |c: char| c.is_ascii_alphanumeric() || "_.:/-".contains(c);
@@ -120,12 +128,14 @@ impl FromStr for LatestParameter {
 
 #[cfg(test)]
 mod tests {
+    use gatehouse_shared::env::Env;
+
     use super::*;
 
     #[test]
     fn targets_are_all_that_is_required() {
         let env = Env::of_table(&[("TARGET_ACCOUNT_IDS", "444455556666"), ("AUTOMATION_DOCUMENT", "approval")]);
-        let config = env.finish(Config::from_env(&env)).unwrap();
+        let config = env.read(Config::from_env).unwrap();
         let expected = Config {
             targets: config.targets.clone(),
             approval_document: Some("approval".to_owned()),
@@ -156,7 +166,7 @@ mod tests {
             ("DEPRECATE_PREVIOUS_AFTER_DAYS", "30"),
             ("DRY_RUN", "true"),
         ]);
-        let config = env.finish(Config::from_env(&env)).unwrap();
+        let config = env.read(Config::from_env).unwrap();
         assert_eq!(config.approval_document, None);
         assert!(config.share_snapshots && config.require_image_builder && config.dry_run);
         assert_eq!(config.target_topic_arn.unwrap().as_str(), "arn:aws:sns:eu-west-1:111122223333:targets");
@@ -174,7 +184,7 @@ mod tests {
             ("DEPRECATE_PREVIOUS_AFTER_DAYS", "30"),
         ]);
         assert_eq!(
-            env.finish(Config::from_env(&env)).unwrap_err().to_string(),
+            env.read(Config::from_env).unwrap_err().to_string(),
             "invalid settings: \
              DEPRECATE_PREVIOUS_AFTER_DAYS is \"30\": expected LATEST_PARAMETER as well, which tells the previous image; \
              TARGET_ACCOUNT_IDS is \"\": expected at least one of TARGET_ACCOUNT_IDS, TARGET_ORGANIZATION_ARNS and \

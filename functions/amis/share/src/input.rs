@@ -61,13 +61,7 @@ impl Input {
     /// # Errors
     ///
     /// [`InputError`] names the field and what was expected.
-    pub fn parse(mut event: Value, region: &Region) -> Result<Self, InputError> {
-        // From the failure queue: the record of a failed invocation.
-        if event.get("requestContext").is_some()
-            && let Some(payload) = event.get_mut("requestPayload")
-        {
-            event = payload.take();
-        }
+    pub fn parse(event: Value, region: &Region) -> Result<Self, InputError> {
         let wire: Wire = serde_json::from_value(event)?;
         let execution_id = given(wire.execution_id);
         let images = match (wire.images, given(wire.ami_id)) {

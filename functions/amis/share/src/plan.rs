@@ -323,7 +323,7 @@ mod tests {
     fn config(settings: &[(&str, &str)]) -> Config {
         let settings = [settings, &[("REQUIRE_APPROVAL", "false")]].concat();
         let env = Env::of_table(&settings);
-        env.finish(Config::from_env(&env)).unwrap()
+        env.read(Config::from_env).unwrap()
     }
 
     fn all() -> Config {

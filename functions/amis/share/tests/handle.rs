@@ -291,7 +291,7 @@ fn described(id: &str, image: &FakeImage) -> String {
 
 fn function(aws: &FakeAws, settings: &[(&str, &str)]) -> Share {
     let env = Env::of_table(settings);
-    Share::new(env.finish(Config::from_env(&env)).unwrap(), aws.sdk())
+    Share::new(env.read(Config::from_env).unwrap(), aws.sdk())
 }
 
 async fn invoke_with(function: &Share, event: Value, time: Duration) -> Result<Report, Error> {
@@ -363,12 +363,7 @@ fn by_execution() -> Value {
 
 #[tokio::test]
 async fn what_the_execution_approves_is_shared_whoever_calls() {
-    let events = [
-        by_execution(),
-        json!({ "executionId": EXECUTION }),
-        json!({ "requestContext": { "condition": "RetriesExhausted" }, "requestPayload": by_execution() }),
-    ];
-    for event in events {
+    for event in [by_execution(), json!({ "executionId": EXECUTION })] {
         for status in ["InProgress", "Failed", "Success"] {
             let (world, aws) = world();
             world.lock().unwrap().execution = Some(execution(status, "Success"));

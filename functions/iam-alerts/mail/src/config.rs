@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use gatehouse_shared::env::Env;
+use gatehouse_shared::env::Reader;
 use gatehouse_shared::sns::TopicArn;
 
 /// Settings, read once at cold start.
@@ -17,24 +17,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the settings. Whatever is wrong with them is reported by [`Env::finish`].
+    /// Reads the settings.
     #[must_use]
-    pub fn from_env(env: &Env<'_>) -> Self {
-        if env.text("NOTIFY_TOPIC_ARN").is_none() {
-            env.fault("NOTIFY_TOPIC_ARN", "", "expected the ARN of the topic that gets the mails");
-        }
-        Self {
-            notify_topic_arn: env.parsed("NOTIFY_TOPIC_ARN").unwrap_or_else(placeholder),
-            exclude_event_names: env.list("EXCLUDE_EVENT_NAMES").unwrap_or_default(),
-            dry_run: env.flag("DRY_RUN", false),
-        }
+    pub fn from_env(env: &Reader<'_>) -> Option<Self> {
+        let notify_topic_arn = env.required("NOTIFY_TOPIC_ARN", "expected the ARN of the topic that gets the mails");
+        let exclude_event_names = env.list("EXCLUDE_EVENT_NAMES").unwrap_or_default();
+        let dry_run = env.flag("DRY_RUN", false);
+        Some(Self { notify_topic_arn: notify_topic_arn?, exclude_event_names, dry_run })
     }
-}
-
-/// Stands where the setting is missing or wrong. It is never used: [`Env::finish`] gives no settings then.
-#[expect(clippy::expect_used, reason = "a constant")]
-fn placeholder() -> TopicArn {
-    "arn:aws:sns:us-east-1:000000000000:unset".parse().expect("the ARN of a topic")
 }
 
 /// The name of a call, such as `CreateUser`.
@@ -62,6 +52,8 @@ impl FromStr for EventName {
 
 #[cfg(test)]
 mod tests {
+    use gatehouse_shared::env::Env;
+
     use super::*;
 
     const TOPIC: &str = "arn:aws:sns:us-east-1:111122223333:iam-alerts";
@@ -69,7 +61,7 @@ mod tests {
     #[test]
     fn only_the_topic_is_required() {
         let env = Env::of_table(&[("NOTIFY_TOPIC_ARN", TOPIC)]);
-        let config = env.finish(Config::from_env(&env)).unwrap();
+        let config = env.read(Config::from_env).unwrap();
         assert_eq!(config.notify_topic_arn.as_str(), TOPIC);
         assert_eq!((config.exclude_event_names, config.dry_run), (vec![], false));
     }
@@ -81,7 +73,7 @@ mod tests {
             ("EXCLUDE_EVENT_NAMES", "TagRole, CreateServiceLinkedRole"),
             ("DRY_RUN", "true"),
         ]);
-        let config = env.finish(Config::from_env(&env)).unwrap();
+        let config = env.read(Config::from_env).unwrap();
         let names: Vec<&str> = config.exclude_event_names.iter().map(EventName::as_str).collect();
         assert_eq!((names, config.dry_run), (vec!["TagRole", "CreateServiceLinkedRole"], true));
     }
@@ -90,7 +82,7 @@ mod tests {
     fn all_faults_are_reported_together() {
         let env = Env::of_table(&[("EXCLUDE_EVENT_NAMES", "TagRole,Put*"), ("DRY_RUN", "perhaps")]);
         assert_eq!(
-            env.finish(Config::from_env(&env)).unwrap_err().to_string(),
+            env.read(Config::from_env).unwrap_err().to_string(),
             "invalid settings: \
              NOTIFY_TOPIC_ARN is \"\": expected the ARN of the topic that gets the mails; \
              EXCLUDE_EVENT_NAMES is \"Put*\": expected the name of a call such as CreateUser; \

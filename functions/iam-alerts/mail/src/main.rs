@@ -14,7 +14,7 @@ use iam_alert_mail::config::Config;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::of_process();
     log::init(&env, env!("CARGO_CRATE_NAME"));
-    let config = match env.finish(Config::from_env(&env)) {
+    let config = match env.read(Config::from_env) {
         Ok(config) => config,
         Err(error) => return lambda::answer_always(error).await,
     };

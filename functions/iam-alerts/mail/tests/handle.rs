@@ -31,7 +31,7 @@ fn event(detail: Value) -> Value {
 fn function(sns: &aws_sdk_sns::Client) -> IamAlertMail {
     let table = [("NOTIFY_TOPIC_ARN", TOPIC)];
     let env = Env::of_table(&table);
-    let config = env.finish(Config::from_env(&env)).unwrap();
+    let config = env.read(Config::from_env).unwrap();
     let notifier = Notifier::new(sns.config().to_builder(), &config.notify_topic_arn);
     IamAlertMail::new(config, notifier)
 }

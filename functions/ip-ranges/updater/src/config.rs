@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use gatehouse_shared::env::Env;
+use gatehouse_shared::env::Reader;
 use gatehouse_shared::fetch::PlainHttp;
+use gatehouse_shared::one_of;
 use gatehouse_shared::region::Region;
 use gatehouse_shared::sns::TopicArn;
 use ip_ranges_planner::document::Selection;
@@ -183,9 +184,9 @@ pub enum AttachPolicy {
 }
 
 impl Config {
-    /// Reads the settings. `env` remembers everything that is wrong with them.
+    /// Reads the settings.
     #[must_use]
-    pub fn from_env(env: &Env<'_>) -> Self {
+    pub fn from_env(env: &Reader<'_>) -> Option<Self> {
         let plain_http = plain_http(env);
         let target = env.parsed("TARGET").unwrap_or(Target::SecurityGroups);
         let waf_scope = env.parsed("WAF_SCOPE").unwrap_or(WafScope::Regional);
@@ -193,7 +194,7 @@ impl Config {
         if (target, waf_scope) == (Target::WafIpSets, WafScope::CloudFront) {
             only_in_us_east_1(env, &regions);
         }
-        Self {
+        Some(Self {
             services: services(env),
             regions,
             ports: env.list("PORTS").unwrap_or_else(|| vec![PortRange { from: 80, to: 80 }]),
@@ -217,7 +218,7 @@ impl Config {
             parameter_prefix: env.parsed("PARAMETER_PREFIX"),
             notify_topic_arn: env.parsed("NOTIFY_TOPIC_ARN"),
             dry_run: env.flag("DRY_RUN", false),
-        }
+        })
     }
 }
 
@@ -241,7 +242,7 @@ impl<'a> From<&'a Config> for Selection<'a> {
 }
 
 /// Each service once: two lists of Regions for one service would be two answers to one question.
-fn services(env: &Env<'_>) -> Vec<Service> {
+fn services(env: &Reader<'_>) -> Vec<Service> {
     let cloudfront = || vec![Service { name: "CLOUDFRONT".to_owned(), regions: BTreeSet::new() }];
     let services: Vec<Service> = env.list("SERVICE").unwrap_or_else(cloudfront);
     for (index, service) in services.iter().enumerate() {
@@ -257,7 +258,7 @@ fn services(env: &Env<'_>) -> Vec<Service> {
 }
 
 /// AWS takes 50 tags on a resource; the function needs up to ten of them.
-fn tags(env: &Env<'_>) -> Vec<CustomTag> {
+fn tags(env: &Reader<'_>) -> Vec<CustomTag> {
     const MAX_TAGS: usize = 40;
     let tags: Vec<CustomTag> = env.list("TAGS").unwrap_or_default();
     let keys: BTreeSet<&str> = tags.iter().map(|tag| tag.key.as_str()).collect();
@@ -269,7 +270,7 @@ fn tags(env: &Env<'_>) -> Vec<CustomTag> {
 
 /// Source: VPC User Guide, "Amazon VPC quotas", security groups: the quota of groups on an interface "multiplied by the quota
 /// for rules per security group cannot exceed 1,000".
-fn limits(env: &Env<'_>) -> Limits {
+fn limits(env: &Reader<'_>) -> Limits {
     const MAX_RULES_PER_INTERFACE: usize = 1_000;
     let rules_per_group: usize = env.within("MAX_RULES_PER_GROUP", 1..=1_000).unwrap_or(60);
     let groups_per_interface: usize = env.within("MAX_GROUPS_PER_INTERFACE", 1..=16).unwrap_or(5);
@@ -285,7 +286,7 @@ fn limits(env: &Env<'_>) -> Limits {
 }
 
 /// `tagged`, or ids of groups and prefix lists.
-fn adopt(env: &Env<'_>) -> Adopt {
+fn adopt(env: &Reader<'_>) -> Adopt {
     let items: Vec<String> = env.list("ADOPT").unwrap_or_default();
     if items == ["tagged"] {
         return Adopt::Tagged;
@@ -306,7 +307,7 @@ fn adopt(env: &Env<'_>) -> Adopt {
 
 /// Source: AWS WAF API reference, CreateIPSet, Scope: "To work with CloudFront, you must also specify the Region US East (N.
 /// Virginia)".
-fn only_in_us_east_1(env: &Env<'_>, regions: &[RegionConfig]) {
+fn only_in_us_east_1(env: &Reader<'_>, regions: &[RegionConfig]) {
     for region in regions.iter().filter(|region| region.name.as_str() != "us-east-1") {
         let reason = format!(
             "expected REGIONAL, or us-east-1 as the only REGION, which has {} now: IP sets for CloudFront exist there alone",
@@ -318,7 +319,7 @@ fn only_in_us_east_1(env: &Env<'_>, regions: &[RegionConfig]) {
 
 /// Joins `REGION` and `VPC_ID`. With one Region the items of `VPC_ID` are VPC ids; with several each
 /// names its Region, `eu-west-1/vpc-0a1b2c3d`, since a VPC exists in one of them only.
-fn regions(env: &Env<'_>) -> Vec<RegionConfig> {
+fn regions(env: &Reader<'_>) -> Vec<RegionConfig> {
     let names = env.list("REGION").or_else(|| env.parsed("AWS_REGION").map(|name| vec![name]));
     let names: Vec<Region> = names.unwrap_or_else(|| {
         env.fault("REGION", "", "expected a Region such as eu-west-1, since AWS_REGION is unset too");
@@ -354,7 +355,7 @@ fn regions(env: &Env<'_>) -> Vec<RegionConfig> {
 /// EC2 takes more characters in a name; these need no escaping anywhere and leave room for the rest.
 ///
 /// Source for IP sets: AWS WAF API reference, CreateIPSet, Name: at most 128 characters of `[\w\-]`.
-fn prefix_name(env: &Env<'_>, target: Target) -> String {
+fn prefix_name(env: &Reader<'_>, target: Target) -> String {
     let name = env.text("PREFIX_NAME").unwrap_or_else(|| "AUTOUPDATE".to_owned());
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if name.len() > 64 || !name.bytes().all(allowed) || name.starts_with("sg-") {
@@ -374,11 +375,11 @@ fn prefix_name(env: &Env<'_>, target: Target) -> String {
     name
 }
 
-fn plain_http(env: &Env<'_>) -> PlainHttp {
+fn plain_http(env: &Reader<'_>) -> PlainHttp {
     if env.flag("AWS_SAM_LOCAL", false) { PlainHttp::Anywhere } else { PlainHttp::OnLoopback }
 }
 
-fn ip_ranges_url(env: &Env<'_>, plain_http: PlainHttp) -> String {
+fn ip_ranges_url(env: &Reader<'_>, plain_http: PlainHttp) -> String {
     const PUBLISHED: &str = "https://ip-ranges.amazonaws.com/ip-ranges.json";
     let url = env.text("IP_RANGES_URL").unwrap_or_else(|| PUBLISHED.to_owned());
     if !plain_http.admits(&url) {
@@ -416,78 +417,22 @@ impl fmt::Display for PortRange {
     }
 }
 
-impl FromStr for Target {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "security-groups" => Ok(Self::SecurityGroups),
-            "prefix-lists" => Ok(Self::PrefixLists),
-            "waf-ip-sets" => Ok(Self::WafIpSets),
-            _ => Err("expected security-groups, prefix-lists or waf-ip-sets"),
-        }
-    }
-}
-
-impl FromStr for WafScope {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "REGIONAL" => Ok(Self::Regional),
-            "CLOUDFRONT" => Ok(Self::CloudFront),
-            _ => Err("expected REGIONAL or CLOUDFRONT"),
-        }
-    }
-}
-
-impl FromStr for CreatePolicy {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "always" => Ok(Self::Always),
-            "never" => Ok(Self::Never),
-            _ => Err("expected always or never"),
-        }
-    }
-}
-
-impl FromStr for EgressPolicy {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "all" => Ok(Self::All),
-            "none" => Ok(Self::None),
-            _ => Err("expected all or none"),
-        }
-    }
-}
-
-impl FromStr for AttachPolicy {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "follow" => Ok(Self::Follow),
-            "report" => Ok(Self::Report),
-            "off" => Ok(Self::Off),
-            _ => Err("expected follow, report or off"),
-        }
-    }
-}
+one_of!(Target: "security-groups" => SecurityGroups, "prefix-lists" => PrefixLists, "waf-ip-sets" => WafIpSets);
+one_of!(WafScope: "REGIONAL" => Regional, "CLOUDFRONT" => CloudFront);
+one_of!(CreatePolicy: "always" => Always, "never" => Never);
+one_of!(EgressPolicy: "all" => All, "none" => None);
+one_of!(AttachPolicy: "follow" => Follow, "report" => Report, "off" => Off);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gatehouse_shared::env::EnvError;
+    use gatehouse_shared::env::{Env, SettingsError};
 
-    fn config(table: &[(&str, &str)]) -> Result<Config, EnvError> {
+    fn config(table: &[(&str, &str)]) -> Result<Config, SettingsError> {
         let mut table = table.to_vec();
         table.push(("AWS_REGION", "eu-west-1"));
         let env = Env::of_table(&table);
-        env.finish(Config::from_env(&env))
+        env.read(Config::from_env)
     }
 
     #[test]

@@ -2,28 +2,20 @@
 //!
 //! A run reads as [`Updater::handle`] does: accept what started it, fetch the document while the groups are read, bring
 //! each Region in line, report. What is wanted and what is to change the crate [`ip_ranges_planner`] decides, which knows
-//! no client, clock or environment; [`region`], [`pool`], [`interfaces`], [`prefix_list`], [`ip_set`] and [`parameters`] act;
-//! [`caller`] makes the calls, and [`ec2`] has those to EC2.
+//! no client, clock or environment; [`region`], the [`targets`] and [`parameters`] act; [`aws`] makes the calls.
 
-pub mod aws_lists;
-pub mod caller;
-pub mod calls;
+pub mod aws;
 pub mod config;
 pub mod download;
-pub mod ec2;
 mod error;
 #[cfg(test)]
 mod fake;
-pub mod group;
-pub mod interfaces;
-pub mod ip_set;
 mod notifications;
 pub mod parameters;
-pub mod pool;
-pub mod prefix_list;
 pub mod region;
 pub mod report;
 pub mod run;
+pub mod targets;
 pub mod trigger;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -15,7 +15,7 @@ use aws_sdk_ssm::types::{Parameter, ParameterType, Tag};
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::caller::{CallError, Caller};
+use crate::aws::caller::{CallError, Caller};
 use crate::config::{Config, CustomTag, Target};
 use crate::report::{Failure, GroupReport, Kind, ParameterReport, RegionReport};
 use crate::run::Run;

@@ -14,19 +14,19 @@ use ip_ranges_planner::plan::Bounds;
 use tokio::sync::OnceCell;
 use tracing::{debug, info, warn};
 
-use crate::aws_lists;
-use crate::caller::{CallError, FIRST_PAUSE, LONGEST_PAUSE};
-use crate::calls::Calls;
+use crate::aws::caller::{CallError, FIRST_PAUSE, LONGEST_PAUSE};
+use crate::aws::calls::Calls;
+use crate::aws::ec2::Ec2;
 use crate::config::{Config, CreatePolicy, RegionConfig, Target};
-use crate::ec2::Ec2;
-use crate::group::{self, Follows, Group, PREFIX_NAME_TAG, PoolKey};
-use crate::interfaces::{self, PoolGroups};
-use crate::ip_set::{self, Waf};
 use crate::parameters::{self, ParameterPrefix, Ssm};
-use crate::pool::PoolRun;
-use crate::prefix_list::{self, PrefixList};
 use crate::report::{self, Differences, Failure, GroupReport, Ignored, Mark, RegionReport};
 use crate::run::Run;
+use crate::targets::ip_sets::{self, Waf};
+use crate::targets::prefix_lists::{self, PrefixList};
+use crate::targets::security_groups::aws_lists;
+use crate::targets::security_groups::group::{self, Follows, Group, PREFIX_NAME_TAG, PoolKey};
+use crate::targets::security_groups::interfaces::{self, PoolGroups};
+use crate::targets::security_groups::pool::PoolRun;
 
 /// The clients of one Region, and the VPCs whose groups are kept.
 pub struct Region {
@@ -62,7 +62,7 @@ pub enum Held {
     /// All prefix lists with our tag that can be kept, and why others cannot.
     PrefixLists(Vec<PrefixList>, Vec<String>),
     /// The IP sets with our names.
-    IpSets(ip_set::Found),
+    IpSets(ip_sets::Found),
 }
 
 /// A group of another prefix name.
@@ -134,7 +134,7 @@ impl Region {
     pub async fn read(&self, config: &Config, run: Run) -> Result<Held, CallError> {
         let ec2 = Ec2::new(&self.client, &self.elb, &config.tags, run.stop);
         if config.target == Target::PrefixLists {
-            let (lists, notes) = prefix_list::read(&ec2, config).await?;
+            let (lists, notes) = prefix_lists::read(&ec2, config).await?;
             return Ok(Held::PrefixLists(lists, notes));
         }
         if config.target == Target::WafIpSets {
@@ -203,7 +203,7 @@ impl Region {
                 report.notes.extend(ignored.notes(Mark::Tag, now));
                 if !report.refuses_older(tokens(), published.sync_token, Mark::Tag, &ignored) {
                     report.is_planned = true;
-                    prefix_list::reconcile(&ec2, lists, published, config, run, &ignored, &mut report).await;
+                    prefix_lists::reconcile(&ec2, lists, published, config, run, &ignored, &mut report).await;
                 }
                 Vec::new()
             }
@@ -214,7 +214,7 @@ impl Region {
                 if !report.refuses_older(found.sync_tokens(), published.sync_token, Mark::Description, &ignored) {
                     report.is_planned = true;
                     let waf = self.waf(config, run);
-                    ip_set::reconcile(&waf, found, published, config, run, &ignored, &mut report).await;
+                    ip_sets::reconcile(&waf, found, published, config, run, &ignored, &mut report).await;
                 }
                 Vec::new()
             }

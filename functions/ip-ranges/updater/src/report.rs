@@ -9,8 +9,8 @@ use ip_ranges_planner::plan::Brake;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::caller::CallError;
-use crate::group::{Group, PORT_TAG, SERVICE_TAG, SYNC_TOKEN_TAG};
+use crate::aws::caller::CallError;
+use crate::targets::security_groups::group::{Group, PORT_TAG, SERVICE_TAG, SYNC_TOKEN_TAG};
 
 /// The answer of a run.
 #[derive(Debug, Clone, Default, Serialize)]

@@ -47,9 +47,9 @@ async fn world(settings: &[(&str, &str)]) -> World {
     let table: Vec<_> = settings.iter().copied().chain(table).collect();
     let env = Env::of_table(&table);
     let certificates = StaticCertificates::new();
-    let verifier = Verifier::with_source(verifier::settings(&env), certificates.clone());
+    let verifier = Verifier::with_source(env.read(verifier::settings).unwrap(), certificates.clone());
     let ec2 = FakeEc2::new();
-    let config = env.finish(Config::from_env(&env)).unwrap();
+    let config = env.read(Config::from_env).unwrap();
     let fetcher = Fetcher::new(crate::download::TIME_OUT, config.plain_http).unwrap();
     let regions = config.regions.iter().map(|region| Region::connect(region, &ec2.sdk())).collect();
     let notifier = config.notify_topic_arn.as_ref().map(|topic_arn| Notifier::new(&ec2.sdk(), topic_arn));

@@ -1,6 +1,6 @@
 //! Settings of the function.
 
-use gatehouse_shared::env::Env;
+use gatehouse_shared::env::Reader;
 use gatehouse_shared::sns::TopicArn;
 
 use data_protection::{Direction, Options, Policy, Principal};
@@ -35,36 +35,26 @@ pub enum PolicySetting {
 }
 
 impl Config {
-    /// Reads the settings. Whatever is wrong with them is reported by [`Env::finish`], each fault of the policy with its
-    /// JSON path.
+    /// Reads the settings. Each fault of the policy is named with its JSON path.
     #[must_use]
-    pub fn from_env(env: &Env<'_>) -> Self {
-        let config = Self {
-            policy: policy(env),
-            subscriber_principal: required(
-                env,
-                "SUBSCRIBER_PRINCIPAL",
-                "the ARN of the subscriber's principal",
-                PRINCIPAL,
-            ),
-            target_topic_arn: required(env, "TARGET_TOPIC_ARN", "the ARN of the subscriber's topic", TOPIC),
-            denied_topic_arn: env.parsed("DENIED_TOPIC_ARN"),
-            dry_run: env.flag("DRY_RUN", false),
-            allow_unprotected: env.flag("ALLOW_UNPROTECTED", false),
-            options: Options { require_keywords: env.flag("REQUIRE_KEYWORDS", true) },
-        };
-        if let PolicySetting::Inline(policy) = &config.policy
-            && !config.allow_unprotected
-            && config.subscriber_principal.as_str() != PRINCIPAL
-            && let Err(nothing) = policy.applies_to(Direction::Outbound, &config.subscriber_principal)
+    pub fn from_env(env: &Reader<'_>) -> Option<Self> {
+        let policy = policy(env);
+        let subscriber_principal: Option<Principal> =
+            env.required("SUBSCRIBER_PRINCIPAL", "expected the ARN of the subscriber's principal");
+        let target_topic_arn: Option<TopicArn> =
+            env.required("TARGET_TOPIC_ARN", "expected the ARN of the subscriber's topic");
+        let denied_topic_arn: Option<TopicArn> = env.parsed("DENIED_TOPIC_ARN");
+        let dry_run = env.flag("DRY_RUN", false);
+        let allow_unprotected = env.flag("ALLOW_UNPROTECTED", false);
+        let options = Options { require_keywords: env.flag("REQUIRE_KEYWORDS", true) };
+        if let (Some(PolicySetting::Inline(policy)), Some(principal)) = (&policy, &subscriber_principal)
+            && !allow_unprotected
+            && let Err(nothing) = policy.applies_to(Direction::Outbound, principal)
         {
-            env.fault("SUBSCRIBER_PRINCIPAL", config.subscriber_principal.as_str(), &format!("{nothing}; {PROTECT}"));
+            env.fault("SUBSCRIBER_PRINCIPAL", principal.as_str(), &format!("{nothing}; {PROTECT}"));
         }
         let source = env.text("TOPIC_ARNS").unwrap_or_default();
-        for (name, topic) in [
-            ("TARGET_TOPIC_ARN", Some(&config.target_topic_arn)),
-            ("DENIED_TOPIC_ARN", config.denied_topic_arn.as_ref()),
-        ] {
+        for (name, topic) in [("TARGET_TOPIC_ARN", &target_topic_arn), ("DENIED_TOPIC_ARN", &denied_topic_arn)] {
             let Some(topic) = topic else { continue };
             if topic.is_fifo() {
                 env.fault(name, topic.as_str(), "expected a standard topic: messages are published without a group");
@@ -77,14 +67,18 @@ impl Config {
                 );
             }
         }
-        if config.denied_topic_arn.as_ref() == Some(&config.target_topic_arn) {
-            env.fault(
-                "DENIED_TOPIC_ARN",
-                config.target_topic_arn.as_str(),
-                "expected another topic than TARGET_TOPIC_ARN",
-            );
+        if let Some(denied) = denied_topic_arn.as_ref().filter(|denied| target_topic_arn.as_ref() == Some(denied)) {
+            env.fault("DENIED_TOPIC_ARN", denied.as_str(), "expected another topic than TARGET_TOPIC_ARN");
         }
-        config
+        Some(Self {
+            policy: policy?,
+            subscriber_principal: subscriber_principal?,
+            target_topic_arn: target_topic_arn?,
+            denied_topic_arn,
+            dry_run,
+            allow_unprotected,
+            options,
+        })
     }
 }
 
@@ -92,10 +86,7 @@ impl Config {
 pub(crate) const PROTECT: &str =
     "name the principal in an Outbound statement, or set ALLOW_UNPROTECTED=true to publish messages as they are";
 
-const PRINCIPAL: &str = "arn:aws:iam::000000000000:role/unset";
-const TOPIC: &str = "arn:aws:sns:us-east-1:000000000000:unset";
-
-fn policy(env: &Env<'_>) -> PolicySetting {
+fn policy(env: &Reader<'_>) -> Option<PolicySetting> {
     const NAME: &str = "DATA_PROTECTION_POLICY";
     let text = env.text(NAME).unwrap_or_default();
     if let Some(parameter) = text.strip_prefix("ssm:") {
@@ -103,13 +94,13 @@ fn policy(env: &Env<'_>) -> PolicySetting {
         if parameter.is_empty() || !parameter.bytes().all(allowed) {
             env.fault(NAME, &text, "expected ssm: and the name of a parameter, such as ssm:/gatehouse/messages/policy");
         }
-        return PolicySetting::Parameter(parameter.to_owned());
+        return Some(PolicySetting::Parameter(parameter.to_owned()));
     }
     if text.is_empty() {
         env.fault(NAME, "", "expected a data protection policy, or ssm: and the name of the parameter that holds it");
     } else {
         match Policy::parse(&text) {
-            Ok(policy) => return PolicySetting::Inline(Box::new(policy)),
+            Ok(policy) => return Some(PolicySetting::Inline(Box::new(policy))),
             Err(faults) => {
                 for fault in faults.0 {
                     env.fault(&format!("{NAME} {}", fault.path), &fault.seen, &format!("expected {}", fault.expected));
@@ -117,19 +108,5 @@ fn policy(env: &Env<'_>) -> PolicySetting {
             }
         }
     }
-    PolicySetting::Parameter(String::new())
-}
-
-/// A setting that must be set. Where it is not, that is a fault, and the placeholder is never used: [`Env::finish`]
-/// gives no settings then.
-fn required<T>(env: &Env<'_>, name: &str, what: &str, placeholder: &str) -> T
-where
-    T: std::str::FromStr,
-    T::Err: std::fmt::Display + std::fmt::Debug,
-{
-    if env.text(name).is_none() {
-        env.fault(name, "", &format!("expected {what}"));
-    }
-    #[expect(clippy::expect_used, reason = "constants")]
-    env.parsed(name).unwrap_or_else(|| placeholder.parse().expect("a value of its type"))
+    None
 }

@@ -225,7 +225,7 @@ mod tests {
             ("ALLOW_UNPROTECTED", "true"),
         ];
         let env = Env::of_table(&table);
-        let (config, settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
+        let (config, settings) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
         let publish = mock!(aws_sdk_sns::Client::publish).then_output(|| PublishOutput::builder().build());
         let sns = aws_sdk_sns::Config::builder()
             .behavior_version(BehaviorVersion::latest())

@@ -15,7 +15,7 @@ use message_redactor::publish::Publisher;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::of_process();
     log::init(&env, env!("CARGO_CRATE_NAME"));
-    let (config, verifier) = match env.finish((Config::from_env(&env), verifier::from_env(&env))) {
+    let (config, verifier) = match env.read(|env| Config::from_env(env).zip(verifier::from_env(env))) {
         Ok(settings) => settings,
         Err(error) => return lambda::answer_always(error).await,
     };

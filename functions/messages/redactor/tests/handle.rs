@@ -97,7 +97,7 @@ fn redactor_with(
     table.retain(|(name, _)| !settings.iter().any(|(given, _)| given == name));
     table.extend(settings.iter().filter(|(_, value)| !value.is_empty()));
     let env = Env::of_table(&table);
-    let (config, settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
+    let (config, settings) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
     let verifier = Verifier::with_source(settings, certificates);
     let publisher = Publisher::new(sns.to_builder(), &config.target_topic_arn);
     let denied = config.denied_topic_arn.as_ref().map(|topic| Notifier::new(sns.to_builder(), topic));
@@ -558,7 +558,7 @@ fn faults_of_the_settings_are_reported_together() {
         ),
     ] {
         let env = Env::of_table(&table);
-        let error = env.finish(Config::from_env(&env)).unwrap_err().to_string();
+        let error = env.read(Config::from_env).unwrap_err().to_string();
         for part in parts {
             assert!(error.contains(part), "{part}: {error}");
         }

@@ -43,7 +43,7 @@ fn redactor(direction: &str) -> Redactor {
         ("ALLOW_UNPROTECTED", "true"),
     ];
     let env = Env::of_table(&table);
-    let (config, settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
+    let (config, settings) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
     macro_rules! away {
         ($config:path) => {
             $config()

@@ -1,6 +1,6 @@
 //! Settings of the function.
 
-use gatehouse_shared::env::Env;
+use gatehouse_shared::env::Reader;
 use gatehouse_shared::sns::TopicArn;
 
 /// Settings, read once at cold start. `TOPIC_ARNS`, which must be set, and those that begin with `SNS_` belong to
@@ -16,20 +16,18 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the settings. Whatever is wrong with them is reported by [`Env::finish`].
+    /// Reads the settings.
     #[must_use]
-    pub fn from_env(env: &Env<'_>) -> Self {
-        Self { target_topic_arn: target_topic_arn(env), dry_run: env.flag("DRY_RUN", false) }
+    pub fn from_env(env: &Reader<'_>) -> Option<Self> {
+        let (target_topic_arn, dry_run) = (target_topic_arn(env), env.flag("DRY_RUN", false));
+        Some(Self { target_topic_arn: target_topic_arn?, dry_run })
     }
 }
 
-fn target_topic_arn(env: &Env<'_>) -> TopicArn {
+fn target_topic_arn(env: &Reader<'_>) -> Option<TopicArn> {
     const NAME: &str = "TARGET_TOPIC_ARN";
+    let topic: TopicArn = env.required(NAME, "expected the ARN of the topic that gets the messages")?;
     let fault = |value: &str, reason: &str| env.fault(NAME, value, reason);
-    if env.text(NAME).is_none() {
-        fault("", "expected the ARN of the topic that gets the messages");
-    }
-    let Some(topic) = env.parsed::<TopicArn>(NAME) else { return placeholder() };
     if topic.is_fifo() {
         fault(topic.as_str(), "expected a standard topic: messages that came over HTTPS have no order to keep");
     }
@@ -38,17 +36,12 @@ fn target_topic_arn(env: &Env<'_>) -> TopicArn {
     if origins.split(',').any(|origin| origin.trim() == topic.as_str()) {
         fault(topic.as_str(), "expected none of TOPIC_ARNS: each message would be relayed again and again");
     }
-    topic
-}
-
-/// Stands where the setting is missing or wrong. It is never used: [`Env::finish`] gives no settings then.
-#[expect(clippy::expect_used, reason = "a constant")]
-fn placeholder() -> TopicArn {
-    "arn:aws:sns:us-east-1:000000000000:unset".parse().expect("the ARN of a topic")
+    Some(topic)
 }
 
 #[cfg(test)]
 mod tests {
+    use gatehouse_shared::env::Env;
     use gatehouse_shared::verifier;
 
     use super::*;
@@ -57,9 +50,10 @@ mod tests {
     const TARGET: &str = "arn:aws:sns:eu-central-1:111122223333:target";
 
     fn settings(table: &[(&str, &str)]) -> Result<Config, String> {
-        let env = Env::of_table(table);
-        let settings = (Config::from_env(&env), verifier::from_env_for_https(&env));
-        env.finish(settings).map(|(config, _)| config).map_err(|error| error.to_string())
+        Env::of_table(table)
+            .read(|env| Config::from_env(env).zip(verifier::from_env_for_https(env)))
+            .map(|(config, _)| config)
+            .map_err(|error| error.to_string())
     }
 
     #[test]

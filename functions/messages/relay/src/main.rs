@@ -17,7 +17,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(7);
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::of_process();
     log::init(&env, env!("CARGO_CRATE_NAME"));
-    let (config, verifier) = match env.finish((Config::from_env(&env), verifier::from_env_for_https(&env))) {
+    let (config, verifier) = match env.read(|env| Config::from_env(env).zip(verifier::from_env_for_https(env))) {
         Ok(settings) => settings,
         Err(error) => return lambda::answer_always(error).await,
     };

@@ -38,7 +38,7 @@ fn relay_with(settings: &[(&str, &str)], source: impl CertificateSource + 'stati
     table.retain(|(name, _)| !settings.iter().any(|(given, _)| given == name));
     table.extend(settings);
     let env = Env::of_table(&table);
-    let (config, settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
+    let (config, settings) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
     MessageRelay::new(config, Verifier::with_source(settings, source), sns).with_urls(Urls::default())
 }
 

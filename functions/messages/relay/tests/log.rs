@@ -44,7 +44,7 @@ fn relay(dry_run: &str, fault: Option<&'static str>, certificates: StaticCertifi
         .retry_config(RetryConfig::disabled()));
     let table = [("TOPIC_ARNS", TOPIC), ("TARGET_TOPIC_ARN", TARGET), ("DRY_RUN", dry_run)];
     let env = Env::of_table(&table);
-    let (config, settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
+    let (config, settings) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
     MessageRelay::new(config, Verifier::with_source(settings, certificates), sns).with_urls(Opens(Some(403)))
 }
 

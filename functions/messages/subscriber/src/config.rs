@@ -1,6 +1,6 @@
 //! Settings of the function.
 
-use gatehouse_shared::env::Env;
+use gatehouse_shared::env::Reader;
 
 /// Settings, read once at cold start. Those that begin with `SNS_`, and `TOPIC_ARNS`, belong to
 /// [`gatehouse_shared::verifier`].
@@ -11,9 +11,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the settings. Whatever is wrong with them is reported by [`Env::finish`].
+    /// Reads the settings.
     #[must_use]
-    pub fn from_env(env: &Env<'_>) -> Self {
+    pub fn from_env(env: &Reader<'_>) -> Option<Self> {
         let subscriber = env.text("SUBSCRIBER").unwrap_or_default();
         let is_name = (1..=64).contains(&subscriber.len())
             && subscriber.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
@@ -24,6 +24,6 @@ impl Config {
                 "expected a name such as payment: 1 to 64 letters, digits, underscores or hyphens",
             );
         }
-        Self { subscriber }
+        is_name.then_some(Self { subscriber })
     }
 }

@@ -23,7 +23,7 @@ fn function_with(certificates: StaticCertificates) -> ExpenseSubscriber {
     // The samples are older than any limit by default.
     let env =
         Env::of_table(&[("SUBSCRIBER", "reporting"), ("TOPIC_ARNS", TOPIC), ("SNS_MAX_AGE_SECONDS", "4294967295")]);
-    let (config, settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
+    let (config, settings) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
     ExpenseSubscriber::new(config, Verifier::with_source(settings, certificates))
 }
 
@@ -80,6 +80,6 @@ fn the_name_of_the_subscriber_must_be_set() {
     for (name, accepted) in [("payment", true), ("report_ing-2", true), ("", false), ("a b", false)] {
         let table = [("SUBSCRIBER", name)];
         let env = Env::of_table(&table);
-        assert_eq!(env.finish(Config::from_env(&env)).is_ok(), accepted, "{name:?}");
+        assert_eq!(env.read(Config::from_env).is_ok(), accepted, "{name:?}");
     }
 }

@@ -79,6 +79,16 @@ impl GateMessage {
         Self { events, ..self }
     }
 
+    /// The message somewhere in a text, such as in the error of an invocation. What another service puts around it may
+    /// be escaped or cut, so it counts as one that leaves events out.
+    #[must_use]
+    pub fn find(text: &str) -> Option<Self> {
+        let start = [TRANSIENT_MARK, SETUP_MARK].into_iter().filter_map(|mark| text.find(mark)).min()?;
+        let mut message: Self = text[start..].parse().ok()?;
+        message.left_out += usize::from(start > 0);
+        Some(message)
+    }
+
     /// Who must act.
     #[must_use]
     pub fn cause(&self) -> Cause {
@@ -217,6 +227,16 @@ mod tests {
         let event = ListedEvent::new("EC2 in eu-west-1", None);
         let message = GateMessage::new(Cause::Transient, "1 event").with_events(vec![event]);
         assert_eq!(message.to_string(), "[health-gate] 1 event\n- EC2 in eu-west-1, (unnamed)");
+    }
+
+    #[test]
+    fn a_message_is_found_in_what_is_put_around_it() {
+        let found = GateMessage::find(&message("open", 1).to_string());
+        assert_eq!(found, Some(message("open", 1)));
+        let wrapped = GateMessage::find(r#"{"errorMessage":"[health-gate:setup] no support plan"}"#).unwrap();
+        assert_eq!(wrapped.cause(), Cause::Setup);
+        assert!(wrapped.may_name("arn:any") && !wrapped.names("arn:any"));
+        assert_eq!(GateMessage::find("it said [health-gate]x"), None);
     }
 
     #[test]

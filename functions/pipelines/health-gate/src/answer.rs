@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::error::{ProvideErrorMetadata, SdkError};
@@ -16,15 +17,17 @@ use crate::error::Error;
 use crate::is_throttled;
 use crate::verdict::{Answer, HealthCheck, Verdict};
 
-/// Between two attempts of ours; each of them is up to three of the SDK.
+/// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// The client for answers. An attempt that hangs leaves time for another one.
+/// The client for answers. An attempt that hangs leaves time for another one. [`Reply::put`] makes all attempts, none is the
+/// SDK's, so that it knows which answer may have arrived.
 #[must_use]
 pub fn client(sdk: &SdkConfig) -> Client {
     let seconds = Duration::from_secs;
     let timeouts = TimeoutConfig::builder().connect_timeout(seconds(2)).operation_attempt_timeout(seconds(2)).build();
-    Client::from_conf(aws_sdk_codepipeline::config::Builder::from(sdk).timeout_config(timeouts).build())
+    let config = aws_sdk_codepipeline::config::Builder::from(sdk).timeout_config(timeouts);
+    Client::from_conf(config.retry_config(RetryConfig::disabled()).build())
 }
 
 /// What became of the answer to a job.
@@ -39,6 +42,8 @@ pub enum Outcome {
     AnsweredBefore,
     /// CodePipeline knows no such job, so nothing waits for it.
     NoSuchJob,
+    /// There is no job: the invocation is the answer.
+    NoJob,
     /// CodePipeline accepted no answer.
     Unanswered,
 }
@@ -62,15 +67,18 @@ enum Problem {
         code: String,
         text: String,
     },
-    /// It may take it the next time.
-    Passing(String),
+    /// It may take it the next time, or has taken it, and the reply was lost.
+    Passing {
+        text: String,
+        may_have_arrived: bool,
+    },
 }
 
 impl Reply<'_> {
     /// Answers, and gives up at `until`.
     ///
     /// Throttling, errors of the server and lost replies are tried again with the same answer: if the lost one did
-    /// arrive, the next gets InvalidJobStateException. An answer that is refused for good gives way to one that
+    /// arrive, the next gets InvalidJobStateException, and the answer is ours. An answer that is refused for good gives way to one that
     /// says less: without output variables where the pipeline has no room for them, else a failure. So one answer takes
     /// effect, and never two.
     ///
@@ -83,18 +91,21 @@ impl Reply<'_> {
         let mut answer = self.verdict.answer.clone();
         let mut variables = true;
         let mut last = "no reply in time".to_owned();
+        let mut is_ours = false;
         while Instant::now() < until {
+            let answered = if answer == self.verdict.answer { Outcome::Answered } else { Outcome::AnsweredAsFailure };
             let problem = match timeout_at(until, self.send(client, &answer, variables)).await {
-                Ok(Ok(())) if answer == self.verdict.answer => return Ok(Outcome::Answered),
-                Ok(Ok(())) => return Ok(Outcome::AnsweredAsFailure),
+                Ok(Ok(())) => return Ok(answered),
                 Ok(Err(problem)) => problem,
                 Err(_) => break,
             };
             match problem {
+                Problem::AnsweredBefore if is_ours => return Ok(answered),
                 Problem::AnsweredBefore => return Ok(Outcome::AnsweredBefore),
                 Problem::NoSuchJob => return Ok(Outcome::NoSuchJob),
-                Problem::Passing(text) => {
+                Problem::Passing { text, may_have_arrived } => {
                     last = text;
+                    is_ours |= may_have_arrived;
                     sleep_until(until.min(Instant::now() + PAUSE)).await;
                 }
                 Problem::Refused { code, .. } if code == "OutputVariablesSizeExceededException" && variables => {
@@ -172,8 +183,8 @@ where
     match error.code().unwrap_or_default() {
         "InvalidJobStateException" => Problem::AnsweredBefore,
         "JobNotFoundException" => Problem::NoSuchJob,
-        code if is_throttled(code, status) => Problem::Passing(text),
+        code if is_throttled(code, status) => Problem::Passing { text, may_have_arrived: false },
         code if (400..500).contains(&status) => Problem::Refused { code: code.to_owned(), text },
-        _ => Problem::Passing(text),
+        _ => Problem::Passing { text, may_have_arrived: true },
     }
 }

@@ -1,10 +1,8 @@
 //! Settings: the function's environment, overridden by the action's UserParameters.
 
-use std::fmt::{self, Display};
-use std::str::FromStr;
-
 use aws_sdk_health::types::{EventActionability, EventScopeCode, EventStatusCode, EventTypeCategory};
-use gatehouse_shared::env::{Env, EnvError};
+use gatehouse_shared::env::{Env, Reader, SettingsError};
+use gatehouse_shared::one_of;
 use gatehouse_shared::region::Region;
 use gatehouse_shared::sns::TopicArn;
 use serde_json::{Map, Value};
@@ -28,7 +26,7 @@ pub(crate) const SERVICES_OF_THE_ACCOUNT: [&str; 6] = ["ABUSE", "RISK", "ACCOUNT
 const MAX_WAIT_MINUTES: u32 = 1_400;
 
 /// The keys of UserParameters; in capitals, the environment variables.
-const KEYS: [&str; 12] = [
+pub(crate) const KEYS: [&str; 12] = [
     "regions",
     "services",
     "categories",
@@ -97,17 +95,7 @@ pub enum OnUnknown {
     Allow,
 }
 
-impl FromStr for OnUnknown {
-    type Err = Expected<'static>;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "block" => Ok(Self::Block),
-            "allow" => Ok(Self::Allow),
-            _ => Err(Expected("block or allow")),
-        }
-    }
-}
+one_of!(OnUnknown: "block" => Block, "allow" => Allow);
 
 /// What to do about a Region or a service that is not known, for which no event is ever found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,32 +106,12 @@ pub enum OnUnfamiliar {
     Warn,
 }
 
-impl FromStr for OnUnfamiliar {
-    type Err = Expected<'static>;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "fail" => Ok(Self::Fail),
-            "warn" => Ok(Self::Warn),
-            _ => Err(Expected("fail or warn")),
-        }
-    }
-}
-
-/// What a setting should have been.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected<'a>(&'a str);
-
-impl Display for Expected<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected {}", self.0)
-    }
-}
+one_of!(OnUnfamiliar: "fail" => Fail, "warn" => Warn);
 
 impl Config {
-    /// Reads the settings. What is wrong with them is reported by [`Env::finish`].
+    /// Reads the settings.
     #[must_use]
-    pub fn from_env(env: &Env<'_>) -> Self {
+    pub fn from_env(env: &Reader<'_>) -> Option<Self> {
         let own_region = env.text("AWS_REGION").unwrap_or_default();
         if own_region.parse::<Region>().is_err() {
             env.fault("AWS_REGION", &own_region, "expected the Region of this function, which Lambda sets");
@@ -165,7 +133,7 @@ impl Config {
             notify_topic_arn: env.parsed("NOTIFY_TOPIC_ARN"),
             own_region,
         };
-        defaults.overridden(env, str::to_owned)
+        Some(defaults.overridden(env, str::to_owned))
     }
 
     /// The settings of one action: these, but where its UserParameters say otherwise.
@@ -176,27 +144,29 @@ impl Config {
     /// # Errors
     ///
     /// Everything that is wrong with the UserParameters, in one error; an unknown key is wrong too.
-    pub fn for_action(&self, user_parameters: Option<&str>) -> Result<Self, EnvError> {
+    pub fn for_action(&self, user_parameters: Option<&str>) -> Result<Self, SettingsError> {
         let text = user_parameters.unwrap_or_default().trim();
         let (parameters, fault) = match parse(text) {
             Ok(parameters) => (parameters, None),
             Err(error) => (Map::new(), Some(format!("expected a JSON object, or a list of Regions: {error}"))),
         };
-        let env = Env::of(|key| plain(parameters.get(key)?));
-        if let Some(reason) = fault {
-            env.fault("UserParameters", text, &reason);
-        }
-        for (key, value) in &parameters {
-            let text = plain(value);
-            let shown = text.clone().unwrap_or_else(|| value.to_string());
-            if !KEYS.contains(&key.as_str()) {
-                env.fault(key, &shown, &unknown_key(key));
-            } else if text.is_none() && !value.is_null() {
-                env.fault(key, &shown, "expected a text, a number, or a list of texts");
+        let check = |env: &Reader<'_>| {
+            if let Some(reason) = fault {
+                env.fault("UserParameters", text, &reason);
             }
-        }
-        let label = env.text(LABEL).map(|label| label.chars().take(MAX_LABEL_CHARS).collect());
-        env.finish(Self { label, ..self.clone().overridden(&env, str::to_ascii_lowercase) })
+            for (key, value) in &parameters {
+                let text = plain(value);
+                let shown = text.clone().unwrap_or_else(|| value.to_string());
+                if !KEYS.contains(&key.as_str()) {
+                    env.fault(key, &shown, &unknown_key(key));
+                } else if text.is_none() && !value.is_null() {
+                    env.fault(key, &shown, "expected a text, a number, or a list of texts");
+                }
+            }
+            let label = env.text(LABEL).map(|label| label.chars().take(MAX_LABEL_CHARS).collect());
+            Some(Self { label, ..self.clone().overridden(env, str::to_ascii_lowercase) })
+        };
+        Env::of(|key| plain(parameters.get(key)?)).read(check)
     }
 
     /// The Regions that do not exist in the partition of this function, as far as this version knows. The function's own
@@ -207,7 +177,7 @@ impl Config {
     }
 
     /// `format_name` turns the name of a variable into the one that `env` knows.
-    fn overridden(self, env: &Env<'_>, format_name: fn(&str) -> String) -> Self {
+    fn overridden(self, env: &Reader<'_>, format_name: fn(&str) -> String) -> Self {
         let regions = list(
             env,
             &format_name("REGIONS"),
@@ -289,12 +259,12 @@ impl Config {
 }
 
 /// A list, item by item; none where it is unset, so that what was set before stays.
-fn list<T>(env: &Env<'_>, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+fn list<T>(env: &Reader<'_>, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
     let items = env.list::<String>(name)?;
     let checked = items.iter().filter_map(|item| {
         let value = parse(item);
         if value.is_none() {
-            env.fault(name, item, &Expected(expected).to_string());
+            env.fault(name, item, &format!("expected {expected}"));
         }
         value
     });
@@ -390,10 +360,10 @@ mod tests {
 
     use super::*;
 
-    fn environment(table: &[(&str, &str)]) -> Result<Config, EnvError> {
+    fn environment(table: &[(&str, &str)]) -> Result<Config, SettingsError> {
         let table: Vec<_> = table.iter().copied().chain([("AWS_REGION", "eu-west-1")]).collect();
         let env = Env::of_table(&table);
-        env.finish(Config::from_env(&env))
+        env.read(Config::from_env)
     }
 
     #[test]
@@ -510,7 +480,7 @@ mod tests {
         ] {
             let env = [("AWS_REGION", own), ("REGIONS", regions)];
             let env = Env::of_table(&env);
-            let config = env.finish(Config::from_env(&env)).unwrap();
+            let config = env.read(Config::from_env).unwrap();
             assert_eq!(config.unfamiliar_regions().join(" "), expected, "{own} {regions}");
         }
     }
@@ -574,7 +544,7 @@ mod tests {
             assert!(error.starts_with(&start.replace(name, &key)), "{error}");
         }
         let env = Env::of_table(&[("NOTIFY_TOPIC_ARN", "people")]);
-        let missing = env.finish(Config::from_env(&env)).unwrap_err().to_string();
+        let missing = env.read(Config::from_env).unwrap_err().to_string();
         assert!(missing.contains(r#"NOTIFY_TOPIC_ARN is "people": expected arn:"#), "{missing}");
         assert!(missing.contains(r#"AWS_REGION is """#), "{missing}");
     }

@@ -6,14 +6,21 @@ use gatehouse_shared::failure::ErrorType;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no job, and so nobody to answer.
+    /// There is no job to answer, and the event is not that of a rule either.
     #[error(
-        "the event has no CodePipeline.job.id, so there is no job to answer: expected the event of a CodePipeline Lambda \
-         action, got one with the keys {keys}"
+        "the event is not one of CodePipeline: expected CodePipeline.job with an id, as a Lambda action sends it, or \
+         only UserParameters, as a rule of a condition sends them; got the keys {keys}"
     )]
     InvalidEvent {
         /// The keys of the event; not its values, which are secret.
         keys: String,
+    },
+    /// There is no job to answer, as where the gate is a rule of a condition, and the stage must not go on: the failure of
+    /// the invocation says so.
+    #[error("{message}")]
+    Blocked {
+        /// The message of the gate.
+        message: String,
     },
     /// CodePipeline did not accept an answer. Lambda runs the event again.
     #[error(
@@ -26,7 +33,8 @@ pub enum Error {
         /// What CodePipeline said last.
         reason: String,
     },
-    /// The job is answered and its stage waits, but nobody is notified. Lambda runs the event again.
+    /// The job is answered and its stage waits, but nobody is notified. Lambda runs the event again, and what has run it
+    /// before sends the notification then.
     #[error(
         "job {job_id} is answered, but publishing to NOTIFY_TOPIC_ARN that its stage waits failed; check the policy and \
          the key of the topic"
@@ -43,6 +51,7 @@ impl ErrorType for Error {
     fn error_type(&self) -> &'static str {
         match self {
             Self::InvalidEvent { .. } => "InvalidEvent",
+            Self::Blocked { .. } => "Blocked",
             Self::Unanswered { .. } => "Unanswered",
             Self::Notify { .. } => "Notify",
         }

@@ -316,7 +316,7 @@ mod tests {
         let client = mock_client!(aws_sdk_health, RuleMode::MatchAny, [rule]);
         let health = Health::new(client, Endpoint::new(&env, NoDns));
         let findings = Findings::default();
-        let outcome = health.ask(&Config::from_env(&env), &findings).await;
+        let outcome = health.ask(&env.read(Config::from_env).unwrap(), &findings).await;
         let arns = findings.events().into_iter().map(|event| event.arn.unwrap_or_default()).collect();
         (outcome, arns, findings.calls())
     }

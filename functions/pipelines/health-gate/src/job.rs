@@ -1,7 +1,8 @@
-//! The job that CodePipeline hands to a Lambda action.
+//! The job that CodePipeline hands to a Lambda action, or what invokes the gate without one.
 
 use serde_json::Value;
 
+use crate::config::KEYS;
 use crate::error::Error;
 
 /// What the gate needs of a job.
@@ -10,32 +11,45 @@ use crate::error::Error;
 /// one that is not answered keeps the action running until CodePipeline gives up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
-    /// What the answer has to name.
-    pub id: String,
-    /// `UserParameters` of the action.
+    /// What the answer has to name. Without one the invocation itself is the answer, see [`Job::parse`].
+    pub id: Option<String>,
+    /// `UserParameters` of the action or rule.
     pub user_parameters: Option<String>,
     /// What this gate answered the last time, if the stage is waiting.
     pub continuation_token: Option<String>,
 }
 
 impl Job {
-    /// Reads the event of a Lambda action.
+    /// Reads the event of a Lambda action, or of a `LambdaInvoke` rule of a condition.
     ///
-    /// Source: CodePipeline User Guide, "AWS Lambda invoke action reference", example JSON event.
+    /// AWS documents the event of an action. Of a rule it documents that the function gets the `UserParameters` "in
+    /// key-value pair format": so an event without a job may be them, or have them in a field of that name.
+    ///
+    /// Source: CodePipeline User Guide, "AWS Lambda invoke action reference", example JSON event; "LambdaInvoke" in the
+    /// rule reference.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidEvent`] where there is no job id, and so nobody to answer. The error names the keys of the event and no
-    /// value: a job holds credentials.
+    /// [`Error::InvalidEvent`] where it is neither: it names the keys of the event and no value, because a job holds
+    /// credentials.
     pub fn parse(event: &Value) -> Result<Self, Error> {
-        let job = &event["CodePipeline.job"];
-        let Some(id) = job["id"].as_str().filter(|id| !id.is_empty()) else {
+        let invalid = || {
             let keys = event.as_object().map(|event| event.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
-            return Err(Error::InvalidEvent { keys: keys.join(", ") });
+            Error::InvalidEvent { keys: keys.join(", ") }
         };
+        let Some(job) = event.get("CodePipeline.job") else {
+            let fields = event.as_object().ok_or_else(invalid)?;
+            let user_parameters = match fields.get("UserParameters") {
+                Some(parameters) => text(parameters),
+                None if fields.keys().all(|key| KEYS.contains(&key.as_str())) => Some(event.to_string()),
+                None => return Err(invalid()),
+            };
+            return Ok(Self { id: None, user_parameters, continuation_token: None });
+        };
+        let id = job["id"].as_str().filter(|id| !id.is_empty()).ok_or_else(invalid)?;
         let data = &job["data"];
         Ok(Self {
-            id: id.to_owned(),
+            id: Some(id.to_owned()),
             user_parameters: text(&data["actionConfiguration"]["configuration"]["UserParameters"]),
             continuation_token: text(&data["continuationToken"]),
         })
@@ -66,7 +80,7 @@ mod tests {
         let Some(path) = real("codepipeline/action-referen-02-job.json") else { return };
         let event = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
         let expected = Job {
-            id: "11111111-abcd-1111-abcd-111111abcdef".to_owned(),
+            id: Some("11111111-abcd-1111-abcd-111111abcdef".to_owned()),
             user_parameters: Some("input_parameter".to_owned()),
             continuation_token: Some("token_ID".to_owned()),
         };
@@ -90,15 +104,41 @@ mod tests {
     }
 
     #[test]
-    fn without_an_id_the_error_names_keys_and_no_values() {
+    fn without_a_job_the_event_is_the_user_parameters() {
+        let parameters = r#"{"regions":"eu-west-1"}"#;
+        for (event, expected) in [
+            (json!({ "regions": "eu-west-1" }), Some(parameters)),
+            (json!({ "UserParameters": parameters, "pipeline": "web" }), Some(parameters)),
+            (json!({ "UserParameters": { "regions": "eu-west-1" } }), Some(parameters)),
+            (json!({ "UserParameters": null }), None),
+            (json!({}), Some("{}")),
+        ] {
+            let job = Job::parse(&event).unwrap();
+            assert_eq!(
+                (job.id, job.user_parameters.as_deref(), job.continuation_token),
+                (None, expected, None),
+                "{event}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_error_names_keys_and_no_values() {
         let event = json!({ "CodePipeline.job": { "data": { "artifactCredentials": "secret" } }, "Records": [] });
         assert_eq!(
             Job::parse(&event).unwrap_err().to_string(),
-            "the event has no CodePipeline.job.id, so there is no job to answer: expected the event of a CodePipeline \
-             Lambda action, got one with the keys CodePipeline.job, Records",
+            "the event is not one of CodePipeline: expected CodePipeline.job with an id, as a Lambda action sends it, or \
+             only UserParameters, as a rule of a condition sends them; got the keys CodePipeline.job, Records",
         );
-        for event in [json!(null), json!([]), json!("x"), json!({ "CodePipeline.job": { "id": "" } })] {
-            assert!(Job::parse(&event).is_err(), "{event}");
+        for event in [
+            json!(null),
+            json!([]),
+            json!("x"),
+            json!({ "CodePipeline.job": { "id": "" } }),
+            json!({ "CodePipeline.job": null }),
+            json!({ "regions": "eu-west-1", "artifactCredentials": "secret" }),
+        ] {
+            assert!(Job::parse(&event).is_err_and(|error| !error.to_string().contains("secret")), "{event}");
         }
     }
 

@@ -13,8 +13,11 @@
 //! ```
 //!
 //! Every job is answered, whatever happens, and in time: asking stops [`ANSWER_RESERVE`] before Lambda's deadline. The
-//! invocation fails only where the event names no job, CodePipeline accepts no answer, or the notification that a stage
-//! waits cannot be published.
+//! invocation fails only where the event is not one of CodePipeline, CodePipeline accepts no answer, or the notification
+//! that a stage waits cannot be published.
+//!
+//! As a `LambdaInvoke` rule of a stage's condition the gate may be invoked without a job: AWS does not document that. Then
+//! the invocation is the answer. It succeeds where the stage may go on, and fails where not, at once: there is no wait.
 //!
 //! Limitations: AWS Health is behind a support plan that is not free; see [`health::Unknown::Subscription`]. An issue
 //! takes AWS some minutes to publish, so the gate sees it late.
@@ -34,12 +37,12 @@ mod tests;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_codepipeline::types::FailureType;
 use futures::FutureExt;
-use gatehouse_shared::env::EnvError;
+use gatehouse_shared::env::SettingsError;
 use gatehouse_shared::metrics::Metrics;
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::{clock, lambda, log};
@@ -66,19 +69,20 @@ const LAST_CALL: Duration = Duration::from_millis(300);
 
 /// The gate: settings and clients of one function.
 pub struct Gate {
-    config: Result<Config, EnvError>,
+    config: Result<Config, SettingsError>,
     health: Health,
     codepipeline: aws_sdk_codepipeline::Client,
     notifier: Option<Notifier>,
-    /// The job of the last notification: Lambda may deliver one event twice.
-    last_notified: Mutex<String>,
+    /// The job whose notification could not be published: Lambda runs its event again.
+    unsent: Mutex<Option<String>>,
 }
 
 /// What one run did; the answer of the function, for whoever invokes it by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Which job.
-    pub job_id: String,
+    /// Which job; `None` where the invocation is the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<String>,
     /// What the action says of itself in its UserParameters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
@@ -103,30 +107,39 @@ impl Gate {
     /// otherwise keep its action running until CodePipeline gives up. `notifier` publishes to `NOTIFY_TOPIC_ARN`.
     #[must_use]
     pub fn new(
-        config: Result<Config, EnvError>,
+        config: Result<Config, SettingsError>,
         health: Health,
         codepipeline: aws_sdk_codepipeline::Client,
         notifier: Option<Notifier>,
     ) -> Self {
-        Self { config, health, codepipeline, notifier, last_notified: Mutex::default() }
+        Self { config, health, codepipeline, notifier, unsent: Mutex::default() }
     }
 
     /// Answers one job.
     ///
     /// # Errors
     ///
-    /// [`Error`] when there is no job to answer, CodePipeline did not accept an answer, or nobody could be notified that
-    /// a stage begins to wait. A stage that waits or fails is no error.
+    /// [`Error`] when the event is not one of CodePipeline, CodePipeline did not accept an answer, or nobody could be
+    /// notified that a stage begins to wait. A stage that waits or fails is no error, unless there is no job that could be
+    /// answered with it.
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Report, Error> {
         let LambdaEvent { payload, context } = event;
         let (stop_asking, last_call) = limits(&context);
         let job = Job::parse(&payload)?;
         let findings = Findings::default();
-        let config = self.settings(&job);
+        let mut config = self.settings(&job);
+        if let (Ok(config), None) = (&mut config, &job.id) {
+            config.wait_minutes = 0; // An invocation that ended is not continued.
+        }
         let work = AssertUnwindSafe(self.verdict(&job, &config, &findings, stop_asking)).catch_unwind();
         let verdict = work.await.unwrap_or_else(|panic| internal_error(&*panic));
-        let reply = Reply { job_id: &job.id, request_id: &context.request_id, verdict: &verdict };
-        let outcome = reply.put(&self.codepipeline, last_call).await;
+        let outcome = match &job.id {
+            Some(job_id) => {
+                let reply = Reply { job_id, request_id: &context.request_id, verdict: &verdict };
+                reply.put(&self.codepipeline, last_call).await
+            }
+            None => Ok(Outcome::NoJob),
+        };
         let report = Report {
             job_id: job.id.clone(),
             label: config.ok().and_then(|config| config.label),
@@ -141,15 +154,20 @@ impl Gate {
         log::report(&report);
         metrics(&context, &verdict, &report).emit();
         outcome?;
-        if matches!(verdict.answer, Answer::Wait { .. }) && job.continuation_token.is_none() {
-            self.notify(&context, &report, last_call).await?;
+        match (&verdict.answer, &job) {
+            (Answer::Pass { .. }, _) => Ok(report),
+            (_, Job { id: None, .. }) => Err(Error::Blocked { message: report.message }),
+            (Answer::Wait { .. }, Job { id: Some(job_id), continuation_token: None, .. }) => {
+                self.notify(&context, &report, job_id, last_call).await?;
+                Ok(report)
+            }
+            _ => Ok(report),
         }
-        Ok(report)
     }
 
     /// The settings of the action, or why there are none.
     fn settings(&self, job: &Job) -> Result<Config, String> {
-        let fault = |error: &EnvError, place| format!("{error} ({place}). Correct this, and retry the stage");
+        let fault = |error: &SettingsError, place| format!("{error} ({place}). Correct this, and retry the stage");
         let config = self.config.as_ref().map_err(|error| fault(error, "environment of the function"))?;
         config.for_action(job.user_parameters.as_deref()).map_err(|error| fault(&error, "UserParameters"))
     }
@@ -169,7 +187,7 @@ impl Gate {
         if config.on_unfamiliar == OnUnfamiliar::Fail && !unfamiliar.is_empty() {
             return Verdict::unfamiliar(&unfamiliar);
         }
-        tracing::debug!(job_id = job.id, ?config, token = job.continuation_token, "asking AWS Health");
+        tracing::debug!(job_id = job.id.as_deref(), ?config, token = job.continuation_token, "asking AWS Health");
         let asked = timeout_at(stop_asking, self.health.ask(config, findings)).await;
         let unknown = asked.unwrap_or(Err(Unknown::OutOfTime)).err();
         if unknown.is_none() {
@@ -182,32 +200,40 @@ impl Gate {
         verdict::decide(config, &asked, token, now)
     }
 
-    /// Notifies people that a stage begins to wait: once for each wait, when its first job is answered.
+    /// Notifies people that a stage begins to wait: once for each wait, by the run whose answer to its first job took
+    /// effect. CodePipeline takes one answer, so of two runs of one job, at the same time or not, one notifies.
     ///
-    /// Where that fails, Lambda runs the event again: CodePipeline has its answer, and the notification is sent then.
-    async fn notify(&self, context: &Context, report: &Report, until: Instant) -> Result<(), Error> {
-        let is_answered = matches!(report.outcome, Outcome::Answered | Outcome::AnsweredBefore);
-        let is_notified = *self.last_notified.lock().unwrap_or_else(PoisonError::into_inner) == report.job_id;
-        let Some(notifier) = self.notifier.as_ref().filter(|_| is_answered && !is_notified) else { return Ok(()) };
+    /// Where that fails, Lambda runs the event again. This process knows then that the notification is unsent; another one
+    /// cannot tell the event from one that was delivered twice, and the alarm of failed invocations stays.
+    async fn notify(&self, context: &Context, report: &Report, job_id: &str, until: Instant) -> Result<(), Error> {
+        let is_unsent = self.unsent().as_deref() == Some(job_id);
+        let Some(notifier) = self.notifier.as_ref().filter(|_| report.outcome == Outcome::Answered || is_unsent) else {
+            return Ok(());
+        };
         let label = report.label.as_ref().map(|label| format!("Label of the action: {label}\n")).unwrap_or_default();
         let text = format!(
             "A stage of a pipeline begins to wait. It goes on by itself when no open event affects it.\n\n\
              {}\n\n\
              The action in the CodePipeline console has the external execution id {}.\n\
-             {label}Function: {}, job: {}\n",
-            report.message, context.request_id, context.env_config.function_name, report.job_id
+             {label}Function: {}, job: {job_id}\n",
+            report.message, context.request_id, context.env_config.function_name
         );
         let subject = "Gatehouse pipelines: a stage waits at the health gate";
         let source = match timeout_at(until, notifier.publish(subject, &text)).await {
             Ok(Ok(())) => {
-                report.job_id.clone_into(&mut self.last_notified.lock().unwrap_or_else(PoisonError::into_inner));
-                tracing::debug!(job_id = report.job_id, "a notification was sent to the topic");
+                self.unsent().take_if(|_| is_unsent);
+                tracing::debug!(job_id, "a notification was sent to the topic");
                 return Ok(());
             }
             Ok(Err(error)) => error.into(),
             Err(_) => "no reply before the time-out of the function".into(),
         };
-        Err(Error::Notify { job_id: report.job_id.clone(), source })
+        *self.unsent() = Some(job_id.to_owned());
+        Err(Error::Notify { job_id: job_id.to_owned(), source })
+    }
+
+    fn unsent(&self) -> MutexGuard<'_, Option<String>> {
+        self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -230,7 +256,7 @@ fn internal_error(panic: &(dyn Any + Send)) -> Verdict {
 
 fn metrics(context: &Context, verdict: &Verdict, report: &Report) -> Metrics {
     Metrics::of(&context.env_config.function_name, clock::now())
-        .property("job_id", report.job_id.as_str())
+        .property("job_id", report.job_id.as_deref().unwrap_or_default())
         .count("OpenEvents", report.open_events)
         .count("Blocked", usize::from(!matches!(verdict.answer, Answer::Pass { .. })))
         .count("HealthCalls", report.health_calls)

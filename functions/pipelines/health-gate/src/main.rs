@@ -14,7 +14,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::of_process();
     log::init(&env, env!("CARGO_CRATE_NAME"));
     // Faulty settings do not end the function: each job is answered with them.
-    let config = env.finish(Config::from_env(&env));
+    let config = env.read(Config::from_env);
     let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let topic = config.as_ref().ok().and_then(|config| config.notify_topic_arn.as_ref());
     let notifier = topic.map(|topic| Notifier::new(&sdk, topic));

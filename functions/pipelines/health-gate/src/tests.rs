@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -225,7 +226,7 @@ fn in_a_minute(payload: Value) -> LambdaEvent<Value> {
 fn gate(aws: &Aws, settings: &[(&str, &str)]) -> Gate {
     let table: Vec<_> = settings.iter().copied().chain([("AWS_REGION", "eu-west-1")]).collect();
     let env = Env::of_table(&table);
-    let config = env.finish(Config::from_env(&env));
+    let config = env.read(Config::from_env);
     let sdk = sdk(aws.client());
     let topic = config.as_ref().ok().and_then(|config| config.notify_topic_arn.as_ref());
     let notifier = topic.map(|topic| Notifier::new(&sdk, topic));
@@ -522,7 +523,7 @@ async fn an_endpoint_of_the_environment_is_signed_for_the_own_region() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_lost_or_throttled_is_given_again_until_it_is_taken() {
     type CodePipeline = fn(usize) -> Behaviour;
-    let cases: [(&str, CodePipeline, usize, Outcome); 5] = [
+    let cases: [(&str, CodePipeline, usize, Outcome); 6] = [
         (
             "throttled",
             |before| if before < 9 { refusal(400, "ThrottlingException") } else { ok(&json!({})) },
@@ -539,6 +540,12 @@ async fn an_answer_that_is_lost_or_throttled_is_given_again_until_it_is_taken() 
         (
             "taken, but the reply was lost",
             |before| if before < 1 { Behaviour::Hang } else { refusal(400, "InvalidJobStateException") },
+            2,
+            Outcome::Answered,
+        ),
+        (
+            "answered by another run",
+            |before| refusal(400, if before < 1 { "ThrottlingException" } else { "InvalidJobStateException" }),
             2,
             Outcome::AnsweredBefore,
         ),
@@ -637,9 +644,11 @@ async fn a_job_that_lambda_delivers_twice_notifies_once_and_the_label_says_of_wh
         "PutJobSuccessResult" if before > 0 => refusal(400, "InvalidJobStateException"),
         _ => ok(&json!({})),
     });
-    let gate = gate(&aws, &[PEOPLE]);
+    let (gate, other_process) = (gate(&aws, &[PEOPLE]), gate(&aws, &[PEOPLE]));
     let payload = job(&json!({ "UserParameters": r#"{"wait_minutes": 30.0, "label": "execution 4711"}"# }), None);
-    for outcome in [Outcome::Answered, Outcome::AnsweredBefore] {
+    for (gate, outcome) in
+        [(&gate, Outcome::Answered), (&gate, Outcome::AnsweredBefore), (&other_process, Outcome::AnsweredBefore)]
+    {
         let report = gate.handle(in_a_minute(payload.clone())).await.unwrap();
         assert_eq!(
             (report.verdict, report.outcome, report.label.as_deref()),
@@ -676,31 +685,64 @@ async fn a_notification_that_cannot_be_published_fails_the_invocation_and_is_sen
     let cases: [(Sns, &str); 2] =
         [(|| refusal(403, "AuthorizationError"), "AuthorizationError"), (|| Behaviour::Hang, "no reply before")];
     for (sns, reason) in cases {
+        let is_mended = Arc::new(AtomicBool::new(false));
+        let works = is_mended.clone();
         let aws = Aws::new(move |call, before| match call.operation.as_str() {
             "DescribeEvents" => ok(&json!({ "events": [issue(1)] })),
+            "Publish" if works.load(Ordering::Relaxed) => ok(&json!({})),
             "Publish" => sns(),
             _ if before > 0 => refusal(400, "InvalidJobStateException"),
             _ => ok(&json!({})),
         });
-        let settings = [("WAIT_MINUTES", "60"), PEOPLE];
-        let error = run(&aws, &settings, plain_job()).await.unwrap_err();
+        let gate = gate(&aws, &[("WAIT_MINUTES", "60"), PEOPLE]);
+        let error = gate.handle(in_a_minute(plain_job())).await.unwrap_err();
         assert_eq!(error.error_type(), "Notify");
         assert!(chain(&error).contains(reason) && chain(&error).contains(JOB_ID), "{}", chain(&error));
         assert_eq!(aws.calls("PutJobSuccessResult").len(), 1);
         assert!(aws.started.elapsed() < Duration::from_secs(60));
 
-        // Lambda runs the event again: CodePipeline has its answer, and people are notified.
+        // Lambda runs the event again: CodePipeline has its answer, and people are notified once.
         let published = aws.calls("Publish").len();
-        let again = Aws {
-            script: Arc::new(|call: &Call, _| match call.operation.as_str() {
-                "DescribeEvents" => ok(&json!({ "events": [issue(1)] })),
-                "Publish" => ok(&json!({})),
-                _ => refusal(400, "InvalidJobStateException"),
-            }),
-            ..aws.clone()
-        };
-        assert_eq!(run(&again, &settings, plain_job()).await.unwrap().outcome, Outcome::AnsweredBefore);
-        assert_eq!(again.calls("Publish").len(), published + 1);
+        is_mended.store(true, Ordering::Relaxed);
+        for _ in 0..2 {
+            let report = gate.handle(in_a_minute(plain_job())).await.unwrap();
+            assert_eq!(report.outcome, Outcome::AnsweredBefore);
+        }
+        assert_eq!(aws.calls("Publish").len(), published + 1);
+    }
+}
+
+#[tokio::test]
+async fn without_a_job_the_invocation_is_the_answer() {
+    for (events, parameters, blocked) in [
+        (json!([]), json!({}), None),
+        (json!([issue(1)]), json!({}), Some("[health-gate] 1 AWS Health event in ")),
+        (
+            json!([issue(1)]),
+            json!({ "UserParameters": r#"{"wait_minutes": 60}"# }),
+            Some("[health-gate] 1 AWS Health event in "),
+        ),
+        (json!([]), json!({ "regions": "eu-wset-1" }), Some("[health-gate:setup] ")),
+        (
+            json!([]),
+            json!({ "UserParameters": { "region": "eu-west-1" } }),
+            Some("[health-gate:setup] invalid settings: region is "),
+        ),
+    ] {
+        let aws = Aws::with_events(events);
+        let result = run(&aws, &[PEOPLE], parameters.clone()).await;
+        match (result, blocked) {
+            (Ok(report), None) => {
+                assert_eq!((report.verdict, report.job_id, report.outcome), ("pass", None, Outcome::NoJob));
+            }
+            (Err(error), Some(message)) => {
+                assert_eq!(error.error_type(), "Blocked");
+                assert!(error.to_string().starts_with(message), "{parameters}: {error}");
+                assert!(error.to_string().parse::<GateMessage>().is_ok());
+            }
+            (result, _) => panic!("{parameters}: {result:?}"),
+        }
+        assert!(aws.calls("PutJob").is_empty() && aws.calls("Publish").is_empty(), "{:?}", aws.calls(""));
     }
 }
 

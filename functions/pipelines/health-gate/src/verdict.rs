@@ -346,7 +346,7 @@ mod tests {
     fn config(table: &[(&str, &str)]) -> Config {
         let table: Vec<_> = table.iter().copied().chain([("AWS_REGION", "eu-west-1")]).collect();
         let env = Env::of_table(&table);
-        env.finish(Config::from_env(&env)).unwrap()
+        env.read(Config::from_env).unwrap()
     }
 
     fn decide(

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use aws_sdk_codepipeline::types::StageRetryMode;
-use gatehouse_shared::env::Env;
+use gatehouse_shared::env::Reader;
 use gatehouse_shared::sns::TopicArn;
 use time::Duration;
 
@@ -39,7 +39,7 @@ pub struct Config {
 pub struct PipelineName(String);
 
 /// Source: Lambda API Reference, CreateFunction.
-fn function_name(env: &Env<'_>) -> Option<String> {
+fn function_name(env: &Reader<'_>) -> Option<String> {
     let name = env.text("HEALTH_GATE_FUNCTION_NAME")?;
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.len() > 64 || !name.chars().all(is_name) {
@@ -54,10 +54,10 @@ fn function_name(env: &Env<'_>) -> Option<String> {
 pub struct PipelineNameError;
 
 impl Config {
-    /// Reads the settings. What is wrong with them is reported by [`Env::finish`].
+    /// Reads the settings.
     #[must_use]
-    pub fn from_env(env: &Env<'_>) -> Self {
-        Self {
+    pub fn from_env(env: &Reader<'_>) -> Option<Self> {
+        Some(Self {
             pipelines: env.list("PIPELINES"),
             max_retries: env.within("MAX_RETRIES", 0..=100).unwrap_or(5),
             retry_delay: Duration::seconds(env.within("RETRY_DELAY_SECONDS", 0..=900).unwrap_or(0)),
@@ -66,7 +66,7 @@ impl Config {
             retry_any_failure: env.flag("RETRY_ANY_FAILURE", false),
             notify_topic_arn: env.parsed("NOTIFY_TOPIC_ARN"),
             dry_run: env.flag("DRY_RUN", false),
-        }
+        })
     }
 }
 
@@ -89,7 +89,7 @@ impl FromStr for PipelineName {
     }
 }
 
-fn retry_mode(env: &Env<'_>) -> StageRetryMode {
+fn retry_mode(env: &Reader<'_>) -> StageRetryMode {
     let Some(text) = env.text("RETRY_MODE") else { return StageRetryMode::FailedActions };
     StageRetryMode::try_parse(&text).unwrap_or_else(|_| {
         env.fault("RETRY_MODE", &text, "expected FAILED_ACTIONS or ALL_ACTIONS");
@@ -99,12 +99,14 @@ fn retry_mode(env: &Env<'_>) -> StageRetryMode {
 
 #[cfg(test)]
 mod tests {
+    use gatehouse_shared::env::Env;
+
     use super::*;
 
     #[test]
     fn nothing_set_gives_the_documented_defaults() {
         let env = Env::of_table(&[]);
-        let config = env.finish(Config::from_env(&env)).unwrap();
+        let config = env.read(Config::from_env).unwrap();
         let expected = Config {
             pipelines: None,
             max_retries: 5,
@@ -130,7 +132,7 @@ mod tests {
             ("NOTIFY_TOPIC_ARN", "arn:aws:sns:eu-west-1:111122223333:people"),
             ("DRY_RUN", "TRUE"),
         ]);
-        let config = env.finish(Config::from_env(&env)).unwrap();
+        let config = env.read(Config::from_env).unwrap();
         let pipelines = config.pipelines.unwrap();
         assert_eq!(pipelines.iter().map(PipelineName::as_str).collect::<Vec<_>>(), ["web", "api-v2"]);
         assert_eq!(config.max_retries, 0);
@@ -154,7 +156,7 @@ mod tests {
             ("DRY_RUN", "1"),
         ]);
         assert_eq!(
-            env.finish(Config::from_env(&env)).unwrap_err().to_string(),
+            env.read(Config::from_env).unwrap_err().to_string(),
             "invalid settings: \
              PIPELINES is \"arn:aws:codepipeline:eu-west-1:111122223333:api\": expected the name of a pipeline, not its \
              ARN; \
@@ -170,7 +172,7 @@ mod tests {
     #[test]
     fn a_list_of_commas_does_not_admit_every_pipeline() {
         let env = Env::of_table(&[("PIPELINES", " , ")]);
-        let error = env.finish(Config::from_env(&env)).unwrap_err();
+        let error = env.read(Config::from_env).unwrap_err();
         assert!(error.to_string().starts_with("invalid settings: PIPELINES is \",\""), "{error}");
     }
 

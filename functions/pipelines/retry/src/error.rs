@@ -84,6 +84,8 @@ impl ErrorType for Error {
 pub(crate) enum Refusal {
     /// There is nothing more to do about this stage.
     Final(&'static str),
+    /// Another execution is in the stage by now, and CodePipeline retries no other.
+    Superseded,
     /// The event must be delivered again.
     Again(Error),
 }
@@ -93,7 +95,7 @@ pub(crate) enum Refusal {
 /// | answer | outcome |
 /// |---|---|
 /// | `StageNotRetryableException` | final: the stage runs again already, or the pipeline was changed |
-/// | `NotLatestPipelineExecutionException` | final: superseded |
+/// | `NotLatestPipelineExecutionException` | superseded: final, and people are notified |
 /// | `PipelineNotFoundException`, `StageNotFoundException`, `PipelineExecutionNotFoundException` | final: gone |
 /// | `ConflictException` | again: CodePipeline is busy with the pipeline; the next look at the state tells with what |
 /// | `ConcurrentPipelineExecutionsLimitExceededException` | again: an execution must end first |
@@ -112,7 +114,7 @@ where
                 "not retryable any more: the stage was retried already, or the pipeline was changed",
             );
         }
-        Some("NotLatestPipelineExecutionException") => return Refusal::Final("superseded by a later execution"),
+        Some("NotLatestPipelineExecutionException") => return Refusal::Superseded,
         Some("PipelineNotFoundException") => {
             return Refusal::Final(
                 "there is no such pipeline in this account and Region; correct PIPELINES if it is listed there",

@@ -16,8 +16,11 @@
 //! # Limitations
 //!
 //! - The function acts in its own account and Region. A notice from elsewhere finds no such execution and is skipped.
-//! - In execution mode `PARALLEL` nothing is promised: the state of a stage shows only its latest execution. In the other
-//!   modes an execution is not retried once another one is in its stage, and people are notified.
+//! - The state of a stage shows only its latest execution, and CodePipeline retries no other. Once another one is in the
+//!   stage, what the gate stopped is not retried, and people are notified: in execution mode `SUPERSEDED` the later one
+//!   has its changes, in `QUEUED` and `PARALLEL` it may not.
+//! - A stage that failed on a condition is not retried: CodePipeline retries only actions. Where the gate is the rule that
+//!   failed, people get the command that overrides the condition.
 //! - Only the notice of a stage's failure leads to the notification that the retries are used up, so that one should be
 //!   among those delivered. Without a delay, the notice of an action may arrive before its stage is failed, and is
 //!   skipped.

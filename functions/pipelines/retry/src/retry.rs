@@ -12,7 +12,9 @@ use crate::config::Config;
 use crate::error::{Error, Refusal, refusal};
 use crate::event::{Failed, HealthClosed, Level};
 use crate::report::{Decision, Mail, Outcome, Work};
-use crate::verdict::{NoStage, Trigger, Verdict, failed_at_the_gate, failed_stages, verdict};
+use crate::verdict::{NoStage, Release, Trigger, Verdict, failed_at_the_gate, failed_stages, verdict};
+
+const SUPERSEDED: &str = "superseded by a later execution";
 
 /// Retries failed stages. What people should hear of it is given back, to be sent after it is logged.
 pub(crate) struct Retrier {
@@ -118,8 +120,8 @@ impl Retrier {
                 Decision::new(Outcome::Ignored, "the message of the failure does not name the closed event")
             }
             Verdict::NotYet { reason } => Error::NotYet { reason }.into(),
-            Verdict::Held { reason } => return self.held(target, trigger, &reason),
-            Verdict::Retry { reason } => self.retry(target, &reason).await,
+            Verdict::Held { reason, release } => return self.held(target, trigger, &reason, &release),
+            Verdict::Retry { reason } => return self.retry(target, trigger, &reason).await,
             Verdict::GiveUp { failures, message } => return self.give_up(target, trigger, failures, &message),
         };
         (decision, None)
@@ -132,11 +134,11 @@ impl Retrier {
         pages.map_err(|error| decision_of("ListActionExecutions", target.pipeline, error))
     }
 
-    async fn retry(&self, target: &Target<'_>, reason: &str) -> Decision {
+    async fn retry(&self, target: &Target<'_>, trigger: &Trigger<'_>, reason: &str) -> (Decision, Option<Mail>) {
         let Config { retry_mode, dry_run, .. } = &self.config;
         let reason = format!("{reason}, {retry_mode}");
         if *dry_run {
-            return Decision::new(Outcome::Planned, reason);
+            return (Decision::new(Outcome::Planned, reason), None);
         }
         let request = self
             .codepipeline
@@ -145,9 +147,17 @@ impl Retrier {
             .stage_name(target.stage)
             .pipeline_execution_id(target.execution_id)
             .retry_mode(retry_mode.clone());
-        match request.send().await {
-            Ok(_) => Decision::new(Outcome::Retried, reason),
-            Err(error) => decision_of("RetryStageExecution", target.pipeline, error),
+        let error = match request.send().await {
+            Ok(_) => return (Decision::new(Outcome::Retried, reason), None),
+            Err(error) => error,
+        };
+        match refusal("RetryStageExecution", target.pipeline, error) {
+            Refusal::Superseded => {
+                let mail = is_of_stage(trigger).then(|| superseded_mail(target, "another one"));
+                (Decision::new(Outcome::Skipped, SUPERSEDED), mail)
+            }
+            Refusal::Final(reason) => (Decision::new(Outcome::Skipped, reason), None),
+            Refusal::Again(error) => (error.into(), None),
         }
     }
 
@@ -165,8 +175,7 @@ impl Retrier {
         if dry_run {
             return (Decision::new(Outcome::Planned, format!("{used_up}; a notification would be sent")), None);
         }
-        let is_of_stage = matches!(trigger, Trigger::Failed(Failed { level: Level::Stage, .. }));
-        let mail = is_of_stage.then(|| Mail {
+        let mail = is_of_stage(trigger).then(|| Mail {
             subject: format!("Gatehouse pipelines: stage {stage} of pipeline {pipeline} is not retried any more"),
             text: format!(
                 "Stage {stage} of pipeline {pipeline} {used_up}. It is not retried any more.\n\n\
@@ -179,24 +188,39 @@ impl Retrier {
         (Decision::new(Outcome::GaveUp, used_up), mail)
     }
 
-    /// A person stopped the stage, so a person must know that it is not retried.
-    fn held(&self, target: &Target<'_>, trigger: &Trigger<'_>, reason: &str) -> (Decision, Option<Mail>) {
+    /// Only a person lets the stage go on, so a person must know that it is not retried.
+    fn held(
+        &self,
+        target: &Target<'_>,
+        trigger: &Trigger<'_>,
+        reason: &str,
+        release: &Release,
+    ) -> (Decision, Option<Mail>) {
         let Target { pipeline, stage, execution_id } = *target;
-        let is_of_stage = matches!(trigger, Trigger::Failed(Failed { level: Level::Stage, .. }));
-        let mail = (is_of_stage && !self.config.dry_run).then(|| Mail {
+        let mail = (is_of_stage(trigger) && !self.config.dry_run).then(|| Mail {
             subject: format!("Gatehouse pipelines: stage {stage} of pipeline {pipeline} is not retried"),
             text: format!(
                 "Stage {stage} of pipeline {pipeline} failed at the health gate, and is not retried: {reason}.\n\n\
                  Pipeline execution: {execution_id}\n\n\
-                 When it may go on, retry it in the CodePipeline console, or with:\n{}\n",
-                self.command(pipeline, stage, execution_id)
+                 When it may go on, {}\n",
+                match release {
+                    Release::Retry => format!(
+                        "retry it in the CodePipeline console, or with:\n{}",
+                        self.command(pipeline, stage, execution_id)
+                    ),
+                    Release::Override(condition) => format!(
+                        "override the condition in the CodePipeline console, or with:\n\
+                         aws codepipeline override-stage-condition --pipeline-name {pipeline} --stage-name {stage} \
+                         --pipeline-execution-id {execution_id} --condition-type {condition}"
+                    ),
+                }
             ),
         });
         (Decision::new(Outcome::Skipped, reason), mail)
     }
 
     /// Another execution is in the stage. CodePipeline retries only the latest one of a stage, so what the gate stopped is
-    /// dropped, also in a pipeline of mode `QUEUED`, and people are notified.
+    /// dropped, whatever the mode of the pipeline, and people are notified.
     async fn superseded(&self, notice: &Failed, by: &str) -> Work {
         let Failed { pipeline, execution_id, stage, level, .. } = notice;
         let reason = format!("superseded: the latest execution of the stage is {by}");
@@ -211,14 +235,7 @@ impl Retrier {
             Err(decision) if decision.error.is_some() => return decision.into(),
             Err(_) => return skipped.into(),
         };
-        let mail = failed_at_the_gate(stage, &history, &self.config).then(|| Mail {
-            subject: format!("Gatehouse pipelines: stage {stage} of pipeline {pipeline} is not retried"),
-            text: format!(
-                "Stage {stage} of pipeline {pipeline} failed at the health gate in the execution {execution_id}. It is not \
-                 retried, because {by} is the latest execution of the stage, and CodePipeline retries no other.\n\n\
-                 What the earlier execution would have deployed is not deployed, unless the later one has it too.\n"
-            ),
-        });
+        let mail = failed_at_the_gate(stage, &history, &self.config).then(|| superseded_mail(&target, by));
         Work { decisions: vec![skipped], mail }
     }
 
@@ -228,6 +245,26 @@ impl Retrier {
              --pipeline-execution-id {execution_id} --retry-mode {}",
             self.config.retry_mode
         )
+    }
+}
+
+/// The notices of the action and of the pipeline say the same as that of the stage, so only the latter is mailed.
+fn is_of_stage(trigger: &Trigger<'_>) -> bool {
+    matches!(trigger, Trigger::Failed(Failed { level: Level::Stage, .. }))
+}
+
+fn superseded_mail(target: &Target<'_>, by: &str) -> Mail {
+    let Target { pipeline, stage, execution_id } = *target;
+    Mail {
+        subject: format!("Gatehouse pipelines: stage {stage} of pipeline {pipeline} is not retried"),
+        text: format!(
+            "Stage {stage} of pipeline {pipeline} failed at the health gate in the execution {execution_id}. It is not \
+             retried, because {by} is the latest execution of the stage, and CodePipeline retries no other.\n\n\
+             What the earlier execution would have deployed is not deployed, unless the later one has it too: in a \
+             pipeline of mode SUPERSEDED it does, in one of mode QUEUED or PARALLEL it may not. To deploy the latest \
+             revision again:\n\
+             aws codepipeline start-pipeline-execution --name {pipeline}\n"
+        ),
     }
 }
 
@@ -276,6 +313,7 @@ where
 {
     match refusal(operation, pipeline, error) {
         Refusal::Final(reason) => Decision::new(Outcome::Skipped, reason),
+        Refusal::Superseded => Decision::new(Outcome::Skipped, SUPERSEDED),
         Refusal::Again(error) => error.into(),
     }
 }

@@ -3,13 +3,17 @@
 //! Which actions failed, why, and when, is read from the state of the stage; how often, from the history of the pipeline
 //! execution. The history has a field for the error too, but AWS documents only for the state that it is the message
 //! that the gate gave, so the message is read there.
+//!
+//! The conditions of the stage are read, too: the gate may be a rule of one, and a condition may be why the stage failed,
+//! or what CodePipeline does about the failure.
 
 use std::fmt;
 
 use aws_sdk_codepipeline::primitives::DateTime;
 use aws_sdk_codepipeline::types::{
     ActionCategory, ActionExecution, ActionExecutionDetail, ActionExecutionStatus, ConditionExecutionStatus,
-    ExecutionType, StageExecutionStatus, StageRetryMode, StageState,
+    ConditionType, ExecutionType, RuleExecutionStatus, RuleState, StageConditionState, StageExecutionStatus,
+    StageRetryMode, StageState,
 };
 use gate_message::{Cause, GateMessage};
 use time::{Duration, OffsetDateTime};
@@ -66,10 +70,12 @@ pub enum Verdict {
         /// Why not.
         reason: String,
     },
-    /// It could be retried, but a person stopped it: no retry, and a notification.
+    /// Only a person lets it go on: no retry, and a notification.
     Held {
-        /// How.
+        /// Why.
         reason: String,
+        /// How the person does it.
+        release: Release,
     },
     /// The stage did not fail because of the AWS Health event that closed.
     NotAffected,
@@ -78,6 +84,15 @@ pub enum Verdict {
         /// What is missing.
         reason: String,
     },
+}
+
+/// What lets a stage go on that the retry leaves to people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Release {
+    /// `RetryStageExecution`.
+    Retry,
+    /// `OverrideStageCondition`: CodePipeline retries a stage only where an action failed.
+    Override(ConditionType),
 }
 
 /// Why there is no failed stage.
@@ -161,21 +176,29 @@ pub fn verdict(
 ) -> Verdict {
     // An action that has not run in this execution shows what it did in an earlier one.
     let (failed, earlier): (Vec<_>, Vec<_>) = failed_actions(stage, history).partition(|action| action.past.is_some());
+    let latest = failed.iter().max_by_key(|action| action.at);
+    if let Some(condition) = FailedCondition::find(stage, latest.map(|action| action.at)) {
+        return condition.verdict(trigger);
+    }
     let shown = if failed.is_empty() { &earlier } else { &failed };
     if let Trigger::HealthClosed { arn, .. } = trigger
         && !shown.iter().any(|action| action.may_name(arn))
     {
         return Verdict::NotAffected;
     }
-    let Some(latest) = failed.iter().max_by_key(|action| action.at) else {
-        return without_failed_action(stage, &earlier, trigger, config);
+    let Some(latest) = latest else {
+        return without_failed_action(&earlier, trigger, config);
     };
     if let Some(reason) = objection(stage, &failed, latest, trigger, config) {
         return Verdict::Skip { reason };
     }
     if let Some(transition) = stage.inbound_transition_state().filter(|transition| !transition.enabled()) {
         let why = transition.disabled_reason().map(|reason| format!(": {reason}")).unwrap_or_default();
-        return Verdict::Held { reason: format!("the transition into the stage is disabled{why}") };
+        let reason = format!("the transition into the stage is disabled{why}");
+        return Verdict::Held { reason, release: Release::Retry };
+    }
+    if let Some(verdict) = failure_condition(stage, latest.at) {
+        return verdict;
     }
     let running = actions_with(stage, &ActionExecutionStatus::InProgress).next();
     if let Some((action, _)) = running.filter(|_| config.retry_mode == StageRetryMode::AllActions) {
@@ -192,17 +215,8 @@ pub fn verdict(
     Verdict::Retry { reason: format!("retry {} of {limit}", attempts.retries + 1) }
 }
 
-/// No action of this execution failed: the history lags behind the state, or the stage failed on a condition.
-fn without_failed_action(
-    stage: &StageState,
-    earlier: &[FailedAction<'_>],
-    trigger: &Trigger<'_>,
-    config: &Config,
-) -> Verdict {
-    let condition = stage.before_entry_condition_state().and_then(|condition| condition.latest_execution());
-    if condition.is_some_and(|condition| condition.status() == Some(&ConditionExecutionStatus::Failed)) {
-        return Verdict::Skip { reason: "the stage failed on its entry condition, before an action ran".to_owned() };
-    }
+/// No action of this execution failed, and no condition: the history lags behind the state, or another status is shown.
+fn without_failed_action(earlier: &[FailedAction<'_>], trigger: &Trigger<'_>, config: &Config) -> Verdict {
     let notice = match trigger {
         Trigger::Failed(notice) => notice.time,
         Trigger::HealthClosed { now, .. } => *now,
@@ -215,6 +229,123 @@ fn without_failed_action(
         }
         None => Verdict::Skip { reason: "no action of the stage failed in this execution".to_owned() },
     }
+}
+
+/// A condition on which the stage failed.
+struct FailedCondition<'a> {
+    kind: ConditionType,
+    /// The name of a rule that failed, the gate if it is one of them.
+    rule: Option<&'a str>,
+    /// What that rule says, if it is the health gate.
+    gate: Option<GateMessage>,
+}
+
+impl<'a> FailedCondition<'a> {
+    /// The entry or success condition that stopped this execution. The state shows the latest run of a condition, also
+    /// where that was in an earlier execution: beside an action that failed in this one, only a later run counts.
+    fn find(stage: &'a StageState, action_failed: Option<OffsetDateTime>) -> Option<Self> {
+        let conditions = [
+            (ConditionType::BeforeEntry, stage.before_entry_condition_state()),
+            (ConditionType::OnSuccess, stage.on_success_condition_state()),
+        ];
+        let (kind, condition) = conditions.into_iter().find_map(|(kind, condition)| {
+            let condition = condition.filter(|condition| {
+                let is_later = action_failed.is_none_or(|failed| changed(condition).is_some_and(|at| at > failed));
+                matches!(status(condition), Some(ConditionExecutionStatus::Failed | ConditionExecutionStatus::Errored))
+                    && is_later
+            })?;
+            Some((kind, condition))
+        })?;
+        let failed: Vec<_> = rules(condition).filter(|rule| is_failed(rule)).collect();
+        let gate = failed.iter().find_map(|rule| Some((*rule, gate_message(rule)?)));
+        let rule = gate.as_ref().map(|(rule, _)| *rule).or_else(|| failed.first().copied());
+        Some(Self { kind, rule: rule.and_then(RuleState::rule_name), gate: gate.map(|(_, message)| message) })
+    }
+
+    /// CodePipeline retries a stage only where an action failed, so a person overrides the condition.
+    ///
+    /// Source: CodePipeline API Reference, `RetryStageExecution`, `OverrideStageCondition`.
+    fn verdict(self, trigger: &Trigger<'_>) -> Verdict {
+        let Self { kind, rule, gate } = self;
+        let cause = gate.as_ref().map(GateMessage::cause);
+        let may_name = |arn| cause == Some(Cause::Transient) && gate.as_ref().is_some_and(|gate| gate.may_name(arn));
+        if let Trigger::HealthClosed { arn, .. } = trigger
+            && !may_name(arn)
+        {
+            return Verdict::NotAffected;
+        }
+        let condition = if kind == ConditionType::BeforeEntry { "entry" } else { "success" };
+        let rule = rule.map(|rule| format!(" (rule {rule})")).unwrap_or_default();
+        match cause {
+            Some(Cause::Transient) => Verdict::Held {
+                reason: format!(
+                    "the {condition} condition failed at the health gate{rule}, and CodePipeline retries only actions"
+                ),
+                release: Release::Override(kind),
+            },
+            Some(Cause::Setup) => {
+                let reason = format!("the {condition} condition{rule} failed for a reason that only a person can mend");
+                Verdict::Skip { reason: format!("{reason}; see the message of the rule") }
+            }
+            None => Verdict::Skip {
+                reason: format!(
+                    "the stage failed on its {condition} condition{rule}; CodePipeline retries only actions"
+                ),
+            },
+        }
+    }
+}
+
+/// What the failure condition of a stage has to say after an action failed: while CodePipeline evaluates it, and where
+/// its result is engaged, CodePipeline acts by itself.
+///
+/// Source: CodePipeline User Guide, "How do stage conditions work?": the result is engaged when the condition fails.
+fn failure_condition(stage: &StageState, action_failed: OffsetDateTime) -> Option<Verdict> {
+    let condition = stage.on_failure_condition_state()?;
+    if changed(condition).is_some_and(|at| at + CLOCK_TOLERANCE < action_failed) {
+        return None; // of an earlier failure
+    }
+    let skip = |reason: String| Some(Verdict::Skip { reason });
+    match status(condition)? {
+        ConditionExecutionStatus::InProgress => {
+            Some(Verdict::NotYet { reason: "the failure condition of the stage is in progress".to_owned() })
+        }
+        status @ (ConditionExecutionStatus::Failed | ConditionExecutionStatus::Errored) => skip(format!(
+            "the failure condition of the stage has status {status}, so CodePipeline does what the condition says"
+        )),
+        ConditionExecutionStatus::Succeeded
+        | ConditionExecutionStatus::Cancelled
+        | ConditionExecutionStatus::Abandoned
+        | ConditionExecutionStatus::Overridden => None,
+        unknown => skip(format!("the failure condition of the stage has the unknown status {unknown}")),
+    }
+}
+
+fn status(condition: &StageConditionState) -> Option<&ConditionExecutionStatus> {
+    condition.latest_execution()?.status()
+}
+
+/// When the status of a condition changed last.
+fn changed(condition: &StageConditionState) -> Option<OffsetDateTime> {
+    let executions = condition.condition_states().iter().filter_map(|state| state.latest_execution());
+    executions.filter_map(|execution| at(execution.last_status_change())).max()
+}
+
+fn rules(condition: &StageConditionState) -> impl Iterator<Item = &RuleState> {
+    condition.condition_states().iter().flat_map(|state| state.rule_states())
+}
+
+fn is_failed(rule: &RuleState) -> bool {
+    let status = rule.latest_execution().and_then(|execution| execution.status());
+    status == Some(&RuleExecutionStatus::Failed)
+}
+
+/// What the health gate says as a rule. AWS does not document which field has it, nor what may be put around it where the
+/// gate fails its invocation; what follows from it is a notification and nothing else.
+fn gate_message(rule: &RuleState) -> Option<GateMessage> {
+    let execution = rule.latest_execution()?;
+    let message = execution.error_details().and_then(|error| error.message());
+    [message, execution.summary()].into_iter().flatten().find_map(GateMessage::find)
 }
 
 /// Whether the history of an execution has a failure at the health gate in this stage.
@@ -400,8 +531,8 @@ fn attempts(
 #[cfg(test)]
 mod tests {
     use aws_sdk_codepipeline::types::{
-        ActionExecutionInput, ActionOwner, ActionState, ActionTypeId, ErrorDetails, RetryStageMetadata,
-        StageConditionState, StageConditionsExecution, StageExecution, TransitionState,
+        ActionExecutionInput, ActionOwner, ActionState, ActionTypeId, ConditionExecution, ConditionState, ErrorDetails,
+        RetryStageMetadata, RuleExecution, StageConditionsExecution, StageExecution, TransitionState,
     };
     use gatehouse_shared::env::Env;
     use time::macros::datetime;
@@ -733,7 +864,8 @@ mod tests {
                 format!("give up after {failures}")
             }
             Verdict::Skip { reason } => format!("skip: {reason}"),
-            Verdict::Held { reason } => format!("held: {reason}"),
+            Verdict::Held { reason, release: Release::Retry } => format!("held: {reason}"),
+            Verdict::Held { reason, release: Release::Override(kind) } => format!("override {kind}: {reason}"),
             Verdict::NotAffected => "not affected".to_owned(),
             Verdict::NotYet { reason } => format!("not yet: {reason}"),
         }
@@ -743,7 +875,7 @@ mod tests {
     fn verdicts() {
         for case in CASES {
             let env = Env::of_table(case.settings);
-            let config = env.finish(Config::from_env(&env)).unwrap();
+            let config = env.read(Config::from_env).unwrap();
             let (stage, history) = (stage("Production", "e-2", "Failed", case.actions, case), past(case.history));
             let notice = notice(Some("Production"), "e-2");
             let now = FAILED_AT + Duration::seconds(case.later + case.age);
@@ -765,7 +897,7 @@ mod tests {
         stage.action_states.get_or_insert_default().extend(earlier.action_states.unwrap_or_default());
         let history = past(&[("Production", "Gate", "g2", "Failed"), ("Production", "GateUs", "u1", "Failed")]);
         let env = Env::of_table(&[("MAX_RETRIES", "0")]);
-        let config = Config::from_env(&env);
+        let config = env.read(Config::from_env).unwrap();
         let mut notice = notice(Some("Production"), "e-2");
         let decided = |notice: &Failed| text(verdict(&stage, &history, &Trigger::Failed(notice), &config));
         assert!(decided(&notice).starts_with("skip: the action Gate failed again"));
@@ -776,7 +908,7 @@ mod tests {
     /// What is decided for the notice, and for the closed event a minute after the failure.
     fn both(stage: &StageState, history: &[ActionExecutionDetail], settings: &[(&str, &str)]) -> [String; 2] {
         let env = Env::of_table(settings);
-        let config = env.finish(Config::from_env(&env)).unwrap();
+        let config = env.read(Config::from_env).unwrap();
         let notice = notice(Some("Production"), "e-2");
         let closed = Trigger::HealthClosed { arn: ARN, sent: Some(FAILED_AT), now: FAILED_AT + Duration::minutes(1) };
         [Trigger::Failed(&notice), closed].map(|trigger| text(verdict(stage, history, &trigger, &config)))
@@ -844,15 +976,238 @@ mod tests {
         }
     }
 
+    /// A condition with one rule, which failed with this message; `changed` in seconds after the failure of the notice.
+    fn condition(status: ConditionExecutionStatus, message: &str, changed: Option<i64>) -> StageConditionState {
+        let time = changed.map(|second| DateTime::from_secs(FAILED_AT.unix_timestamp() + second));
+        let error = ErrorDetails::builder().code("JobFailed").message(message).build();
+        let failed = RuleExecution::builder().status(RuleExecutionStatus::Failed).error_details(error).build();
+        let rule = RuleState::builder().rule_name("Rule").latest_execution(failed).build();
+        let execution = ConditionExecution::builder().status(status.clone()).set_last_status_change(time).build();
+        let state = ConditionState::builder().latest_execution(execution).rule_states(rule).build();
+        let latest = StageConditionsExecution::builder().status(status).build();
+        StageConditionState::builder().latest_execution(latest).condition_states(state).build()
+    }
+
+    fn with(mut stage: StageState, kind: &str, condition: StageConditionState) -> StageState {
+        let state = match kind {
+            "entry" => &mut stage.before_entry_condition_state,
+            "success" => &mut stage.on_success_condition_state,
+            _ => &mut stage.on_failure_condition_state,
+        };
+        *state = Some(condition);
+        stage
+    }
+
+    /// Each status that GetPipelineState documents, where it is shown, and what is decided for the notice of a failure.
+    /// Where it is the status of a condition, no action failed, or the gate failed ("beside the gate"); the rule is another
+    /// one than the gate.
+    const STATES: &[(&str, &str, &str)] = &[
+        ("stage", "Cancelled", "the stage has status Cancelled"),
+        ("stage", "Failed", "retry 1 of 5"),
+        ("stage", "InProgress", "the stage has status InProgress"),
+        ("stage", "Skipped", "the stage has status Skipped"),
+        ("stage", "Stopped", "the stage has status Stopped"),
+        ("stage", "Stopping", "the stage has status Stopping"),
+        ("stage", "Succeeded", "the stage has status Succeeded"),
+        ("action", "Abandoned", "skip: no action of the stage failed in this execution"),
+        ("action", "Failed", "retry 1 of 5"),
+        ("action", "InProgress", "skip: no action of the stage failed in this execution"),
+        ("action", "Succeeded", "skip: no action of the stage failed in this execution"),
+        ("action beside the gate", "Abandoned", "retry 1 of 5"),
+        (
+            "action beside the gate",
+            "Failed",
+            "skip: the action Deploy did not fail at the health gate; see its message",
+        ),
+        ("action beside the gate", "InProgress", "retry 1 of 5"),
+        ("action beside the gate", "Succeeded", "retry 1 of 5"),
+        ("entry condition", "Abandoned", "skip: no action of the stage failed in this execution"),
+        ("entry condition", "Cancelled", "skip: no action of the stage failed in this execution"),
+        (
+            "entry condition",
+            "Errored",
+            "skip: the stage failed on its entry condition (rule Rule); CodePipeline retries only actions",
+        ),
+        (
+            "entry condition",
+            "Failed",
+            "skip: the stage failed on its entry condition (rule Rule); CodePipeline retries only actions",
+        ),
+        ("entry condition", "InProgress", "skip: no action of the stage failed in this execution"),
+        ("entry condition", "Overridden", "skip: no action of the stage failed in this execution"),
+        ("entry condition", "Succeeded", "skip: no action of the stage failed in this execution"),
+        ("success condition", "Abandoned", "skip: no action of the stage failed in this execution"),
+        ("success condition", "Cancelled", "skip: no action of the stage failed in this execution"),
+        (
+            "success condition",
+            "Errored",
+            "skip: the stage failed on its success condition (rule Rule); CodePipeline retries only actions",
+        ),
+        (
+            "success condition",
+            "Failed",
+            "skip: the stage failed on its success condition (rule Rule); CodePipeline retries only actions",
+        ),
+        ("success condition", "InProgress", "skip: no action of the stage failed in this execution"),
+        ("success condition", "Overridden", "skip: no action of the stage failed in this execution"),
+        ("success condition", "Succeeded", "skip: no action of the stage failed in this execution"),
+        ("failure condition beside the gate", "Abandoned", "retry 1 of 5"),
+        ("failure condition beside the gate", "Cancelled", "retry 1 of 5"),
+        (
+            "failure condition beside the gate",
+            "Errored",
+            "skip: the failure condition of the stage has status Errored, so CodePipeline does what the condition says",
+        ),
+        (
+            "failure condition beside the gate",
+            "Failed",
+            "skip: the failure condition of the stage has status Failed, so CodePipeline does what the condition says",
+        ),
+        (
+            "failure condition beside the gate",
+            "InProgress",
+            "not yet: the failure condition of the stage is in progress",
+        ),
+        ("failure condition beside the gate", "Overridden", "retry 1 of 5"),
+        ("failure condition beside the gate", "Succeeded", "retry 1 of 5"),
+        (
+            "rule of a failed entry condition, the gate",
+            "Abandoned",
+            "skip: the stage failed on its entry condition; CodePipeline retries only actions",
+        ),
+        (
+            "rule of a failed entry condition, the gate",
+            "Failed",
+            "override BEFORE_ENTRY: the entry condition failed at the health gate (rule Rule), and CodePipeline retries only actions",
+        ),
+        (
+            "rule of a failed entry condition, the gate",
+            "InProgress",
+            "skip: the stage failed on its entry condition; CodePipeline retries only actions",
+        ),
+        (
+            "rule of a failed entry condition, the gate",
+            "Succeeded",
+            "skip: the stage failed on its entry condition; CodePipeline retries only actions",
+        ),
+    ];
+
+    /// What is decided where this is shown.
+    fn decided(place: &str, shown: &str) -> String {
+        let config = Env::of_table(&[]).read(Config::from_env).unwrap();
+        let notice = notice(Some("Production"), "e-2");
+        let trigger = Trigger::Failed(&notice);
+        let (without, ran) = (stage("Production", "e-2", "Failed", &[], &CASE), past(ONCE));
+        let failed = condition(shown.into(), REAL, None);
+        let (stage, history) = match place {
+            "stage" => (stage("Production", "e-2", shown, FAILED, &CASE), ran),
+            "action" => {
+                let actions = [("Gate", "g1", leak(shown), GATE)];
+                (
+                    stage("Production", "e-2", "Failed", &actions, &CASE),
+                    past(&[("Production", "Gate", "g1", leak(shown))]),
+                )
+            }
+            "action beside the gate" => {
+                let actions = [("Gate", "g1", "Failed", GATE), ("Deploy", "d1", leak(shown), REAL)];
+                (stage("Production", "e-2", "Failed", &actions, &CASE), past(BOTH))
+            }
+            "entry condition" => (with(without, "entry", failed), vec![]),
+            "success condition" => (with(without, "success", failed), vec![]),
+            "failure condition beside the gate" => (with(gate_failed(GATE), "failure", failed), ran),
+            "rule of a failed entry condition, the gate" => {
+                let mut failed = condition(ConditionExecutionStatus::Failed, GATE, None);
+                let rule = &mut failed.condition_states.as_mut().unwrap()[0].rule_states.as_mut().unwrap()[0];
+                rule.latest_execution.as_mut().unwrap().status = Some(shown.into());
+                (with(without, "entry", failed), vec![])
+            }
+            other => panic!("{other}"),
+        };
+        match failed_stages(&[stage], &trigger) {
+            Ok(found) => text(verdict(found[0].0, &history, &trigger, &config)),
+            Err(none) => none.to_string(),
+        }
+    }
+
+    fn leak(text: &str) -> &'static str {
+        text.to_owned().leak()
+    }
+
     #[test]
-    fn a_stage_that_failed_on_its_entry_condition_is_skipped_at_once() {
-        let mut stage = gate_failed(GATE);
-        let failed = StageConditionsExecution::builder().status(ConditionExecutionStatus::Failed).build();
-        stage.before_entry_condition_state = Some(StageConditionState::builder().latest_execution(failed).build());
-        let skipped = "skip: the stage failed on its entry condition, before an action ran";
-        assert_eq!(both(&stage, &[], &[]), [skipped; 2]);
-        // It failed before, and was overridden.
-        assert_eq!(both(&stage, &past(ONCE), &[])[0], CASE.notice);
+    fn each_state_of_a_stage_has_its_decision() {
+        for (place, status, expected) in STATES {
+            assert_eq!(decided(place, status), *expected, "{place}: {status}");
+        }
+    }
+
+    #[test]
+    fn every_status_that_codepipeline_documents_is_in_the_table() {
+        let places: std::collections::BTreeSet<_> = STATES.iter().map(|(place, ..)| *place).collect();
+        for place in places {
+            let mut documented = match place {
+                "stage" => StageExecutionStatus::values(),
+                "action" | "action beside the gate" => ActionExecutionStatus::values(),
+                "rule of a failed entry condition, the gate" => RuleExecutionStatus::values(),
+                _ => ConditionExecutionStatus::values(),
+            }
+            .to_vec();
+            documented.sort_unstable();
+            let in_table: Vec<_> = STATES.iter().filter(|state| state.0 == place).map(|state| state.1).collect();
+            assert_eq!(in_table, documented, "{place}: add each new status to STATES, with what is decided");
+        }
+    }
+
+    #[test]
+    fn a_status_that_is_new_retries_nothing() {
+        for (place, expected) in [
+            ("stage", "the stage has status New"),
+            ("action", "skip: no action of the stage failed in this execution"),
+            ("entry condition", "skip: no action of the stage failed in this execution"),
+            (
+                "failure condition beside the gate",
+                "skip: the failure condition of the stage has the unknown status New",
+            ),
+        ] {
+            assert_eq!(decided(place, "New"), expected, "{place}");
+        }
+    }
+
+    #[test]
+    fn the_gate_as_a_rule_of_a_condition_is_left_to_a_person() {
+        let failed = ConditionExecutionStatus::Failed;
+        let (entry, success) = ("override BEFORE_ENTRY: the entry", "override ON_SUCCESS: the success");
+        let rest = "condition failed at the health gate (rule Rule), and CodePipeline retries only actions";
+        let stage = || stage("Production", "e-2", "Failed", &[], &CASE);
+        let before = |message: &str| with(stage(), "entry", condition(failed.clone(), message, None));
+        assert_eq!(both(&before(GATE), &[], &[]), [format!("{entry} {rest}"), format!("{entry} {rest}")]);
+        let on_success = condition(failed.clone(), GATE, None);
+        let after = with(stage(), "success", on_success);
+        assert_eq!(both(&after, &[], &[])[0], format!("{success} {rest}"));
+        // CodePipeline may put something around the message of an invocation that failed.
+        let wrapped = format!(r#"{{"errorType":"Blocked","errorMessage":"{}"}}"#, GATE.replace('\n', "\\n"));
+        assert_eq!(both(&before(&wrapped), &[], &[])[0], format!("{entry} {rest}"));
+        let other = "[health-gate] 1 AWS Health event\n- EC2, arn:aws:health:eu-west-1::event/EC2/OTHER/OTHER_1";
+        assert_eq!(both(&before(other), &[], &[])[1], "not affected");
+        let setup = "skip: the entry condition (rule Rule) failed for a reason that only a person can mend; see the \
+                     message of the rule";
+        assert_eq!(both(&before(SETUP), &[], &[]), [setup, "not affected"]);
+        assert_eq!(both(&before(REAL), &[], &[])[1], "not affected");
+    }
+
+    #[test]
+    fn a_condition_of_an_earlier_run_decides_nothing() {
+        let failed = |changed| condition(ConditionExecutionStatus::Failed, REAL, changed);
+        let skipped = "skip: the stage failed on its entry condition (rule Rule); CodePipeline retries only actions";
+        for (changed, expected) in [(None, CASE.notice), (Some(-600), CASE.notice), (Some(10), skipped)] {
+            let stage = with(gate_failed(GATE), "entry", failed(changed));
+            assert_eq!(both(&stage, &past(ONCE), &[])[0], expected, "entry, {changed:?}");
+        }
+        let engaged =
+            "skip: the failure condition of the stage has status Failed, so CodePipeline does what the condition says";
+        for (changed, expected) in [(None, engaged), (Some(-600), CASE.notice), (Some(10), engaged)] {
+            let stage = with(gate_failed(GATE), "failure", failed(changed));
+            assert_eq!(both(&stage, &past(ONCE), &[])[0], expected, "failure, {changed:?}");
+        }
     }
 
     #[test]

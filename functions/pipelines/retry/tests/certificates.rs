@@ -27,7 +27,7 @@ async fn a_record_is_delivered_again_until_its_certificate_was_read() {
     for status in (300..=599).chain([0, 200]) {
         let table = [("TOPIC_ARNS", TOPIC)];
         let env = Env::of_table(&table);
-        let (config, settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
+        let (config, settings) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
         let certificates = StaticCertificates::new();
         certificates.answer(status);
         let unused = mock_client!(aws_sdk_codepipeline, RuleMode::MatchAny, Vec::<&Rule>::new());

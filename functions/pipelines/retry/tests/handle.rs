@@ -12,8 +12,10 @@ use aws_sdk_codepipeline::operation::list_action_executions::ListActionExecution
 use aws_sdk_codepipeline::operation::retry_stage_execution::RetryStageExecutionOutput;
 use aws_sdk_codepipeline::primitives::DateTime;
 use aws_sdk_codepipeline::types::{
-    ActionExecution, ActionExecutionDetail, ActionExecutionInput, ActionExecutionStatus, ActionState, ErrorDetails,
-    ExecutionType, StageExecution, StageExecutionStatus, StageState, TransitionState,
+    ActionExecution, ActionExecutionDetail, ActionExecutionInput, ActionExecutionStatus, ActionState,
+    ConditionExecutionStatus, ConditionState, ErrorDetails, ExecutionType, RuleExecution, RuleExecutionStatus,
+    RuleState, StageConditionState, StageConditionsExecution, StageExecution, StageExecutionStatus, StageState,
+    TransitionState,
 };
 use aws_sdk_sns::operation::publish::PublishOutput;
 use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
@@ -61,6 +63,8 @@ struct Pipeline {
     kind: ExecutionType,
     /// Why the transition into the stage is disabled, if it is.
     frozen: Option<&'static str>,
+    /// The entry condition on which the stage failed, instead of at its action.
+    condition: Option<StageConditionState>,
     /// What was published, subject first.
     mails: Vec<String>,
     /// The operation that answers with an error code instead.
@@ -87,6 +91,7 @@ impl World {
             failed_at: NOTICE,
             kind,
             frozen: None,
+            condition: None,
             mails: vec![],
             fault: None,
         })
@@ -192,6 +197,7 @@ impl Pipeline {
             .set_inbound_transition_state(
                 self.frozen.map(|reason| TransitionState::builder().enabled(false).disabled_reason(reason).build()),
             )
+            .set_before_entry_condition_state(self.condition.clone())
             .latest_execution(stage)
             .action_states(ActionState::builder().action_name("HealthGate").latest_execution(latest).build());
         GetPipelineStateOutput::builder().stage_states(production.build()).build()
@@ -211,7 +217,7 @@ impl Pipeline {
     /// One execution a page, the newest first. Without failures, the history has not caught up with the state.
     fn page(&self, token: Option<&str>) -> ListActionExecutionsOutput {
         let number = token.map_or(self.failures, |token| token.parse().unwrap());
-        if number == 0 {
+        if number == 0 || self.condition.is_some() {
             return ListActionExecutionsOutput::builder().build();
         }
         let execution = ActionExecutionDetail::builder()
@@ -234,7 +240,7 @@ fn refusal(code: &str) -> HttpResponse {
 
 fn function(settings: &[(&str, &str)], codepipeline: Client, sns: &aws_sdk_sns::Client) -> PipelineRetry {
     let env = Env::of_table(settings);
-    let (config, sns_settings) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
+    let (config, sns_settings) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
     let verifier = Verifier::with_source(sns_settings, StaticCertificates::new());
     let topic = config.notify_topic_arn.as_ref();
     let notifier = topic.map(|topic| Notifier::new(sns.config().to_builder(), topic));
@@ -570,6 +576,32 @@ async fn people_are_notified_of_a_stage_that_a_person_has_frozen() {
 }
 
 #[tokio::test]
+async fn people_get_the_command_that_overrides_the_gate_in_a_condition() {
+    let world = World::failed(1);
+    let error = ErrorDetails::builder().code("JobFailed").message(GATE).build();
+    let failed = RuleExecution::builder().status(RuleExecutionStatus::Failed).error_details(error).build();
+    let rule = RuleState::builder().rule_name("HealthGate").latest_execution(failed).build();
+    let condition = StageConditionState::builder()
+        .latest_execution(StageConditionsExecution::builder().status(ConditionExecutionStatus::Failed).build())
+        .condition_states(ConditionState::builder().rule_states(rule).build());
+    world.set(|pipeline| pipeline.condition = Some(condition.build()));
+    let function = world.function(&[("NOTIFY_TOPIC_ARN", PEOPLE), ("PIPELINES", "web")]);
+    for name in ["retry-eventbridge-stage-failed", "retry-codestar-pipeline-failed"] {
+        assert_eq!(outcomes(&function, sample(name)).await, [Outcome::Skipped], "{name}");
+    }
+    let [mail] = &world.mails()[..] else { panic!("{:?}", world.mails()) };
+    let command = format!(
+        "aws codepipeline override-stage-condition --pipeline-name web --stage-name Production \
+         --pipeline-execution-id {EXECUTION} --condition-type BEFORE_ENTRY\n"
+    );
+    assert!(mail.contains(&command), "{mail}");
+
+    assert_eq!(outcomes(&function, closed()).await, [Outcome::Skipped]);
+    assert!(world.mails()[1].contains("Not retried:\n- stage Production of pipeline web"), "{:?}", world.mails());
+    assert_eq!(world.retry.num_calls(), 0);
+}
+
+#[tokio::test]
 async fn people_are_notified_of_an_execution_that_the_gate_stopped_and_another_replaced() {
     let world = World::failed(1);
     let superseded = |name: &str| {
@@ -584,6 +616,15 @@ async fn people_are_notified_of_an_execution_that_the_gate_stopped_and_another_r
     }
     let [mail] = &world.mails()[..] else { panic!("{:?}", world.mails()) };
     assert!(mail.contains(EARLIER) && mail.contains("is the latest execution of the stage"), "{mail}");
+
+    // CodePipeline knew of the other execution later than GetPipelineState.
+    let raced = World::faulty("RetryStageExecution", "NotLatestPipelineExecutionException");
+    for name in ["retry-eventbridge-action-failed", "retry-eventbridge-stage-failed"] {
+        assert_eq!(outcomes(&raced.function(&settings), sample(name)).await, [Outcome::Skipped], "{name}");
+    }
+    let [mail] = &raced.mails()[..] else { panic!("{:?}", raced.mails()) };
+    assert!(mail.contains("because another one is the latest execution of the stage"), "{mail}");
+    assert!(mail.contains("aws codepipeline start-pipeline-execution --name web"), "{mail}");
 
     // What failed for another reason is told by CodePipeline.
     let function = world.function(&[("NOTIFY_TOPIC_ARN", PEOPLE), ("HEALTH_GATE_FUNCTION_NAME", "other")]);

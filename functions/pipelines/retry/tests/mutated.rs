@@ -86,7 +86,7 @@ async fn ten_thousand_mutated_events() {
 
     // Without signatures, so that the mutations get as far as the events. The one pipeline that is allowed has no stage.
     let env = Env::of_table(&[("SNS_VERIFY", "off"), ("PIPELINES", "empty")]);
-    let (config, sns) = env.finish((Config::from_env(&env), verifier::settings(&env))).unwrap();
+    let (config, sns) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
     let state = mock!(Client::get_pipeline_state).then_output(|| GetPipelineStateOutput::builder().build());
     let codepipeline = mock_client!(aws_sdk_codepipeline, RuleMode::MatchAny, [&state]);
     let verifier = Verifier::with_source(sns, StaticCertificates::new());

@@ -3,8 +3,10 @@
 use super::*;
 use crate::config::{AttachPolicy, EgressPolicy};
 use crate::fake::{FakeEc2, FakeGroup, FakeInterface, Fault, default_egress};
-use crate::group::{ATTACH_TAG, FAMILY_TAG, PORT_TAG, PREFIX_NAME_TAG, SERVICE_TAG, SYNC_TOKEN_TAG};
 use crate::report::Kind;
+use crate::targets::security_groups::group::{
+    ATTACH_TAG, FAMILY_TAG, PORT_TAG, PREFIX_NAME_TAG, SERVICE_TAG, SYNC_TOKEN_TAG,
+};
 use gatehouse_shared::env::Env;
 use ip_ranges_planner::plan::Limits;
 use ipnet::IpNet;
@@ -14,7 +16,7 @@ use std::collections::VecDeque;
 fn config(limits: Limits) -> Config {
     let table = [("AWS_REGION", "eu-west-1"), ("VPC_ID", "vpc-1")];
     let env = Env::of_table(&table);
-    Config { limits, ..env.finish(Config::from_env(&env)).unwrap() }
+    Config { limits, ..env.read(Config::from_env).unwrap() }
 }
 
 /// A run of a notice, with plenty of time.
@@ -964,7 +966,7 @@ async fn a_dry_run_reports_the_plan_and_writes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn the_default_vpc_is_looked_up_once() {
     let ec2 = ec2(&[A]);
-    let config = Config::from_env(&Env::of_table(&[("AWS_REGION", "eu-west-1")]));
+    let config = Env::of_table(&[("AWS_REGION", "eu-west-1")]).read(Config::from_env).unwrap();
     let region = Region::connect(&config.regions[0], &ec2.sdk());
     for _ in 0..2 {
         let held = region.read(&config, go()).await;

@@ -17,12 +17,12 @@ use ip_ranges_planner::plan::{self, Bounds, Changes, GroupState, Limits, Plan, P
 use ipnet::IpNet;
 use tracing::{debug, info};
 
-use crate::caller::{CallError, FIRST_PAUSE, LONGEST_PAUSE};
+use crate::aws::caller::{CallError, FIRST_PAUSE, LONGEST_PAUSE};
+use crate::aws::ec2::Ec2;
 use crate::config::{Adopt, Config, CreatePolicy};
-use crate::ec2::Ec2;
-use crate::group::{self, FAMILY_TAG, FamilyKey, Follows, PREFIX_NAME_TAG, SERVICE_TAG};
 use crate::report::{Failure, GroupReport, Ignored, RangesWithoutRule, RegionReport};
 use crate::run::Run;
+use crate::targets::security_groups::group::{self, FAMILY_TAG, FamilyKey, Follows, PREFIX_NAME_TAG, SERVICE_TAG};
 
 /// The most additions, and the most removals, of one call.
 ///

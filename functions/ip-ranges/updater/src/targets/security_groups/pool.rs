@@ -10,12 +10,12 @@ use ip_ranges_planner::plan::{self, Bounds, Changes, Plan, Pool};
 use ipnet::IpNet;
 use tracing::debug;
 
-use crate::caller::CallError;
+use crate::aws::caller::CallError;
+use crate::aws::ec2::Ec2;
 use crate::config::EgressPolicy;
-use crate::ec2::Ec2;
-use crate::group::{self, Group, PoolKey};
-use crate::interfaces::{Attached, PoolGroups};
 use crate::report::{Differences, Failure, GroupReport, RangesWithoutRule, RegionReport};
+use crate::targets::security_groups::group::{self, Group, PoolKey};
+use crate::targets::security_groups::interfaces::{Attached, PoolGroups};
 
 /// One pool in one run.
 pub struct PoolRun<'a> {

@@ -6,11 +6,11 @@ use aws_sdk_ec2::types::{Filter, NetworkInterface};
 use aws_sdk_elasticloadbalancingv2::types::EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum as PrivateLinkEnforcement;
 use futures::stream::{self, StreamExt as _};
 
-use crate::caller::{AT_A_TIME, CallError};
+use crate::aws::caller::{AT_A_TIME, CallError};
+use crate::aws::ec2::Ec2;
 use crate::config::{AttachPolicy, Config};
-use crate::ec2::Ec2;
-use crate::group::Egress;
 use crate::report::{Failure, Kind};
+use crate::targets::security_groups::group::Egress;
 
 /// EC2 takes at most this many values in one filter.
 const FILTER_VALUES: usize = 200;

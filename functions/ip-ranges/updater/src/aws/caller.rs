@@ -14,8 +14,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
-use crate::group::PREFIX_NAME_TAG;
 use crate::report::Kind;
+use crate::targets::security_groups::group::PREFIX_NAME_TAG;
 
 /// How many calls are under way at a time in one Region: enough to be quick, too few to be throttled.
 pub const AT_A_TIME: usize = 4;

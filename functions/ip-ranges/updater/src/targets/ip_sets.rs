@@ -20,11 +20,11 @@ use ipnet::IpNet;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use crate::caller::{CallError, Caller, FIRST_PAUSE, LONGEST_PAUSE};
+use crate::aws::caller::{CallError, Caller, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::config::{Config, CreatePolicy, CustomTag, WafScope};
-use crate::group::{FAMILY_TAG, FamilyKey, PREFIX_NAME_TAG, SERVICE_TAG};
 use crate::report::{Failure, GroupReport, Ignored, Kind, Mark, RangesWithoutRule, RegionReport};
 use crate::run::Run;
+use crate::targets::security_groups::group::{FAMILY_TAG, FamilyKey, PREFIX_NAME_TAG, SERVICE_TAG};
 
 /// The most addresses of one set.
 ///

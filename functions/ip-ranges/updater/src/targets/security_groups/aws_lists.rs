@@ -82,7 +82,7 @@ mod tests {
     fn notes(table: &[(&str, &str)]) -> Vec<String> {
         let table: Vec<_> = table.iter().copied().chain([("AWS_REGION", "eu-west-1")]).collect();
         let env = Env::of_table(&table);
-        super::notes(&env.finish(Config::from_env(&env)).unwrap(), "eu-west-1")
+        super::notes(&env.read(Config::from_env).unwrap(), "eu-west-1")
     }
 
     #[test]

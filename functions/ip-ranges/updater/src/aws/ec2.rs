@@ -10,9 +10,9 @@ use ipnet::IpNet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::caller::{CallError, Caller, FIRST_PAUSE, LONGEST_PAUSE};
+use crate::aws::caller::{CallError, Caller, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::config::{Adopt, CustomTag};
-use crate::group::{self, ATTACH_TAG, Egress, Follows, Group, PREFIX_NAME_TAG, PoolKey};
+use crate::targets::security_groups::group::{self, ATTACH_TAG, Egress, Follows, Group, PREFIX_NAME_TAG, PoolKey};
 
 /// How often a rule change is repeated without the rules that another run changed meanwhile.
 const ATTEMPTS: usize = 3;

@@ -1,0 +1,1 @@
+"""Releases: what is built, packed, listed, checked and compared when a version of Gatehouse is made."""

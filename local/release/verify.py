@@ -1,0 +1,206 @@
+"""Checks a release that was made here or downloaded: `make verify-release`."""
+
+import hashlib
+import io
+import json
+import re
+import subprocess
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import yaml
+
+from gatehouse_local import ROOT, cloudformation
+from release import sbom
+from release.archive import PROGRAM, read_tar
+from release.build import CRATES
+from release.pack import SUMS, sums
+
+GLIBC = "2.34"
+"""That of Lambda's provided.al2023."""
+
+MACHINES = {"arm64": 183, "x86_64": 62}
+"""`e_machine` in the header of an ELF file: EM_AARCH64, EM_X86_64."""
+
+
+def faults(dist: Path, lock: Path) -> list[str]:
+    """What is wrong with the release in `dist`, in words; `lock` is the Cargo.lock of its commit."""
+    found = _sums(dist)
+    locked = sbom.checksums(lock)
+    zips = sorted(dist.glob("*.zip"))
+    archives = sorted(dist.glob("gatehouse-*.tar.gz"))
+    if not zips or not archives:
+        found.append(f"{dist} has no zips or no archives of functions: is it the folder of a release?")
+    commands = sorted(dist.glob("policy-check-*.tar.gz"))
+    checks = [
+        *((path, partial(_zip, path, locked)) for path in zips),
+        *((path, partial(_command, path, locked)) for path in commands),
+        *((path, partial(_archive, path, dist)) for path in archives),
+    ]
+    return found + [f"{path.name}: {fault}" for path, check in checks for fault in _faults_of(check)]
+
+
+UNREADABLE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    EOFError,
+    zlib.error,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    yaml.YAMLError,
+)
+"""What a file raises that is not of the form that its name says."""
+
+
+def _faults_of(check: Callable[[], list[str]]) -> list[str]:
+    try:
+        return check()
+    except UNREADABLE as error:
+        return [f"it, or its SBOM, cannot be read: {type(error).__name__}: {error}: download both again"]
+
+
+def _sums(dist: Path) -> list[str]:
+    if not (dist / SUMS).is_file():
+        return [f"{dist / SUMS} does not exist: download it, too"]
+    lines = (dist / SUMS).read_text().splitlines()
+    wanted = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    there = sums(dist)
+    return [
+        *(f"{name} is in {SUMS}, but not in {dist}: download it, too" for name in sorted(wanted.keys() - there)),
+        *(f"{name} is not in {SUMS}: remove it" for name in sorted(there.keys() - wanted.keys())),
+        *(
+            f"{name} has SHA-256 {there[name]}, but {SUMS} says {wanted[name]}: download it again"
+            for name in sorted(wanted.keys() & there)
+            if wanted[name] != there[name]
+        ),
+    ]
+
+
+def _zip(path: Path, locked: dict[sbom.Crate, str]) -> list[str]:
+    """One binary, for the processor that the name says, with its SBOM beside it."""
+    with zipfile.ZipFile(path) as opened:
+        names = opened.namelist()
+        if names != ["bootstrap"]:
+            return [f"has the entries {', '.join(names)}, expected bootstrap alone"]
+        code = opened.read("bootstrap")
+        mode = opened.getinfo("bootstrap").external_attr >> 16 & 0o777
+    found = [] if mode == PROGRAM else [f"bootstrap has the permissions {mode:o}, expected {PROGRAM:o}"]
+    processor = next((it for it in MACHINES if path.stem.endswith(f"-{it}")), None)
+    if processor is None:
+        return [*found, f"its name ends with no processor, expected one of {', '.join(MACHINES)}"]
+    found += wrong_machine(code, processor) or _glibc(code)
+    listed = path.with_suffix(".cdx.json")
+    if not listed.is_file():
+        return [*found, f"{listed.name} does not exist: download it, too"]
+    return found + _sbom(json.loads(listed.read_text()), code, processor, locked)
+
+
+def _command(path: Path, locked: dict[sbom.Crate, str]) -> list[str]:
+    """A command that needs no library of its machine, with its SBOM beside the archive."""
+    processor = next((it for it in MACHINES if path.name.endswith(f"-linux-{it}.tar.gz")), None)
+    if processor is None:
+        return [f"its name ends with no processor, expected -linux- and one of {', '.join(MACHINES)}"]
+    try:
+        code = read_tar(path).get("policy-check", b"")
+    except ValueError as error:
+        return [str(error)]
+    if found := wrong_machine(code, processor):
+        return found
+    found = ["policy-check needs a dynamic linker, expected a static program"] if needs_linker(code) else []
+    listed = path.with_name(path.name.removesuffix(".tar.gz") + ".cdx.json")
+    if not listed.is_file():
+        return [*found, f"{listed.name} does not exist: download it, too"]
+    return found + _sbom(json.loads(listed.read_text()), code, processor, locked)
+
+
+def needs_linker(code: bytes) -> bool:
+    """Does the ELF file have a program header PT_INTERP, which names the dynamic linker?"""
+    start = int.from_bytes(code[32:40], "little")
+    size, count = (int.from_bytes(code[at : at + 2], "little") for at in (54, 56))
+    headers = (start + number * size for number in range(count))
+    return any(int.from_bytes(code[at : at + 4], "little") == 3 for at in headers)
+
+
+def wrong_machine(code: bytes, processor: str) -> list[str]:
+    """Is it a program for this processor?"""
+    if code[:6] != b"\x7fELF\x02\x01":
+        return ["the binary is no 64-bit ELF file"]
+    machine = int.from_bytes(code[18:20], "little")
+    wanted = MACHINES[processor]
+    return [] if machine == wanted else [f"the binary has e_machine {machine}, expected {wanted} for {processor}"]
+
+
+def _glibc(code: bytes) -> list[str]:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(code)
+        file.flush()
+        command = [ROOT / ".ci" / "glibc", GLIBC, file.name]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    said = (done.stdout + done.stderr).strip().replace(f"{file.name}: ", "")
+    return [] if done.returncode == 0 else [f"Lambda has glibc {GLIBC}: {said or 'readelf found no glibc'}"]
+
+
+def _sbom(bom: dict, code: bytes, processor: str, locked: dict[sbom.Crate, str]) -> list[str]:
+    """Is it the list of this binary, are its crates those of Cargo.lock, and does it have all that the binary names?"""
+    component = bom["metadata"]["component"]
+    properties = {it["name"].removeprefix(sbom.REPOSITORY): it["value"] for it in component["properties"]}
+    digest = hashlib.sha256(code).hexdigest()
+    listed = {sbom.Crate(it["name"], it["version"]): it for it in bom["components"]}
+    found = []
+    if component["hashes"] != [{"alg": "SHA-256", "content": digest}]:
+        found.append(f"the SBOM is of another binary: this one has SHA-256 {digest}")
+    if properties.get("processor") != processor:
+        found.append(f"the SBOM is for {properties.get('processor')}, expected {processor}")
+    for crate, entry in sorted(listed.items()):
+        checksums = [it["content"] for it in entry.get("hashes", [])]
+        if crate not in locked:
+            found.append(f"the SBOM lists {crate.purl}, which is not in Cargo.lock")
+        elif checksums != [it for it in [locked[crate]] if it]:
+            found.append(f"the SBOM gives {crate.purl} the checksum {checksums}, Cargo.lock {locked[crate]}")
+    named = crates_named(code)
+    if not named:
+        found.append(f"the binary names no crate below {CRATES}: it was not built by make release")
+    found += [f"the binary has code of {it.purl}, which the SBOM does not list" for it in sorted(named - listed.keys())]
+    return found
+
+
+def crates_named(code: bytes) -> set[sbom.Crate]:
+    """The crates whose files a binary names, as each panic in it does: `/crates/serde_json-1.0.154/src/de.rs`."""
+    form = rf"{CRATES}/([A-Za-z][A-Za-z0-9_-]*?)-(\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?)/".encode()
+    return {sbom.Crate(name.decode(), version.decode()) for name, version in re.findall(form, code)}
+
+
+def _archive(path: Path, dist: Path) -> list[str]:
+    """Its templates lead to zips that are in it, and these are those of the release."""
+    try:
+        files = read_tar(path)
+    except ValueError as error:
+        return [str(error)]
+    found = [f"{name} is missing" for name in ("template.yaml", "samconfig.toml") if name not in files]
+    same = {hashlib.sha256(it.read_bytes()).digest() for it in dist.glob("*.zip")}
+    for name, content in files.items():
+        folder = name.rpartition("/")[0]
+        if name.endswith(".zip") and hashlib.sha256(content).digest() not in same:
+            found.append(f"{name} is not one of the zips of the release")
+        elif name.endswith(".zip"):
+            with zipfile.ZipFile(io.BytesIO(content)) as opened:
+                processor = next(it for it in MACHINES if path.name.endswith(f"-{it}.tar.gz"))
+                found += [f"{name}: {fault}" for fault in wrong_machine(opened.read("bootstrap"), processor)]
+        elif name.endswith(".yaml"):
+            for needed in _needed(content):
+                if (f"{folder}/{needed}" if folder else needed) not in files:
+                    found.append(f"{name} needs {needed}, which is not in the archive")
+    return found
+
+
+def _needed(template: bytes) -> set[str]:
+    """The files that a packaged template names."""
+    resources = (cloudformation.parse(template.decode()) or {}).get("Resources", {}).values()
+    values = (it.get("Properties", {}).get(key) for it in resources for key in ("CodeUri", "Location"))
+    return {value for value in values if isinstance(value, str) and "://" not in value}
