@@ -100,7 +100,10 @@ def command(root: Path, target_dir: Path, epoch: int, processor: str, package: s
     # Rust brings a linker and musl itself, so that no compiler for the other processor is needed.
     linker = {f"CARGO_TARGET_{target.upper().replace('-', '_')}_LINKER": "rust-lld"}
     arguments = ["build", "--release", "--locked", "--target", target, "--package", package, "--bin", name]
-    _cargo(root, environment(root, target_dir, epoch, rust) | linker, *arguments)
+    env = environment(root, target_dir, epoch, rust) | linker
+    # Cargo forgets the profile's `strip` for a package that has an override of its own in it, as data-protection does.
+    env["CARGO_ENCODED_RUSTFLAGS"] += "\x1f-Cstrip=symbols"
+    _cargo(root, env, *arguments)
     built = target_dir / target / "release" / name
     _refuse_paths(built, remapped(root, target_dir, rust))
     return built

@@ -130,7 +130,8 @@ def test_the_picture_says_that_its_data_are_made_up(capability):
 def test_a_new_function_and_queue_are_on_the_dashboard(tmp_path):
     folder = tmp_path / "functions/doors"
     (folder / "knock/src").mkdir(parents=True)
-    (folder / "knock/Cargo.toml").write_text('[package]\nname = "door-knock"\n')
+    (tmp_path / "Cargo.toml").write_text("[workspace.dependencies]\n")
+    (folder / "knock/Cargo.toml").write_text('[package]\nname = "door-knock"\n[dependencies]\n')
     (folder / "knock/src/main.rs").write_text('fn main() { Metrics::of("knock", now).count("Knocks", 1).emit(); }')
     (folder / "template.yaml").write_text(
         """
