@@ -468,11 +468,19 @@ impl<'r> Rewriter<'r> {
         (!is_empty).then(|| Attribute { name: attribute.name.clone(), data_type, value })
     }
 
-    /// UTF-16 and UTF-8 as any text; other bytes one character each.
+    /// As UTF-16, where it may be that, and then as bytes: what begins like UTF-16 may be none.
     fn binary(&mut self, bytes: &[u8], context: Context<'_>, path: Path) -> Vec<u8> {
-        if let Some((decode, encode)) = utf16(bytes) {
-            return self.utf16(bytes, decode, encode, context, &path);
+        match utf16(bytes) {
+            Some((decode, encode)) => {
+                let read = self.utf16(bytes, decode, encode, context, &path);
+                self.bytes(&read, context, path)
+            }
+            None => self.bytes(bytes, context, path),
         }
+    }
+
+    /// UTF-8 as any text; other bytes one character each.
+    fn bytes(&mut self, bytes: &[u8], context: Context<'_>, path: Path) -> Vec<u8> {
         if let Ok(text) = std::str::from_utf8(bytes) {
             return self.document(text, context, path, 0).map_or_else(|| bytes.to_vec(), String::into_bytes);
         }
