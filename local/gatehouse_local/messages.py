@@ -82,7 +82,7 @@ class Stack:
             web.serve(sns.certificate_url(region), certificate())
         for subscription in self._deployed.of_type("AWS::SNS::Subscription").values():
             self._subscribe(self.resolved(subscription["Properties"]))
-        self.relay_url = RELAY_URL.replace("abcdef", name) if name else RELAY_URL
+        self.relay_url = RELAY_URL.replace("abcdef", self._name) if self._name else RELAY_URL
         if self._deployed.of_type("AWS::Lambda::Url"):
             aws.sns.endpoints[self.relay_url] = self._post
 
