@@ -82,8 +82,9 @@ class Stack:
             web.serve(sns.certificate_url(region), certificate())
         for subscription in self._deployed.of_type("AWS::SNS::Subscription").values():
             self._subscribe(self.resolved(subscription["Properties"]))
+        self.relay_url = RELAY_URL.replace("abcdef", self._name) if self._name else RELAY_URL
         if self._deployed.of_type("AWS::Lambda::Url"):
-            aws.sns.endpoints[RELAY_URL] = self._post
+            aws.sns.endpoints[self.relay_url] = self._post
 
     def __enter__(self) -> Self:
         return self
@@ -197,11 +198,11 @@ class Stack:
 
     def subscribe_relay(self, topic_arn: str, **attributes: str) -> str:
         """The owner of a topic subscribes the relay, and SNS asks it to confirm; the ARN of the subscription."""
-        client = self.aws.client("sns", ORIGIN_REGION)
+        client = self.aws.client("sns", topic_arn.split(":")[3])
         made = client.subscribe(
             TopicArn=topic_arn,
             Protocol="https",
-            Endpoint=RELAY_URL,
+            Endpoint=self.relay_url,
             Attributes=attributes,
             ReturnSubscriptionArn=True,
         )

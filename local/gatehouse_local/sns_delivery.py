@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from gatehouse_local import sns
 from gatehouse_local.parts import Front, Invocation
@@ -254,9 +254,15 @@ class SnsDelivery:
         is_shown = made.confirmed or given.get("ReturnSubscriptionArn")
         return {"SubscriptionArn": made.arn if is_shown else "pending confirmation"}
 
+    def follow_subscribe_link(self, url: str) -> None:
+        """Somebody opens SubscribeURL, without credentials: whatever the account, it confirms."""
+        self._confirmed(dict(parse_qsl(urlsplit(url).query)))
+
     def _confirm(self, call: Invocation) -> dict[str, Any]:
-        given = call.params
-        self._check_region(call, given["TopicArn"])
+        self._check_region(call, call.params["TopicArn"])
+        return self._confirmed(call.params)
+
+    def _confirmed(self, given: dict[str, Any]) -> dict[str, Any]:
         of_topic = [it for it in self.subscriptions.values() if it.topic_arn == given["TopicArn"]]
         found = next((it for it in of_topic if it.token and it.token == given["Token"]), None)
         if found is None or (not found.confirmed and datetime.now(UTC) - found.asked > TOKEN_VALID):

@@ -5,6 +5,8 @@ AWS is the local AWS, whose SNS signs and delivers. The stack is read from the t
 
 import copy
 import json
+import re
+import shlex
 import time
 
 import pytest
@@ -470,6 +472,69 @@ def test_what_sns_gives_up_on_is_in_the_redrive_queue(make, aws):
     aws.calm()
     [kept] = sqs.receive_message(QueueUrl=queue)["Messages"]
     assert json.loads(json.loads(kept["Body"])["Message"]) == EXPENSE_REPORT
+
+
+def test_what_sns_gave_up_on_a_day_ago_comes_in_as_the_readme_says(make):
+    """The queue of the subscription keeps a message; a day later the URL refuses it until the age limit is raised."""
+    page = (events.EVENTS.parent / "functions/messages/README.md").read_text()
+    [command] = re.findall(r"^curl .*@message\.json .*$", page, re.MULTILINE)
+    words = shlex.split(command.replace("<output RelayUrl>", RELAY_URL))
+    assert words[-1] == RELAY_URL and words[1:3] == ["--data-binary", "@message.json"]
+    headers = dict(words[i + 1].split(": ") for i, word in enumerate(words) if word == "-H")
+    [raised, lowered] = re.findall(r"^sam deploy .*RelaySnsMaxAgeSeconds=(\d+)$", page, re.MULTILINE)
+    day_ago = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - 24 * 3600))
+    kept = sns.http_body(sns.sign(a_message(json.dumps(EXPENSE_REPORT)) | {"Timestamp": day_ago}, "2"))
+    for limit, status, received in [({}, 403, []), (raised, 200, [EXPENSE_REPORT]), (lowered, 403, [])]:
+        given = {"RelaySnsMaxAgeSeconds": limit} if limit else {}
+        stack = make(name=f"limit{limit or 0}", RelayTopicArns=ORIGIN, **given)
+        assert stack.request(headers, kept)["statusCode"] == status, limit
+        stack.aws.sns.deliver()
+        assert messages(stack, PAYMENT) == received
+
+
+def test_a_confirmation_that_sns_denies_is_made_by_the_url_of_the_message(make, aws, web):
+    stack = make(RelayTopicArns=ORIGIN)
+    opened = []
+
+    def follow(url, status):
+        if "Action=ConfirmSubscription" in url and status == 200:
+            opened.append(url)
+            aws.sns.follow_subscribe_link(url)
+
+    web.after = follow
+    aws.disturb("refuse", service="sns", operation="ConfirmSubscription", code="AuthorizationError", times=None)
+    client = aws.client("sns", "eu-west-1")
+    arn = client.subscribe(TopicArn=stack.origin(), Protocol="https", Endpoint=RELAY_URL, ReturnSubscriptionArn=True)[
+        "SubscriptionArn"
+    ]
+    subscription = aws.sns.subscriptions[arn]
+    url = (
+        f"https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&TopicArn={ORIGIN}&Token={subscription.token}"
+    )
+    web.serve(url, Page(b"<ConfirmSubscriptionResponse/>", content_type="text/xml"))
+    aws.sns.deliver()
+    assert (statuses(stack), opened, subscription.confirmed) == ([200], [url], True)
+    assert not subscription.authenticate_on_unsubscribe
+    [warning] = [it for it in records(stack, RELAY) if "by its URL" in it.get("message", "")]
+    assert warning["level"] == "WARN" and warning["topic_arn"] == ORIGIN
+    assert [it["ConfirmedByUrl"] for it in records(stack, RELAY) if "ConfirmedByUrl" in it] == [1]
+    assert subscription.token not in logs(stack)
+    stack.publish_at(ORIGIN, EXPENSE_REPORT)
+    assert messages(stack, PAYMENT) == [EXPENSE_REPORT]
+
+
+def test_relays_that_publish_to_each_others_topics_relay_a_message_once(make, aws):
+    there = make(RelayTopicArns=ORIGIN, name="there")
+    approval = there.topics["ApprovalTopic"]
+    back = make(RelayTopicArns=approval, RelayTargetTopicArn=ORIGIN, name="back")
+    there.subscribe_relay(there.origin())
+    back.subscribe_relay(approval)
+    deliveries = there.publish_at(ORIGIN, EXPENSE_REPORT)
+    assert len(deliveries) < 10, "it ends"
+    assert (statuses(there)[1:], statuses(back)[1:]) == ([200], [403])
+    assert messages(there, PAYMENT) == [EXPENSE_REPORT]
+    [refused] = [it for it in records(back, RELAY) if it.get("errorType") == "Loop"]
+    assert ORIGIN in refused["error"]
 
 
 def test_a_flood_of_invented_certificates_is_bounded_and_shuts_nobody_out(relay, web):

@@ -16,8 +16,9 @@ const MAX_READINGS: usize = 10;
 #[derive(Debug)]
 pub(crate) struct Reading<'t> {
     pub(crate) text: Cow<'t, str>,
-    /// Where each byte of `text` is written. `None` where the text is as written.
-    spans: Option<Vec<(u32, u32)>>,
+    /// Where each byte of `text` is written. `None` where the text is as written, from `offset` on.
+    spans: Option<Cow<'t, [(u32, u32)]>>,
+    offset: usize,
     depth: u8,
     /// Whether a plus was read as a space: then what may have a plus in it was read before.
     pub(crate) plus: bool,
@@ -26,14 +27,26 @@ pub(crate) struct Reading<'t> {
 
 impl<'t> Reading<'t> {
     pub(crate) fn as_written(text: &'t str) -> Self {
-        Self { text: Cow::Borrowed(text), spans: None, depth: 0, plus: false, quoted_printable: false }
+        Self { text: Cow::Borrowed(text), spans: None, offset: 0, depth: 0, plus: false, quoted_printable: false }
     }
 
     /// Where a range of bytes of this reading is written.
     pub(crate) fn written(&self, range: Range<usize>) -> Range<usize> {
         match &self.spans {
             Some(spans) if !range.is_empty() => spans[range.start].0 as usize..spans[range.end - 1].1 as usize,
-            _ => range,
+            _ => range.start + self.offset..range.end + self.offset,
+        }
+    }
+
+    /// A part of it.
+    pub(crate) fn part(&self, range: Range<usize>) -> Reading<'_> {
+        Reading {
+            text: Cow::Borrowed(&self.text[range.clone()]),
+            spans: self.spans.as_ref().map(|spans| Cow::Borrowed(&spans[range.clone()])),
+            offset: self.offset + range.start,
+            depth: self.depth,
+            plus: self.plus,
+            quoted_printable: self.quoted_printable,
         }
     }
 }
@@ -50,7 +63,8 @@ pub(crate) fn readings(text: &str) -> Vec<Reading<'_>> {
         let reading = &all[next];
         if reading.depth < MAX_DEPTH {
             let with = |decoded: Decoded, plus: bool, quoted_printable: bool| Reading {
-                spans: Some(decoded.spans_in(reading)),
+                spans: Some(Cow::Owned(decoded.spans_in(reading))),
+                offset: 0,
                 text: Cow::Owned(decoded.text),
                 depth: reading.depth + 1,
                 plus: reading.plus || plus,
@@ -107,6 +121,11 @@ impl Decoded {
 
     #[expect(clippy::cast_possible_truncation, reason = "a message has at most 256 KiB")]
     fn copy(&mut self, text: &str, range: Range<usize>) {
+        if text[range.clone()].is_ascii() {
+            self.text.push_str(&text[range.clone()]);
+            self.spans.extend(range.map(|index| (index as u32, index as u32 + 1)));
+            return;
+        }
         for (offset, character) in text[range.clone()].char_indices() {
             let start = range.start + offset;
             let span = (start as u32, (start + character.len_utf8()) as u32);

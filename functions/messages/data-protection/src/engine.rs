@@ -10,7 +10,8 @@
 use std::ops::Range;
 
 use crate::decode::{Reading, may_be_encoded, readings};
-use crate::identifiers::{Compiled, Find, Text, VERSION, find_forms};
+use crate::embedded;
+use crate::identifiers::{Compiled, Find, FindFn, Managed, Text, VERSION, digit_runs, find_forms};
 use crate::normalize::Folded;
 use crate::policy::{Direction, Identifier, Operation, Policy};
 use crate::principal::Principal;
@@ -42,6 +43,8 @@ pub struct Engine {
     options: Options,
     words: Words,
     forms: Vec<Compiled>,
+    /// Those that are found by a function, with their place among the detectors.
+    coded: Vec<(usize, Managed, FindFn)>,
     /// Those that count as named by a keyword everywhere.
     everywhere: Mask,
     /// Shorter texts have nothing.
@@ -115,6 +118,7 @@ impl Engine {
             options: Options::default(),
             words: Words::new(),
             forms: Vec::new(),
+            coded: Vec::new(),
             everywhere: 0,
             min: 0,
         };
@@ -151,6 +155,7 @@ impl Engine {
     fn compile(&mut self) {
         self.words = Words::new();
         self.forms.clear();
+        self.coded.clear();
         self.everywhere = 0;
         self.min = usize::MAX;
         for (index, detector) in self.detectors.iter().enumerate() {
@@ -169,6 +174,9 @@ impl Engine {
                 VERSION_WORDS.iter().for_each(|word| self.words.insert(word, VERSION));
             } else if !self.options.require_keywords {
                 self.everywhere |= managed.bit();
+            }
+            if let Find::Code(find) = managed.find() {
+                self.coded.push((index, managed, find));
             }
             self.forms.extend(Compiled::new(managed, index, self.options.require_keywords));
         }
@@ -222,10 +230,15 @@ impl Engine {
             return matches;
         }
         if !may_be_encoded(text.as_bytes()) {
-            self.find_in(&Reading::as_written(text), context, &mut matches);
+            let reading = Reading::as_written(text);
+            self.find_in(&reading, context, &mut matches);
+            if self.find_embedded(&reading, context, &mut matches) {
+                merge(&mut matches);
+            }
         } else {
             for reading in readings(text) {
                 self.find_in(&reading, context, &mut matches);
+                self.find_embedded(&reading, context, &mut matches);
             }
             merge(&mut matches);
         }
@@ -233,35 +246,56 @@ impl Engine {
         matches
     }
 
+    /// Finds values in documents inside the text, whose keys are too far from them to be words near them. Whether there
+    /// were any.
+    fn find_embedded(&self, reading: &Reading<'_>, context: Context<'_>, matches: &mut Vec<Match>) -> bool {
+        let values = embedded::values(&reading.text, |key| self.words_of(key) & !context.path);
+        for value in &values {
+            if value.range.len() >= self.min {
+                let context = Context { path: context.path | value.path, name: &reading.text[value.name.clone()] };
+                let first = matches.len();
+                self.find_in(&reading.part(value.range.clone()), context, matches);
+                // Others were looked for in the whole text.
+                let is_named = |found: &Match| match &self.detectors[found.detector].identifier {
+                    Identifier::Managed(managed) => managed.bit() & value.path != 0,
+                    Identifier::Custom { .. } => false,
+                };
+                let named: Vec<Match> = matches.drain(first..).filter(is_named).collect();
+                matches.extend(named);
+            }
+        }
+        !values.is_empty()
+    }
+
     fn find_in(&self, reading: &Reading<'_>, context: Context<'_>, matches: &mut Vec<Match>) {
         let folded = Folded::new(&reading.text);
         let hits = self.words.hits(folded.letters());
+        let cued = hits.iter().fold(0, |mask, hit| mask | hit.mask);
         let path = context.path | self.everywhere;
-        let text = Text { bytes: folded.bytes(), name: context.name, hits: &hits, path, bit: 0 };
+        let runs = digit_runs(folded.bytes());
+        let text = Text { bytes: folded.bytes(), name: context.name, runs: &runs, hits: &hits, cued, path, bit: 0 };
         let written = |range: Range<usize>| reading.written(folded.range_in_text(range));
         let mut found = Vec::new();
         find_forms(&text, &self.forms, &mut found);
         matches.extend(found.drain(..).map(|(detector, range)| Match { range: written(range), detector }));
         let mut ranges = Vec::new();
-        for (detector, Detector { identifier, .. }) in self.detectors.iter().enumerate() {
-            match identifier {
-                Identifier::Managed(managed) => {
-                    let Find::Code(find) = managed.find() else { continue };
-                    if text.bytes.len() < managed.min() {
-                        continue;
-                    }
-                    let text = Text { bit: managed.bit(), ..text };
-                    find(&text, &mut ranges);
-                    if reading.plus && managed.may_have_plus() {
-                        ranges.retain(|range| text.has_keyword(range));
-                    }
-                    matches.extend(ranges.drain(..).map(|range| Match { range: written(range), detector }));
-                }
-                Identifier::Custom { regex, .. } => {
-                    let found = regex.find_iter(&reading.text).filter(|found| !found.is_empty());
-                    matches.extend(found.map(|found| Match { range: reading.written(found.range()), detector }));
-                }
+        for (detector, managed, find) in &self.coded {
+            let text = Text { bit: managed.bit(), ..text };
+            let is_possible = (!managed.needs_keyword() || text.has_keyword_somewhere())
+                && (!runs.is_empty() || managed.may_have_no_digit());
+            if text.bytes.len() < managed.min() || !is_possible {
+                continue;
             }
+            find(&text, &mut ranges);
+            if reading.plus && managed.may_have_plus() {
+                ranges.retain(|range| text.has_keyword(range));
+            }
+            matches.extend(ranges.drain(..).map(|range| Match { range: written(range), detector: *detector }));
+        }
+        for (detector, Detector { identifier, .. }) in self.detectors.iter().enumerate() {
+            let Identifier::Custom { regex, .. } = identifier else { continue };
+            let found = regex.find_iter(&reading.text).filter(|found| !found.is_empty());
+            matches.extend(found.map(|found| Match { range: reading.written(found.range()), detector }));
         }
     }
 

@@ -38,6 +38,7 @@
 //!   regex matches line breaks.
 
 mod decode;
+mod embedded;
 mod engine;
 mod identifiers;
 mod json;

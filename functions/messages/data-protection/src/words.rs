@@ -33,6 +33,8 @@ pub(crate) struct Hit {
 #[derive(Debug, Clone)]
 pub(crate) struct Words {
     nodes: Vec<Node>,
+    /// The node of each first letter, small or capital; 0 where no keyword begins with it.
+    first: [u32; 256],
 }
 
 #[derive(Debug, Clone, Default)]
@@ -43,7 +45,7 @@ struct Node {
 
 impl Words {
     pub(crate) fn new() -> Self {
-        Self { nodes: vec![Node::default()] }
+        Self { nodes: vec![Node::default()], first: [0; 256] }
     }
 
     /// Adds a keyword of the identifiers in `mask`.
@@ -61,6 +63,12 @@ impl Words {
                     #[expect(clippy::cast_possible_truncation, reason = "some thousand letters")]
                     self.nodes[node].children.push((byte, child as u32));
                     self.nodes.push(Node::default());
+                    if node == 0 {
+                        #[expect(clippy::cast_possible_truncation, reason = "some thousand letters")]
+                        let child = child as u32;
+                        self.first[usize::from(byte)] = child;
+                        self.first[usize::from(byte.to_ascii_uppercase())] = child;
+                    }
                     child
                 }
             };
@@ -71,22 +79,20 @@ impl Words {
     /// The keywords in a text, in order of where they begin.
     pub(crate) fn hits(&self, letters: &[u8]) -> Vec<Hit> {
         let mut hits = Vec::new();
-        let mut index = 0;
-        while index < letters.len() {
-            if begins_word(letters, index) {
+        for (index, byte) in letters.iter().enumerate() {
+            if self.first[usize::from(*byte)] != 0 && begins_word(letters, index) {
                 self.hits_at(letters, index, &mut hits);
             }
-            index += 1;
         }
         hits
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a message has at most 256 KiB")]
     fn hits_at(&self, letters: &[u8], start: usize, hits: &mut Vec<Hit>) {
-        let mut node = 0;
-        let mut index = start;
+        let mut node = self.first[usize::from(letters[start])] as usize;
+        let mut index = start + 1;
         let mut gap = 0;
-        let mut length = 0;
+        let mut length = 1;
         while let Some(byte) = letters.get(index) {
             let byte = byte.to_ascii_lowercase();
             if byte == ACCENT {

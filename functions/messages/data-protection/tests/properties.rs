@@ -130,11 +130,20 @@ fn the_time_is_linear_whatever_the_text() {
         "e\u{301}@",
         "415-555-2671x",
         "PuTTY-User-Key-File-2",
+        "ssn 536228726 ",
+        "driver license A1 ",
+        "phone 1 ",
+        "%34",
+        "e1+",
+        "{\"ssn\":{",
+        "{\"ssn\":\"",
+        "x{\"a",
     ] {
         let message = text.repeat(256 * 1024 / text.len());
         let start = Instant::now();
         delivered(&rules, &message);
-        assert!(start.elapsed() < Duration::from_secs(60), "{text}: {:?}", start.elapsed());
+        // Of a build without optimization, on a machine that does other things. `examples/speed.rs` measures.
+        assert!(start.elapsed() < Duration::from_secs(20), "{text}: {:?}", start.elapsed());
     }
 }
 

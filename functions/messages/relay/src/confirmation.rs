@@ -17,8 +17,9 @@ pub struct Confirmation {
 impl Confirmation {
     /// Reads a SubscriptionConfirmation.
     ///
-    /// The URL is never visited, because the API can do more: `AuthenticateOnUnsubscribe`. It is checked all the same,
-    /// like the certificate's: SNS sends one that fits the topic and the token, and anything else is refused.
+    /// The API can do more than the URL, `AuthenticateOnUnsubscribe`, and so the URL is visited only where SNS denies the
+    /// call. It is checked in any case, like the certificate's: SNS sends one that fits the topic and the token, and
+    /// anything else is refused.
     ///
     /// # Errors
     ///
@@ -34,6 +35,16 @@ impl Confirmation {
     #[must_use]
     pub fn topic(&self) -> &TopicArn {
         &self.topic
+    }
+
+    /// The URL that confirms it when it is opened: that of the message, put together again from the parts that were
+    /// checked, so that nothing else of it counts. It holds the token.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let region = self.topic.region();
+        let token: String = form_urlencoded::byte_serialize(self.token.as_bytes()).collect();
+        let query = format!("Action=ConfirmSubscription&TopicArn={}&Token={token}", self.topic);
+        format!("https://sns.{region}.{}/?{query}", region.dns_suffix())
     }
 
     /// What proves that the endpoint got the message. It is a secret.

@@ -6,6 +6,8 @@ use aws_sdk_sns::error::{ProvideErrorMetadata, SdkError};
 use gatehouse_shared::failure::ErrorType;
 use gatehouse_shared::sns::{ParseError, TopicArn, VerifyError};
 
+use crate::route::RouteError;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why an invocation failed. Each request of a function URL gets an answer; only another event fails.
@@ -46,6 +48,9 @@ pub enum Declined {
     /// SNS did not send this message, or not for an accepted topic, or too long ago.
     #[error("refusing the message")]
     Refused(#[source] VerifyError),
+    /// It goes round in a circle of relays.
+    #[error("refusing a message that goes round in a circle")]
+    Loop(#[from] RouteError),
     /// The URL that confirms the subscription is not the topic's.
     #[error("refusing the subscription confirmation")]
     SubscribeUrl(#[from] SubscribeUrlError),
@@ -133,7 +138,7 @@ pub enum Malformed {
     },
 }
 
-/// The URL that confirms a subscription is not that of the topic. It was not visited: it is never.
+/// The URL that confirms a subscription is not that of the topic. It was not visited.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the field SubscribeURL has another {part}: expected https://sns.<region of the topic>.<dns suffix>/ with the Action \
@@ -153,7 +158,11 @@ impl Declined {
             Self::Malformed(Malformed::TooLarge { .. }) => 413,
             Self::Malformed(Malformed::ContentType { .. }) => 415,
             Self::Malformed(_) => 400,
-            Self::RawDelivery | Self::Refused(_) | Self::SubscribeUrl(_) | Self::NotConfirmed { .. } => 403,
+            Self::RawDelivery
+            | Self::Refused(_)
+            | Self::Loop(_)
+            | Self::SubscribeUrl(_)
+            | Self::NotConfirmed { .. } => 403,
             Self::Confirm { .. } | Self::Certificate(_) | Self::Publish { .. } | Self::OutOfTime => 503,
         }
     }
@@ -165,6 +174,7 @@ impl ErrorType for Declined {
             Self::Malformed(_) => "Malformed",
             Self::RawDelivery => "RawDelivery",
             Self::Refused(_) | Self::SubscribeUrl(_) => "Refused",
+            Self::Loop(_) => "Loop",
             Self::NotConfirmed { .. } => "NotConfirmed",
             Self::Confirm { .. } => "Confirm",
             Self::Certificate(_) => "Certificate",
@@ -212,9 +222,9 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let next = match error.code() {
-        Some("AuthorizationError" | "AccessDenied" | "AccessDeniedException") => {
-            "allow sns:ConfirmSubscription on the topic in the function's role"
-        }
+        Some(code) if is_denied(code) => "allow sns:ConfirmSubscription on the topic in the function's role",
+        // Its answer for a Region that the account has not enabled.
+        Some("InvalidClientTokenId") => "enable the Region of the topic in this account",
         Some("InvalidParameter") => "its token is not valid, or older than two days",
         Some("NotFound") => "the topic does not exist any more",
         Some("SubscriptionLimitExceeded" | "FilterPolicyLimitExceeded") => {
@@ -223,4 +233,9 @@ where
         _ => return Declined::Confirm { topic: topic.clone(), source: Box::new(error) },
     };
     Declined::NotConfirmed { topic: topic.clone(), next, source: Box::new(error) }
+}
+
+/// Whether SNS did not let this role, or this account, make the call.
+pub(crate) fn is_denied(code: &str) -> bool {
+    matches!(code, "AuthorizationError" | "AccessDenied" | "AccessDeniedException")
 }

@@ -3,7 +3,7 @@
 //! | what SNS sends | what is done |
 //! |---|---|
 //! | a notification | published to `TARGET_TOPIC_ARN`, with its subject |
-//! | a subscription confirmation | confirmed by the API, so that unsubscribing needs the rights to do so |
+//! | a subscription confirmation | confirmed by the API, so that unsubscribing needs the rights to do so; by its URL where SNS denies the call |
 //! | an unsubscribe confirmation | logged and counted: no more messages will come |
 //!
 //! The function stands on the public internet. The cheap checks come first, nothing is fetched before they pass, and a
@@ -21,7 +21,7 @@
 //! |---|---|
 //! | 200 | done |
 //! | 400, 405, 413, 415 | not a request that SNS sends |
-//! | 403 | not verified, not an accepted topic, too old, or a subscription that cannot be confirmed any more |
+//! | 403 | not verified, not an accepted topic, too old, relayed in a circle, or a subscription that cannot be confirmed any more |
 //! | 429 | by Lambda, where more requests come at once than may run: SNS tries again |
 //! | 502 | by Lambda, for invalid settings or a fault of the function: SNS tries again |
 //! | 503 | not published or not confirmed for now |
@@ -30,14 +30,18 @@
 //!
 //! `gatehouse.origin-topic-arn`, `gatehouse.origin-message-id` and `gatehouse.origin-timestamp` say where the message came
 //! from. All three are signed. The message attributes of the origin are not: anybody who once saw the message can send it
-//! again with others, so they are left out.
+//! again with others, so they are left out, but for one: `gatehouse.relayed-through` says through which topics relays
+//! brought the message, and stops it where it comes to one of them again. Four attributes in all: a raw delivery to SQS
+//! takes ten.
 //!
 //! # Rights
 //!
 //! `sns:Publish` on `TARGET_TOPIC_ARN`, and `sns:ConfirmSubscription` on each of `TOPIC_ARNS`, which are its resource type.
 //! The policy of a topic in another account cannot name `ConfirmSubscription` and need not: the token proves the right to
 //! confirm, whatever account asks. With `AuthenticateOnUnsubscribe` the call must be signed, by any account, and so the role
-//! must be allowed to make it. From then on only the owners of the topic and of the subscription can end it.
+//! must be allowed to make it. From then on only the owners of the topic and of the subscription can end it. Where SNS
+//! denies the call all the same, the URL of the message is opened, once and without redirects: it confirms whatever the
+//! account, and leaves a subscription that anybody can end who gets a link to unsubscribe.
 //!
 //! Source: Service Authorization Reference, "Amazon SNS"; SNS Developer Guide, "Valid Amazon SNS policy actions"; SNS API
 //! Reference, `ConfirmSubscription`.
@@ -59,6 +63,7 @@ pub mod confirmation;
 pub mod error;
 pub mod outcome;
 pub mod request;
+pub mod route;
 #[cfg(test)]
 mod tests;
 
@@ -66,9 +71,11 @@ use std::time::Duration;
 
 use aws_sdk_sns::Client;
 use aws_sdk_sns::config::Region;
+use aws_sdk_sns::error::ProvideErrorMetadata as _;
 use aws_sdk_sns::types::MessageAttributeValue;
 use gatehouse_shared::clock;
-use gatehouse_shared::sns::{Channel, Envelope, MessageType, TopicArn, Verified, Verifier};
+use gatehouse_shared::fetch::{Fetcher, PlainHttp};
+use gatehouse_shared::sns::{Channel, Fetching, MessageType, TopicArn, Verified, Verifier};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -77,12 +84,35 @@ use crate::config::Config;
 use crate::confirmation::Confirmation;
 use crate::error::{Declined, Error};
 use crate::outcome::{Done, Outcome, Subject};
-use crate::request::Request;
+use crate::request::{Delivery, Request};
+use crate::route::Route;
 
 /// SNS gives up a request after 15 s, and the answer must come within 10.
 const ANSWER_WITHIN: Duration = Duration::from_secs(9);
 /// Kept back from Lambda's deadline, to answer.
 const RESERVE: Duration = Duration::from_millis(500);
+
+/// How long the URL of a confirmation may take.
+const URL_TIMEOUT: Duration = Duration::from_secs(4);
+/// SNS answers with some 400 bytes of XML.
+const MAX_ANSWER_BYTES: usize = 16 * 1_024;
+
+/// Opens a URL of SNS. A trait, because no SDK client does it.
+pub trait OpenUrl: Send + Sync {
+    /// The answer, if its status is 200.
+    fn open<'a>(&'a self, url: &'a str) -> Fetching<'a>;
+}
+
+/// Over HTTPS, without redirects. The client is made when it is needed, which it seldom is.
+struct Https;
+
+impl OpenUrl for Https {
+    fn open<'a>(&'a self, url: &'a str) -> Fetching<'a> {
+        Box::pin(
+            async move { Fetcher::new(URL_TIMEOUT, PlainHttp::OnLoopback)?.get(url, MAX_ANSWER_BYTES, |_| ()).await },
+        )
+    }
+}
 
 /// The function.
 pub struct MessageRelay {
@@ -91,6 +121,7 @@ pub struct MessageRelay {
     sns: Client,
     /// For the Region of `TARGET_TOPIC_ARN`. Made once: each client has connections of its own.
     target: Client,
+    urls: Box<dyn OpenUrl>,
 }
 
 impl MessageRelay {
@@ -98,7 +129,13 @@ impl MessageRelay {
     #[must_use]
     pub fn new(config: Config, verifier: Verifier, sns: Client) -> Self {
         let target = client_for(&sns, &config.target_topic_arn);
-        Self { config, verifier, sns, target }
+        Self { config, verifier, sns, target, urls: Box::new(Https) }
+    }
+
+    /// The same, with another way to open URLs.
+    #[must_use]
+    pub fn with_urls(self, urls: impl OpenUrl + 'static) -> Self {
+        Self { urls: Box::new(urls), ..self }
     }
 
     /// Answers a request of the function URL.
@@ -120,30 +157,32 @@ impl MessageRelay {
     async fn outcome(&self, request: Request, time: Duration, now: OffsetDateTime) -> (Subject, Outcome) {
         let Request { request_id, source_ip, delivery } = request;
         match delivery {
-            Ok(envelope) => {
-                let subject = Subject::of(request_id, source_ip, &envelope);
+            Ok(delivery) => {
+                let subject = Subject::of(request_id, source_ip, &delivery.envelope);
                 // On the heap: nested futures of this depth are more than the compiler lays out.
-                let relaying = Box::pin(self.relay(envelope, now));
+                let relaying = Box::pin(self.relay(delivery, now));
                 (subject, tokio::time::timeout(time, relaying).await.unwrap_or(Err(Declined::OutOfTime)))
             }
             Err(declined) => (Subject { request_id, source_ip, ..Subject::default() }, Err(declined)),
         }
     }
 
-    async fn relay(&self, envelope: Envelope, now: OffsetDateTime) -> Outcome {
+    async fn relay(&self, delivery: Delivery, now: OffsetDateTime) -> Outcome {
+        let Delivery { envelope, route } = delivery;
         let message = self.verifier.verify(envelope, Channel::Https, now).await?;
         match message.message_type() {
-            MessageType::Notification => self.publish(&message).await,
+            MessageType::Notification => self.publish(&message, &route).await,
             MessageType::SubscriptionConfirmation => self.confirm(&message).await,
             MessageType::UnsubscribeConfirmation => Ok(Done::Unsubscribed),
         }
     }
 
-    async fn publish(&self, message: &Verified) -> Outcome {
+    async fn publish(&self, message: &Verified, route: &Route) -> Outcome {
+        let topic = &self.config.target_topic_arn;
+        let through = route.on_to(message.topic_arn(), topic)?;
         if self.config.dry_run {
             return Ok(Done::Planned);
         }
-        let topic = &self.config.target_topic_arn;
         let answer = self
             .target
             .publish()
@@ -153,6 +192,7 @@ impl MessageRelay {
             .message_attributes("gatehouse.origin-topic-arn", text_attribute(message.topic_arn()))
             .message_attributes("gatehouse.origin-message-id", text_attribute(message.message_id()))
             .message_attributes("gatehouse.origin-timestamp", text_attribute(message.timestamp()))
+            .message_attributes(route::ATTRIBUTE, text_attribute(&through))
             .send()
             .await
             .map_err(|error| error::publish(topic, error))?;
@@ -170,9 +210,26 @@ impl MessageRelay {
             .token(confirmation.token())
             .authenticate_on_unsubscribe("true")
             .send()
-            .await
-            .map_err(|error| error::confirm(confirmation.topic(), error))?;
-        Ok(Done::Confirmed { subscription_arn: answer.subscription_arn.unwrap_or_default() })
+            .await;
+        match answer {
+            Ok(answer) => Ok(Done::Confirmed { subscription_arn: answer.subscription_arn.unwrap_or_default() }),
+            Err(error) if error.code().is_some_and(error::is_denied) => {
+                let denied = error::confirm(confirmation.topic(), error);
+                self.confirm_by_url(&confirmation, denied).await
+            }
+            Err(error) => Err(error::confirm(confirmation.topic(), error)),
+        }
+    }
+
+    /// Opens the URL of the confirmation, once. `denied` says why the call did not do.
+    async fn confirm_by_url(&self, confirmation: &Confirmation, denied: Declined) -> Outcome {
+        match self.urls.open(&confirmation.url()).await {
+            Ok(_) => Ok(Done::ConfirmedByUrl),
+            Err(error) if error.is_transient() => {
+                Err(Declined::Confirm { topic: confirmation.topic().clone(), source: Box::new(error) })
+            }
+            Err(_) => Err(denied),
+        }
     }
 }
 

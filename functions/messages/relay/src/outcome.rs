@@ -25,6 +25,8 @@ pub enum Done {
         /// Its ARN.
         subscription_arn: String,
     },
+    /// The subscription was confirmed by its URL, because SNS denied the call: anybody with a link can end it.
+    ConfirmedByUrl,
     /// The subscription has ended: no more messages will come.
     Unsubscribed,
     /// `DRY_RUN` is set: nothing was done.
@@ -104,6 +106,15 @@ pub(crate) fn log(outcome: &Outcome, subject: &Subject) {
                 "confirmed the subscription"
             );
         }
+        Ok(Done::ConfirmedByUrl) => tracing::warn!(
+            request_id,
+            source_ip,
+            topic_arn,
+            message_id,
+            "confirmed the subscription by its URL, because SNS denied ConfirmSubscription: anybody who gets the \
+             UnsubscribeURL of a message can end it; allow sns:ConfirmSubscription on the topic in the function's role, \
+             and subscribe again"
+        ),
         Ok(Done::Unsubscribed) => tracing::warn!(
             request_id,
             source_ip,
@@ -160,6 +171,7 @@ pub(crate) fn metrics(function_name: &str, now: OffsetDateTime, outcome: &Outcom
     let counted = match outcome {
         Ok(Done::Relayed { .. }) => Some("Relayed"),
         Ok(Done::Confirmed { .. }) => Some("Confirmed"),
+        Ok(Done::ConfirmedByUrl) => Some("ConfirmedByUrl"),
         Ok(Done::Unsubscribed) => Some("Unsubscribed"),
         Ok(Done::Planned) => None,
         Err(Declined::NotConfirmed { .. }) => Some("NotConfirmed"),
@@ -175,5 +187,5 @@ pub(crate) fn metrics(function_name: &str, now: OffsetDateTime, outcome: &Outcom
 }
 
 /// The metrics.
-const METRICS: [&str; 7] =
-    ["Relayed", "Confirmed", "NotConfirmed", "Unsubscribed", "Refused", "Malformed", "RetryLater"];
+const METRICS: [&str; 8] =
+    ["Relayed", "Confirmed", "ConfirmedByUrl", "NotConfirmed", "Unsubscribed", "Refused", "Malformed", "RetryLater"];

@@ -10,6 +10,7 @@ use gatehouse_shared::sns::{Envelope, ParseError};
 use serde_json::Value;
 
 use crate::error::{Declined, Error, Malformed};
+use crate::route::Route;
 
 /// The largest message that SNS delivers to an HTTPS endpoint, in bytes. A topic with a higher `MaximumMessageSize` cannot
 /// have such subscriptions.
@@ -29,7 +30,16 @@ pub struct Request {
     /// Where it came from.
     pub source_ip: Option<String>,
     /// The message in it, unchecked but for its form, or why there is none.
-    pub delivery: Result<Envelope, Declined>,
+    pub delivery: Result<Delivery, Declined>,
+}
+
+/// A message, and through which topics it says it came.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The message.
+    pub envelope: Envelope,
+    /// The topics. Nobody signed them.
+    pub route: Route,
 }
 
 impl Request {
@@ -48,14 +58,14 @@ impl Request {
         let (request_id, source_ip) = (text(&context["requestId"]), text(&context["http"]["sourceIp"]));
         // Fails, for instance, for a control character in a header. The error can hold what a stranger sent.
         let delivery = match serde_json::from_value::<LambdaFunctionUrlRequest>(event) {
-            Ok(request) => envelope(&request),
+            Ok(request) => delivery(&request),
             Err(_) => Err(Malformed::Request.into()),
         };
         Ok(Self { request_id, source_ip, delivery })
     }
 }
 
-fn envelope(request: &LambdaFunctionUrlRequest) -> Result<Envelope, Declined> {
+fn delivery(request: &LambdaFunctionUrlRequest) -> Result<Delivery, Declined> {
     check_method(request)?;
     check_content_type(request)?;
     if header(request, "x-amz-sns-rawdelivery").is_some_and(|raw| raw.eq_ignore_ascii_case("true")) {
@@ -68,7 +78,7 @@ fn envelope(request: &LambdaFunctionUrlRequest) -> Result<Envelope, Declined> {
         return Err(Malformed::TooLarge { part: "message", bytes, limit: LONGEST_MESSAGE }.into());
     }
     check_message_type(request, &envelope)?;
-    Ok(envelope)
+    Ok(Delivery { envelope, route: Route::from_body(&body) })
 }
 
 fn check_method(request: &LambdaFunctionUrlRequest) -> Result<(), Malformed> {

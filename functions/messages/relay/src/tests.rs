@@ -39,7 +39,23 @@ fn relay_with(settings: &[(&str, &str)], source: impl CertificateSource + 'stati
     table.extend(settings);
     let env = Env::of_table(&table);
     let (config, settings) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
-    MessageRelay::new(config, Verifier::with_source(settings, source), sns)
+    MessageRelay::new(config, Verifier::with_source(settings, source), sns).with_urls(Urls::default())
+}
+
+/// The URLs that were opened, and the status that each gets; none without one.
+#[derive(Clone, Default)]
+struct Urls {
+    opened: Arc<Mutex<Vec<String>>>,
+    status: u16,
+}
+
+impl OpenUrl for Urls {
+    fn open<'a>(&'a self, url: &'a str) -> Fetching<'a> {
+        assert_ne!(self.status, 0, "no URL must be opened: {url}");
+        self.opened.lock().unwrap().push(url.to_owned());
+        let status = self.status;
+        Box::pin(async move { if status == 200 { Ok(b"<xml/>".to_vec()) } else { Err(FetchError::Status { status }) } })
+    }
 }
 
 /// When this message was sent.
@@ -151,6 +167,7 @@ async fn a_notification_is_published_with_its_origin_and_without_what_nobody_sig
                 ("gatehouse.origin-message-id", "String", message["MessageId"].as_str().unwrap()),
                 ("gatehouse.origin-timestamp", "String", message["Timestamp"].as_str().unwrap()),
                 ("gatehouse.origin-topic-arn", "String", TOPIC),
+                ("gatehouse.relayed-through", "String", TOPIC),
             ]
         );
     }
@@ -168,6 +185,64 @@ async fn a_subscription_is_confirmed_as_often_as_sns_asks() {
             );
         }
         assert_eq!((publish.num_calls(), confirm.num_calls()), (0, 2));
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_was_in_the_target_before_is_not_relayed_again() {
+    for (through, expected) in [
+        (TARGET, (403, "Loop")),
+        (format!("arn:aws:sns:eu-west-1:123456789012:other,{TARGET}").as_str(), (403, "Loop")),
+        ([TOPIC; 8].join(",").as_str(), (403, "Loop")),
+        ("arn:aws:sns:eu-west-1:123456789012:other", (200, "Relayed")),
+        ("", (200, "Relayed")),
+    ] {
+        let (sns, [publish, _], published) = working();
+        let mut message = signed(notification("n-1", "a message"));
+        // SNS does not sign attributes.
+        message["MessageAttributes"][route::ATTRIBUTE] = json!({ "Type": "String", "Value": through });
+        let (status, name) = seen(&outcome(&relay(sns), delivery(&message), NOW).await);
+        assert_eq!((status, name.as_str()), expected, "{through}");
+        assert_eq!(publish.num_calls(), usize::from(status == 200));
+        for input in published.lock().unwrap().iter() {
+            let attribute = input.message_attributes().unwrap()[route::ATTRIBUTE].string_value().unwrap();
+            let expected = if through.is_empty() { TOPIC.to_owned() } else { format!("{through},{TOPIC}") };
+            assert_eq!(attribute, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_sns_denies_the_call_the_checked_url_is_opened_once() {
+    for (code, status, expected, opened) in [
+        ("AuthorizationError", 200, (200, "ConfirmedByUrl"), 1),
+        ("AccessDenied", 200, (200, "ConfirmedByUrl"), 1),
+        ("AuthorizationError", 302, (403, "NotConfirmed"), 1),
+        ("AuthorizationError", 403, (403, "NotConfirmed"), 1),
+        ("AuthorizationError", 503, (503, "Confirm"), 1),
+        ("InvalidClientTokenId", 200, (403, "NotConfirmed"), 0),
+        ("InvalidParameter", 200, (403, "NotConfirmed"), 0),
+        ("NotFound", 200, (403, "NotConfirmed"), 0),
+        ("InternalError", 200, (503, "Confirm"), 0),
+    ] {
+        let confirm = mock!(Client::confirm_subscription).then_error(move || {
+            ConfirmSubscriptionError::generic(ErrorMetadata::builder().code(code).message("no").build())
+        });
+        let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&confirm]);
+        let urls = Urls { status, ..Urls::default() };
+        let relay = relay(sns).with_urls(urls.clone());
+        let message = signed(confirmation("SubscriptionConfirmation"));
+        let result = outcome(&relay, delivery(&message), NOW).await;
+        let (answer, name) = seen(&result);
+        assert_eq!((answer, name.as_str()), expected, "{code} {status}");
+        let url =
+            format!("https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&TopicArn={TOPIC}&Token={TOKEN}");
+        assert_eq!(*urls.opened.lock().unwrap(), vec![url; opened], "{code}");
+        let line = outcome::metrics("message-relay", NOW, &result).line();
+        assert_eq!(line.contains("\"ConfirmedByUrl\":1.0"), name == "ConfirmedByUrl", "{line}");
+        if let Err(declined) = result {
+            assert!(!chain(&declined).contains(TOKEN), "{declined:?}");
+        }
     }
 }
 
@@ -359,7 +434,8 @@ async fn a_confirmation_fails_for_good_or_for_now() {
         let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&confirm], |config| config
             .retry_config(aws_sdk_sns::config::retry::RetryConfig::disabled()));
         let event = delivery(&signed(confirmation("SubscriptionConfirmation")));
-        let result = outcome(&relay(sns), event, NOW).await;
+        let relay = relay(sns).with_urls(Urls { status: 403, ..Urls::default() });
+        let result = outcome(&relay, event, NOW).await;
         assert_eq!(seen(&result), (status, error_type.to_owned()), "{code}");
         let text = chain(result.as_ref().unwrap_err());
         assert!(text.contains(next) && !text.contains(TOKEN), "{text}");
@@ -547,7 +623,7 @@ async fn server() -> (String, Arc<AtomicUsize>) {
                 while stream.read_buf(&mut request).await.is_ok_and(|bytes| bytes > 0) {
                     // The last attribute is the end of the form.
                     let text = String::from_utf8_lossy(&request).into_owned();
-                    if !text.contains("MessageAttributes.entry.3.Value.StringValue=") {
+                    if !text.contains("MessageAttributes.entry.4.Value.StringValue=") {
                         continue;
                     }
                     request.clear();

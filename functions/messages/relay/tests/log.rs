@@ -13,12 +13,13 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::body::SdkBody;
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
-use gatehouse_shared::sns::Verifier;
+use gatehouse_shared::fetch::FetchError;
+use gatehouse_shared::sns::{Fetching, Verifier};
 use gatehouse_shared::testing::{LogLines, Signer, StaticCertificates};
 use gatehouse_shared::verifier;
 use lambda_runtime::{Context, LambdaEvent};
-use message_relay::MessageRelay;
 use message_relay::config::Config;
+use message_relay::{MessageRelay, OpenUrl};
 use serde_json::{Value, json};
 use time::Duration;
 use time::format_description::well_known::Rfc3339;
@@ -44,7 +45,17 @@ fn relay(dry_run: &str, fault: Option<&'static str>, certificates: StaticCertifi
     let table = [("TOPIC_ARNS", TOPIC), ("TARGET_TOPIC_ARN", TARGET), ("DRY_RUN", dry_run)];
     let env = Env::of_table(&table);
     let (config, settings) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
-    MessageRelay::new(config, Verifier::with_source(settings, certificates), sns)
+    MessageRelay::new(config, Verifier::with_source(settings, certificates), sns).with_urls(Opens(Some(403)))
+}
+
+/// The URL of a confirmation: it answers with this status.
+struct Opens(Option<u16>);
+
+impl OpenUrl for Opens {
+    fn open<'a>(&'a self, _: &'a str) -> Fetching<'a> {
+        let answer = self.0.map_or_else(|| Ok(Vec::new()), |status| Err(FetchError::Status { status }));
+        Box::pin(async move { answer })
+    }
 }
 
 fn error(code: &str) -> HttpResponse {
@@ -98,6 +109,7 @@ async fn each_request_has_one_line_with_its_identifiers_and_without_token_or_bod
     let working = relay("false", None, certificates.clone());
     let dry = relay("true", None, certificates.clone());
     let refused = relay("false", Some("AuthorizationError"), certificates.clone());
+    let denied = relay("false", Some("AuthorizationError"), certificates.clone()).with_urls(Opens(None));
     let throttled = relay("false", Some("Throttled"), certificates);
     let blind = relay("false", None, down);
 
@@ -139,6 +151,16 @@ async fn each_request_has_one_line_with_its_identifiers_and_without_token_or_bod
             &end,
             "WARN",
             "the subscription has ended: no more messages of this topic will come; subscribe again if they should",
+            known.clone(),
+            "",
+        ),
+        (
+            &denied,
+            &confirmation,
+            "WARN",
+            "confirmed the subscription by its URL, because SNS denied ConfirmSubscription: anybody who gets the \
+             UnsubscribeURL of a message can end it; allow sns:ConfirmSubscription on the topic in the function's role, \
+             and subscribe again",
             known.clone(),
             "",
         ),

@@ -45,7 +45,7 @@ pub(super) const ROWS: &[Identifier] = &[
             "card validation number", "card verification data", "card verification value", "cvc", "cvc2", "cvv", "cvv2",
             "elo verification code", "cid", "security code", "csc",
         ]], min: 3,
-        found: ["CVV «123»", "cvc2: «1234»", "card security code «123»", "{\"card\":{\"cvv\":«123»}}", "{\"card\":{\"security\":{\"code\":\"«123»\"}}}"],
+        found: ["CVV «123»", "cvc2: «1234»", "card security code «123»", "{\"card\":{\"cvv\":«738»}}", "{\"card\":{\"security\":{\"code\":\"«738»\"}}}"],
         left: ["CVV 12", "123", "cvv 12345", "cvv 1.234"],
     ),
     // ISO/IEC 7813. AWS asks for a keyword; the form says enough.
@@ -136,25 +136,18 @@ impl Between {
 
 pub(crate) fn find(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
     let mut groups: Vec<Group> = Vec::new();
-    let mut index = 0;
-    while let Some(start) = next_digit(text.bytes, index) {
-        let end = start + text.bytes[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let mut runs = text.runs();
+    while let Some(Range { start, end }) = runs.next_from(0) {
         let next = Between::at(text.bytes, end).filter(|(_, after)| digit_at(text.bytes, *after));
         if next.is_none() && groups.is_empty() && end - start < SHORTEST {
-            index = end;
             continue;
         }
         groups.push(Group { range: start..end, separator: next.map(|(separator, _)| separator) });
-        index = next.map_or(end, |(_, after)| after);
         if next.is_none() {
             find_in(text, &groups, found);
             groups.clear();
         }
     }
-}
-
-fn next_digit(bytes: &[u8], from: usize) -> Option<usize> {
-    bytes.get(from..)?.iter().position(u8::is_ascii_digit).map(|index| from + index)
 }
 
 fn digit_at(bytes: &[u8], index: usize) -> bool {
@@ -353,13 +346,9 @@ fn is_month(digits: &[u8]) -> bool {
 /// `12/27`, `12/2027`, `1227`, `2027-12`, and month and year by themselves where they are all of the value.
 fn expirations(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
     let bytes = text.bytes;
-    if text.path & text.bit == 0 && text.hits.iter().all(|hit| hit.mask & text.bit == 0) {
-        return;
-    }
-    let mut index = 0;
-    while let Some(start) = next_digit(bytes, index) {
-        let digits = run(bytes, start);
-        index = start + digits;
+    let (mut runs, mut from) = (text.runs(), 0);
+    while let Some(Range { start, end: index }) = runs.next_from(from) {
+        let digits = index - start;
         let parted = matches!(text.get(index), Some(b'/' | b'-' | b' ' | b'.'));
         let second = if parted { run(bytes, index + 1) } else { 0 };
         let is_year = |year: &[u8]| year.len() == 2 || (year.len() == 4 && matches!(&year[..2], b"19" | b"20"));
@@ -375,12 +364,11 @@ fn expirations(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
         };
         let range = start..end;
         let is_joint = |byte: Option<u8>| matches!(byte, Some(b'/' | b'.' | b':'));
-        let in_a_date =
-            is_joint(text.before(start)) || (is_joint(text.get(end)) && next_digit(bytes, end) == Some(end + 1));
+        let in_a_date = is_joint(text.before(start)) || (is_joint(text.get(end)) && digit_at(bytes, end + 1));
         let whole = if digits == 4 && second == 2 && text.get(end) == Some(b'-') { run(bytes, end + 1) } else { 0 };
         if !in_a_date && whole == 0 && text.begins_at(start) && text.ends_at(end) && text.has_keyword(&range) {
             found.push(range);
-            index = end;
+            from = end;
         }
     }
 }

@@ -27,9 +27,6 @@ const MONTHS: [&[u8; 3]; 26] = [
 ];
 
 fn find(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
-    if text.hits.iter().all(|hit| hit.mask & text.bit == 0) && text.path & text.bit == 0 {
-        return;
-    }
     let mut index = 0;
     while index < text.bytes.len() {
         if !text.bytes[index].is_ascii_alphanumeric() {

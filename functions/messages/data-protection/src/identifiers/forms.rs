@@ -125,28 +125,49 @@ pub(crate) struct Compiled {
     pub(crate) detector: usize,
     bit: Mask,
     alone: bool,
+    /// What its values begin with.
+    first: Set,
+    /// Whether all its values have a digit.
+    has_digits: bool,
     forms: Vec<(Vec<Item>, Option<Check>)>,
 }
 
 impl Compiled {
     pub(crate) fn new(managed: Managed, detector: usize, require_keywords: bool) -> Option<Self> {
         let Find::Forms(forms) = managed.find() else { return None };
-        let forms = forms.iter().map(|Form { form, check }| (items(form), *check)).collect();
-        Some(Self { detector, bit: managed.bit(), alone: !managed.needs_keyword() || !require_keywords, forms })
+        let forms: Vec<(Vec<Item>, _)> = forms.iter().map(|Form { form, check }| (items(form), *check)).collect();
+        let first = forms.iter().fold(0, |set, (items, _)| set | first_of(items));
+        let has_digit = |items: &[Item]| items.iter().any(|item| item.set & !DIGITS == 0 && item.min > 0);
+        let has_digits = forms.iter().all(|(items, _)| has_digit(items));
+        let alone = !managed.needs_keyword() || !require_keywords;
+        Some(Self { detector, bit: managed.bit(), alone, first, has_digits, forms })
     }
+}
+
+/// What a value of these items can begin with.
+fn first_of(items: &[Item]) -> Set {
+    let optional = items.iter().take_while(|item| item.min == 0).count();
+    items.iter().take(optional + 1).fold(0, |set, item| set | item.set)
 }
 
 /// Where the values of all these identifiers are in the text: detector and range.
 pub(crate) fn find_forms(text: &Text<'_>, wanted: &[Compiled], found: &mut Vec<(usize, Range<usize>)>) {
     let all = wanted.iter().fold(0, |mask, it| mask | it.bit);
     let everywhere = wanted.iter().filter(|it| it.alone).fold(0, |mask, it| mask | it.bit) | (text.path & all);
-    let cued = text.hits.iter().fold(0, |mask, hit| mask | hit.mask) & all;
-    if everywhere | cued == 0 {
+    let cued = text.cued & all;
+    // Most texts of a document are short and have no digit.
+    let is_possible = |it: &Compiled| !(it.has_digits && text.runs.is_empty());
+    let places = |mask: Mask| {
+        let places = (0..wanted.len()).filter(|place| wanted[*place].bit & mask != 0 && is_possible(&wanted[*place]));
+        places.collect::<Vec<_>>()
+    };
+    let every = places(everywhere | cued);
+    if every.is_empty() {
         return;
     }
-    let mut taken = vec![0; wanted.len()];
-    let every: Vec<usize> = (0..wanted.len()).collect();
-    let few: Vec<usize> = every.iter().copied().filter(|place| wanted[*place].bit & everywhere != 0).collect();
+    let few = places(everywhere);
+    // Where the last value of each ends.
+    let mut taken: Vec<usize> = Vec::new();
     let bytes = text.bytes;
     let mut first_hit = 0;
     let mut index = 0;
@@ -179,7 +200,10 @@ pub(crate) fn find_forms(text: &Text<'_>, wanted: &[Compiled], found: &mut Vec<(
         let places = if near & all & !everywhere == 0 { &few } else { &every };
         for place in places.iter().copied() {
             let identifier = &wanted[place];
-            if mask & identifier.bit == 0 || taken[place] > start {
+            if mask & identifier.bit == 0 || identifier.first >> bytes[start] & 1 == 0 {
+                continue;
+            }
+            if taken.get(place).is_some_and(|end| *end > start) {
                 continue;
             }
             let text = Text { bit: identifier.bit, ..*text };
@@ -194,6 +218,7 @@ pub(crate) fn find_forms(text: &Text<'_>, wanted: &[Compiled], found: &mut Vec<(
             if let Some(end) = ends.max()
                 && (identifier.alone || text.has_keyword(&(start..end)))
             {
+                taken.resize(wanted.len(), 0);
                 taken[place] = end;
                 found.push((identifier.detector, start..end));
             }

@@ -29,14 +29,17 @@ mod vehicles;
 use std::ops::Range;
 
 pub(crate) use self::forms::{Compiled, find_forms};
-pub(crate) use self::text::Text;
+pub(crate) use self::text::{Text, digit_runs};
 use crate::words::Mask;
+
+/// Finds values, and asks for keywords where it needs them.
+pub(crate) type FindFn = fn(&Text<'_>, &mut Vec<Range<usize>>);
 
 /// How a managed data identifier is found.
 #[derive(Clone, Copy)]
 pub(crate) enum Find {
-    /// By a function, which asks for keywords where it needs them.
-    Code(fn(&Text<'_>, &mut Vec<Range<usize>>)),
+    /// By a function.
+    Code(FindFn),
     /// By its forms.
     Forms(&'static [Form]),
 }
@@ -195,6 +198,11 @@ impl Managed {
         self.row.find
     }
 
+    /// Whether it is found in a text without a digit, where its forms do not say.
+    pub(crate) fn may_have_no_digit(self) -> bool {
+        self.row.name == "EmailAddress" || self.row.name == "IpAddress" || self.row.name.ends_with("PrivateKey")
+    }
+
     /// Whether a plus may be a part of it: then what is between two of them may be a part of something longer.
     pub(crate) fn may_have_plus(self) -> bool {
         self.row.name == "AwsSecretKey"
@@ -351,7 +359,7 @@ mod tests {
                 let value = text.split(['«', '»']).nth(1).unwrap();
                 let given = text.replace(['«', '»'], "");
                 // What only the structure of a document shows is no matter of encodings.
-                if value.len() < 4 || masked(&engine, &format!("x {given}")).contains(value) {
+                if value.len() < 3 || masked(&engine, &format!("x {given}")).contains(value) {
                     continue;
                 }
                 for (name, encode) in ENCODERS {
@@ -365,6 +373,40 @@ mod tests {
             }
         }
         assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
+    }
+
+    /// The keys that lead to a value count in a document that is encoded, cut off or in the middle of a text, however far
+    /// away they are written.
+    #[test]
+    fn no_encoding_hides_a_value_that_its_path_names() {
+        let engine = engine("Ssn-US", Options::default());
+        let far = "x".repeat(200);
+        for document in [
+            serde_json::json!({ "ssn": { "note": far, "value": "536228726" } }),
+            serde_json::json!({ "ssn": [far, { "a": [536_228_726] }] }),
+            serde_json::json!({ "a": { "employeeSsn": { "b": far, "c": { "d": "536228726" } } } }),
+        ] {
+            let document = document.to_string();
+            let cut = &document[..document.len() - 1];
+            for text in [format!("INFO {document} done"), cut.to_owned(), format!("a {{}} {document}")] {
+                assert!(!masked(&engine, &text).contains("536228726"), "{text}");
+                for (name, encode) in ENCODERS {
+                    let delivered = masked(&engine, &encode(&text));
+                    let read = crate::decode::readings(&delivered);
+                    assert!(
+                        read.iter().all(|reading| !plain(&reading.text).contains("536228726")),
+                        "{name}: {delivered}"
+                    );
+                }
+            }
+        }
+        for text in [
+            "{\"a\": {\"b\": \"536228726\"}} ssn is far away from here, as far as one can be",
+            "INFO {\"ssn\": {}} {\"v\": 536228726}",
+        ] {
+            let far = text.replace("} ", &format!("}} {} ", "x".repeat(60)));
+            assert_eq!(masked(&engine, &far), far);
+        }
     }
 
     /// Letters and digits alone.
@@ -446,6 +488,22 @@ mod tests {
             ("ssn", "Binary", utf16(u16::to_le_bytes, "123456789")),
             ("ssn", "Binary", utf16(u16::to_be_bytes, "123456789")),
             ("ssn", "Binary", utf16(u16::to_le_bytes, "\u{FEFF}{\"v\": 123456789}")),
+            // Mostly other scripts, with a mark; half a character; cut in the middle of one.
+            (
+                "note",
+                "Binary",
+                utf16(u16::to_be_bytes, "\u{FEFF}社会保障番号は以下の通りです社会保障番号 SSN 123456789"),
+            ),
+            (
+                "ssn",
+                "Binary",
+                AttributeValue::Binary([&b"1\x002\x003\x004\x005\x006\x007\x008\x009\0"[..], b" \0\x00\xd8"].concat()),
+            ),
+            (
+                "ssn",
+                "Binary",
+                AttributeValue::Binary([&b"1\x002\x003\x004\x005\x006\x007\x008\x009\0"[..], b"x"].concat()),
+            ),
         ] {
             let attribute = Attribute { name: name.to_owned(), data_type: data_type.to_owned(), value };
             let content = Content { attributes: vec![attribute], ..Content::message("x") };

@@ -59,7 +59,7 @@ pub(super) const ROWS: &[Identifier] = &[
             join(found, first);
         }), alone: true,
         words: [WORDS, BRAZIL, SPANISH, OTHERS], min: 6,
-        found: ["«+49 30 123456»", "«+14155552671»", "phone «01 23 45 67 89»", "tel: «030 123456»", "{\"phone\":{\"home\":\"«020 7946 0958»\"}}", "«+34 612 345 678»", "fax «(11) 91234-5678»", "Phone: «416 5552671»"],
+        found: ["«+49 30 123456»", "«+14155552671»", "phone «01 23 45 67 89»", "tel: «030 123456»", "{\"phone\":{\"home\":\"«020 7946 0958»\"}}", "«+34 612 345 678»", "fax «(11) 91234-5678»", "Phone: «416 5552671»", "phone «(123) 456-7890 x105»", "phone «123-456-7890x1055»"],
         left: ["order 0301234567", "+1 415 555", "cancelled: 4155552671", "{\"contextId\":\"4155552671\"}", "phone 2026-08-13"],
     ),
     identifier!(
@@ -116,10 +116,16 @@ const MAX_DIGITS: usize = 17;
 /// The numbers of one plan other than North America's.
 fn national(text: &Text<'_>, plan: &Plan, found: &mut Vec<Range<usize>>) {
     let bytes = text.bytes;
-    let mut index = 0;
-    while let Some(first) = bytes[index..].iter().position(u8::is_ascii_digit).map(|offset| index + offset) {
-        let digits = run(bytes, first);
-        index = first + digits;
+    let may_be_national = text.has_keyword_somewhere();
+    let (mut runs, mut index) = (text.runs(), 0);
+    while let Some(Range { start: first, end }) = runs.next_from(index) {
+        let digits = end - first;
+        // Most digits are no number: without a country code a keyword must be near.
+        let international =
+            text.before(first) == Some(b'+') || bytes[..first].ends_with(b"+(") || bytes[first..].starts_with(b"00");
+        if !may_be_national && !international {
+            continue;
+        }
         let start = match text.before(first) {
             Some(b'+' | b'(') => first - 1,
             _ => first,
@@ -127,7 +133,6 @@ fn national(text: &Text<'_>, plan: &Plan, found: &mut Vec<Range<usize>>) {
         let start = if start > 0 && bytes[start] == b'(' && bytes[start - 1] == b'+' { start - 1 } else { start };
         // A bracket that is not closed behind these digits is one of the text around.
         let start = if bytes[start] == b'(' && bytes.get(first + digits) != Some(&b')') { first } else { start };
-        // Most digits are no number: without a country code a keyword must be near.
         let international = bytes[start] == b'+' || bytes[first..].starts_with(b"00");
         if !international && !text.has_keyword(&(start..start + 2 * MAX_DIGITS)) {
             continue;
@@ -138,8 +143,8 @@ fn national(text: &Text<'_>, plan: &Plan, found: &mut Vec<Range<usize>>) {
         if let Some(end) = number_of(text, plan, start) {
             // Brackets around the whole number are of the text around.
             let bracketed = bytes[start] == b'(' && first + digits + 1 == end;
-            found.push(if bracketed { first..end - 1 } else { start..end });
-            index = end;
+            index = extension_end(text, end).unwrap_or(end);
+            found.push(if bracketed { first..end - 1 } else { start..index });
         }
     }
 }
@@ -183,7 +188,7 @@ fn number_of(text: &Text<'_>, plan: &Plan, start: usize) -> Option<usize> {
             count += length;
         }
         let range = start..end;
-        let ends = text.ends_at(end) && !goes_on(text, &range);
+        let ends = (text.ends_at(end) || extension_end(text, end).is_some()) && !goes_on(text, &range);
         if ends && is_number_of(text, plan, &digits[..count], plus, left_out, &range) {
             best = Some(end);
         }
@@ -244,11 +249,9 @@ fn join(found: &mut Vec<Range<usize>>, first: usize) {
 }
 
 pub(crate) fn find(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
-    let mut index = 0;
-    while let Some(start) = text.bytes[index..].iter().position(u8::is_ascii_digit).map(|offset| index + offset) {
-        let digits = run(text.bytes, start);
-        index = start + digits;
-        if let Some(range) = number_at(text, start, digits) {
+    let (mut runs, mut index) = (text.runs(), 0);
+    while let Some(Range { start, end }) = runs.next_from(index) {
+        if let Some(range) = number_at(text, start, end - start) {
             index = extension_end(text, range.end).unwrap_or(range.end);
             found.push(range.start..index);
         }

@@ -38,12 +38,9 @@ pub(super) const ROWS: &[Identifier] = &[
 ///
 /// Source: SNS Developer Guide, "Sensitive data types: Personally identifiable information"; ISO 6709.
 fn coordinates(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
-    let mut index = 0;
-    while let Some(start) = text.bytes[index..].iter().position(u8::is_ascii_digit).map(|offset| index + offset) {
-        let Some(latitude) = degrees(text.bytes, start, 90) else {
-            index = start + super::text::run(text.bytes, start);
-            continue;
-        };
+    let (mut runs, mut index) = (text.runs(), 0);
+    while let Some(Range { start, .. }) = runs.next_from(index) {
+        let Some(latitude) = degrees(text.bytes, start, 90) else { continue };
         index = latitude;
         let gap =
             text.bytes[latitude..].iter().take(3).take_while(|byte| matches!(byte, b',' | b' ' | b';' | b'/')).count();

@@ -32,13 +32,17 @@ const RANDOM_ENOUGH: f64 = 3.5;
 pub(crate) fn find(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
     let in_run = |byte: u8| is_base64(byte) || byte == b'=' || byte == b'-' || byte == b'_';
     let mut index = 0;
-    while index < text.bytes.len() {
-        if !is_base64(text.bytes[index]) {
-            index += 1;
+    // A run of 40 characters has one of them at every 40th place.
+    while let Some(byte) = text.bytes.get(index + LENGTH - 1) {
+        if !is_base64(*byte) {
+            index += LENGTH;
             continue;
         }
-        let length = text.bytes[index..].iter().take_while(|byte| is_base64(**byte)).count();
-        let range = index..index + length;
+        let place = index + LENGTH - 1;
+        let before = text.bytes[index..place].iter().rev().take_while(|byte| is_base64(**byte)).count();
+        let after = text.bytes[place..].iter().take_while(|byte| is_base64(**byte)).count();
+        let range = place - before..place + after;
+        let length = range.len();
         index = range.end;
         let before = text.before(range.start).filter(|byte| *byte != b'=');
         let after = text.get(range.end);

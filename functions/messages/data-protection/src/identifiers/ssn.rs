@@ -27,11 +27,9 @@ pub(super) const ROWS: &[Identifier] = &[identifier!(
 const PUBLISHED: [&[u8; 9]; 3] = [b"078051120", b"219099999", b"457555462"];
 
 pub(crate) fn find(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
-    let mut index = 0;
-    while let Some(start) = text.bytes[index..].iter().position(u8::is_ascii_digit).map(|offset| index + offset) {
-        let digits = run(text.bytes, start);
-        index = start + digits;
-        let number = match digits {
+    let (mut runs, mut index) = (text.runs(), 0);
+    while let Some(Range { start, end }) = runs.next_from(index) {
+        let number = match end - start {
             9 => bare_at(text, start),
             3 => parted_at(text, start),
             _ => None,

@@ -5,14 +5,45 @@ use std::ops::Range;
 use crate::normalize::IDEOGRAPH;
 use crate::words::{Hit, Mask, joined, near};
 
+/// The start and the end of a run of digits.
+pub(crate) type Run = (u32, u32);
+
+/// The runs of digits in a text.
+#[expect(clippy::cast_possible_truncation, reason = "a message has at most 256 KiB")]
+pub(crate) fn digit_runs(bytes: &[u8]) -> Vec<Run> {
+    let mut runs = Vec::new();
+    let mut index = 0;
+    while let Some(start) = bytes[index..].iter().position(u8::is_ascii_digit).map(|offset| index + offset) {
+        index = start + run(bytes, start);
+        runs.push((start as u32, index as u32));
+    }
+    runs
+}
+
+/// Goes over the runs of digits, and leaves out those of what was found.
+pub(crate) struct Runs<'a> {
+    rest: std::slice::Iter<'a, Run>,
+}
+
+impl Runs<'_> {
+    /// The next run that does not begin before `index`.
+    pub(crate) fn next_from(&mut self, index: usize) -> Option<Range<usize>> {
+        self.rest.by_ref().map(|(start, end)| *start as usize..*end as usize).find(|run| run.start >= index)
+    }
+}
+
 /// A folded text, and the words in it and in the keys that lead to it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Text<'a> {
     pub(crate) bytes: &'a [u8],
     /// The key of the JSON object, or the name of the message attribute; empty where there is none.
     pub(crate) name: &'a str,
+    /// Where digits are, run by run: most detectors begin there, and the text is read for it once.
+    pub(crate) runs: &'a [Run],
     /// The keywords in the text.
     pub(crate) hits: &'a [Hit],
+    /// The identifiers with a keyword in the text.
+    pub(crate) cued: Mask,
     /// The identifiers with a keyword in the path of keys.
     pub(crate) path: Mask,
     /// The identifier that is looked for.
@@ -24,13 +55,22 @@ impl<'a> Text<'a> {
         self.bytes.get(index).copied()
     }
 
+    pub(crate) fn runs(&self) -> Runs<'a> {
+        Runs { rest: self.runs.iter() }
+    }
+
+    /// Whether a keyword of the identifier is anywhere in the text, or in the path of keys.
+    pub(crate) fn has_keyword_somewhere(&self) -> bool {
+        (self.path | self.cued) & self.bit != 0
+    }
+
     pub(crate) fn before(&self, index: usize) -> Option<u8> {
         index.checked_sub(1).map(|index| self.bytes[index])
     }
 
     /// Whether a keyword of the identifier is near, or in the path of keys.
     pub(crate) fn has_keyword(&self, range: &Range<usize>) -> bool {
-        self.path & self.bit != 0 || near(self.hits, range) & self.bit != 0
+        self.path & self.bit != 0 || (self.cued & self.bit != 0 && near(self.hits, range) & self.bit != 0)
     }
 
     /// Whether a word of `mask` is in the path of keys.
@@ -40,7 +80,7 @@ impl<'a> Text<'a> {
 
     /// Whether a keyword of the identifier ends right here.
     pub(crate) fn follows_keyword(&self, index: usize) -> bool {
-        joined(self.hits, index) & self.bit != 0
+        self.cued & self.bit != 0 && joined(self.hits, index) & self.bit != 0
     }
 
     /// Whether no ASCII letter or digit stands right before: there a value can begin. A keyword may be joined to it.

@@ -468,12 +468,19 @@ impl<'r> Rewriter<'r> {
         (!is_empty).then(|| Attribute { name: attribute.name.clone(), data_type, value })
     }
 
-    /// UTF-16 and UTF-8 as any text; other bytes one character each.
+    /// As UTF-16, where it may be that, and then as bytes: what begins like UTF-16 may be none.
     fn binary(&mut self, bytes: &[u8], context: Context<'_>, path: Path) -> Vec<u8> {
-        if let Some((text, encode)) = utf16(bytes) {
-            let changed = self.document(&text, context, path, 0);
-            return changed.map_or_else(|| bytes.to_vec(), |changed| changed.encode_utf16().flat_map(encode).collect());
+        match utf16(bytes) {
+            Some((decode, encode)) => {
+                let read = self.utf16(bytes, decode, encode, context, &path);
+                self.bytes(&read, context, path)
+            }
+            None => self.bytes(bytes, context, path),
         }
+    }
+
+    /// UTF-8 as any text; other bytes one character each.
+    fn bytes(&mut self, bytes: &[u8], context: Context<'_>, path: Path) -> Vec<u8> {
         if let Ok(text) = std::str::from_utf8(bytes) {
             return self.document(text, context, path, 0).map_or_else(|| bytes.to_vec(), String::into_bytes);
         }
@@ -483,28 +490,56 @@ impl<'r> Rewriter<'r> {
     }
 }
 
+impl Rewriter<'_> {
+    /// Text in UTF-16. Half a character, or half a pair, parts it into several, and stays as it is.
+    fn utf16(
+        &mut self,
+        bytes: &[u8],
+        decode: DecodeUnit,
+        encode: EncodeUnit,
+        context: Context<'_>,
+        path: &Path,
+    ) -> Vec<u8> {
+        let mut output = Vec::with_capacity(bytes.len());
+        let mut text = String::new();
+        let mut put = |text: &mut String, output: &mut Vec<u8>| {
+            let changed = self.document(text, context, path.clone(), 0);
+            output.extend(changed.as_deref().unwrap_or(text.as_str()).encode_utf16().flat_map(encode));
+            text.clear();
+        };
+        let units = bytes.chunks_exact(2).map(|unit| decode([unit[0], unit[1]]));
+        for character in char::decode_utf16(units) {
+            match character {
+                Ok(character) => text.push(character),
+                Err(half) => {
+                    put(&mut text, &mut output);
+                    output.extend(encode(half.unpaired_surrogate()));
+                }
+            }
+        }
+        put(&mut text, &mut output);
+        output.extend(bytes.chunks_exact(2).remainder());
+        output
+    }
+}
+
 /// How a unit of UTF-16 is read and written, in one order of its bytes.
 type DecodeUnit = fn([u8; 2]) -> u16;
 type EncodeUnit = fn(u16) -> [u8; 2];
 
-/// The text, where the bytes are UTF-16, and how a unit of it is written: with zeros as every other byte in half of it or
-/// more, as in all that a detector looks for.
-fn utf16(bytes: &[u8]) -> Option<(String, EncodeUnit)> {
-    if bytes.len() < 2 || !bytes.len().is_multiple_of(2) {
-        return None;
-    }
+/// How units are read and written, where the bytes are UTF-16: behind a byte order mark, or with zeros as every other byte
+/// in half of it or more, as in all that a detector looks for.
+fn utf16(bytes: &[u8]) -> Option<(DecodeUnit, EncodeUnit)> {
     let zeros = |first: usize| bytes.iter().skip(first).step_by(2).filter(|byte| **byte == 0).count();
     let (high, low) = (zeros(0), zeros(1));
     let most = bytes.len() / 4 + 1;
-    let little = low >= most && low > high;
-    let big = high >= most && high > low;
-    let (decode, encode): (DecodeUnit, EncodeUnit) = match (little, big) {
-        (true, false) => (u16::from_le_bytes, u16::to_le_bytes),
-        (false, true) => (u16::from_be_bytes, u16::to_be_bytes),
-        _ => return None,
-    };
-    let units: Vec<u16> = bytes.chunks_exact(2).map(|unit| decode([unit[0], unit[1]])).collect();
-    String::from_utf16(&units).ok().map(|text| (text, encode))
+    let little = bytes.starts_with(b"\xff\xfe") || (low >= most && low > high);
+    let big = bytes.starts_with(b"\xfe\xff") || (high >= most && high > low);
+    match (little, big) {
+        (true, false) => Some((u16::from_le_bytes, u16::to_le_bytes)),
+        (false, true) => Some((u16::from_be_bytes, u16::to_be_bytes)),
+        _ => None,
+    }
 }
 
 /// An object or array that is open.
