@@ -19,6 +19,8 @@ READY_CHECKOV := $(VENV_CHECKOV)/.ready
 PYTHON := $(VENV)/bin/python
 TOOLS := target/tools
 CARGO_MUTANTS := 27.1.0
+CARGO_FUZZ := 0.13.2
+MDBOOK := 0.5.4
 TEMPLATES := $(wildcard template.yaml functions/*/*.yaml)
 FUZZ := $(wildcard shared/sns/fuzz/Cargo.toml functions/*/*/fuzz/Cargo.toml)
 DEMOS := $(subst _,-,$(patsubst local/gatehouse_local/%.py,%,$(wildcard local/gatehouse_local/demo_*.py)))
@@ -64,28 +66,29 @@ PROGRESS ?= yes
 progress = $(if $(PROGRESS),"$$(local/needs.sh --python)" local/progress.py '$(1)')
 venv = "$$(local/needs.sh --python)" -m venv
 
-PIP := bin/python -m pip install --quiet --disable-pip-version-check
+# Each package has one version, and each file its sum: locked*.txt.
+PIP := bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 # The demos need a third of what everything needs, so that the first one does not wait for the rest.
-$(READY_DEMO): local/requirements-demo.txt local/constraints.txt
+$(READY_DEMO): local/locked-demo.txt
 	@$(NEEDS) python
 	@$(SAY) "Installing the demos' Python packages into $(VENV) (the first time: up to a minute)"
 	@$(venv) $(VENV)
-	@$(call progress,Installing Python packages) $(VENV)/$(PIP) -r local/requirements-demo.txt -c local/constraints.txt
+	@$(call progress,Installing Python packages) $(VENV)/$(PIP) -r local/locked-demo.txt
 	@touch $@
 
-$(READY): local/requirements.txt local/requirements-demo.txt local/constraints.txt
+$(READY): local/locked.txt
 	@$(NEEDS) python
 	@$(SAY) "Installing the Python packages into $(VENV) (the first time: one to three minutes)"
 	@$(venv) $(VENV)
-	@$(call progress,Installing Python packages) $(VENV)/$(PIP) -r local/requirements.txt -c local/constraints.txt
+	@$(call progress,Installing Python packages) $(VENV)/$(PIP) -r local/locked.txt
 	@touch $(READY_DEMO) $@
 
-$(READY_CHECKOV): local/requirements-checkov.txt local/constraints-checkov.txt
+$(READY_CHECKOV): local/locked-checkov.txt
 	@$(NEEDS) python
 	@$(SAY) "Installing checkov into $(VENV_CHECKOV)"
 	@$(venv) $(VENV_CHECKOV)
-	@$(call progress,Installing checkov) $(VENV_CHECKOV)/$(PIP) -r local/requirements-checkov.txt -c local/constraints-checkov.txt
+	@$(call progress,Installing checkov) $(VENV_CHECKOV)/$(PIP) -r local/locked-checkov.txt
 	@touch $@
 
 .PHONY: packages
@@ -93,6 +96,10 @@ packages: $(READY) ## Install sam, cargo-lambda and the rest of the Python packa
 
 .PHONY: packages-checkov
 packages-checkov: $(READY_CHECKOV)
+
+.PHONY: locks
+locks: need-python ## Write local/locked*.txt anew after a change of requirements (UPGRADE=yes: newest versions)
+	@"$$(local/needs.sh --python)" local/lock.py $(if $(UPGRADE),--upgrade)
 
 .PHONY: binaries
 binaries: need
@@ -226,6 +233,26 @@ check-fuzz: need need-c++ ## Compile the fuzz targets, without running them
 		echo "$$manifest: ok"; \
 	done
 
+# Each target in turn; CI does it weekly. The code has no `unsafe`, so no sanitizer is needed, and without one it runs faster.
+# What is found goes into the folder corpus beside the target; the sample events of its capability are seeds as well.
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz: need need-c++ ## Run each fuzz target for FUZZ_SECONDS=60 (needs a nightly compiler)
+	@rustc --version | grep -q nightly || [ "$${RUSTC_BOOTSTRAP:-}" = 1 ] \
+		|| { echo "make fuzz needs a nightly compiler: run 'rustup toolchain install nightly', then RUSTUP_TOOLCHAIN=nightly make fuzz." >&2; exit 1; }
+	@[ "$$($(TOOLS)/bin/cargo-fuzz --version 2>/dev/null)" = "cargo-fuzz $(CARGO_FUZZ)" ] \
+		|| $(CARGO) install cargo-fuzz --version $(CARGO_FUZZ) --locked --quiet --root $(TOOLS)
+	@export PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH"; \
+	for folder in $(patsubst %/Cargo.toml,%,$(FUZZ)); do \
+		samples=$$(echo "$$folder" | sed -n 's|^functions/\([^/]*\)/.*|events/\1|p'); \
+		for fuzzed in $$($(CARGO) fuzz list --fuzz-dir "$$folder"); do \
+			$(SAY) "Fuzzing $$folder: $$fuzzed"; \
+			mkdir -p "$$folder/corpus/$$fuzzed"; \
+			$(CARGO) fuzz run --fuzz-dir "$$folder" --sanitizer none "$$fuzzed" "$$folder/corpus/$$fuzzed" $$samples \
+				-- -max_total_time=$(FUZZ_SECONDS); \
+		done; \
+	done
+
 # Configuration: .cargo/mutants.toml, which says what is examined.
 .PHONY: mutants
 mutants: need ## Change the code that decides, piece by piece: which change does no test notice? (hours)
@@ -237,11 +264,11 @@ mutants: need ## Change the code that decides, piece by piece: which change does
 VENV_CDK := .venv-cdk
 READY_CDK := $(VENV_CDK)/.ready
 
-$(READY_CDK): functions/pipelines/cdk/requirements.txt local/constraints-cdk.txt
+$(READY_CDK): local/locked-cdk.txt
 	@$(NEEDS) python
 	@$(SAY) "Installing aws-cdk-lib into $(VENV_CDK) (470 MB)"
 	@$(venv) $(VENV_CDK)
-	@$(call progress,Installing aws-cdk-lib) $(VENV_CDK)/$(PIP) -r functions/pipelines/cdk/requirements.txt -c local/constraints-cdk.txt
+	@$(call progress,Installing aws-cdk-lib) $(VENV_CDK)/$(PIP) -r local/locked-cdk.txt
 	@touch $@
 
 # Not part of `make test`: aws-cdk-lib is large and runs on Node.js. Without Node.js it says so in one line, and nothing fails.
@@ -268,19 +295,19 @@ for candidate in $(PYTHON_3_13); do \
 done
 endef
 
-$(READY_REHEARSE): local/requirements-rehearse.txt local/constraints-rehearse.txt
+$(READY_REHEARSE): local/locked-rehearse.txt
 	@$(find_python_3_13); \
 	[ -n "$$python" ] || { echo "make rehearse needs Python 3.13 with venv, and this machine has none: install it (pyenv install 3.13; Debian 13: apt-get install python3.13-venv; macOS: brew install python@3.13), then run make rehearse again." >&2; exit 1; }; \
 	$(SAY) "Installing LocalStack into $(VENV_REHEARSE) (the first time: three minutes, 500 MB)"; \
 	"$$python" -m venv --clear $(VENV_REHEARSE)
-	@$(VENV_REHEARSE)/bin/python -m pip install --quiet --disable-pip-version-check -r local/requirements-rehearse.txt -c local/constraints-rehearse.txt
+	@$(VENV_REHEARSE)/$(PIP) -r local/locked-rehearse.txt
 	@touch $@
 
 # Not part of `make test`: it needs Python 3.13, and ten to twenty minutes.
 .PHONY: rehearse
-rehearse: $(READY_REHEARSE) $(READY) binaries ## A real `sam deploy` of every template, without AWS (STACKS="ip-ranges amis")
+rehearse: $(READY_REHEARSE) $(READY) $(if $(ARCHIVE),,binaries) ## A real `sam deploy` of every template, without AWS (STACKS=, ARCHIVE=)
 	@$(SAY) "Rehearsal: sam deploy against LocalStack"
-	@$(PYTHON) -m rehearse --bin-dir $(TARGET_DIR)/debug $(STACKS)
+	@$(PYTHON) -m rehearse --bin-dir $(TARGET_DIR)/debug $(if $(ARCHIVE),--archive '$(ARCHIVE)') $(STACKS)
 
 # As above, where it may be left out: without Python 3.13 it says so in one line, and nothing fails.
 .PHONY: rehearse-if-possible
@@ -359,6 +386,25 @@ snapshot: need-python $(READY) ## Note names of parameters, settings and errors 
 .PHONY: reproducible
 reproducible: need $(READY) ## Build the smallest function in two folders: are the bytes equal? (minutes)
 	@$(RELEASE) twice --processor $(HERE) bench-empty
+
+# Write about it ------------------------------------------------------------------------------
+
+.PHONY: pictures
+pictures: need-python $(READY_DEMO) ## Write the dashboards and draw the READMEs' pictures anew
+	@$(PYTHON) -m gatehouse_local.pictures
+	@$(PYTHON) -m template_checks.dashboards
+
+.PHONY: costs
+costs: need-python $(READY_DEMO) ## Compute what a small and a large estate cost a month
+	@$(PYTHON) -m template_checks.costs
+
+.PHONY: site
+site: need $(READY_DEMO) ## The READMEs as a site, in target/site/html
+	@[ "$$($(TOOLS)/bin/mdbook --version 2>/dev/null)" = "mdbook v$(MDBOOK)" ] \
+		|| $(CARGO) install mdbook --version $(MDBOOK) --locked --quiet --no-default-features --features search --root $(TOOLS)
+	@$(PYTHON) -m gatehouse_local.site target/site/src
+	@$(TOOLS)/bin/mdbook build
+	@echo "The site: target/site/html/index.html"
 
 .PHONY: clean
 clean: demo-clean ## Remove everything that any target made

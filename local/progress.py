@@ -98,10 +98,11 @@ def main(title, *command):
     found = queue.Queue()
     threading.Thread(target=pieces, args=(child.stderr, found), daemon=True).start()
     while True:
+        ended = child.poll() is not None  # asked before the wait: what it wrote last is then among what is waited for
         try:
             piece = found.get(timeout=0.5)
         except queue.Empty:
-            if child.poll() is not None:
+            if ended:
                 break  # what it started, such as a cache of compiled crates, lives on with its stderr
             piece = b""
         if piece is None:

@@ -91,6 +91,7 @@ def main() -> int:
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     parser = argparse.ArgumentParser(prog="make rehearse", description=__doc__)
     parser.add_argument("--bin-dir", type=Path, default=target / "debug", help="folder of the built binaries")
+    parser.add_argument("--archive", type=Path, help="the suite of a release, deployed as it is unpacked")
     parser.add_argument("--python", type=Path, default=ROOT / ".venv-rehearse" / "bin" / "python", help="of LocalStack")
     parser.add_argument("stacks", nargs="*", help="stacks or config-envs; all without")
     given = parser.parse_args()
@@ -101,7 +102,7 @@ def main() -> int:
         out.print(str(error), soft_wrap=True)
         return 2
     bin_dir = given.bin_dir.absolute()
-    for name in dict.fromkeys(it.binary for it in functions.functions()):
+    for name in () if given.archive else dict.fromkeys(it.binary for it in functions.functions()):
         if not (bin_dir / name).is_file():
             out.print(f"{bin_dir / name} does not exist: run `cargo build --bins`.", soft_wrap=True)
             return 2
@@ -110,7 +111,10 @@ def main() -> int:
     warnings.filterwarnings("ignore", message=".*does not match an error shape")
     shutil.rmtree(WORK, ignore_errors=True)
     folder = WORK / "repository"
-    built.write(folder, bin_dir)
+    if given.archive:
+        built.unpack(folder, given.archive)
+    else:
+        built.write(folder, bin_dir)
     began = time.monotonic()
     try:
         with contextlib.ExitStack() as stop:
@@ -120,7 +124,11 @@ def main() -> int:
             server = stop.enter_context(Server(given.python, WORK, environment(aws, web)))
             world = World(server, aws)
             story = Story(
-                world, folder, beforehand(world), lambda text: out.print(f"{_clock(began)} {text}", soft_wrap=True)
+                world,
+                folder,
+                beforehand(world),
+                lambda text: out.print(f"{_clock(began)} {text}", soft_wrap=True),
+                folder if given.archive else ROOT,
             )
             rows = story.play(chosen)
     except ServerFailed as failed:

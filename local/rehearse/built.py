@@ -12,6 +12,7 @@ import yaml
 
 from gatehouse_local import ROOT, cloudformation
 from rehearse.expected import APPLICATION
+from release.archive import read_tar
 
 FUNCTION = "AWS::Serverless::Function"
 
@@ -27,6 +28,15 @@ def write(folder: Path, bin_dir: Path) -> None:
     _build(ROOT / "template.yaml", folder / ".aws-sam" / "build", bin_dir)
     for template in sorted(ROOT.glob("functions/*/template.yaml")):
         _build(template, folder / ".aws-sam" / template.parent.name, bin_dir)
+
+
+def unpack(folder: Path, archive: Path) -> None:
+    """A folder for `sam deploy` from the suite of a release: what is in the archive and nothing else."""
+    files = read_tar(archive)
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def _build(template: Path, folder: Path, bin_dir: Path) -> None:

@@ -197,6 +197,7 @@ DEPLOYMENTS: tuple[Deployment, ...] = (
         {"RelayTopicArns": f"arn:aws:sns:eu-west-1:{SPOKE}:orders", **OPERATED},
         (Flow(messages.refuses_a_forged_request),),
     ),
+    Deployment("messages", "source", {"SourceTopicArn": "@topic", **OPERATED}),
     Deployment(
         SUITE,
         "default",

@@ -6,6 +6,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gatehouse_local import ROOT
 from rehearse import readback, sam
 from rehearse.deployments import SUITE, Deployment, Flow, filled, overrides, spoke_of
 from rehearse.expected import Expected, expect
@@ -36,10 +37,16 @@ class Row:
 
 
 class Story:
-    """The rehearsal in `folder`, which `built.write` made. `there` is what exists beforehand, by its name."""
+    """The rehearsal in `folder`, which `built` made. `there` is what exists beforehand, by its name.
 
-    def __init__(self, world: World, folder: Path, there: dict[str, str], say: Callable[[str], None]):
+    `templates` is where the templates are that the stacks are compared with: this repository, or an unpacked release.
+    """
+
+    def __init__(
+        self, world: World, folder: Path, there: dict[str, str], say: Callable[[str], None], templates: Path = ROOT
+    ):
         self._world, self._folder, self._there, self._say = world, folder, there, say
+        self._templates = templates
 
     def play(self, deployments: tuple[Deployment, ...]) -> list[Row]:
         """Each stack in turn; a row for each, and one for what is left of them all.
@@ -68,7 +75,9 @@ class Story:
         if stack and deployment.spoke:
             bus = f"arn:aws:events:{REGION}:{stack.account}:event-bus/{stack.ids['HubBus']}"
             there = self._there | {"@hub-bus": bus}
-            beside = Story(self._world, self._folder, there, self._say)._rehearse(spoke_of(stack), deletions)
+            beside = Story(self._world, self._folder, there, self._say, self._templates)._rehearse(
+                spoke_of(stack), deletions
+            )
         deletions.submit(self._delete, row, deployment)
         return [row, *beside]
 
@@ -77,7 +86,8 @@ class Story:
     ) -> Stack | None:
         """`typed` are the parameters of the command line, `parameters` those that the stack then has."""
         try:
-            wanted = expect(deployment.template, deployment.stack, parameters, deployment.account)
+            template = self._templates / deployment.template.relative_to(ROOT)
+            wanted = expect(template, deployment.stack, parameters, deployment.account)
             sam.run(self._folder, self._shell(deployment), *_deploy(deployment, parameters if typed is None else typed))
         except (SamFailed, ValueError) as failed:
             row.wrong.append(f"{deployment.stack}: {failed}")

@@ -7,6 +7,7 @@ in requirements.txt), and the version of Rust, which the SBOM names.
 
 import os
 import shlex
+import shutil
 import subprocess
 import tomllib
 from dataclasses import dataclass
@@ -14,6 +15,12 @@ from pathlib import Path
 
 TARGETS = {"arm64": "aarch64-unknown-linux-gnu", "x86_64": "x86_64-unknown-linux-gnu"}
 """Each processor of Lambda, as SAM names it, and as Rust does."""
+
+STATIC = {"arm64": "aarch64-unknown-linux-musl", "x86_64": "x86_64-unknown-linux-musl"}
+"""Linux without a glibc: for a command that runs anywhere."""
+
+PUBLISHED = ("data-protection", "gatehouse-sns")
+"""The crates that others may use without the suite."""
 
 CRATES = "/crates"
 """Where the crates of the registry are, as a binary of a release names it: `/crates/serde-1.0.229/src/lib.rs`."""
@@ -79,10 +86,43 @@ def functions(root: Path, target_dir: Path, epoch: int, processor: str, binaries
     _cargo(root, environment(root, target_dir, epoch, rust), *command, *bins)
     built = {name: lambda_dir / name / "bootstrap" for name in binaries}
     for path in built.values():
-        code = path.read_bytes()
-        if left := [folder for folder, _ in remapped(root, target_dir, rust) if folder.encode() in code]:
-            raise BuildFailed(f"{path} names {left[0]}: another machine would make other bytes of the same commit")
+        _refuse_paths(path, remapped(root, target_dir, rust))
     return built
+
+
+def command(root: Path, target_dir: Path, epoch: int, processor: str, package: str, name: str) -> Path:
+    """Builds a command that needs no library of its machine, and says where it is. Raises BuildFailed."""
+    target = STATIC[processor]
+    rust = Toolchain.find()
+    if not (rust.sysroot / "lib" / "rustlib" / target).is_dir():
+        raise BuildFailed(f"Rust cannot build {name} for {processor} yet: run 'rustup target add {target}'")
+    _fetch(root)
+    # Rust brings a linker and musl itself, so that no compiler for the other processor is needed.
+    linker = {f"CARGO_TARGET_{target.upper().replace('-', '_')}_LINKER": "rust-lld"}
+    arguments = ["build", "--release", "--locked", "--target", target, "--package", package, "--bin", name]
+    env = environment(root, target_dir, epoch, rust) | linker
+    # Cargo forgets the profile's `strip` for a package that has an override of its own in it, as data-protection does.
+    env["CARGO_ENCODED_RUSTFLAGS"] += "\x1f-Cstrip=symbols"
+    _cargo(root, env, *arguments)
+    built = target_dir / target / "release" / name
+    _refuse_paths(built, remapped(root, target_dir, rust))
+    return built
+
+
+def crates(root: Path, target_dir: Path) -> list[Path]:
+    """The source of each crate of `PUBLISHED`, as `cargo publish` uploads it. Raises BuildFailed."""
+    packages = [option for name in PUBLISHED for option in ("--package", name)]
+    env = dict(os.environ) | {"CARGO_TARGET_DIR": str(target_dir)}
+    _cargo(root, env, "package", "--no-verify", "--locked", *packages)
+    version = version_of(root)
+    return [target_dir / "package" / f"{name}-{version}.crate" for name in PUBLISHED]
+
+
+def _refuse_paths(binary: Path, places: list[tuple[str, str]]) -> None:
+    """Raises BuildFailed where a binary names a folder of this machine."""
+    code = binary.read_bytes()
+    if left := [folder for folder, _ in places if folder.encode() in code]:
+        raise BuildFailed(f"{binary} names {left[0]}: another machine would make other bytes of the same commit")
 
 
 def version_of(root: Path) -> str:
@@ -111,11 +151,10 @@ def commit_of(root: Path, allow_changes: bool = False) -> str:
     return f"{commit}-changed"
 
 
-def check_out(root: Path, folder: Path) -> None:
-    """Copies the last commit into a folder."""
-    folder.mkdir(parents=True)
-    archived = subprocess.run(["git", "-C", root, "archive", "HEAD"], check=True, capture_output=True, timeout=60)
-    subprocess.run(["tar", "-x", "-C", folder], input=archived.stdout, check=True, timeout=60)
+def copy(root: Path, folder: Path) -> None:
+    """Copies the repository as it is, without what was built and installed in it."""
+    made = shutil.ignore_patterns(".git", ".venv*", ".aws-sam", "target", "dist", "__pycache__")
+    shutil.copytree(root, folder, symlinks=True, ignore=made)
 
 
 def _fetch(root: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from gatehouse_local.functions import capabilities, functions
 from release import build, notes, sbom, templates
 from release.archive import write_tar, write_zip
-from release.build import TARGETS, BuildFailed
+from release.build import STATIC, TARGETS, BuildFailed
 
 SUMS, NOTES = "SHA256SUMS", "release-notes.md"
 
@@ -73,6 +73,19 @@ def pack(release: Release, dist: Path, processor: str, built: dict[str, Path], g
     write_tar(dist / f"{release.name('gatehouse', processor)}.tar.gz", whole, release.epoch)
 
 
+def pack_command(release: Release, dist: Path, processor: str, built: Path, package: str, graph: sbom.Graph) -> None:
+    """Writes the archive of a command for Linux, with its README, and its SBOM."""
+    code, name = built.read_bytes(), f"{built.name}-{release.version}-linux-{processor}"
+    about = {"commit": release.commit, "processor": processor, "target": STATIC[processor]}
+    digest, crate = hashlib.sha256(code).hexdigest(), sbom.Crate(package, release.version)
+    made = sbom.document(graph, crate, built.name, digest, release.epoch, release.tools, about)
+    source = next(release.root.glob(f"functions/*/{package}"))
+    files = {built.name: code, "LICENSE": (release.root / "LICENSE").read_bytes()}
+    files["README.md"] = (source / "README.md").read_bytes()
+    write_tar(dist / f"{name}.tar.gz", files, release.epoch, programs=frozenset({built.name}))
+    (dist / f"{name}.cdx.json").write_bytes(sbom.to_json(made))
+
+
 def finish(release: Release, dist: Path) -> None:
     """Writes what is for all processors: the notes, and last the checksum of each file."""
     (dist / NOTES).write_bytes(release.notes())
@@ -100,6 +113,8 @@ def _capability(folder: Path, processor: str, zips: dict[str, bytes], boms: dict
     for path in folder.glob("*.yaml"):
         files[path.name], binaries = templates.packaged(path, processor)
         for binary in binaries:
+            if binary not in zips:
+                raise BuildFailed(f"{path} has Binary {binary}, which no template.yaml has: it was not built")
             files |= {f"{binary}.zip": zips[binary], f"{binary}.cdx.json": boms[binary]}
     return files
 

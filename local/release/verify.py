@@ -5,9 +5,15 @@ import io
 import json
 import re
 import subprocess
+import tarfile
 import tempfile
 import zipfile
+import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+import yaml
 
 from gatehouse_local import ROOT, cloudformation
 from release import sbom
@@ -30,11 +36,33 @@ def faults(dist: Path, lock: Path) -> list[str]:
     archives = sorted(dist.glob("gatehouse-*.tar.gz"))
     if not zips or not archives:
         found.append(f"{dist} has no zips or no archives of functions: is it the folder of a release?")
-    for path in zips:
-        found += [f"{path.name}: {fault}" for fault in _zip(path, locked)]
-    for path in archives:
-        found += [f"{path.name}: {fault}" for fault in _archive(path, dist)]
-    return found
+    commands = sorted(dist.glob("policy-check-*.tar.gz"))
+    checks = [
+        *((path, partial(_zip, path, locked)) for path in zips),
+        *((path, partial(_command, path, locked)) for path in commands),
+        *((path, partial(_archive, path, dist)) for path in archives),
+    ]
+    return found + [f"{path.name}: {fault}" for path, check in checks for fault in _faults_of(check)]
+
+
+UNREADABLE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    EOFError,
+    zlib.error,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    yaml.YAMLError,
+)
+"""What a file raises that is not of the form that its name says."""
+
+
+def _faults_of(check: Callable[[], list[str]]) -> list[str]:
+    try:
+        return check()
+    except UNREADABLE as error:
+        return [f"it, or its SBOM, cannot be read: {type(error).__name__}: {error}: download both again"]
 
 
 def _sums(dist: Path) -> list[str]:
@@ -71,6 +99,32 @@ def _zip(path: Path, locked: dict[sbom.Crate, str]) -> list[str]:
     if not listed.is_file():
         return [*found, f"{listed.name} does not exist: download it, too"]
     return found + _sbom(json.loads(listed.read_text()), code, processor, locked)
+
+
+def _command(path: Path, locked: dict[sbom.Crate, str]) -> list[str]:
+    """A command that needs no library of its machine, with its SBOM beside the archive."""
+    processor = next((it for it in MACHINES if path.name.endswith(f"-linux-{it}.tar.gz")), None)
+    if processor is None:
+        return [f"its name ends with no processor, expected -linux- and one of {', '.join(MACHINES)}"]
+    try:
+        code = read_tar(path).get("policy-check", b"")
+    except ValueError as error:
+        return [str(error)]
+    if found := wrong_machine(code, processor):
+        return found
+    found = ["policy-check needs a dynamic linker, expected a static program"] if needs_linker(code) else []
+    listed = path.with_name(path.name.removesuffix(".tar.gz") + ".cdx.json")
+    if not listed.is_file():
+        return [*found, f"{listed.name} does not exist: download it, too"]
+    return found + _sbom(json.loads(listed.read_text()), code, processor, locked)
+
+
+def needs_linker(code: bytes) -> bool:
+    """Does the ELF file have a program header PT_INTERP, which names the dynamic linker?"""
+    start = int.from_bytes(code[32:40], "little")
+    size, count = (int.from_bytes(code[at : at + 2], "little") for at in (54, 56))
+    headers = (start + number * size for number in range(count))
+    return any(int.from_bytes(code[at : at + 4], "little") == 3 for at in headers)
 
 
 def wrong_machine(code: bytes, processor: str) -> list[str]:
@@ -138,7 +192,7 @@ def _archive(path: Path, dist: Path) -> list[str]:
             with zipfile.ZipFile(io.BytesIO(content)) as opened:
                 processor = next(it for it in MACHINES if path.name.endswith(f"-{it}.tar.gz"))
                 found += [f"{name}: {fault}" for fault in wrong_machine(opened.read("bootstrap"), processor)]
-        elif name.endswith("template.yaml"):
+        elif name.endswith(".yaml"):
             for needed in _needed(content):
                 if (f"{folder}/{needed}" if folder else needed) not in files:
                     found.append(f"{name} needs {needed}, which is not in the archive")
@@ -147,6 +201,6 @@ def _archive(path: Path, dist: Path) -> list[str]:
 
 def _needed(template: bytes) -> set[str]:
     """The files that a packaged template names."""
-    resources = cloudformation.parse(template.decode())["Resources"].values()
-    keys = ("CodeUri", "Location")
-    return {it["Properties"][key] for it in resources for key in keys if key in it.get("Properties", {})}
+    resources = (cloudformation.parse(template.decode()) or {}).get("Resources", {}).values()
+    values = (it.get("Properties", {}).get(key) for it in resources for key in ("CodeUri", "Location"))
+    return {value for value in values if isinstance(value, str) and "://" not in value}

@@ -93,14 +93,25 @@ FORMS = {
 }  # fmt: skip
 # Parameters that need not meet all others: what they decide stands alone, and 17 together are 200,000 combinations.
 ALONE = {
+    "functions/iam-alerts/template.yaml": {"Dashboard"},  # one resource that nothing refers to; so in each template
+    "functions/ip-ranges/template.yaml": {"Dashboard"},
+    "functions/pipelines/template.yaml": {"Dashboard"},
     "functions/amis/template.yaml": {
+        "Dashboard",
         "DeprecatePreviousAfterDays",  # one policy of a role that is there in any case
         "FurtherApproverEndpoints",  # a condition of one statement
         "MinimumApprovals",  # a number, and two rules about who can approve
         "TargetAccountEmail",  # one subscription
         "TargetOuArns",  # a variable, and the rule that TargetOrganizationArns is in too
         "TopicArns",  # a variable
-    }
+    },
+    "functions/messages/template.yaml": {
+        "Dashboard",
+        "Debug",  # the level of the logs
+        "RelayConcurrency",  # a property of the relay
+        "RelaySnsMaxAgeSeconds",  # a variable
+        "SnsMaxAgeSeconds",  # a variable
+    },
 }
 
 

@@ -87,7 +87,16 @@ def test_it_runs_each_command_of_the_readme_where_nothing_is_installed(ci, more)
     assert calls[: len(first)] == [f"{command}, without .venv" for command in first]
     rest = [
         f"make {target}, with .venv"
-        for target in ("lint", "doc", "check-fuzz", "reproducible", "checkov", "check-cdk", "rehearse-if-possible", "bootstraps")
+        for target in (
+            "lint",
+            "doc",
+            "check-fuzz",
+            "reproducible",
+            "checkov",
+            "check-cdk",
+            "rehearse-if-possible",
+            "bootstraps",
+        )
     ]
     assert calls[len(first) :] == rest + [f"{command}, with .venv" for command in after.splitlines()]
     assert re.search(r"^\d+ passed, 0 failed$", ended.stdout.splitlines()[-1])

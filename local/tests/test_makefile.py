@@ -46,7 +46,7 @@ def repository(tmp_path):
         _put(root / path.relative_to(ROOT), path.read_text())
     for main in ROOT.glob("functions/*/*/src/main.rs"):
         _put(root / main.relative_to(ROOT), "")
-    for name in ("requirements", "requirements-demo", "constraints"):
+    for name in ("locked", "locked-demo"):
         _put(root / "local" / f"{name}.txt", "")
     for name in (".ready", ".ready-demo"):
         _put(root / ".venv" / name, "")
@@ -252,11 +252,48 @@ def test_the_fuzz_targets_need_a_compiler_for_c_plus_plus(repository, tmp_path):
     assert "A C++ compiler named c++ is missing" in told and "sudo dnf install gcc-c++" in told
 
 
+FUZZ_CARGO = """#!/bin/sh
+echo "$@" >>"{calls}"
+case "$*" in
+    "fuzz list "*sns/fuzz) echo envelope; echo certificate ;;
+    "fuzz list "*) echo events ;;
+    "fuzz run "*{fails}*) exit 7 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("fails", ["nothing", "certificate"])
+def test_each_fuzz_target_runs_with_the_samples_of_its_capability_until_one_crashes(repository, tmp_path, fails):
+    for name in ("shared/sns", "functions/pipelines/retry"):
+        _put(repository / name / "fuzz" / "Cargo.toml", "")
+    calls = tmp_path / "calls"
+    cargo = _put(tmp_path / "bin" / "cargo", FUZZ_CARGO.format(calls=calls, fails=fails))
+    cargo.chmod(0o755)
+    done = subprocess.run(
+        ["make", "fuzz", f"CARGO={cargo}", "FUZZ_SECONDS=7"],
+        cwd=repository,
+        env=os.environ | {"GATEHOUSE_DISK_MB": "1", "RUSTC_BOOTSTRAP": "1"},
+        text=True,
+        capture_output=True,
+        timeout=60,
+    )
+    assert (done.returncode == 0) is (fails == "nothing"), done.stdout + done.stderr
+    run = "fuzz run --fuzz-dir {0}/fuzz --sanitizer none {1} {0}/fuzz/corpus/{1}{2} -- -max_total_time=7".format
+    expected = [
+        run("shared/sns", "envelope", ""),
+        run("shared/sns", "certificate", ""),
+        run("functions/pipelines/retry", "events", " events/pipelines"),
+    ]
+    made = [call for call in calls.read_text().splitlines() if call.startswith("fuzz run")]
+    assert made == expected[: 3 if fails == "nothing" else 2]
+    assert (repository / "shared/sns/fuzz/corpus/certificate").is_dir()
+
+
 def test_what_runs_below_the_progress_finds_the_programs_of_venv_first(repository, tmp_path):
     """A `python3` such as pyenv's wrapper puts its own folder first into PATH, and Cargo Lambda then found no Zig."""
     folder, _ = _machine(tmp_path, repository)
     asked = tmp_path / "asked"
-    wrapped = f"PATH={tmp_path / 'versions'}:$PATH exec {sys.executable} \"$@\"\n"
+    wrapped = f'PATH={tmp_path / "versions"}:$PATH exec {sys.executable} "$@"\n'
     _put(folder / "python3", f"#!{shutil.which('bash')}\n{wrapped}").chmod(0o755)
     _put(folder / "cargo", f'#!{shutil.which("bash")}\necho "${{PATH%%:*}}" >{asked}\n').chmod(0o755)
     for name in (".ready", ".ready-demo"):

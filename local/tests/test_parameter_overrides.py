@@ -73,6 +73,7 @@ def built(tmp_path_factory):
     for capability in [path.name for path in (ROOT / "functions").iterdir()]:
         (root / ".aws-sam").mkdir(exist_ok=True)
         (root / ".aws-sam" / capability).symlink_to(ROOT / "functions" / capability)
+    (root / ".aws-sam" / "audience").symlink_to(ROOT / "functions" / "messages")
     return root
 
 

@@ -14,7 +14,12 @@ from gatehouse_local.functions import capabilities
 README = ROOT / "README.md"
 READMES = [
     README,
-    *(path for folder in ("functions", "shared", "local") for path in (ROOT / folder).rglob("README.md")),
+    *(
+        path
+        for folder in ("functions", "shared", "local")
+        for path in (ROOT / folder).rglob("README.md")
+        if ".work" not in path.parts  # what a rehearsal unpacked
+    ),
 ]
 DOCS = [*(ROOT / "functions").rglob("*.md"), *(ROOT / "docs").rglob("*.md")]
 PAGES = [*sorted({*READMES, *DOCS}), ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md"]
@@ -61,24 +66,6 @@ def test_each_capability_has_a_readme_with_guarantees_that_the_first_one_links_t
     assert f"]({page})" in README.read_text()
 
 
-def headings(page: Path) -> set[str]:
-    """The anchors of a page, as GitHub makes them from its headings."""
-    outside_code = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
-    titles = re.findall(r"^#+ (.+)$", outside_code, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_files_and_headings_that_are_linked_exist(page):
-    broken = []
-    for link in re.findall(r"\]\(([^):]+)\)", page.read_text()):
-        path, _, anchor = link.partition("#")
-        target = page.parent / path if path else page
-        if not target.exists() or (anchor and anchor not in headings(target)):
-            broken.append(link)
-    assert broken == []
-
-
 @pytest.mark.parametrize(("page", "template"), EXAMPLES, ids=[name_of(page) for page, _ in EXAMPLES])
 def test_an_example_for_cloudformation_is_a_valid_template(page, template, tmp_path):
     (tmp_path / "template.yaml").write_text(template)
@@ -96,17 +83,19 @@ def test_examples_are_found():
     assert len(EXAMPLES) >= 3
 
 
-def test_links_are_found():
-    assert len(re.findall(r"\]\(([^):]+)\)", "".join(page.read_text() for page in PAGES))) > 20
-
-
 def test_the_first_readme_is_short():
     assert len(README.read_text().splitlines()) <= 150
 
 
-def test_the_excerpt_of_the_demo_is_what_it_prints(binary):
+def without_chance(lines: list[str]) -> list[str]:
+    """What the demo prints, without what differs from run to run: a port, and how long it took."""
+    text = "\n".join(line.rstrip() for line in lines)
+    return re.sub(r"(?<=127\.0\.0\.1:)\d+|(?<=Took )[\d,]+", "…", text).splitlines()
+
+
+def test_the_excerpt_of_the_demo_is_how_it_begins(binary):
     excerpt = re.search(r"^```\n(.+?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)[1].splitlines()
-    assert len(excerpt) > 10
+    assert len(excerpt) == 20
     demo = subprocess.run(
         [sys.executable, "-m", "gatehouse_local.demo_ip_ranges", "--bin-dir", binary("ip-ranges-updater").parent],
         env=os.environ | {"COLUMNS": "100", "PYTHONPATH": str(ROOT / "local")},
@@ -115,5 +104,11 @@ def test_the_excerpt_of_the_demo_is_what_it_prints(binary):
         timeout=300,
         check=True,
     )
-    printed = [line.rstrip() for line in demo.stdout.splitlines()]
-    assert "\n".join(excerpt) in "\n".join(printed)
+    assert without_chance(excerpt) == without_chance(demo.stdout.splitlines()[:20])
+
+
+def test_the_picture_of_the_suite_is_on_the_first_screen_and_the_demo_below_it():
+    lines = README.read_text().splitlines()
+    picture = next(number for number, line in enumerate(lines) if "](docs/suite.svg)" in line)
+    assert picture < 10
+    assert 0 < lines.index("```") - picture < 6

@@ -15,6 +15,9 @@ import yaml
 
 from gatehouse_local import ROOT, cloudformation
 from gatehouse_local.functions import capabilities, functions
+from rehearse import built
+from rehearse.deployments import DEPLOYMENTS
+from rehearse.expected import expect
 from release import archive, build, notes, pack, sbom, templates, verify
 from template_checks.expansion import expand
 
@@ -22,7 +25,17 @@ EPOCH = 1_780_000_001
 TOOLS = {"rustc": "1.95.0", "cargo-lambda": "1.9.2", "ziglang": "0.17.1"}
 RELEASE = pack.Release(ROOT, "0.1.0", "0" * 40, EPOCH, TOOLS)
 PROCESSORS = list(build.TARGETS)
-TEMPLATES = ["template.yaml", *(f"functions/{name}/template.yaml" for name in capabilities())]
+TEMPLATES = [
+    "template.yaml",
+    *sorted(
+        str(path.relative_to(ROOT))
+        for path in ROOT.glob("functions/*/*.yaml")
+        if any(
+            it["Type"] == templates.FUNCTION and "Metadata" in it
+            for it in cloudformation.load(path)["Resources"].values()
+        )
+    ),
+]
 
 
 def program(processor: str, says: str) -> bytes:
@@ -32,6 +45,14 @@ def program(processor: str, says: str) -> bytes:
     return bytes(code) + f"/crates/serde_json-{serde_json()}/src/de.rs {says}".encode()
 
 
+def static(processor: str) -> bytes:
+    """The header of a program without program headers, so without a dynamic linker."""
+    header = bytearray(64)
+    header[:6] = b"\x7fELF\x02\x01"
+    header[18:20] = verify.MACHINES[processor].to_bytes(2, "little")
+    return bytes(header) + f"/crates/serde_json-{serde_json()}/src/de.rs".encode()
+
+
 def serde_json() -> str:
     [version] = [it.version for it in sbom.checksums(ROOT / "Cargo.lock") if it.name == "serde_json"]
     return version
@@ -39,7 +60,8 @@ def serde_json() -> str:
 
 @pytest.fixture(scope="session")
 def graphs():
-    return {name: sbom.read_graph(ROOT, target) for name, target in build.TARGETS.items()}
+    targets = {**build.TARGETS, **{f"{name}, static": target for name, target in build.STATIC.items()}}
+    return {name: sbom.read_graph(ROOT, target) for name, target in targets.items()}
 
 
 @pytest.fixture(scope="session")
@@ -49,11 +71,15 @@ def make_dist(graphs, tmp_path_factory):
     def make() -> Path:
         folder = tmp_path_factory.mktemp("release")
         for processor in PROCESSORS:
-            built = {}
-            for binary in {it.binary for it in functions()}:
-                built[binary] = folder / f"{binary}-{processor}"
-                built[binary].write_bytes(program(processor, binary))
-            pack.pack(RELEASE, folder / "dist", processor, built, graphs[processor])
+            programs = {it.binary: folder / f"{it.binary}-{processor}" for it in functions()}
+            for binary, path in programs.items():
+                path.write_bytes(program(processor, binary))
+            pack.pack(RELEASE, folder / "dist", processor, programs, graphs[processor])
+            command = folder / processor / "policy-check"
+            command.parent.mkdir()
+            command.write_bytes(static(processor))
+            graph = graphs[f"{processor}, static"]
+            pack.pack_command(RELEASE, folder / "dist", processor, command, "data-protection", graph)
         pack.finish(RELEASE, folder / "dist")
         return folder / "dist"
 
@@ -97,7 +123,7 @@ def test_a_zip_has_a_bootstrap_that_lambda_can_execute(dist):
 
 def test_two_releases_of_one_commit_have_the_same_bytes(dist, make_dist):
     one, other = pack.sums(dist), pack.sums(make_dist())
-    assert one == other and len(one) == len(PROCESSORS) * (2 * len({it.binary for it in functions()}) + 6) + 1
+    assert one == other and len(one) == len(PROCESSORS) * (2 * len({it.binary for it in functions()}) + 6 + 2) + 1
 
 
 def test_the_checksums_are_those_that_sha256sum_checks(dist):
@@ -144,7 +170,7 @@ def test_a_packaged_template_differs_in_code_and_processor_alone(unpacked, templ
             assert ((unpacked / template).parent / resource["Properties"]["CodeUri"]).is_file()
             resource["Metadata"] = source["Resources"][name]["Metadata"]
             resource["Properties"]["CodeUri"] = source["Resources"][name]["Properties"]["CodeUri"]
-    assert made["Parameters"]["Architecture"]["AllowedValues"] == ["arm64"]
+    assert made["Parameters"]["Architecture"]["AllowedValues"] == ["arm64"], "else it could run on the other one"
     made["Parameters"]["Architecture"] = source["Parameters"]["Architecture"]
     assert made == source
 
@@ -190,6 +216,48 @@ def test_the_archive_of_a_capability_is_deployed_without_a_config_env(dist, tmp_
     sources = {path.name for path in (ROOT / "functions" / capability).glob("*.yaml")}
     assert sources | {"LICENSE", "README.md", "samconfig.toml"} <= there
     assert {f"{it.binary}.zip" for it in functions() if it.capability == capability} <= there
+
+
+@pytest.mark.parametrize("deployment", [it for it in DEPLOYMENTS if it.which == "default"], ids=lambda it: it.stack)
+def test_a_rehearsal_of_a_release_expects_what_that_of_the_repository_does(dist, tmp_path, deployment):
+    folder = tmp_path / "repository"
+    built.unpack(folder, dist / "gatehouse-0.1.0-arm64.tar.gz")
+    given = (deployment.stack, deployment.given({}), deployment.account)
+    own = expect(deployment.template, *given)
+    unpacked = expect(folder / deployment.template.relative_to(ROOT), *given)
+    assert unpacked.count == own.count and unpacked.resources.keys() == own.resources.keys()
+
+
+# The command and the crates for others --------------------------------------------------------
+
+
+def test_the_command_is_unpacked_ready_to_run(dist, tmp_path):
+    shutil.unpack_archive(dist / "policy-check-0.1.0-linux-x86_64.tar.gz", tmp_path, filter="data")
+    folder = tmp_path / "policy-check-0.1.0-linux-x86_64"
+    assert {path.name for path in folder.iterdir()} == {"LICENSE", "README.md", "policy-check"}
+    assert os.access(folder / "policy-check", os.X_OK) and not os.access(folder / "LICENSE", os.X_OK)
+
+
+def test_the_exit_codes_are_those_of_the_help():
+    crate = ROOT / "functions" / "messages" / "data-protection"
+    [said] = re.findall(r"^Exits 0; (2) .*; (1) .*$", (crate / "src/bin/policy-check.rs").read_text(), re.MULTILINE)
+    listed = re.findall(r"^\| (\d) \| ", (crate / "README.md").read_text(), re.MULTILINE)
+    assert listed == ["0", *said]
+
+
+@pytest.mark.parametrize("name", build.PUBLISHED)
+def test_a_crate_for_others_has_what_cargo_publish_asks_for(name):
+    manifests = [*ROOT.glob("shared/*/Cargo.toml"), *ROOT.glob("functions/*/*/Cargo.toml")]
+    packages = [tomllib.loads(manifest.read_text())["package"] for manifest in manifests]
+    [package] = [it for it in packages if it["name"] == name]
+    assert package["publish"] is True and package["readme"] == "README.md"
+    assert len(package["keywords"]) <= 5 and len(package["categories"]) <= 5
+    command = ["cargo", "package", "--list", "--allow-dirty", "--offline", "--package", name]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    files = set(done.stdout.splitlines())
+    assert {"Cargo.toml", "README.md", "src/lib.rs"} <= files
+    assert not any(it.startswith(("fuzz/", "tests/", "benches/")) for it in files)
 
 
 # The list of crates ---------------------------------------------------------------------------
@@ -296,6 +364,16 @@ def _archive_with(dist: Path, name: str, content: bytes | None) -> None:
     archive.write_tar(path, files, EPOCH)
 
 
+def _command_with(dist: Path, code: bytes) -> None:
+    path = dist / "policy-check-0.1.0-linux-arm64.tar.gz"
+    archive.write_tar(path, archive.read_tar(path) | {"policy-check": code}, EPOCH, frozenset({"policy-check"}))
+
+
+def _cut(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
 FAULTS = {
     "an altered file": (
         lambda dist: (dist / "release-notes.md").write_text("other"),
@@ -339,6 +417,41 @@ FAULTS = {
     "an archive with a strange zip": (
         lambda dist: _archive_with(dist, "ami-share.zip", (dist / "strange.zip").read_bytes()),
         "ami-share.zip is not one of the zips of the release",
+        True,
+    ),
+    "a command that needs a glibc": (
+        lambda dist: _command_with(dist, program("arm64", "policy-check")),
+        "policy-check-0.1.0-linux-arm64.tar.gz: policy-check needs a dynamic linker, expected a static program",
+        True,
+    ),
+    "a command for another processor": (
+        lambda dist: _command_with(dist, static("x86_64")),
+        "policy-check-0.1.0-linux-arm64.tar.gz: the binary has e_machine 62, expected 183 for arm64",
+        True,
+    ),
+    "a command without its list": (
+        lambda dist: (dist / "policy-check-0.1.0-linux-arm64.cdx.json").unlink(),
+        "policy-check-0.1.0-linux-arm64.cdx.json does not exist",
+        True,
+    ),
+    "half a zip": (
+        lambda dist: _cut(dist / "ami-share-0.1.0-arm64.zip"),
+        "ami-share-0.1.0-arm64.zip: it, or its SBOM, cannot be read: BadZipFile",
+        True,
+    ),
+    "half an archive": (
+        lambda dist: _cut(dist / "gatehouse-amis-0.1.0-arm64.tar.gz"),
+        "gatehouse-amis-0.1.0-arm64.tar.gz: it, or its SBOM, cannot be read: ",
+        True,
+    ),
+    "half a list": (
+        lambda dist: _cut(dist / "ami-share-0.1.0-arm64.cdx.json"),
+        "ami-share-0.1.0-arm64.zip: it, or its SBOM, cannot be read: JSONDecodeError",
+        True,
+    ),
+    "a list of nothing": (
+        lambda dist: (dist / "ami-share-0.1.0-arm64.cdx.json").write_text("{}"),
+        "ami-share-0.1.0-arm64.zip: it, or its SBOM, cannot be read: KeyError",
         True,
     ),
     "an archive without settings": (
@@ -422,6 +535,7 @@ def test_the_tools_that_make_the_bytes_are_named():
     assert pack.tools_of(ROOT, "rustc 1.95.0 (59807616e 2026-04-14)").keys() == TOOLS.keys()
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_a_release_of_a_changed_checkout_is_refused(tmp_path):
     def git(*arguments):
         name = ["-c", "user.name=it", "-c", "user.email=it@example.com"]

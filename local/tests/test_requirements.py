@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import distributions
 
 import pytest
+from packaging.requirements import Requirement
 
 from gatehouse_local import ROOT
 
@@ -25,13 +26,57 @@ def _lines(name: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("-r ")] + included
 
 
+SUFFIXES = ("", "-demo", "-checkov", "-cdk", "-rehearse")
+
+
+def _locked(suffix: str) -> dict[str, str]:
+    """The packages that pip installs, and their versions."""
+    blocks = re.split(r"\n(?=\S)", (LOCAL / f"locked{suffix}.txt").read_text().partition("\n")[2].strip())
+    entry = re.compile(r"([\w.-]+)(?:\[[\w, -]+\])?==([\w.]+)(?: ; [^\\]+)?(?: \\\n    --hash=sha256:[0-9a-f]{64})+")
+    assert [block for block in blocks if not entry.fullmatch(block)] == []
+    found = [entry.fullmatch(block).groups() for block in blocks]
+    locked = {_name(name): version for name, version in found}
+    assert len(locked) == len(found) > 10, "a package is named twice"
+    return locked
+
+
 def _pinned(suffix: str) -> set[str]:
+    return set(_locked(suffix))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_each_requirement_is_locked_in_its_version_with_the_sums_of_its_files(suffix):
+    locked = _locked(suffix)
     requirements = "../functions/pipelines/cdk/requirements.txt" if suffix == "-cdk" else f"requirements{suffix}.txt"
-    lines = [*_lines(requirements), *_lines(f"constraints{suffix}.txt")]
-    assert [line for line in lines if not re.fullmatch(r"[\w.-]+(\[\w+\])?==[\w.]+", line)] == []
-    names = [_name(line) for line in lines]
-    assert sorted(set(names)) == sorted(names), "a package is named twice"
-    return set(names)
+    for line in _lines(requirements):
+        name, _, version = line.partition("==")
+        assert locked.get(_name(name)) == version, f"{line} is not in locked{suffix}.txt: make locks"
+
+
+def test_a_package_that_is_required_with_extras_is_locked_with_them():
+    """Else pip looks for the package with its extras again, in the newest version, and refuses that for its sum."""
+    locked = re.findall(r"^([\w.-]+)\[([\w, -]+)\]==", (LOCAL / "locked.txt").read_text(), re.MULTILINE)
+    extras = {_name(name): set(listed.split(", ")) for name, listed in locked}
+    asked = [
+        requirement
+        for found in distributions()
+        if _name(found.name) in _locked("")
+        for requirement in map(Requirement, found.requires or [])
+        if requirement.extras and (requirement.marker is None or requirement.marker.evaluate({"extra": ""}))
+    ]
+    assert len(asked) >= 1
+    assert [str(it) for it in asked if not it.extras <= extras.get(_name(it.name), set())] == []
+
+
+def test_the_demos_have_the_versions_of_everything_else():
+    assert _locked("-demo").items() <= _locked("").items()
+
+
+def test_make_installs_nothing_without_a_sum():
+    makefile = (ROOT / "Makefile").read_text()
+    installed = re.findall(r"^.*pip install.*$|^.*\$\(PIP\).*$", makefile, re.MULTILINE)
+    assert [line for line in installed if "--require-hashes" not in line and "$(PIP) -r local/locked" not in line] == []
+    assert {f"local/locked{suffix}.txt" for suffix in SUFFIXES} == set(re.findall(r"-r (local/\S+)", makefile))
 
 
 def test_what_the_tests_run_with_is_pinned():

@@ -136,7 +136,7 @@ def test_an_audience_has_what_the_redactor_of_the_stack_has(more):
     for resource in [*renamed.values(), *audience.resources.values()]:
         resource.pop("Condition", None)
     assert audience.resources == renamed
-    parameters = load(MESSAGES)["Parameters"].keys() - {"NativeDataProtection", "PublisherArns"}
+    parameters = load(MESSAGES)["Parameters"].keys() - {"Dashboard", "NativeDataProtection", "PublisherArns"}
     assert load(AUDIENCE)["Parameters"].keys() == {name for name in parameters if not name.startswith("Relay")}
 
 

@@ -16,7 +16,6 @@ from conftest import NO_REAL
 
 from gatehouse_local import ROOT
 from gatehouse_local.cloudformation import parse
-from template_checks.forms import expansion
 from template_checks.policy import as_list, statements
 from template_checks.template import ACCOUNT, Deployed, load
 
@@ -299,8 +298,8 @@ def test_the_forwarder_sends_the_closed_events_of_other_regions_to_the_bus_of_th
 )
 def test_the_forwarder_is_refused_where_no_events_of_other_regions_arrive(region, target, admitted):
     partition = "aws-cn" if region.startswith("cn-") else "aws"
-    given = {"AWS::Region": region, "AWS::Partition": partition, "TargetRegion": target}
-    assert (not list(expansion(FORWARDER).refusals(given))) == admitted
+    deployed = Deployed(load(FORWARDER), region=region, partition=partition, TargetRegion=target)
+    assert (deployed.refusals() == []) == admitted
 
 
 @pytest.mark.parametrize("services", ["", "LAMBDA,S3", "EC2,-MULTIPLE_SERVICES", "-MULTIPLE_SERVICES"])

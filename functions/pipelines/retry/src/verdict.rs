@@ -1094,7 +1094,7 @@ mod tests {
 
     /// What is decided where this is shown.
     fn decided(place: &str, shown: &str) -> String {
-        let config = Config::from_env(&Env::of_table(&[]));
+        let config = Env::of_table(&[]).read(Config::from_env).unwrap();
         let notice = notice(Some("Production"), "e-2");
         let trigger = Trigger::Failed(&notice);
         let (without, ran) = (stage("Production", "e-2", "Failed", &[], &CASE), past(ONCE));
