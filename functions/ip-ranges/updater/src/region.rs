@@ -95,6 +95,9 @@ impl Region {
 
     /// Plans and applies, unless what is there follows a newer document.
     async fn follow(&self, state: &State, published: &Published, config: &Config, run: Run) -> TargetReport {
+        if let State::SecurityGroups(state) = state {
+            state.log(&self.name);
+        }
         let now = clock::now().unix_timestamp().unsigned_abs();
         let order = Order::new(published.sync_token, state.token_location(), state.sync_tokens(), run.force, now);
         let notes = state.notes().iter().cloned().chain(order.notes(now)).collect();

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::SecurityGroup;
 use futures::future::join_all;
+use tracing::debug;
 
 use self::group::{Group, PoolKey};
 use self::interfaces::PoolGroups;
@@ -49,6 +50,11 @@ impl State {
     /// The `syncToken` of each document that a group is tagged with.
     pub(crate) fn sync_tokens(&self) -> impl Iterator<Item = u64> {
         self.groups.iter().flat_map(|group| group.sync_tokens.iter().copied())
+    }
+
+    /// Says in the log what was read.
+    pub(crate) fn log(&self, region: &str) {
+        debug!(region, vpc_ids = ?self.vpc_ids, groups = self.groups.len(), "groups read");
     }
 
     /// Why groups are not kept.
