@@ -56,7 +56,7 @@ def test_first_run_creates_as_many_groups_as_needed_and_fills_them(estate):
         "AuthorizeSecurityGroupIngress": 6,
     }
     (region,) = report["regions"]
-    assert region["ec2_calls"] == len(estate.calls)
+    assert region["aws_calls"] == len(estate.calls)
     assert sum(len(group["added"]) for group in region["groups"]) == 2 * len(wanted)
     assert all(group["created"] for group in region["groups"])
     assert report["sync_token"] == ranges.FIRST_EDITION and report["trigger"] == "notice"
@@ -104,7 +104,7 @@ def test_a_run_that_changes_nothing_is_one_call_and_no_write(estate):
     vpc = estate.aws.ec2.default_vpc()
     report = estate.run(events.load("ip-ranges/sns-notice-signed.json"), VPC_ID=vpc)
     assert estate.counts == {"DescribeSecurityGroups": 1}
-    assert report["regions"][0]["ec2_calls"] == 1
+    assert report["regions"][0]["aws_calls"] == 1
     assert report["trigger"] == "notice"
     # A scheduled run also looks whether the groups are attached.
     report = estate.run(events.load("ip-ranges/schedule.json"), VPC_ID=vpc)
@@ -735,7 +735,7 @@ def test_the_report_is_true_when_a_reply_is_lost(estate, operation):
     (group,) = report["regions"][0]["groups"]
     assert set(group["added"]) == set(networks(4, start=1)) - set(networks(4))
     assert set(group["removed"]) == set(networks(4)) - set(networks(4, start=1))
-    assert report["regions"][0]["ec2_calls"] == len(estate.calls)
+    assert report["regions"][0]["aws_calls"] == len(estate.calls)
 
 
 @pytest.mark.parametrize(

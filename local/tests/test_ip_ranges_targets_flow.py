@@ -464,7 +464,7 @@ def test_sets_are_made_with_their_tags_and_follow_the_ranges(estate, scope, path
     assert estate.aws.waf.named(IPV6, scope=scope).version == "IPV6"
     assert estate.writes == ["CreateIPSet", "CreateIPSet"]
     reported = {group["name"]: group for group in report["regions"][0]["groups"]}
-    assert reported[IPV4]["group_id"] == ipv4.arn and reported[IPV4]["created"]
+    assert reported[IPV4]["resource_id"] == ipv4.arn and reported[IPV4]["created"]
     assert set(reported[IPV4]["added"]) == {*networks(150)}
 
     # An update is one call for a set that changes, and none for one that does not.

@@ -10,7 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use gatehouse_shared::env::Env;
 use ip_ranges_planner::document::{self, Selection};
 use ip_ranges_planner::family::Family;
-use ip_ranges_planner::plan::{self, Bounds, GroupState, Limits, Pool};
+use ip_ranges_planner::plan::{self, Bounds, Pool, Quotas, ResourceState};
 use md5::{Digest, Md5};
 
 fn whole_document(criterion: &mut Criterion) {
@@ -19,14 +19,15 @@ fn whole_document(criterion: &mut Criterion) {
     println!("{path}: {} bytes", bytes.len());
     let services = ["CLOUDFRONT".parse().expect("a service")];
     let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
-    let limits = Limits { rules_per_group: 60, groups_per_interface: 5 };
-    let bounds = Bounds { limits, may_create: true, max_shrink_percent: 50, families: &Family::BOTH, force: false };
+    let quotas = Quotas { ranges_per_resource: 60, max_resources: 5 };
+    let bounds = Bounds { quotas, may_create: true, max_shrink_percent: 50, families: &Family::BOTH, force: false };
     let wanted = document::read(&bytes, selection).expect("the document is whole").services.remove(0).1;
     // Groups as a run finds them when the document has changed a little.
     let held: Vec<_> = wanted.iter().skip(5).copied().collect();
     let groups = held.chunks(60);
-    let groups = groups.map(|ranges| GroupState { ranges: ranges.iter().copied().collect(), ..GroupState::default() });
-    let pool = Pool { groups: groups.collect() };
+    let groups =
+        groups.map(|ranges| ResourceState { ranges: ranges.iter().copied().collect(), ..ResourceState::default() });
+    let pool = Pool { resources: groups.collect() };
 
     let mut group = criterion.benchmark_group("document");
     group.sample_size(50);

@@ -1,9 +1,9 @@
-//! What to change in the groups of one service and port. Pure: knows no client, no clock, no environment.
+//! What to change in the resources of one service and port, or family. Pure: knows no client, no clock, no environment.
 //!
-//! The groups that hold the ranges of one service and port in one VPC form a [`Pool`]. An
-//! interface carries all of them, so an address is let in when any group of the pool has a range
-//! that covers it. A plan is a list of [`Round`]s; in each, everything is added before anything is
-//! removed, and nothing is removed before every wanted range that shares an address with it stands.
+//! A resource is a security group, a prefix list or an IP set. Those that hold the ranges of one service and port in one
+//! VPC, or of one service and family, form a [`Pool`]. Whoever uses the pool uses all of them, so an address is let in when
+//! any resource of the pool has a range that covers it. A plan is a list of [`Round`]s; in each, everything is added before
+//! anything is removed, and nothing is removed before every wanted range that shares an address with it is in place.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +11,14 @@ use ipnet::IpNet;
 
 use crate::family::Family;
 
-/// One group as it was read.
+/// One group, prefix list or IP set as it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct GroupState {
-    /// Its rules for the pool's port.
+pub struct ResourceState {
+    /// Its ranges; of a group, those of its rules for the pool's port.
     pub ranges: BTreeSet<IpNet>,
-    /// Rules in it that are not ours; they are left alone and count against the quota.
+    /// Rules in a group that are not ours; they are left alone and count against the quota.
     pub foreign: Foreign,
-    /// Not yet attached wherever the pool is. Of a range that stands twice, the copy in such a group goes.
+    /// A group that is not yet attached wherever the pool is. Of a range that is there twice, the copy in such a group goes.
     pub pending: bool,
 }
 
@@ -40,28 +40,28 @@ impl Foreign {
     }
 }
 
-/// The groups of one service and port in one VPC, in the order of their numbers.
+/// The resources of one service and port in one VPC, or of one service and family, in the order of their numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pool {
-    /// One entry a group.
-    pub groups: Vec<GroupState>,
+    /// One entry a resource.
+    pub resources: Vec<ResourceState>,
 }
 
-/// Quotas of EC2.
+/// How much fits: each target has quotas of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Rules in a group; counted for IPv4 and IPv6 separately.
-    pub rules_per_group: usize,
-    /// Groups on an interface, and so the most groups that make sense for one service and port.
-    pub groups_per_interface: usize,
+pub struct Quotas {
+    /// Ranges in a resource; counted for IPv4 and IPv6 separately.
+    pub ranges_per_resource: usize,
+    /// The most resources of a pool; of groups, those that an interface carries.
+    pub max_resources: usize,
 }
 
 /// What may not be exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds<'a> {
-    /// EC2's quotas.
-    pub limits: Limits,
-    /// Whether groups may be created.
+    /// How much fits.
+    pub quotas: Quotas,
+    /// Whether resources may be created.
     pub may_create: bool,
     /// The share, in percent, of the present ranges of a family that may go in one run.
     pub max_shrink_percent: usize,
@@ -75,23 +75,25 @@ pub struct Bounds<'a> {
 /// Below this number of ranges a share in percent says nothing.
 const SHRINK_FLOOR: usize = 20;
 
-/// Changes by the index of the group: those of [`Pool::groups`] first, then the groups to create.
+/// Changes by the index of the resource: those of [`Pool::resources`] first, then those to create.
 pub type Changes = BTreeMap<usize, BTreeSet<IpNet>>;
 
 /// One step of adding, then one of removing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Round {
-    /// Ranges to add to each group.
+    /// Ranges to add to each resource.
     pub add: Changes,
-    /// Ranges to remove from each group, after the adding.
+    /// Ranges to remove from each resource, after the adding.
     pub remove: Changes,
 }
 
 /// What to do, in order: create, then round by round. New groups are attached after the first adding.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// How many groups to create.
+    /// How many resources to create.
     pub create: usize,
+    /// Where none may be created: how many would be.
+    pub would_create: usize,
     /// The changes.
     pub rounds: Vec<Round>,
     /// Wanted ranges for which there is no room.
@@ -133,35 +135,51 @@ impl Plan {
     /// Whether there is nothing to do. A plan may be empty and still leave ranges out.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { create, rounds, left_out: _, brake: _ } = self;
+        let Self { create, would_create: _, rounds, left_out: _, brake: _ } = self;
         *create == 0 && rounds.is_empty()
+    }
+
+    /// Whether ranges are to be removed.
+    #[must_use]
+    pub fn removes(&self) -> bool {
+        self.rounds.iter().any(|round| !round.remove.is_empty())
     }
 }
 
 /// Compares what the pool holds with what is wanted.
 ///
-/// As many groups are planned as the wanted ranges need, but not more than an interface takes, and none where none may be
-/// created.
+/// As many resources are planned as the wanted ranges need, but not more than the quota, and none where none may be created:
+/// then the plan says how many are lacking.
 #[must_use]
 pub fn plan(pool: &Pool, wanted: &BTreeSet<IpNet>, bounds: Bounds<'_>) -> Plan {
     let brake = if bounds.force { None } else { brake(pool, wanted, bounds) };
-    let most = bounds.limits.groups_per_interface.saturating_sub(pool.groups.len());
-    let most = if bounds.may_create { most } else { 0 };
-    let mut plan = Simulation::run(pool, 0, wanted, bounds.limits, brake.is_some());
+    let simulate = |create| Simulation::run(pool, create, wanted, bounds.quotas, brake.is_some());
+    let with_what_is_there = simulate(0);
+    if with_what_is_there.left_out.is_empty() {
+        return Plan { brake, ..with_what_is_there };
+    }
+    let most = bounds.quotas.max_resources.saturating_sub(pool.resources.len());
+    let mut with_new = None;
     for create in 1..=most {
-        if plan.left_out.is_empty() {
+        let plan = simulate(create);
+        let is_enough = plan.left_out.is_empty();
+        with_new = Some(plan);
+        if is_enough {
             break;
         }
-        plan = Simulation::run(pool, create, wanted, bounds.limits, brake.is_some());
     }
-    Plan { brake, ..plan }
+    match with_new {
+        Some(plan) if bounds.may_create => Plan { brake, ..plan },
+        Some(plan) => Plan { brake, would_create: plan.create, ..with_what_is_there },
+        None => Plan { brake, ..with_what_is_there },
+    }
 }
 
 /// Whether less would be left than one run may leave.
 fn brake(pool: &Pool, wanted: &BTreeSet<IpNet>, bounds: Bounds<'_>) -> Option<Brake> {
     Family::BOTH.into_iter().find_map(|family| {
         let present: BTreeSet<&IpNet> =
-            pool.groups.iter().flat_map(|group| &group.ranges).filter(|range| Family::of(range) == family).collect();
+            pool.resources.iter().flat_map(|group| &group.ranges).filter(|range| Family::of(range) == family).collect();
         let (present, going) = (
             present.len(),
             // A range that is only written differently, joined with its neighbour say, does not go.
@@ -181,19 +199,19 @@ fn brake(pool: &Pool, wanted: &BTreeSet<IpNet>, bounds: Bounds<'_>) -> Option<Br
 
 /// A plan carried out on paper: it places and releases until neither goes on.
 struct Simulation {
-    /// Rules that each group still takes, by family.
+    /// Ranges that each resource still takes, by family.
     free: Vec<[usize; 2]>,
     /// Wanted ranges to place that share an address with a stale one. They go first, since the stale one waits for them.
     replacing: BTreeSet<IpNet>,
     /// The other wanted ranges to place.
     fresh: BTreeSet<IpNet>,
-    /// What is to go, by group. A second copy of a wanted range is stale too.
+    /// What is to go, by resource. A second copy of a wanted range is stale too.
     stale: BTreeSet<(usize, IpNet)>,
 }
 
 impl Simulation {
-    fn run(pool: &Pool, create: usize, wanted: &BTreeSet<IpNet>, limits: Limits, keep_stale: bool) -> Plan {
-        let mut simulation = Self::start(pool, create, wanted, limits, keep_stale);
+    fn run(pool: &Pool, create: usize, wanted: &BTreeSet<IpNet>, quotas: Quotas, keep_stale: bool) -> Plan {
+        let mut simulation = Self::start(pool, create, wanted, quotas, keep_stale);
         let mut rounds = Vec::new();
         loop {
             let round = Round { add: simulation.place(), remove: simulation.release() };
@@ -203,21 +221,21 @@ impl Simulation {
             rounds.push(round);
         }
         let left_out = simulation.replacing.into_iter().chain(simulation.fresh).collect();
-        Plan { create, rounds, left_out, brake: None }
+        Plan { create, rounds, left_out, ..Plan::default() }
     }
 
-    fn start(pool: &Pool, create: usize, wanted: &BTreeSet<IpNet>, limits: Limits, keep_stale: bool) -> Self {
-        let free = |group: &GroupState| {
+    fn start(pool: &Pool, create: usize, wanted: &BTreeSet<IpNet>, quotas: Quotas, keep_stale: bool) -> Self {
+        let free = |group: &ResourceState| {
             Family::BOTH.map(|family| {
                 let ours = group.ranges.iter().filter(|range| Family::of(range) == family).count();
-                limits.rules_per_group.saturating_sub(ours + group.foreign.of(family))
+                quotas.ranges_per_resource.saturating_sub(ours + group.foreign.of(family))
             })
         };
-        let created = std::iter::repeat_n([limits.rules_per_group; 2], create);
+        let created = std::iter::repeat_n([quotas.ranges_per_resource; 2], create);
         let mut standing = BTreeSet::new();
         let mut stale = BTreeSet::new();
         let attached_first =
-            |pending| pool.groups.iter().enumerate().filter(move |(_, group)| group.pending == pending);
+            |pending| pool.resources.iter().enumerate().filter(move |(_, group)| group.pending == pending);
         for (index, group) in attached_first(false).chain(attached_first(true)) {
             for range in &group.ranges {
                 if !wanted.contains(range) || !standing.insert(*range) {
@@ -230,10 +248,10 @@ impl Simulation {
         }
         let going: BTreeSet<IpNet> = stale.iter().map(|(_, range)| *range).collect();
         let (replacing, fresh) = wanted.difference(&standing).partition(|range| overlaps(range, &going));
-        Self { free: pool.groups.iter().map(free).chain(created).collect(), replacing, fresh, stale }
+        Self { free: pool.resources.iter().map(free).chain(created).collect(), replacing, fresh, stale }
     }
 
-    /// Puts what waits into free rules, in the order of the groups.
+    /// Puts what waits where there is room, in the order of the resources.
     fn place(&mut self) -> Changes {
         let mut placed = Changes::new();
         for waiting in [&mut self.replacing, &mut self.fresh] {
@@ -297,13 +315,16 @@ mod tests {
 
     fn pool(groups: &[&str]) -> Pool {
         Pool {
-            groups: groups.iter().map(|text| GroupState { ranges: ranges(text), ..GroupState::default() }).collect(),
+            resources: groups
+                .iter()
+                .map(|text| ResourceState { ranges: ranges(text), ..ResourceState::default() })
+                .collect(),
         }
     }
 
-    fn bounds(rules_per_group: usize, groups_per_interface: usize) -> Bounds<'static> {
-        let limits = Limits { rules_per_group, groups_per_interface };
-        Bounds { limits, may_create: true, max_shrink_percent: 50, families: &Family::BOTH, force: false }
+    fn bounds(ranges_per_resource: usize, max_resources: usize) -> Bounds<'static> {
+        let quotas = Quotas { ranges_per_resource, max_resources };
+        Bounds { quotas, may_create: true, max_shrink_percent: 50, families: &Family::BOTH, force: false }
     }
 
     /// One line a call: `0 + a b` adds to group 0, `0 - c` removes from it.
@@ -447,8 +468,8 @@ mod tests {
 
     #[test]
     fn foreign_rules_count_against_the_quota() {
-        let group = GroupState { foreign: Foreign { ipv4: 1, ipv6: 0 }, ..GroupState::default() };
-        let pool = Pool { groups: vec![group] };
+        let group = ResourceState { foreign: Foreign { ipv4: 1, ipv6: 0 }, ..ResourceState::default() };
+        let pool = Pool { resources: vec![group] };
         let plan = plan(&pool, &ranges("10.0.0.0/24 10.0.2.0/24 2001:db8::/32"), bounds(2, 1));
         assert_eq!(story(&plan), "0 + 10.0.0.0/24 2001:db8::/32\nleft out 10.0.2.0/24\n");
     }
@@ -456,7 +477,7 @@ mod tests {
     #[test]
     fn of_two_copies_the_one_that_is_not_attached_goes() {
         let mut pool = pool(&["10.0.0.0/24", "10.0.0.0/24"]);
-        pool.groups[0].pending = true;
+        pool.resources[0].pending = true;
         let plan = plan(&pool, &ranges("10.0.0.0/24"), bounds(2, 5));
         assert_eq!(story(&plan), "0 - 10.0.0.0/24\n");
     }
@@ -524,7 +545,7 @@ mod tests {
         fn group(quota: usize)(
             ranges in prop::collection::btree_set(network(), 0..=quota * 2),
             ipv4 in 0..3usize, ipv6 in 0..3usize, pending in prop::bool::weighted(0.2),
-        ) -> GroupState {
+        ) -> ResourceState {
             // What a group can hold: at most its quota of each family.
             let mut room = [quota.saturating_sub(ipv4), quota.saturating_sub(ipv6)];
             let foreign = Foreign { ipv4: quota.min(ipv4), ipv6: quota.min(ipv6) };
@@ -532,7 +553,7 @@ mod tests {
                 let room = &mut room[Family::of(range) as usize];
                 *room > 0 && { *room -= 1; true }
             }).collect();
-            GroupState { ranges, foreign, pending }
+            ResourceState { ranges, foreign, pending }
         }
     }
 
@@ -544,13 +565,13 @@ mod tests {
             quota in Just(quota), most in 1..8usize, force in any::<bool>(),
         ) -> (Pool, BTreeSet<IpNet>, Bounds<'static>) {
             let wanted = if aggregate { IpNet::aggregate(&wanted.into_iter().collect()).into_iter().collect() } else { wanted };
-            (Pool { groups: states }, wanted, Bounds { force, ..bounds(quota, most) })
+            (Pool { resources: states }, wanted, Bounds { force, ..bounds(quota, most) })
         }
     }
 
     /// Every state of the groups on the way, one an API call.
     fn carry_out(pool: &Pool, plan: &Plan) -> Vec<Vec<BTreeSet<IpNet>>> {
-        let mut groups: Vec<BTreeSet<IpNet>> = pool.groups.iter().map(|group| group.ranges.clone()).collect();
+        let mut groups: Vec<BTreeSet<IpNet>> = pool.resources.iter().map(|group| group.ranges.clone()).collect();
         groups.extend(std::iter::repeat_n(BTreeSet::new(), plan.create));
         let mut states = vec![groups.clone()];
         for round in &plan.rounds {
@@ -593,13 +614,13 @@ mod tests {
         #[test]
         fn planning_again_gives_nothing((pool, wanted, bounds) in situation()) {
             let first = plan(&pool, &wanted, bounds);
-            let mut groups = pool.groups.clone();
-            groups.extend(std::iter::repeat_n(GroupState::default(), first.create));
+            let mut groups = pool.resources.clone();
+            groups.extend(std::iter::repeat_n(ResourceState::default(), first.create));
             for (group, ranges) in groups.iter_mut().zip(carry_out(&pool, &first).pop().unwrap()) {
                 group.ranges = ranges;
                 group.pending = false;
             }
-            let again = plan(&Pool { groups }, &wanted, bounds);
+            let again = plan(&Pool { resources: groups }, &wanted, bounds);
             // A first run that the brake or the quota held up may do more the second time, never after a whole one.
             if first.left_out.is_empty() && first.brake.is_none() {
                 prop_assert!(again.is_empty() && again.left_out.is_empty(), "{:?}", again);
@@ -621,13 +642,13 @@ mod tests {
         #[test]
         fn no_group_is_ever_over_its_quota((pool, wanted, bounds) in situation()) {
             let plan = plan(&pool, &wanted, bounds);
-            prop_assert!(pool.groups.len() + plan.create <= bounds.limits.groups_per_interface.max(pool.groups.len()));
+            prop_assert!(pool.resources.len() + plan.create <= bounds.quotas.max_resources.max(pool.resources.len()));
             for state in carry_out(&pool, &plan) {
                 for (index, ranges) in state.iter().enumerate() {
                     for family in Family::BOTH {
                         let ours = ranges.iter().filter(|range| Family::of(range) == family).count();
-                        let foreign = pool.groups.get(index).map_or(0, |group| group.foreign.of(family));
-                        prop_assert!(ours + foreign <= bounds.limits.rules_per_group);
+                        let foreign = pool.resources.get(index).map_or(0, |group| group.foreign.of(family));
+                        prop_assert!(ours + foreign <= bounds.quotas.ranges_per_resource);
                     }
                 }
             }
@@ -637,14 +658,14 @@ mod tests {
         fn a_wanted_range_waits_only_where_no_group_has_room((pool, wanted, bounds) in situation()) {
             let plan = plan(&pool, &wanted, bounds);
             let placed: BTreeSet<IpNet> = plan.rounds.first().iter().flat_map(|round| round.add.values().flatten()).copied().collect();
-            let present: BTreeSet<IpNet> = pool.groups.iter().flat_map(|group| &group.ranges).copied().collect();
+            let present: BTreeSet<IpNet> = pool.resources.iter().flat_map(|group| &group.ranges).copied().collect();
             for family in Family::BOTH {
                 let of = |ranges: &BTreeSet<IpNet>| ranges.iter().filter(|range| Family::of(range) == family).count();
                 let waits = wanted.iter().any(|range| {
                     Family::of(range) == family && !placed.contains(range) && !present.contains(range)
                 });
-                let quota = bounds.limits.rules_per_group;
-                let free = pool.groups.iter().map(|group| quota.saturating_sub(of(&group.ranges) + group.foreign.of(family)));
+                let quota = bounds.quotas.ranges_per_resource;
+                let free = pool.resources.iter().map(|group| quota.saturating_sub(of(&group.ranges) + group.foreign.of(family)));
                 let free = free.sum::<usize>() + plan.create * quota;
                 prop_assert!(!waits || of(&placed) == free, "{} of {free} free rules are used", of(&placed));
             }

@@ -1,5 +1,5 @@
 //! The calls to AWS: how they are made, counted and given up, and those to EC2.
 
-pub mod caller;
-pub mod calls;
-pub mod ec2;
+pub(crate) mod caller;
+pub(crate) mod calls;
+pub(crate) mod ec2;

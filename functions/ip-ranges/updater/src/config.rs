@@ -1,7 +1,6 @@
 //! Settings.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::str::FromStr;
 
 use gatehouse_shared::env::Reader;
@@ -11,10 +10,9 @@ use gatehouse_shared::region::Region;
 use gatehouse_shared::sns::TopicArn;
 use ip_ranges_planner::document::Selection;
 use ip_ranges_planner::family::Family;
-use ip_ranges_planner::plan::Limits;
 use ip_ranges_planner::service::Service;
 
-use crate::parameters::ParameterPrefix;
+use crate::ports::PortRange;
 
 /// Settings, read once at cold start. Each field is the environment variable of the same name in
 /// capitals, but where its comment names another.
@@ -72,6 +70,15 @@ pub struct Config {
     pub notify_topic_arn: Option<TopicArn>,
     /// Log and answer the plan, change nothing.
     pub dry_run: bool,
+}
+
+/// Quotas of EC2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Rules in a group; counted for IPv4 and IPv6 separately.
+    pub rules_per_group: usize,
+    /// Groups on an interface, and so the most groups that make sense for one service and port.
+    pub groups_per_interface: usize,
 }
 
 /// A Region and the VPCs in it.
@@ -389,31 +396,44 @@ fn ip_ranges_url(env: &Reader<'_>, plain_http: PlainHttp) -> String {
     url
 }
 
-/// Ports from `from` to `to`, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PortRange {
-    /// The lowest port.
-    pub from: u16,
-    /// The highest port.
-    pub to: u16,
-}
+/// Levels below the prefix: the VPC where there are several, the service, the port or family.
+const LEVELS_BELOW: usize = 3;
+/// SSM's limit of levels in a name.
+///
+/// Source: Systems Manager API reference, PutParameter: "Parameter hierarchies are limited to a maximum depth of fifteen
+/// levels", "A parameter name can't be prefixed with "aws" or "ssm" (case-insensitive)".
+const MOST_LEVELS: usize = 15;
+/// SSM takes 1,011 characters with the ARN in front; this leaves room for both ends.
+const LONGEST: usize = 500;
 
-impl FromStr for PortRange {
-    type Err = &'static str;
+/// `PARAMETER_PREFIX`: how the names of the parameters begin, such as `/gatehouse/ip-ranges`. No slash at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParameterPrefix(String);
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port > 0);
-        let (from, to) = text.split_once('-').unwrap_or((text, text));
-        match (port(from), port(to)) {
-            (Some(from), Some(to)) if from <= to => Ok(Self { from, to }),
-            _ => Err("expected a port from 1 to 65535 or a range such as 8000-8010"),
-        }
+impl ParameterPrefix {
+    /// As it is set.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
-impl fmt::Display for PortRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.from == self.to { write!(f, "{}", self.from) } else { write!(f, "{}-{}", self.from, self.to) }
+impl FromStr for ParameterPrefix {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        let levels: Vec<&str> = text.strip_prefix('/').map(|levels| levels.split('/').collect()).unwrap_or_default();
+        let is_level = |level: &&str| !level.is_empty() && level.bytes().all(allowed);
+        let first = levels.first().map(|level| level.to_ascii_lowercase()).unwrap_or_default();
+        let is_reserved = first.starts_with("aws") || first.starts_with("ssm");
+        let is_long = levels.len() + LEVELS_BELOW > MOST_LEVELS || text.len() > LONGEST;
+        if levels.is_empty() || !levels.iter().all(is_level) || is_reserved || is_long {
+            return Err(
+                "expected a path such as /gatehouse/ip-ranges: at most 12 levels of letters, digits, dots, dashes or underscores, no slash at the end, not beginning with /aws or /ssm",
+            );
+        }
+        Ok(Self(text.to_owned()))
     }
 }
 

@@ -4,7 +4,7 @@ use gatehouse_shared::failure::ErrorType;
 use gatehouse_shared::sns::VerifyError;
 
 use crate::download::DownloadError;
-use crate::report::Kind;
+use crate::failure::FailureKind;
 use crate::trigger::{NoticeError, TriggerError};
 
 /// Why an invocation failed. What was done before that is in the report, which is logged.
@@ -32,7 +32,7 @@ pub enum Error {
     #[error("{summary}")]
     Incomplete {
         /// What kind of thing, where there is only one.
-        kind: Kind,
+        kind: FailureKind,
         /// Each failure in a few words.
         summary: String,
     },
@@ -43,11 +43,11 @@ impl ErrorType for Error {
         match self {
             Self::Event(_) | Self::Notice(_) => "InvalidEvent",
             Self::Refused(_) => "Refused",
-            Self::Download(DownloadError::StaleDocument { .. }) => Kind::StaleDocument.name(),
+            Self::Download(DownloadError::StaleDocument { .. }) => FailureKind::StaleDocument.name(),
             Self::Download(DownloadError::Md5Mismatch { .. }) => "Md5Mismatch",
             Self::Download(DownloadError::Document { .. }) => "BadDocument",
             Self::Download(_) => "Download",
-            Self::OutOfTime => Kind::OutOfTime.name(),
+            Self::OutOfTime => FailureKind::OutOfTime.name(),
             Self::Incomplete { kind, .. } => kind.name(),
         }
     }

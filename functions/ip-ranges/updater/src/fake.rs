@@ -123,6 +123,8 @@ pub(crate) struct State {
     pub(crate) not_removed: BTreeSet<IpNet>,
     /// How long the calls to come take, in milliseconds, in their order: two runs at once then meet at any point.
     pub(crate) latencies: VecDeque<u64>,
+    /// Which run makes the next call, and the one after it, and so on: [`FakeEc2::who`]. Then, who comes first.
+    pub(crate) turns: VecDeque<usize>,
     /// What the next calls that name a group or list just created are answered: EC2 does not know it everywhere yet.
     pub(crate) not_known: VecDeque<&'static str>,
     /// How many times a list that is asked for by its id still shows the version before, as if it were calm.
@@ -140,28 +142,50 @@ pub(crate) struct State {
     pub(crate) watched: BTreeSet<(String, IpAddr)>,
     /// Those that were not.
     pub(crate) cut_off: BTreeSet<(String, IpAddr)>,
+    /// An element that every answer lacks, though AWS always gives it.
+    pub(crate) lacks: Option<&'static str>,
     created: usize,
 }
 
 /// A handle on the fake; clones share its state.
 #[derive(Debug, Clone)]
-pub(crate) struct FakeEc2(Arc<Mutex<State>>);
+pub(crate) struct FakeEc2 {
+    state: Arc<Mutex<State>>,
+    /// Which of the runs that take turns makes the calls.
+    who: Option<usize>,
+}
 
 pub(crate) type Parameters = BTreeMap<String, String>;
 type Answer = Result<String, (u16, &'static str, String)>;
 
 impl FakeEc2 {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State {
-            rules_per_group: 60,
-            groups_per_interface: 5,
-            page: 1_000,
-            ..State::default()
-        })))
+        let state = State { rules_per_group: 60, groups_per_interface: 5, page: 1_000, ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)), who: None }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.state.lock().unwrap()
+    }
+
+    /// A handle for one of the runs that take turns.
+    pub(crate) fn as_run(&self, who: usize) -> Self {
+        Self { who: Some(who), ..self.clone() }
+    }
+
+    /// Waits until it is this run's turn, where runs take turns.
+    async fn take_turn(&self) {
+        loop {
+            {
+                let mut state = self.state();
+                let Some((next, who)) = state.turns.front().copied().zip(self.who) else { return };
+                if next == who {
+                    state.turns.pop_front();
+                    return;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// What `Region::connect` makes its clients from.
@@ -192,6 +216,7 @@ impl HttpConnector for FakeEc2 {
         let latency = self.state().latencies.pop_front();
         let fake = self.clone();
         HttpConnectorFuture::new(async move {
+            fake.take_turn().await;
             if let Some(latency) = latency {
                 tokio::time::sleep(Duration::from_millis(latency)).await;
             }
@@ -228,7 +253,9 @@ impl State {
             return Err(ConnectorError::io("connection reset by peer".into()));
         }
         let (status, body) = match answer {
-            Ok(content) => (200, format!("<{action}Response xmlns=\"x\">{content}</{action}Response>")),
+            Ok(content) => {
+                (200, format!("<{action}Response xmlns=\"x\">{}</{action}Response>", self.without_lacking(&content)))
+            }
             Err((status, code, message)) if OF_ELB.contains(&action.as_str()) => (
                 status,
                 format!(
@@ -273,10 +300,20 @@ impl State {
             return Err(ConnectorError::io("connection reset by peer".into()));
         }
         let (status, body) = match answer {
-            Ok(content) => (200, content),
+            Ok(mut content) => {
+                self.lacks.iter().for_each(|key| json::remove(&mut content, key));
+                (200, content)
+            }
             Err((status, code, message)) => (status, serde_json::json!({"__type": code, "message": message})),
         };
         Ok(HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body.to_string())))
+    }
+
+    fn without_lacking(&self, xml: &str) -> String {
+        let Some(element) = self.lacks else { return xml.to_owned() };
+        let (start, end) = (format!("<{element}>"), format!("</{element}>"));
+        let parts = xml.split(&start).enumerate();
+        parts.map(|(n, part)| if n == 0 { part } else { part.split_once(&end).unwrap().1 }).collect()
     }
 
     fn not_known_yet(&mut self, parameters: &Parameters) -> Option<&'static str> {
@@ -569,13 +606,13 @@ impl State {
     }
 
     fn create_tags(&mut self, parameters: &Parameters) -> Answer {
-        let (key, value) = (&parameters["Tag.1.Key"], &parameters["Tag.1.Value"]);
+        let tag = |n| Some((parameters.get(&format!("Tag.{n}.Key"))?, &parameters[&format!("Tag.{n}.Value")]));
         for id in values(parameters, "ResourceId") {
             let tags = match self.lists.get_mut(&id) {
                 Some(list) => &mut list.tags,
                 None => &mut group_mut(&mut self.groups, &id)?.tags,
             };
-            tags.insert(key.clone(), value.clone());
+            tags.extend((1..).map_while(tag).map(|(key, value)| (key.clone(), value.clone())));
         }
         Ok("<return>true</return>".to_owned())
     }

@@ -2,20 +2,25 @@
 //!
 //! A run reads as [`Updater::handle`] does: accept what started it, fetch the document while the groups are read, bring
 //! each Region in line, report. What is wanted and what is to change the crate [`ip_ranges_planner`] decides, which knows
-//! no client, clock or environment; [`region`], the [`targets`] and [`parameters`] act; [`aws`] makes the calls.
+//! no client, clock or environment. [`region`] reads, plans and applies by one of the `targets`, and [`parameters`] publishes the
+//! ids; `aws` makes the calls.
 
-pub mod aws;
+mod aws;
 pub mod config;
 pub mod download;
 mod error;
+pub mod failure;
 #[cfg(test)]
 mod fake;
 mod notifications;
+mod order;
 pub mod parameters;
+pub mod ports;
 pub mod region;
 pub mod report;
 pub mod run;
-pub mod targets;
+mod tags;
+mod targets;
 pub mod trigger;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,9 +42,10 @@ pub use crate::error::Error;
 
 use crate::config::Config;
 use crate::download::{Download, Fetched};
+use crate::failure::{Failure, FailureKind};
 use crate::notifications::Notifications;
 use crate::region::Region;
-use crate::report::{Failure, Kind, Report};
+use crate::report::Report;
 use crate::run::Run;
 use crate::trigger::{Direct, Notice, NoticeError, Trigger};
 
@@ -116,6 +122,7 @@ impl Updater {
             force: asked.force,
             looks_for_drift: notice.is_none(),
             stop,
+            number: run::number(),
         };
         // The groups are read while the document is downloaded.
         // Who goes back to an older document on purpose says so.
@@ -171,11 +178,11 @@ impl Updater {
 impl From<SelectionError> for Failure {
     fn from(error: SelectionError) -> Self {
         let (kind, what) = match &error {
-            SelectionError::UnknownService { service, .. } => (Kind::UnknownService, service),
+            SelectionError::UnknownService { service, .. } => (FailureKind::UnknownService, service),
             SelectionError::UnknownRegion { region, .. } | SelectionError::UnknownRegionOfService { region, .. } => {
-                (Kind::UnknownRegion, region)
+                (FailureKind::UnknownRegion, region)
             }
-            SelectionError::NoRanges { service } => (Kind::NoRanges, service),
+            SelectionError::NoRanges { service } => (FailureKind::NoRanges, service),
         };
         Self { kind, what: what.clone(), reason: error.to_string() }
     }
@@ -205,7 +212,8 @@ const SPELT_OUT: usize = 3;
 fn verdict(report: &Report) -> Result<(), Error> {
     let failures: Vec<_> = report.all_failures().collect();
     let Some((_, first)) = failures.first() else { return Ok(()) };
-    let kind = if failures.iter().all(|(_, failure)| failure.kind == first.kind) { first.kind } else { Kind::Partial };
+    let kind =
+        if failures.iter().all(|(_, failure)| failure.kind == first.kind) { first.kind } else { FailureKind::Partial };
     let mut summary = failures
         .iter()
         .take(SPELT_OUT)

@@ -8,7 +8,8 @@ use gatehouse_shared::notify::Notifier;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
-use crate::report::{Failure, Kind, Report};
+use crate::failure::{Failure, FailureKind};
+use crate::report::Report;
 
 /// How long after the end of the calls publishing may take. Lambda's deadline is later.
 const TIME_TO_PUBLISH: Duration = Duration::from_secs(8);
@@ -98,7 +99,7 @@ impl Notifications {
             };
             let what =
                 "publishing to NOTIFY_TOPIC_ARN; the report is in the log, and a later run tries again".to_owned();
-            failure = Some(Failure { kind: Kind::Partial, what, reason });
+            failure = Some(Failure { kind: FailureKind::Partial, what, reason });
             break;
         }
         waiting.truncate(MOST_WAITING);

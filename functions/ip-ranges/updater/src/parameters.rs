@@ -9,57 +9,16 @@
 //! characters each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::str::FromStr;
 
 use aws_sdk_ssm::types::{Parameter, ParameterType, Tag};
 use tokio::time::Instant;
 use tracing::info;
 
 use crate::aws::caller::{CallError, Caller};
-use crate::config::{Config, CustomTag, Target};
-use crate::report::{Failure, GroupReport, Kind, ParameterReport, RegionReport};
+use crate::config::{Config, CustomTag, ParameterPrefix, Target};
+use crate::failure::{Failure, FailureKind};
+use crate::report::{ParameterReport, ParametersReport, ResourceReport};
 use crate::run::Run;
-
-/// Levels below the prefix: the VPC where there are several, the service, the port or family.
-const LEVELS_BELOW: usize = 3;
-/// SSM's limit of levels in a name.
-///
-/// Source: Systems Manager API reference, PutParameter: "Parameter hierarchies are limited to a maximum depth of fifteen
-/// levels", "A parameter name can't be prefixed with "aws" or "ssm" (case-insensitive)".
-const MOST_LEVELS: usize = 15;
-/// SSM takes 1,011 characters with the ARN in front; this leaves room for both ends.
-const LONGEST: usize = 500;
-
-/// `PARAMETER_PREFIX`: how the names of the parameters begin, such as `/gatehouse/ip-ranges`. No slash at the end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParameterPrefix(String);
-
-impl ParameterPrefix {
-    /// As it is set.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for ParameterPrefix {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-        let levels: Vec<&str> = text.strip_prefix('/').map(|levels| levels.split('/').collect()).unwrap_or_default();
-        let is_level = |level: &&str| !level.is_empty() && level.bytes().all(allowed);
-        let first = levels.first().map(|level| level.to_ascii_lowercase()).unwrap_or_default();
-        let is_reserved = first.starts_with("aws") || first.starts_with("ssm");
-        let is_long = levels.len() + LEVELS_BELOW > MOST_LEVELS || text.len() > LONGEST;
-        if levels.is_empty() || !levels.iter().all(is_level) || is_reserved || is_long {
-            return Err(
-                "expected a path such as /gatehouse/ip-ranges: at most 12 levels of letters, digits, dots, dashes or underscores, no slash at the end, not beginning with /aws or /ssm",
-            );
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
 
 /// The calls to SSM of one run in one Region.
 #[derive(Debug)]
@@ -95,12 +54,13 @@ fn name(prefix: &ParameterPrefix, vpc_id: Option<&str>, service: &str, last: &st
 }
 
 /// What each parameter is to hold, in the order of the groups' numbers. Pure.
-fn values(prefix: &ParameterPrefix, vpc_ids: &[String], groups: &[GroupReport]) -> BTreeMap<String, String> {
+#[must_use]
+pub fn values(prefix: &ParameterPrefix, vpc_ids: &[String], groups: &[ResourceReport]) -> BTreeMap<String, String> {
     let mut ids: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for group in groups.iter().filter(|group| group.is_in_use) {
         let vpc_id = group.vpc_id.as_deref().filter(|_| vpc_ids.len() > 1);
         let Some(last) = group.port.as_deref().or(group.family.as_deref()) else { continue };
-        ids.entry(name(prefix, vpc_id, &group.service, last)).or_default().push(&group.group_id);
+        ids.entry(name(prefix, vpc_id, &group.service, last)).or_default().push(&group.resource_id);
     }
     ids.into_iter().map(|(name, ids)| (name, ids.join(","))).collect()
 }
@@ -113,24 +73,24 @@ impl Ssm {
     }
 
     /// Writes the parameters whose value is not right, and reports those that nothing keeps. `names` are all that the
-    /// settings ask for.
+    /// settings ask for, `values` those of which something is to be written.
     pub async fn publish(
         &self,
         prefix: &ParameterPrefix,
         names: &BTreeSet<String>,
-        vpc_ids: &[String],
+        values: BTreeMap<String, String>,
         run: Run,
-        report: &mut RegionReport,
-    ) {
+    ) -> ParametersReport {
+        let mut report = ParametersReport::default();
         let present = match self.below(prefix).await {
             Ok(present) => present,
             Err(error) => {
                 report.failures.push(Failure::of(format!("reading the parameters below {}", prefix.as_str()), &error));
-                return;
+                return report;
             }
         };
         // One after the other: SSM takes few calls of PutParameter in a second.
-        for (name, value) in values(prefix, vpc_ids, &report.groups) {
+        for (name, value) in values {
             let now = present.iter().find(|parameter| parameter.name() == Some(&name));
             if now.is_some_and(|now| now.value() == Some(&value) && is_list(now)) {
                 continue;
@@ -144,6 +104,7 @@ impl Ssm {
         report.notes.extend(stale.map(|name| {
             format!("the parameter {name} is below PARAMETER_PREFIX, and nothing updates it: what refers to it gets its old value. Delete it when nothing refers to it")
         }));
+        report
     }
 
     async fn below(&self, prefix: &ParameterPrefix) -> Result<Vec<Parameter>, CallError> {
@@ -156,7 +117,8 @@ impl Ssm {
                 while let Some(page) = pages.try_next().await? {
                     found.extend(page.parameters.unwrap_or_default());
                 }
-                Ok::<_, CallError>(found)
+                let is_whole = found.iter().all(|parameter| parameter.name().is_some());
+                if is_whole { Ok(found) } else { Err(CallError::Incomplete("Name")) }
             })
             .await
     }
@@ -168,7 +130,7 @@ impl Ssm {
             let reason = format!(
                 "it is {kind}, expected StringList: delete it, or choose another PARAMETER_PREFIX; it was left as it is"
             );
-            return Err(Failure { kind: Kind::Partial, what, reason });
+            return Err(Failure { kind: FailureKind::Partial, what, reason });
         }
         if dry_run {
             return Ok(());

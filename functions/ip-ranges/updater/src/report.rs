@@ -4,13 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fmt::Write as _;
 
-use ip_ranges_planner::document;
-use ip_ranges_planner::plan::Brake;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::aws::caller::CallError;
-use crate::targets::security_groups::group::{Group, PORT_TAG, SERVICE_TAG, SYNC_TOKEN_TAG};
+use crate::failure::Failure;
 
 /// The answer of a run.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -37,11 +34,11 @@ pub struct RegionReport {
     /// Its name.
     pub region: String,
     /// Calls to EC2, ELB, AWS WAF and SSM, retries and pages included.
-    pub ec2_calls: usize,
+    pub aws_calls: usize,
     /// The same by operation.
     pub calls: BTreeMap<String, usize>,
     /// The groups, prefix lists or IP sets, changed or not.
-    pub groups: Vec<GroupReport>,
+    pub groups: Vec<ResourceReport>,
     /// The SSM parameters that were written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<ParameterReport>,
@@ -51,6 +48,53 @@ pub struct RegionReport {
     pub not_added: Vec<RangesWithoutRule>,
     /// Whether what is there could be read and planned. Without that, `left_out` says nothing.
     pub is_planned: bool,
+    /// What a person should look at, though nothing failed.
+    pub notes: Vec<String>,
+    /// What could not be done.
+    pub failures: Vec<Failure>,
+}
+
+/// What was done to the groups, prefix lists or IP sets of a Region, and what was not. Each step of a target returns one.
+#[derive(Debug, Default)]
+pub struct TargetReport {
+    /// The groups, prefix lists or IP sets, changed or not.
+    pub groups: Vec<ResourceReport>,
+    /// Wanted ranges for which there is no room.
+    pub left_out: Vec<RangesWithoutRule>,
+    /// Wanted ranges whose call failed, or was not made.
+    pub not_added: Vec<RangesWithoutRule>,
+    /// Some of what is there could not be read or planned, so `left_out` is not complete.
+    pub is_unplanned: bool,
+    /// What a person should look at, though nothing failed.
+    pub notes: Vec<String>,
+    /// What could not be done.
+    pub failures: Vec<Failure>,
+}
+
+impl TargetReport {
+    /// Nothing could be planned.
+    #[must_use]
+    pub fn unplanned(notes: Vec<String>, failure: Failure) -> Self {
+        Self { is_unplanned: true, notes, failures: vec![failure], ..Self::default() }
+    }
+
+    /// Adds what a further step did.
+    pub fn add(&mut self, further: Self) {
+        let Self { groups, left_out, not_added, is_unplanned, notes, failures } = further;
+        self.groups.extend(groups);
+        self.left_out.extend(left_out);
+        self.not_added.extend(not_added);
+        self.is_unplanned |= is_unplanned;
+        self.notes.extend(notes);
+        self.failures.extend(failures);
+    }
+}
+
+/// What was done to the parameters of a Region, and what was not.
+#[derive(Debug, Default)]
+pub struct ParametersReport {
+    /// Those that were written.
+    pub parameters: Vec<ParameterReport>,
     /// What a person should look at, though nothing failed.
     pub notes: Vec<String>,
     /// What could not be done.
@@ -70,12 +114,12 @@ pub struct ParameterReport {
 
 /// What happened to one group, prefix list or IP set.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct GroupReport {
+pub struct ResourceReport {
     /// The VPC of a group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vpc_id: Option<String>,
     /// `sg-…`, `pl-…` or the ARN of an IP set; `(new)` where a dry run would create it.
-    pub group_id: String,
+    pub resource_id: String,
     /// Its name.
     pub name: String,
     /// Whose ranges it holds.
@@ -121,241 +165,27 @@ pub struct RangesWithoutRule {
     pub ranges: BTreeSet<IpNet>,
 }
 
-/// One thing that could not be done.
-#[derive(Debug, Clone, Serialize)]
-pub struct Failure {
-    /// What kind of thing.
-    pub kind: Kind,
-    /// What was being done, and to what.
-    pub what: String,
-    /// Why it failed, and what to do next where that is known.
-    pub reason: String,
-}
-
-/// Kinds of failure; where a run met only one kind, its name is the run's `errorType`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum Kind {
-    /// An API call failed.
-    Partial,
-    /// Lambda's deadline was near.
-    OutOfTime,
-    /// Ranges have no room.
-    NoCapacity,
-    /// Too much would have been removed.
-    ShrinkRefused,
-    /// An interface has no room for another group.
-    InterfaceGroupLimit,
-    /// An interface carries some groups of a pool, and not all.
-    PartlyAttached,
-    /// An interface carries a group that no setting keeps any more.
-    Abandoned,
-    /// The groups follow a newer document.
-    StaleDocument,
-    /// A service, or a family of it, without a range.
-    NoRanges,
-    /// A service that does not exist.
-    UnknownService,
-    /// A `region` that no range has.
-    UnknownRegion,
-}
-
-impl Kind {
-    /// The stable name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Partial => "Partial",
-            Self::OutOfTime => "OutOfTime",
-            Self::NoCapacity => "NoCapacity",
-            Self::ShrinkRefused => "ShrinkRefused",
-            Self::InterfaceGroupLimit => "InterfaceGroupLimit",
-            Self::PartlyAttached => "PartlyAttached",
-            Self::Abandoned => "Abandoned",
-            Self::StaleDocument => "StaleDocument",
-            Self::NoRanges => "NoRanges",
-            Self::UnknownService => "UnknownService",
-            Self::UnknownRegion => "UnknownRegion",
-        }
-    }
-}
-
-impl Failure {
-    /// A call that failed.
-    #[must_use]
-    pub fn of(what: impl Into<String>, error: &CallError) -> Self {
-        Self { kind: error.kind(), what: what.into(), reason: error.to_string() }
-    }
-
-    /// Nothing was removed from the pool.
-    #[must_use]
-    pub fn braked(pool: &str, brake: &Brake) -> Self {
-        let kind = match brake {
-            Brake::FamilyGone { .. } => Kind::NoRanges,
-            Brake::Shrink { .. } => Kind::ShrinkRefused,
-        };
-        Self { kind, what: pool.to_owned(), reason: brake.to_string() }
-    }
-
-    /// Ranges of the pool have no room.
-    #[must_use]
-    pub fn no_capacity(pool: String, ranges: usize, advice: &str) -> Self {
-        Self { kind: Kind::NoCapacity, what: pool, reason: format!("{ranges} ranges have no room: {advice}") }
-    }
-
-    /// An interface lacks a group.
-    #[must_use]
-    pub fn partly_attached(what: impl Into<String>, reason: &str) -> Self {
-        Self { kind: Kind::PartlyAttached, what: what.into(), reason: reason.to_owned() }
-    }
-
-    /// A group that interfaces carry, and that no setting keeps any more.
-    #[must_use]
-    pub fn abandoned(group: &str, interfaces: &BTreeSet<String>, why: &str) -> Self {
-        Self {
-            kind: Kind::Abandoned,
-            what: format!("updating {group}"),
-            reason: format!(
-                "it {why}, and {} it: its rules stay as they are, and new ranges are not let in there. Attach the groups of the present settings to these interfaces and detach it; or hand it over: set its tags {SERVICE_TAG} and {PORT_TAG} to the present settings, and add its id to ADOPT; or set SERVICE, PORTS and VPC_ID back",
-                carry(interfaces)
-            ),
-        }
-    }
-
-    /// A run with another document may be removing ranges.
-    #[must_use]
-    pub fn run_at_once(sync_token: u64) -> Self {
-        let reason =
-            format!("a run with the document {sync_token} may be removing some at this time; Lambda runs it again");
-        Self { kind: Kind::Partial, what: "removing ranges".to_owned(), reason }
-    }
-
-    /// What is there follows the document `newest`, and this run has the older one of `sync_token`.
-    #[must_use]
-    pub fn stale_document(newest: u64, sync_token: u64, mark: Mark) -> Self {
-        let says = mark.name(newest);
-        Self {
-            kind: Kind::StaleDocument,
-            what: format!("following the document {sync_token}"),
-            reason: format!(
-                "the newer document {newest} was used here before, as {says} says; an edge still serves the old one, and Lambda tries again. To go back to this document on purpose, invoke the function with {{\"force\": true}}"
-            ),
-        }
-    }
-
-    /// Another run, or a person, removed ranges that are wanted, or added some.
-    #[must_use]
-    pub fn changed_meanwhile(pool: String, differences: &Differences) -> Self {
-        let list = |ranges: &BTreeSet<IpNet>| ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let did =
-            |what: &str, ranges: &BTreeSet<IpNet>| (!ranges.is_empty()).then(|| format!("{what} {}", list(ranges)));
-        let Differences { removed, added } = differences;
-        let did: Vec<String> = did("removed", removed).into_iter().chain(did("added", added)).collect();
-        let reason = format!("something else {} during this run; Lambda runs it again", did.join(" and "));
-        Self { kind: Kind::Partial, what: pool, reason }
-    }
-}
-
-/// How many interfaces a text names.
-const MAX_NAMED: usize = 10;
-
-/// The interfaces, as many as fit a text, with the verb.
-pub(crate) fn carry(interfaces: &BTreeSet<String>) -> String {
-    let named = interfaces.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match (interfaces.len(), interfaces.len().saturating_sub(MAX_NAMED)) {
-        (1, _) => format!("{named} carries"),
-        (_, 0) => format!("{named} carry"),
-        (_, more) => format!("{named} and {more} more interfaces carry"),
-    }
-}
-
-/// What says which document something follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
-    /// A tag of the groups or prefix lists.
-    Tag,
-    /// The description of an IP set.
-    Description,
-}
-
-impl Mark {
-    fn name(self, sync_token: u64) -> String {
-        match self {
-            Self::Tag => format!("the tag {SYNC_TOKEN_TAG}{sync_token}"),
-            Self::Description => "the description of the IP set".to_owned(),
-        }
-    }
-}
-
-/// The tokens of documents that do not hold a run up although they are newer than its document: those of a time to come,
-/// and with `force` all.
-#[derive(Debug, Clone, Default)]
-pub struct Ignored(BTreeSet<u64>);
-
-impl Ignored {
-    /// Of these `tokens`, those that a run with the document of `sync_token` passes by. `now` is in seconds since
-    /// 1970-01-01.
-    #[must_use]
-    pub fn new(tokens: impl IntoIterator<Item = u64>, sync_token: u64, force: bool, now: u64) -> Self {
-        let is_ignored = |token: &u64| *token > sync_token && (force || document::is_from_future(*token, now));
-        Self(tokens.into_iter().filter(is_ignored).collect())
-    }
-
-    /// The tokens.
-    #[must_use]
-    pub fn tokens(&self) -> &BTreeSet<u64> {
-        &self.0
-    }
-
-    /// What a person should know about them. `now` is in seconds since 1970-01-01.
-    pub fn notes(&self, mark: Mark, now: u64) -> impl Iterator<Item = String> {
-        let from_future = self.0.iter().filter(move |token| document::is_from_future(**token, now));
-        from_future.map(move |token| {
-            format!(
-                "{} names the document {token}, which is of a time to come: it does not count, and is replaced. See who wrote it",
-                mark.name(*token)
-            )
-        })
-    }
-}
-
-/// What something else did to the groups during a run.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Differences {
-    /// Ranges that it removed.
-    pub removed: BTreeSet<IpNet>,
-    /// Ranges that it added.
-    pub added: BTreeSet<IpNet>,
-}
-
 impl RegionReport {
+    /// What was done to the target in the Region of this name.
+    #[must_use]
+    pub fn new(region: &str, target: TargetReport) -> Self {
+        let TargetReport { groups, left_out, not_added, is_unplanned, notes, failures } = target;
+        let is_planned = !is_unplanned;
+        Self { region: region.to_owned(), groups, left_out, not_added, is_planned, notes, failures, ..Self::default() }
+    }
+
+    /// Adds what was done to the parameters.
+    pub fn add_parameters(&mut self, further: ParametersReport) {
+        let ParametersReport { parameters, notes, failures } = further;
+        self.parameters.extend(parameters);
+        self.notes.extend(notes);
+        self.failures.extend(failures);
+    }
+
     /// Whether anything was changed, or would be in a dry run.
     #[must_use]
     pub fn has_changes(&self) -> bool {
-        !self.parameters.is_empty() || self.groups.iter().any(GroupReport::is_changed)
-    }
-
-    /// Whether the groups, lists or sets follow a newer document than this one, by the `tokens` that they carry; then that
-    /// is a failure.
-    pub fn refuses_older(
-        &mut self,
-        tokens: impl IntoIterator<Item = u64>,
-        sync_token: u64,
-        mark: Mark,
-        ignored: &Ignored,
-    ) -> bool {
-        let newer = tokens.into_iter().filter(|token| *token > sync_token && !ignored.0.contains(token));
-        let Some(newest) = newer.max() else { return false };
-        let failure = Failure::stale_document(newest, sync_token, mark);
-        if !self.failures.iter().any(|known| known.kind == Kind::StaleDocument) {
-            self.failures.push(failure);
-        }
-        true
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.reason)
+        !self.parameters.is_empty() || self.groups.iter().any(ResourceReport::is_changed)
     }
 }
 
@@ -368,7 +198,7 @@ impl Report {
             added: groups().map(|group| group.added.len()).sum(),
             removed: groups().map(|group| group.removed.len()).sum(),
             left_out: self.regions.iter().flat_map(|region| &region.left_out).map(|left| left.ranges.len()).sum(),
-            calls: self.regions.iter().map(|region| region.ec2_calls).sum(),
+            calls: self.regions.iter().map(|region| region.aws_calls).sum(),
         }
     }
 
@@ -400,27 +230,13 @@ impl Report {
     }
 }
 
-impl GroupReport {
-    /// Nothing happened to the group yet, but that it was perhaps created.
-    #[must_use]
-    pub fn of_group(group: &Group, created: bool) -> Self {
-        Self {
-            vpc_id: Some(group.key.vpc_id.clone()),
-            group_id: group.id.clone(),
-            name: group.name.clone(),
-            service: group.key.service.clone(),
-            port: Some(group.key.port.to_string()),
-            created,
-            ..Self::default()
-        }
-    }
-
+impl ResourceReport {
     /// Whether anything happened to it.
     #[must_use]
     pub fn is_changed(&self) -> bool {
         let Self {
             vpc_id: _,
-            group_id: _,
+            resource_id: _,
             name: _,
             service: _,
             port: _,
@@ -472,7 +288,7 @@ impl fmt::Display for Report {
         for region in &self.regions {
             for group in region.groups.iter().filter(|group| group.is_changed()) {
                 let created = if group.created { ", created" } else { "" };
-                writeln!(text, "\n{} {} ({}){created}", region.region, group.name, group.group_id)?;
+                writeln!(text, "\n{} {} ({}){created}", region.region, group.name, group.resource_id)?;
                 if group.egress_closed {
                     text.push_str("  outbound rules that allow all traffic removed, as in the earlier groups\n");
                 }
@@ -502,14 +318,16 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::FailureKind;
 
     /// A text that SNS cuts loses its end: ranges, and nothing that a person has to act on.
     #[test]
     fn failures_come_first_then_totals_then_ranges() {
         let added: BTreeSet<IpNet> = ["3.0.2.0/24".parse().unwrap()].into();
-        let failure = |what: &str| Failure { kind: Kind::Partial, what: what.to_owned(), reason: "denied".to_owned() };
+        let failure =
+            |what: &str| Failure { kind: FailureKind::Partial, what: what.to_owned(), reason: "denied".to_owned() };
         let group =
-            GroupReport { name: "AUTOUPDATE_S3_80_1".to_owned(), added: added.clone(), ..GroupReport::default() };
+            ResourceReport { name: "AUTOUPDATE_S3_80_1".to_owned(), added: added.clone(), ..ResourceReport::default() };
         let left_out =
             RangesWithoutRule { vpc_id: None, service: "S3".into(), port: None, family: None, ranges: added };
         let region = RegionReport {

@@ -1,5 +1,6 @@
 //! What holds for one run.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 
 use gatehouse_shared::clock;
@@ -23,6 +24,8 @@ pub struct Run {
     pub looks_for_drift: bool,
     /// When to stop making calls.
     pub stop: Instant,
+    /// Tells the run from others that are under way: a random number.
+    pub number: u64,
 }
 
 impl Run {
@@ -32,6 +35,12 @@ impl Run {
         let left = self.stop.saturating_duration_since(Instant::now());
         (clock::now() + left + TIME_TO_ARRIVE).unix_timestamp()
     }
+}
+
+/// A number for a run.
+#[must_use]
+pub fn number() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 /// When a run stops making calls. `deadline` is Lambda's, in milliseconds since 1970-01-01.

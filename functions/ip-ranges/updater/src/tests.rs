@@ -282,10 +282,10 @@ fn failures_of_several_kinds_are_partial_and_the_first_are_spelt_out() {
     let failure = |kind, what: &str| Failure { kind, what: what.to_owned(), reason: "r".to_owned() };
     let report = |failures| Report { failures, ..Report::default() };
     assert!(verdict(&report(vec![])).is_ok());
-    let one = verdict(&report(vec![failure(Kind::NoCapacity, "a")])).unwrap_err();
+    let one = verdict(&report(vec![failure(FailureKind::NoCapacity, "a")])).unwrap_err();
     assert_eq!((one.error_type(), one.to_string().as_str()), ("NoCapacity", "a: r"));
-    let mixed = ["a", "b", "c", "d"].map(|what| failure(Kind::NoCapacity, what)).into_iter();
-    let mixed = verdict(&report(mixed.chain([failure(Kind::ShrinkRefused, "e")]).collect())).unwrap_err();
+    let mixed = ["a", "b", "c", "d"].map(|what| failure(FailureKind::NoCapacity, what)).into_iter();
+    let mixed = verdict(&report(mixed.chain([failure(FailureKind::ShrinkRefused, "e")]).collect())).unwrap_err();
     assert_eq!(mixed.error_type(), "Partial");
     assert_eq!(mixed.to_string(), "a: r; b: r; c: r; and 2 more, see the report in the log");
 }

@@ -14,22 +14,21 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
-use crate::report::Kind;
-use crate::targets::security_groups::group::PREFIX_NAME_TAG;
+use crate::tags::PREFIX_NAME_TAG;
 
 /// How many calls are under way at a time in one Region: enough to be quick, too few to be throttled.
-pub const AT_A_TIME: usize = 4;
+pub(crate) const AT_A_TIME: usize = 4;
 /// The first pause before something is looked at, or tried, again. Each further one is twice as long.
-pub const FIRST_PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause, and the last: a minute in all.
 ///
 /// Source: EC2 Developer Guide, "Eventual consistency in the Amazon EC2 API": "starting with a couple of seconds of wait
 /// time, and increasing gradually up to a few minutes".
-pub const LONGEST_PAUSE: Duration = Duration::from_secs(32);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(32);
 
 /// A call that failed, as AWS put it.
 #[derive(Debug, thiserror::Error)]
-pub enum CallError {
+pub(crate) enum CallError {
     /// AWS answered with an error.
     #[error("{code}: {message}{hint}")]
     Refused {
@@ -86,23 +85,15 @@ where
 
 impl CallError {
     /// The error code.
-    #[must_use]
-    pub fn code(&self) -> Option<&str> {
+    pub(crate) fn code(&self) -> Option<&str> {
         match self {
             Self::Refused { code, .. } => Some(code),
             _ => None,
         }
     }
 
-    /// What kind of failure this is in the report.
-    #[must_use]
-    pub fn kind(&self) -> Kind {
-        if matches!(self, Self::OutOfTime { .. }) { Kind::OutOfTime } else { Kind::Partial }
-    }
-
     /// Whether a security group that the call names is not known. To EC2 that may be so for a while after its creation.
-    #[must_use]
-    pub fn is_unknown_group(&self) -> bool {
+    pub(crate) fn is_unknown_group(&self) -> bool {
         matches!(
             self.code(),
             Some("InvalidGroup.NotFound" | "InvalidSecurityGroupID.NotFound" | "InvalidSecurityGroup")
@@ -110,8 +101,7 @@ impl CallError {
     }
 
     /// Whether the interface or the load balancer that the call names does not exist.
-    #[must_use]
-    pub fn is_gone(&self) -> bool {
+    pub(crate) fn is_gone(&self) -> bool {
         matches!(self.code(), Some("InvalidNetworkInterfaceID.NotFound" | "LoadBalancerNotFound"))
     }
 
@@ -157,16 +147,15 @@ fn hint(code: &str) -> &'static str {
 
 /// Makes the calls of one run in one Region.
 #[derive(Debug)]
-pub struct Caller {
-    places: Semaphore,
+pub(crate) struct Caller {
+    permits: Semaphore,
     stop: Instant,
 }
 
 impl Caller {
     /// Makes no call after `stop`.
-    #[must_use]
-    pub fn new(stop: Instant) -> Self {
-        Self { places: Semaphore::new(AT_A_TIME), stop }
+    pub(crate) fn new(stop: Instant) -> Self {
+        Self { permits: Semaphore::new(AT_A_TIME), stop }
     }
 
     /// Makes a call. With `just_created`, it is repeated for up to a minute while AWS does not know the thing yet.
@@ -174,7 +163,7 @@ impl Caller {
     /// # Errors
     ///
     /// [`CallError`].
-    pub async fn call<T, E: Into<CallError>>(
+    pub(crate) async fn call<T, E: Into<CallError>>(
         &self,
         just_created: bool,
         call: impl AsyncFn() -> Result<T, E>,
@@ -187,7 +176,7 @@ impl Caller {
     /// # Errors
     ///
     /// [`CallError`].
-    pub async fn call_while<T, E: Into<CallError>>(
+    pub(crate) async fn call_while<T, E: Into<CallError>>(
         &self,
         is_passing: impl Fn(&CallError) -> bool,
         call: impl AsyncFn() -> Result<T, E>,
@@ -206,8 +195,8 @@ impl Caller {
     }
 
     async fn call_once<T, E: Into<CallError>>(&self, call: &impl AsyncFn() -> Result<T, E>) -> Result<T, CallError> {
-        let place = timeout_at(self.stop, self.places.acquire()).await;
-        let _place = place.map_err(|_| CallError::OutOfTime { under_way: false })?;
+        let permit = timeout_at(self.stop, self.permits.acquire()).await;
+        let _permit = permit.map_err(|_| CallError::OutOfTime { under_way: false })?;
         if Instant::now() >= self.stop {
             return Err(CallError::OutOfTime { under_way: false });
         }
@@ -218,7 +207,7 @@ impl Caller {
     }
 
     /// Waits, but not beyond the end of the run.
-    pub async fn pause(&self, pause: Duration) {
+    pub(crate) async fn pause(&self, pause: Duration) {
         sleep_until((Instant::now() + pause).min(self.stop)).await;
     }
 }

@@ -12,12 +12,11 @@ use aws_smithy_types::config_bag::ConfigBag;
 
 /// The calls of the clients that carry it as an interceptor, by operation.
 #[derive(Debug, Clone, Default)]
-pub struct Calls(Arc<Mutex<BTreeMap<String, usize>>>);
+pub(crate) struct Calls(Arc<Mutex<BTreeMap<String, usize>>>);
 
 impl Calls {
     /// What was counted since the last time this was asked.
-    #[must_use]
-    pub fn take(&self) -> BTreeMap<String, usize> {
+    pub(crate) fn take(&self) -> BTreeMap<String, usize> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

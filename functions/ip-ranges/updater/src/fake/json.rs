@@ -13,6 +13,18 @@ fn refuse(code: &'static str) -> Answer {
     Err((400, code, code.to_owned()))
 }
 
+/// Removes the key wherever it is.
+pub(crate) fn remove(value: &mut Value, key: &str) {
+    match value {
+        Value::Object(fields) => {
+            fields.remove(key);
+            fields.values_mut().for_each(|value| remove(value, key));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|value| remove(value, key)),
+        _ => {}
+    }
+}
+
 fn text(request: &Value, field: &str) -> String {
     request[field].as_str().unwrap_or_default().to_owned()
 }

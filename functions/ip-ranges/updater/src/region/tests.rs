@@ -1,17 +1,15 @@
 //! Whole reconciliations against [`FakeEc2`], fault by fault, and all faults mixed.
 
 use super::*;
-use crate::config::{AttachPolicy, EgressPolicy};
+use crate::config::{AttachPolicy, CreatePolicy, EgressPolicy, Limits};
+use crate::failure::FailureKind;
 use crate::fake::{FakeEc2, FakeGroup, FakeInterface, Fault, default_egress};
-use crate::report::Kind;
-use crate::targets::security_groups::group::{
-    ATTACH_TAG, FAMILY_TAG, PORT_TAG, PREFIX_NAME_TAG, SERVICE_TAG, SYNC_TOKEN_TAG,
-};
+use crate::tags::{ATTACH_TAG, FAMILY_TAG, PORT_TAG, PREFIX_NAME_TAG, SERVICE_TAG, SYNC_TOKEN_TAG};
+use crate::targets::security_groups::group::{self as security_group, PoolKey};
 use gatehouse_shared::env::Env;
-use ip_ranges_planner::plan::Limits;
 use ipnet::IpNet;
 use proptest::prelude::*;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 fn config(limits: Limits) -> Config {
     let table = [("AWS_REGION", "eu-west-1"), ("VPC_ID", "vpc-1")];
@@ -22,7 +20,7 @@ fn config(limits: Limits) -> Config {
 /// A run of a notice, with plenty of time.
 fn go() -> Run {
     let stop = tokio::time::Instant::now() + std::time::Duration::from_secs(3_600);
-    Run { dry_run: false, force: false, looks_for_drift: false, stop }
+    Run { dry_run: false, force: false, looks_for_drift: false, stop, number: crate::run::number() }
 }
 
 /// A scheduled run.
@@ -132,7 +130,7 @@ async fn a_first_run_creates_and_fills_and_the_next_one_makes_one_call() {
     ec2.state().calls.clear();
     let report = run(&ec2, &format!("{A} {B} {C}"), limits(2, 5)).await;
     assert_eq!(ec2.state().calls, ["DescribeSecurityGroups"]);
-    assert_eq!((report.ec2_calls, report.calls), (1, BTreeMap::from([("DescribeSecurityGroups".to_owned(), 1)])));
+    assert_eq!((report.aws_calls, report.calls), (1, BTreeMap::from([("DescribeSecurityGroups".to_owned(), 1)])));
 }
 
 #[tokio::test(start_paused = true)]
@@ -162,7 +160,7 @@ async fn a_change_to_one_group_is_one_authorize_and_one_revoke() {
             // Is everything there?
             "DescribeSecurityGroups",
             // Nothing is removed any more.
-            "CreateTags",
+            "DeleteTags",
         ]
     );
     assert_eq!((&report.groups[0].added, &report.groups[0].removed), (&ranges(C), &ranges(A)));
@@ -190,7 +188,7 @@ async fn a_new_group_is_attached_before_anything_is_removed() {
             "DescribeSecurityGroups",
             "RevokeSecurityGroupIngress",
             "DescribeSecurityGroups",
-            "CreateTags",
+            "DeleteTags",
         ]
     );
     assert_eq!(held(&ec2), rows(&[("1", "", true), ("2", A, true)]));
@@ -240,7 +238,7 @@ async fn throttling_and_server_errors_are_waited_out() {
         let report = run(&ec2, B, limits(60, 5)).await;
         assert_whole(&report);
         assert_eq!(held(&ec2), rows(&[("1", B, true)]), "{fault:?}");
-        assert_eq!(report.ec2_calls, 12, "attempts are counted");
+        assert_eq!(report.aws_calls, 12, "attempts are counted");
     }
 }
 
@@ -342,7 +340,7 @@ async fn ranges_written_for_another_service_go_once_the_shrink_is_forced() {
             group.rules.iter().map(|rule| (*rule, OURS.to_owned())).collect();
         let wanted = of_cloudfront[..15].join(" ");
         let report = run(&ec2, &wanted, limits(60, 5)).await;
-        assert_eq!(report.failures[0].kind, Kind::ShrinkRefused);
+        assert_eq!(report.failures[0].kind, FailureKind::ShrinkRefused);
         let report = run_with(&ec2, &wanted, &config(limits(60, 5)), Run { force: true, ..go() }).await;
         assert_whole(&report);
         assert_eq!((report.groups[0].removed.len(), report.groups[0].kept.len()), (40, 0));
@@ -377,7 +375,7 @@ async fn a_revoke_with_another_description_removes_nothing() {
         ec2.state().groups.get_mut("sg-1").unwrap().rule_descriptions.insert((80, B.parse().unwrap()), OURS.to_owned());
         let client = aws_sdk_ec2::Client::new(&ec2.sdk());
         let key = PoolKey { vpc_id: "vpc-1".into(), service: "CLOUDFRONT".into(), port: "80".parse().unwrap() };
-        let permission = group::permission(&key, &ranges(&format!("{A} {B}")), Some(OURS));
+        let permission = security_group::permission(&key, &ranges(&format!("{A} {B}")), Some(OURS));
         let answer = client.revoke_security_group_ingress().group_id("sg-1").ip_permissions(permission).send().await;
         if default_vpc {
             let unknown = answer.unwrap().unknown_ip_permissions().to_vec();
@@ -575,7 +573,7 @@ async fn a_failed_creation_does_not_move_the_attachments_of_others() {
     let report = run(&ec2, &format!("{A} {B} {C}"), limits(1, 5)).await;
     assert_eq!(report.failures.len(), 1, "{report:?}");
     let attached: Vec<_> =
-        report.groups.iter().map(|group| (group.group_id.as_str(), group.attached.join(" "))).collect();
+        report.groups.iter().map(|group| (group.resource_id.as_str(), group.attached.join(" "))).collect();
     assert_eq!(attached, [("sg-1", String::new()), ("sg-new1", "eni-1".to_owned())]);
     assert_eq!((report.left_out.len(), report.not_added.len()), (0, 1), "a failed call is not a lack of room");
 }
@@ -658,7 +656,7 @@ mod attachment {
         let ec2 = partly();
         ec2.state().groups.get_mut("sg-1").unwrap().egress.clear();
         let report = run_with(&ec2, &format!("{A} {B}"), &config(limits(1, 5)), scheduled()).await;
-        assert_eq!(report.failures[0].kind, Kind::PartlyAttached);
+        assert_eq!(report.failures[0].kind, FailureKind::PartlyAttached);
         assert!(report.failures[0].reason.contains("would let more traffic out"), "{report:?}");
         assert_eq!(on_eni_2(&ec2), ["sg-1"]);
         // Once its rule is removed, it follows.
@@ -748,7 +746,10 @@ mod attachment {
             assert!(start.elapsed() < std::time::Duration::from_secs(30), "{:?}", start.elapsed());
             assert_eq!(report.failures.len(), 18, "{report:?}");
             assert!(
-                report.failures.iter().all(|failure| failure.kind == Kind::PartlyAttached && failure.reason == reason),
+                report
+                    .failures
+                    .iter()
+                    .all(|failure| failure.kind == FailureKind::PartlyAttached && failure.reason == reason),
                 "{report:?}"
             );
             assert!(ec2.state().interfaces["eni-1"].groups.contains("sg-new1"));
@@ -801,7 +802,7 @@ mod attachment {
         }
         ec2.state().interfaces.get_mut("eni-1").unwrap().groups.extend(own);
         let report = run(&ec2, A, limits(1, 5)).await;
-        assert_eq!(report.failures[0].kind, Kind::InterfaceGroupLimit);
+        assert_eq!(report.failures[0].kind, FailureKind::InterfaceGroupLimit);
         assert_eq!(report.groups[0].kept, ranges("10.0.0.0/23"));
     }
 }
@@ -829,7 +830,7 @@ mod documents {
         assert_eq!(tagged(&ec2), ["gatehouse:sync-token/7"]);
         ec2.state().calls.clear();
         let report = run_as(&ec2, 6, A).await;
-        assert_eq!(report.failures[0].kind, Kind::StaleDocument);
+        assert_eq!(report.failures[0].kind, FailureKind::StaleDocument);
         assert_eq!(ec2.state().calls, ["DescribeSecurityGroups"]);
         // The same document, and a newer one that changes nothing, write nothing.
         ec2.state().calls.clear();
@@ -869,7 +870,7 @@ mod documents {
         let ec2 = ec2(&[&format!("{A} {B}")]);
         let mark = |seconds: i64| {
             let until = gatehouse_shared::clock::now().unix_timestamp() + seconds;
-            let tag = (format!("{SYNC_TOKEN_TAG}6"), format!("until {until}"));
+            let tag = (format!("{SYNC_TOKEN_TAG}6/1"), format!("until {until}"));
             ec2.state().groups.get_mut("sg-1").unwrap().tags.extend([tag]);
         };
         mark(60);
@@ -959,7 +960,10 @@ async fn a_dry_run_reports_the_plan_and_writes_nothing() {
     assert_eq!(ec2.state().calls, calls);
     assert_eq!(report.groups[0].removed, ranges("10.0.0.0/23"));
     let new = &report.groups[1];
-    assert_eq!((new.group_id.as_str(), new.name.as_str(), new.created), ("(new)", "AUTOUPDATE_CLOUDFRONT_80_2", true));
+    assert_eq!(
+        (new.resource_id.as_str(), new.name.as_str(), new.created),
+        ("(new)", "AUTOUPDATE_CLOUDFRONT_80_2", true)
+    );
     assert_eq!((&new.added, &new.attached), (&ranges(A), &vec!["eni-1".to_owned()]));
 }
 
@@ -1003,7 +1007,7 @@ mod others {
             assert_eq!(ec2.state().interfaces["eni-2"].groups, BTreeSet::from(["sg-payroll".to_owned()]));
             let note = report.notes.iter().find(|note| note.contains("payroll-db")).unwrap();
             assert!(note.contains("add sg-payroll to ADOPT"), "{note}");
-            assert!(report.groups.iter().all(|group| group.group_id == "sg-1"), "{report:?}");
+            assert!(report.groups.iter().all(|group| group.resource_id == "sg-1"), "{report:?}");
         }
     }
 
@@ -1049,7 +1053,7 @@ mod others {
                 let [failure] = &report.failures[..] else { panic!("{report:?}") };
                 assert_eq!(
                     (failure.kind, failure.what.as_str()),
-                    (Kind::Abandoned, "updating sg-9 (AUTOUPDATE_S3_80_1)")
+                    (FailureKind::Abandoned, "updating sg-9 (AUTOUPDATE_S3_80_1)")
                 );
                 assert!(failure.reason.contains(why), "{failure}");
                 assert!(failure.reason.contains("eni-19 and 10 more interfaces carry it"), "{failure}");
@@ -1119,7 +1123,7 @@ mod tokens {
     async fn with_force_a_run_goes_back_to_an_older_document() {
         for wanted in [format!("{A} {B}"), format!("{B} {C}")] {
             let ec2 = tagged(2, "followed");
-            assert_eq!(run(&ec2, &wanted, limits(60, 5)).await.failures[0].kind, Kind::StaleDocument);
+            assert_eq!(run(&ec2, &wanted, limits(60, 5)).await.failures[0].kind, FailureKind::StaleDocument);
             let config = config(limits(60, 5));
             assert_whole(&run_with(&ec2, &wanted, &config, Run { dry_run: true, force: true, ..go() }).await);
             assert_eq!(tokens_of(&ec2), ["2"], "a plan writes nothing");
@@ -1215,15 +1219,21 @@ async fn write_calls_say_what_they_should() {
             "SecurityGroups.member.2=sg-new1",
         ]]
     );
-    let tags = said("CreateTags");
-    let [first, last] = &tags[..] else { panic!("{tags:?}") };
-    let seconds: i64 = first[2].strip_prefix("Tag.1.Value=until ").unwrap().parse().unwrap();
+    let [tags] = &said("CreateTags")[..] else { panic!("{:?}", said("CreateTags")) };
+    let run = tags[3].strip_prefix("Tag.2.Key=gatehouse:sync-token/1/").unwrap();
+    assert!(run.parse::<u64>().is_ok(), "{run}");
+    let seconds: i64 = tags[4].strip_prefix("Tag.2.Value=until ").unwrap().parse().unwrap();
     // The run may take an hour here, and its last call half a minute more.
     let left = seconds - gatehouse_shared::clock::now().unix_timestamp();
     assert!((3_600..=3_630).contains(&left), "{left}");
-    assert_eq!(first[..2], ["ResourceId.1=sg-1", "Tag.1.Key=gatehouse:sync-token/1"]);
-    assert_eq!(last[..], ["ResourceId.1=sg-1", "Tag.1.Key=gatehouse:sync-token/1", "Tag.1.Value=followed"]);
-    assert_eq!(said("DeleteTags"), [["ResourceId.1=sg-new1", "Tag.1.Key=gatehouse:attach"]]);
+    assert_eq!(tags[..3], ["ResourceId.1=sg-1", "Tag.1.Key=gatehouse:sync-token/1", "Tag.1.Value=followed"]);
+    assert_eq!(
+        said("DeleteTags"),
+        [
+            vec!["ResourceId.1=sg-new1".to_owned(), "Tag.1.Key=gatehouse:attach".to_owned()],
+            vec!["ResourceId.1=sg-1".to_owned(), format!("Tag.1.Key=gatehouse:sync-token/1/{run}")],
+        ]
+    );
 }
 
 /// Outbound rules of a new group that joins a pool.
@@ -1569,7 +1579,7 @@ mod prefix_lists {
         newer.tags.insert(format!("{SYNC_TOKEN_TAG}7"), "followed".to_owned());
         ec2.state().lists.insert("pl-1".to_owned(), newer);
         let report = run(&ec2, B).await;
-        assert_eq!(report.failures[0].kind, Kind::StaleDocument);
+        assert_eq!(report.failures[0].kind, FailureKind::StaleDocument);
         assert_eq!(modifications(&ec2), []);
     }
 
@@ -1627,7 +1637,7 @@ mod prefix_lists {
         let ec2 = FakeEc2::new();
         ec2.state().lists.insert("pl-1".to_owned(), list(1, A));
         let report = run(&ec2, "2001:db8::/32").await;
-        assert_eq!(report.failures[0].kind, Kind::NoRanges);
+        assert_eq!(report.failures[0].kind, FailureKind::NoRanges);
         assert_eq!(ec2.state().lists["pl-1"].entries, ranges(A));
         assert_whole(&run_with(&ec2, "2001:db8::/32", &config(), Run { force: true, ..go() }).await);
         assert_eq!(ec2.state().lists["pl-1"].entries, BTreeSet::new());
@@ -1661,13 +1671,13 @@ mod prefix_lists {
         let ec2 = FakeEc2::new();
         ec2.state().lists.insert("pl-1".to_owned(), list(100, &many(30, 0)));
         let report = run(&ec2, &many(10, 0)).await;
-        assert_eq!(report.failures[0].kind, Kind::ShrinkRefused);
+        assert_eq!(report.failures[0].kind, FailureKind::ShrinkRefused);
         assert_eq!(report.groups[0].kept.len(), 20);
         assert_eq!(ec2.state().lists["pl-1"].entries.len(), 30);
 
         let config = Config { max_entries_per_list: 1, ..config() };
         let report = run_with(&FakeEc2::new(), &many(101, 0), &config, go()).await;
-        assert_eq!((report.failures[0].kind, report.left_out[0].ranges.len()), (Kind::NoCapacity, 1));
+        assert_eq!((report.failures[0].kind, report.left_out[0].ranges.len()), (FailureKind::NoCapacity, 1));
     }
 
     #[tokio::test(start_paused = true)]
@@ -1682,6 +1692,8 @@ mod prefix_lists {
 mod faults;
 mod ip_sets;
 mod parameters;
+mod runs;
+mod shape;
 
 fn network() -> impl Strategy<Value = IpNet> {
     (0u32..32, 27u8..=32).prop_map(|(bits, length)| {
@@ -1738,8 +1750,8 @@ proptest! {
                 let report = run_with(&ec2, &text(wanted), &config, go()).await;
                 prop_assert!(ec2.state().cut_off.is_empty(), "cut off: {:?}", ec2.state().cut_off);
                 for group in &report.groups {
-                    let now = ec2.state().groups[&group.group_id].rules.clone();
-                    let then = before.get(&group.group_id).map(|group| group.rules.clone()).unwrap_or_default();
+                    let now = ec2.state().groups[&group.resource_id].rules.clone();
+                    let then = before.get(&group.resource_id).map(|group| group.rules.clone()).unwrap_or_default();
                     let gained: BTreeSet<IpNet> = now.difference(&then).map(|(_, range)| *range).collect();
                     let lost: BTreeSet<IpNet> = then.difference(&now).map(|(_, range)| *range).collect();
                     // A call whose every reply is lost may have taken effect: then it is reported as failed.

@@ -1,4 +1,4 @@
-//! The third target: IP sets of AWS WAF, one for each service and address family.
+//! IP sets of AWS WAF, one for each service and address family.
 //!
 //! One call replaces all addresses of a set, so nothing has to be added before something else is removed. It names the lock
 //! token of what was read: where something else wrote meanwhile, AWS WAF refuses it, and the set is read and planned again.
@@ -12,24 +12,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_wafv2::types::{IpAddressVersion, IpSetSummary, Scope, Tag};
-use ip_ranges_planner::document::Published;
 use ip_ranges_planner::family::Family;
-use ip_ranges_planner::plan::Bounds;
-use ip_ranges_planner::set::{self, SetPlan};
+use ip_ranges_planner::plan::{Plan, Quotas};
+use ip_ranges_planner::set;
 use ipnet::IpNet;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
+use super::{Advice, FamilyKey, Label, NEW, Outcome, PoolOutcome, Wanted};
 use crate::aws::caller::{CallError, Caller, FIRST_PAUSE, LONGEST_PAUSE};
-use crate::config::{Config, CreatePolicy, CustomTag, WafScope};
-use crate::report::{Failure, GroupReport, Ignored, Kind, Mark, RangesWithoutRule, RegionReport};
-use crate::run::Run;
-use crate::targets::security_groups::group::{FAMILY_TAG, FamilyKey, PREFIX_NAME_TAG, SERVICE_TAG};
+use crate::config::{Config, CustomTag, WafScope};
+use crate::failure::{Failure, FailureKind};
+use crate::report::TargetReport;
+use crate::tags::{FAMILY_TAG, PREFIX_NAME_TAG, SERVICE_TAG};
 
-/// The most addresses of one set.
+/// The most addresses of one set, and one set for each service and family.
 ///
 /// Source: AWS WAF Developer Guide, "AWS WAF quotas": 10,000 addresses in CIDR notation; it cannot be raised.
-const MOST_ADDRESSES: usize = 10_000;
+const QUOTAS: Quotas = Quotas { ranges_per_resource: 10_000, max_resources: 1 };
 /// The most sets, or tags, of one page.
 ///
 /// Source: AWS WAF API reference, ListIPSets and ListTagsForResource: Limit.
@@ -57,7 +57,7 @@ const DOCUMENT: &str = "ranges of document ";
 /// Source: AWS WAF API reference, `WAFUnavailableEntityException`: "you might just need to wait a few minutes. It can take
 /// from a few seconds to a number of minutes for changes to propagate".
 #[derive(Debug)]
-pub struct Waf {
+pub(crate) struct Waf {
     client: aws_sdk_wafv2::Client,
     scope: Scope,
     /// `TAGS`: for what is created.
@@ -67,7 +67,7 @@ pub struct Waf {
 
 /// A set that carries our name and our tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IpSet {
+struct IpSet {
     id: String,
     arn: String,
     name: String,
@@ -79,17 +79,24 @@ pub struct IpSet {
 
 /// What is there under our names.
 #[derive(Debug, Default)]
-pub struct Found {
+pub(crate) struct State {
     /// The sets that can be kept.
     sets: Vec<IpSet>,
     /// The others, by name.
     foreign: BTreeMap<String, Foreign>,
-    /// Those that could not be read, by name.
-    unread: BTreeMap<String, CallError>,
+    /// Why others could not be read, by name.
+    unread: BTreeMap<String, Failure>,
+}
+
+impl State {
+    /// The `syncToken` of the document that each set follows.
+    pub(crate) fn sync_tokens(&self) -> impl Iterator<Item = u64> {
+        self.sets.iter().filter_map(|set| set.sync_token)
+    }
 }
 
 /// A set that is not kept.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Foreign {
     reason: String,
     /// It carries the tag of this function all the same.
@@ -127,63 +134,14 @@ fn sync_token(description: &str) -> Option<u64> {
     rest.split(|other: char| !other.is_ascii_digit()).next()?.parse().ok()
 }
 
-impl Found {
-    /// The `syncToken` of the document that each set follows.
-    pub fn sync_tokens(&self) -> impl Iterator<Item = u64> {
-        self.sets.iter().filter_map(|set| set.sync_token)
-    }
-
-    /// How many sets can be kept.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.sets.len()
-    }
-
-    /// Whether no set can be kept.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.sets.is_empty()
-    }
-}
-
 impl Waf {
     /// Makes no call after `stop`.
-    #[must_use]
-    pub fn new(client: &aws_sdk_wafv2::Client, config: &Config, stop: Instant) -> Self {
+    pub(crate) fn new(client: &aws_sdk_wafv2::Client, config: &Config, stop: Instant) -> Self {
         let scope = match config.waf_scope {
             WafScope::Regional => Scope::Regional,
             WafScope::CloudFront => Scope::Cloudfront,
         };
         Self { client: client.clone(), scope, tags: config.tags.clone(), caller: Caller::new(stop) }
-    }
-
-    /// All sets with our names, with what is in them. One that cannot be read does not hold up the others.
-    ///
-    /// # Errors
-    ///
-    /// [`CallError`] where they cannot be listed.
-    pub async fn read(&self, prefix_name: &str) -> Result<Found, CallError> {
-        let start = format!("{prefix_name}_");
-        let summaries = self.list(|name| name.starts_with(&start)).await?;
-        let mut found = Found::default();
-        // One after the other: several at a time would meet each other's throttling again and again.
-        for (index, summary) in summaries.iter().enumerate() {
-            if index >= WITHOUT_PAUSE {
-                self.caller.pause(BETWEEN_READS).await;
-            }
-            let name = summary.name().unwrap_or_default().to_owned();
-            match self.read_one(prefix_name, summary).await {
-                Ok(Some(Ok(set))) => found.sets.push(set),
-                Ok(Some(Err(foreign))) => {
-                    found.foreign.insert(name, foreign);
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    found.unread.insert(name, error);
-                }
-            }
-        }
-        Ok(found)
     }
 
     async fn list(&self, is_ours: impl Fn(&str) -> bool) -> Result<Vec<IpSetSummary>, CallError> {
@@ -230,8 +188,9 @@ impl Waf {
         prefix_name: &str,
         summary: &IpSetSummary,
     ) -> Result<Option<Result<IpSet, Foreign>>, CallError> {
-        let (name, id) = (summary.name().unwrap_or_default(), summary.id().unwrap_or_default());
-        let arn = summary.arn().unwrap_or_default();
+        let name = summary.name().ok_or(CallError::Incomplete("Name"))?;
+        let id = summary.id().ok_or(CallError::Incomplete("Id"))?;
+        let arn = summary.arn().ok_or(CallError::Incomplete("ARN"))?;
         let tagged = self
             .caller
             .call(true, async || self.client.list_tags_for_resource().resource_arn(arn).limit(PAGE).send().await);
@@ -308,13 +267,13 @@ impl Waf {
         });
         let summary = call.await?.summary.ok_or(CallError::Incomplete("Summary"))?;
         let arn = summary.arn.ok_or(CallError::Incomplete("ARN"))?;
-        info!(group_id = arn, name, ranges = ranges.len(), "IP set created");
+        info!(arn, name, ranges = ranges.len(), "IP set created");
         Ok(IpSet {
-            id: summary.id.unwrap_or_default(),
+            id: summary.id.ok_or(CallError::Incomplete("Id"))?,
             arn,
             name,
             key: key.clone(),
-            lock_token: summary.lock_token.unwrap_or_default(),
+            lock_token: summary.lock_token.ok_or(CallError::Incomplete("LockToken"))?,
             addresses: ranges.clone(),
             sync_token: Some(token),
         })
@@ -336,7 +295,7 @@ impl Waf {
                 .await
         });
         call.await?;
-        info!(group_id = set.arn, name = set.name, ranges = ranges.len(), "IP set updated");
+        info!(arn = set.arn, name = set.name, ranges = ranges.len(), "IP set updated");
         set.addresses.clone_from(ranges);
         set.sync_token = Some(token);
         Ok(())
@@ -366,179 +325,231 @@ fn key_of(prefix_name: &str, set_name: &str, tags: &[Tag]) -> Result<FamilyKey, 
     if set_name == expected { Ok(key) } else { Err(foreign(format!("with these tags its name has to be {expected}"))) }
 }
 
-/// Brings the sets in line with what is published.
-pub async fn reconcile(
-    waf: &Waf,
-    found: Found,
-    published: &Published,
-    config: &Config,
-    run: Run,
-    ignored: &Ignored,
-    report: &mut RegionReport,
-) {
-    let Found { sets, mut foreign, mut unread } = found;
-    let mut by_key: BTreeMap<FamilyKey, IpSet> = sets.into_iter().map(|set| (set.key.clone(), set)).collect();
-    for (service, ranges) in &published.services {
-        for family in &config.families {
-            let wanted: BTreeSet<IpNet> = ranges.iter().filter(|range| Family::of(range) == *family).copied().collect();
-            let key = FamilyKey { service: service.clone(), family: *family };
-            let name = name(&config.prefix_name, &key);
-            if let Some(error) = unread.remove(&name) {
-                report.failures.push(Failure::of(format!("reading the IP set {name}"), &error));
-                report.is_planned = false;
-                continue;
+/// All sets with our names, with what is in them. One that cannot be read does not hold up the others.
+///
+/// # Errors
+///
+/// [`CallError`] where they cannot be listed.
+pub(crate) async fn read(waf: &Waf, prefix_name: &str) -> Result<State, CallError> {
+    let start = format!("{prefix_name}_");
+    let summaries = waf.list(|name| name.starts_with(&start)).await?;
+    let mut state = State::default();
+    // One after the other: several at a time would meet each other's throttling again and again.
+    for (index, summary) in summaries.iter().enumerate() {
+        if index >= WITHOUT_PAUSE {
+            waf.caller.pause(BETWEEN_READS).await;
+        }
+        let name = summary.name().unwrap_or_default().to_owned();
+        match waf.read_one(prefix_name, summary).await {
+            Ok(Some(Ok(set))) => state.sets.push(set),
+            Ok(Some(Err(foreign))) => drop(state.foreign.insert(name, foreign)),
+            Ok(None) => {}
+            Err(error) => {
+                let failure = Failure::of(format!("reading the IP set {name}"), &error);
+                state.unread.insert(name, failure);
             }
-            let set = by_key.remove(&key);
-            if set.is_none() && wanted.is_empty() {
-                continue;
-            }
-            let foreign = foreign.remove(&name);
-            let mut set = SetRun::new(key, set, wanted, config, run, ignored);
-            // One set after the other: AWS WAF takes one call of each writing operation in a second.
-            if let Err(failure) = set.apply(waf, foreign, published.sync_token).await {
-                set.failures.push(failure);
-            }
-            set.finish(report);
         }
     }
-    let is_configured = |key: &FamilyKey| config.has_service(&key.service) && config.families.contains(&key.family);
-    let left_over = by_key.into_values().filter(|set| !is_configured(&set.key));
-    report.notes.extend(left_over.map(|set| {
+    Ok(state)
+}
+
+/// What to change in the sets.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    pools: Vec<PoolChanges>,
+    /// Sets that the settings name, and that could not be read.
+    unread: Vec<Failure>,
+    notes: Vec<String>,
+}
+
+/// What to change in the set of one service and family.
+#[derive(Debug)]
+struct PoolChanges {
+    key: FamilyKey,
+    wanted: BTreeSet<IpNet>,
+    set: Option<IpSet>,
+    plan: Plan,
+    /// Why its name cannot be used.
+    conflict: Option<Failure>,
+}
+
+/// Compares the sets with what is wanted.
+pub(crate) fn plan(state: &State, wanted: &Wanted<'_>) -> Changes {
+    let prefix_name = &wanted.config.prefix_name;
+    let mut sets: BTreeMap<&FamilyKey, &IpSet> = state.sets.iter().map(|set| (&set.key, set)).collect();
+    let (mut foreign, mut unread) = (state.foreign.clone(), state.unread.clone());
+    let mut changes = Changes { pools: Vec::new(), unread: Vec::new(), notes: Vec::new() };
+    for (key, ranges) in wanted.by_family() {
+        let name = name(prefix_name, &key);
+        if let Some(failure) = unread.remove(&name) {
+            changes.unread.push(failure);
+            continue;
+        }
+        let set = sets.remove(&key).cloned();
+        if set.is_none() && ranges.is_empty() {
+            continue;
+        }
+        let conflict = foreign.remove(&name).map(|foreign| name_conflict(prefix_name, &key, &foreign.reason));
+        let plan = if conflict.is_some() { Plan::default() } else { plan_set(set.as_ref(), &ranges, wanted) };
+        changes.pools.push(PoolChanges { key, wanted: ranges, set, plan, conflict });
+    }
+    let left_over = sets.into_values().filter(|set| !wanted.is_configured(&set.key));
+    changes.notes.extend(left_over.map(|set| {
         format!(
             "{} ({}) holds {} addresses for {}, which SERVICE and ADDRESS_FAMILIES no longer name; they stay: delete the set when nothing uses it",
             set.name, set.arn, set.key.service, set.key.family
         )
     }));
-    let unread = unread.into_iter().map(|(name, error)| format!("the IP set {name} could not be read: {error}"));
-    report.notes.extend(unread);
+    changes.notes.extend(
+        unread.into_iter().map(|(name, failure)| format!("the IP set {name} could not be read: {}", failure.reason)),
+    );
     let tagged = foreign.into_iter().filter(|(_, foreign)| foreign.is_tagged);
-    report.notes.extend(tagged.map(|(name, foreign)| {
+    changes.notes.extend(tagged.map(|(name, foreign)| {
         format!("the IP set {name} has the tag {PREFIX_NAME_TAG}, but {}; it was left as it is", foreign.reason)
     }));
+    changes
+}
+
+fn plan_set(set: Option<&IpSet>, ranges: &BTreeSet<IpNet>, wanted: &Wanted<'_>) -> Plan {
+    let present = set.map(|set| &set.addresses);
+    let plan = set::plan(present, ranges, wanted.bounds(QUOTAS));
+    debug!(name = set.map(|set| &set.name), wanted = ranges.len(), ?plan, "planned");
+    plan
+}
+
+/// Something else has the name of the set.
+fn name_conflict(prefix_name: &str, key: &FamilyKey, reason: &str) -> Failure {
+    Failure {
+        kind: FailureKind::Partial,
+        what: format!("creating the IP set {}", name(prefix_name, key)),
+        reason: format!(
+            "a set of this name is there, but {reason}; it was left as it is. Give it the tags {}, delete it, or choose another PREFIX_NAME",
+            tags_as_text(prefix_name, key)
+        ),
+    }
+}
+
+fn tags_as_text(prefix_name: &str, key: &FamilyKey) -> String {
+    tags(prefix_name, key).map(|(key, value)| format!("{key}={value}")).join(", ")
+}
+
+/// Changes the sets. In a dry run, only says how.
+pub(crate) async fn apply(waf: &Waf, changes: Changes, wanted: &Wanted<'_>) -> TargetReport {
+    let Changes { pools, unread, notes } = changes;
+    let is_unplanned = !unread.is_empty();
+    let mut report = TargetReport { is_unplanned, notes, failures: unread, ..TargetReport::default() };
+    // One set after the other: AWS WAF takes one call of each writing operation in a second.
+    for pool in pools {
+        let mut pool = PoolRun::new(pool, wanted);
+        let failure = pool.apply(waf).await.err();
+        report.add(pool.finish(failure));
+    }
+    report
 }
 
 /// The set of one service and family in one run.
-struct SetRun<'a> {
-    config: &'a Config,
-    run: Run,
-    ignored: &'a Ignored,
+struct PoolRun<'a> {
+    wanted: &'a Wanted<'a>,
     key: FamilyKey,
     name: String,
-    wanted: BTreeSet<IpNet>,
+    ranges: BTreeSet<IpNet>,
     /// The set as it is now.
     set: Option<IpSet>,
     /// What it held when the run began, or what something else made of it since.
     before: BTreeSet<IpNet>,
-    plan: SetPlan,
+    plan: Plan,
+    conflict: Option<Failure>,
     created: bool,
-    failures: Vec<Failure>,
 }
 
-impl<'a> SetRun<'a> {
-    fn new(
-        key: FamilyKey,
-        set: Option<IpSet>,
-        wanted: BTreeSet<IpNet>,
-        config: &'a Config,
-        run: Run,
-        ignored: &'a Ignored,
-    ) -> Self {
+impl<'a> PoolRun<'a> {
+    fn new(changes: PoolChanges, wanted: &'a Wanted<'a>) -> Self {
+        let PoolChanges { key, wanted: ranges, set, plan, conflict } = changes;
         let before = set.as_ref().map(|set| set.addresses.clone()).unwrap_or_default();
-        let name = name(&config.prefix_name, &key);
-        let (plan, created, failures) = (SetPlan::default(), false, Vec::new());
-        Self { config, run, ignored, key, name, wanted, set, before, plan, created, failures }
+        let name = name(&wanted.config.prefix_name, &key);
+        Self { wanted, key, name, ranges, set, before, plan, conflict, created: false }
     }
 
     /// Compares what the set holds now with what is wanted.
-    fn plan(&mut self) {
-        let bounds = Bounds {
-            limits: self.config.limits,
-            may_create: false,
-            max_shrink_percent: self.config.max_shrink_percent,
-            families: &self.config.families,
-            force: self.run.force,
-        };
-        let present = self.set.as_ref().map(|set| set.addresses.clone()).unwrap_or_default();
-        self.plan = set::plan(&present, &self.wanted, MOST_ADDRESSES, bounds);
-        debug!(name = self.name, wanted = self.wanted.len(), present = present.len(), plan = ?self.plan, "planned");
+    fn plan_again(&mut self) {
+        self.plan = plan_set(self.set.as_ref(), &self.ranges, self.wanted);
+    }
+
+    /// What the set is to hold.
+    fn goal(&self) -> BTreeSet<IpNet> {
+        let none = BTreeSet::new();
+        set::end(self.set.as_ref().map_or(&none, |set| &set.addresses), &self.plan)
     }
 
     /// Creates the set, or updates it, until it holds what is planned; in a dry run, neither.
-    async fn apply(&mut self, waf: &Waf, foreign: Option<Foreign>, token: u64) -> Result<(), Failure> {
-        self.plan();
-        if let Some(Foreign { reason, .. }) = foreign {
-            return Err(self.taken(&reason));
+    async fn apply(&mut self, waf: &Waf) -> Result<(), Failure> {
+        if let Some(conflict) = self.conflict.take() {
+            return Err(conflict);
         }
-        if self.set.is_none() && self.config.create == CreatePolicy::Never {
-            return Err(self.not_created());
-        }
-        if self.run.dry_run {
-            self.created = self.set.is_none();
+        if self.wanted.run.dry_run {
+            self.created = self.plan.create > 0;
             return Ok(());
         }
+        let token = self.wanted.published.sync_token;
         for attempt in 1..=ATTEMPTS {
-            if self.set.is_none() {
+            if self.plan.create > 0 {
                 self.create(waf, token).await?;
-                self.plan();
+                self.plan_again();
             }
-            // One that was just made holds the plan, unless another run made it.
-            let ignored = self.ignored.tokens();
-            let is_ignored = |token: &u64| ignored.contains(token);
-            // With the description of a document that does not count, it would hold up the next run.
-            let is_due =
-                |set: &&mut IpSet| set.addresses != self.plan.ranges || set.sync_token.as_ref().is_some_and(is_ignored);
+            let goal = self.goal();
+            let ignored = self.wanted.order.ignored();
+            // One that was just made holds the plan, unless another run made it. With the description of a document that
+            // does not count, it would hold up the next run.
+            let is_due = |set: &&mut IpSet| {
+                set.addresses != goal || set.sync_token.is_some_and(|token| ignored.contains(&token))
+            };
             let Some(set) = self.set.as_mut().filter(is_due) else { return Ok(()) };
-            if let Some(newer) = set.sync_token.filter(|newer| *newer > token && !is_ignored(newer)) {
-                return Err(Failure::stale_document(newer, token, Mark::Description));
-            }
-            match waf.update(set, &self.plan.ranges, token).await {
+            self.wanted.order.check(set.sync_token)?;
+            match waf.update(set, &goal, token).await {
                 Ok(()) => return Ok(()),
-                Err(error) if is_gone(&error) => self.forget(),
+                Err(error) if is_gone(&error) => self.clear(),
                 Err(error) if attempt < ATTEMPTS && error.code() == Some(LOCK) => {
                     debug!(name = self.name, attempt, "something else wrote to the IP set; reading it again");
                     waf.caller.pause(FIRST_PAUSE * 2_u32.pow(attempt - 1)).await;
-                    self.read_again(waf).await?;
+                    self.read_again(waf, &goal).await?;
                 }
                 Err(error) => return Err(Failure::of(self.updating(), &error)),
             }
-            self.plan();
+            self.plan_again();
         }
         let reason = "something else keeps writing to it, or deletes it; the next run tries again".to_owned();
-        Err(Failure { kind: Kind::Partial, what: self.updating(), reason })
+        Err(Failure { kind: FailureKind::Partial, what: self.updating(), reason })
     }
 
-    /// Reads the set as something else left it.
-    async fn read_again(&mut self, waf: &Waf) -> Result<(), Failure> {
+    /// Reads the set as something else left it. `planned`: what this run wanted it to hold.
+    async fn read_again(&mut self, waf: &Waf, planned: &BTreeSet<IpNet>) -> Result<(), Failure> {
         let Some(set) = &self.set else { return Ok(()) };
         match waf.get(&set.name, &set.id, &set.arn, set.key.clone()).await {
             Ok(Ok(now)) => {
                 // What something else added meanwhile, or took out of the plan, is not this run's doing. What the plan
                 // changes may have been: the reply of the write was lost.
-                let planned = &self.plan.ranges;
                 self.before.retain(|range| now.addresses.contains(range) || !planned.contains(range));
                 self.before.extend(now.addresses.difference(planned));
                 self.set = Some(now);
             }
-            Ok(Err(foreign)) => return Err(self.taken(&foreign.reason)),
-            Err(error) if is_gone(&error) => self.forget(),
+            Ok(Err(foreign)) => return Err(self.name_conflict(&foreign)),
+            Err(error) if is_gone(&error) => self.clear(),
             Err(error) => return Err(Failure::of(self.updating(), &error)),
         }
         Ok(())
     }
 
-    /// Somebody deleted the set after it was read. A new one holds nothing of what was there.
-    fn forget(&mut self) {
+    /// The set was deleted after it was read. A new one holds nothing of what was there.
+    fn clear(&mut self) {
         self.set = None;
         self.before.clear();
     }
 
     /// Creates the set with what is planned, or goes on with the one that is there already.
     async fn create(&mut self, waf: &Waf, token: u64) -> Result<(), Failure> {
-        if self.config.create == CreatePolicy::Never {
-            return Err(self.not_created());
-        }
-        let what = format!("creating the IP set {}", self.name);
-        let duplicate = match waf.create(&self.config.prefix_name, &self.key, &self.plan.ranges, token).await {
+        let prefix_name = &self.wanted.config.prefix_name;
+        let (what, goal) = (format!("creating the IP set {}", self.name), self.goal());
+        let duplicate = match waf.create(prefix_name, &self.key, &goal, token).await {
             Ok(set) => {
                 (self.set, self.created) = (Some(set), true);
                 return Ok(());
@@ -546,21 +557,21 @@ impl<'a> SetRun<'a> {
             Err(error) if error.code() == Some(DUPLICATE) => error,
             Err(error) => return Err(Failure::of(what, &error)),
         };
-        // The reply of its creation was lost, or another run created it, or somebody else has the name.
-        match waf.find(&self.config.prefix_name, &self.name).await {
+        // The reply of its creation was lost, or another run created it, or something else has the name.
+        match waf.find(prefix_name, &self.name).await {
             Ok(Some(Ok(set))) => {
                 info!(name = self.name, "IP set of that name taken over");
-                self.created = set.addresses == self.plan.ranges && set.sync_token == Some(token);
+                self.created = set.addresses == goal && set.sync_token == Some(token);
                 if !self.created {
                     self.before.clone_from(&set.addresses);
                 }
                 self.set = Some(set);
                 Ok(())
             }
-            Ok(Some(Err(foreign))) => Err(self.taken(&foreign.reason)),
+            Ok(Some(Err(foreign))) => Err(self.name_conflict(&foreign)),
             Ok(None) => {
                 let reason = format!("{duplicate}; AWS WAF does not list it yet, and the next run looks again");
-                Err(Failure { kind: Kind::Partial, what, reason })
+                Err(Failure { kind: FailureKind::Partial, what, reason })
             }
             Err(error) => Err(Failure::of(what, &error)),
         }
@@ -570,76 +581,35 @@ impl<'a> SetRun<'a> {
         format!("updating the IP set {}", self.name)
     }
 
-    fn taken(&self, reason: &str) -> Failure {
-        let what = format!("creating the IP set {}", self.name);
-        let tags = self.tags_in_words();
-        let reason = format!(
-            "a set of this name is there, but {reason}; it was left as it is. Give it the tags {tags}, delete it, or choose another PREFIX_NAME"
-        );
-        Failure { kind: Kind::Partial, what, reason }
+    fn name_conflict(&self, foreign: &Foreign) -> Failure {
+        name_conflict(&self.wanted.config.prefix_name, &self.key, &foreign.reason)
     }
 
-    /// With `CREATE=never`: what somebody has to create.
-    fn not_created(&mut self) -> Failure {
-        self.plan.left_out.clone_from(&self.wanted);
-        let advice = format!(
-            "CREATE=never, so no IP set is created. Create one with the name {}, the IP address version {} and the tags {}",
-            self.name,
-            version(self.key.family),
-            self.tags_in_words()
-        );
-        Failure::no_capacity(self.what(), self.wanted.len(), &advice)
-    }
-
-    fn tags_in_words(&self) -> String {
-        tags(&self.config.prefix_name, &self.key).map(|(key, value)| format!("{key}={value}")).join(", ")
-    }
-
-    fn what(&self) -> String {
-        format!("{} {}", self.key.service, self.key.family)
-    }
-
-    /// Writes everything into the Region's report.
-    fn finish(self, report: &mut RegionReport) {
-        let what = self.what();
-        let Self { key, name, wanted, set, before, plan, created, failures, run, .. } = self;
-        let is_pretended = run.dry_run && failures.is_empty();
-        let now =
-            if is_pretended { plan.ranges } else { set.as_ref().map(|set| set.addresses.clone()).unwrap_or_default() };
-        let without_rule = |ranges: BTreeSet<IpNet>| RangesWithoutRule {
-            vpc_id: None,
-            service: key.service.clone(),
-            port: None,
-            family: Some(key.family.to_string()),
-            ranges,
+    fn finish(self, failure: Option<Failure>) -> TargetReport {
+        let is_pretended = self.wanted.run.dry_run && failure.is_none();
+        let now = if is_pretended {
+            self.goal()
+        } else {
+            self.set.as_ref().map(|set| set.addresses.clone()).unwrap_or_default()
         };
-        let not_added: BTreeSet<IpNet> =
-            wanted.iter().filter(|range| !now.contains(range) && !plan.left_out.contains(range)).copied().collect();
-        if !not_added.is_empty() {
-            report.not_added.push(without_rule(not_added));
-        }
-        report.failures.extend(plan.brake.map(|brake| Failure::braked(&what, &brake)));
-        if !plan.left_out.is_empty() {
-            if set.is_some() || created {
-                let advice = "an IP set takes 10,000 addresses: narrow SERVICE or RANGE_REGIONS";
-                report.failures.push(Failure::no_capacity(what, plan.left_out.len(), advice));
-            }
-            report.left_out.push(without_rule(plan.left_out));
-        }
-        report.failures.extend(failures);
-        if set.is_some() || created {
-            report.groups.push(GroupReport {
-                group_id: set.map_or_else(|| "(new)".to_owned(), |set| set.arn),
-                name,
-                service: key.service.clone(),
-                family: Some(key.family.to_string()),
-                created,
-                added: now.difference(&before).copied().collect(),
-                removed: before.difference(&now).copied().collect(),
-                kept: before.intersection(&now).filter(|range| !wanted.contains(range)).copied().collect(),
-                is_in_use: true,
-                ..GroupReport::default()
-            });
-        }
+        let Self { wanted, key, name, ranges, set, before, plan, created, .. } = self;
+        let advice = Advice {
+            create: format!(
+                "CREATE=never, so no IP set is created. Create one with the name {name}, the IP address version {} and the tags {}",
+                version(key.family),
+                tags_as_text(&wanted.config.prefix_name, &key)
+            ),
+            narrow: "an IP set takes 10,000 addresses: narrow SERVICE or RANGE_REGIONS",
+        };
+        let outcome = (set.is_some() || created).then(|| {
+            let arn = set.map_or_else(|| NEW.to_owned(), |set| set.arn);
+            let mut outcome = Outcome::of_existing(Label::from(&key), arn, name, before);
+            outcome.report.created = created;
+            outcome.report.is_in_use = true;
+            outcome.holds(&now);
+            outcome
+        });
+        let (outcomes, failures) = (outcome.into_iter().collect(), failure.into_iter().collect());
+        PoolOutcome { label: Label::from(&key), wanted: &ranges, plan, advice, outcomes, failures }.finish()
     }
 }

@@ -1,9 +1,10 @@
-//! The other target: customer-managed prefix lists, for each service and address family as many as needed.
+//! Customer-managed prefix lists, for each service and address family as many as needed.
 //!
 //! A list counts with its `MaxEntries`, not with its entries, against the rules of every group that refers to it. So a
 //! list is no larger than `MAX_ENTRIES_PER_LIST`, and its size follows its entries, up and down.
+//!
+//! EC2 gives order to two runs at once: each change names the version of the list that it is made to.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -11,18 +12,21 @@ use aws_sdk_ec2::types::{
     AddPrefixListEntry, Filter, ManagedPrefixList, PrefixListState, RemovePrefixListEntry, ResourceType,
 };
 use futures::future::join_all;
-use ip_ranges_planner::document::Published;
 use ip_ranges_planner::family::Family;
-use ip_ranges_planner::plan::{self, Bounds, Changes, GroupState, Limits, Plan, Pool};
+use ip_ranges_planner::plan::{self, Changes as RangeChanges, Plan, Pool, Quotas, ResourceState};
 use ipnet::IpNet;
 use tracing::{debug, info};
 
+use super::{
+    Advice, FamilyKey, Label, NEW, NotKept, Outcome, PoolOutcome, Wanted, free_numbers, kept, not_adopted, number,
+    pretend,
+};
 use crate::aws::caller::{CallError, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::aws::ec2::Ec2;
-use crate::config::{Adopt, Config, CreatePolicy};
-use crate::report::{Failure, GroupReport, Ignored, RangesWithoutRule, RegionReport};
-use crate::run::Run;
-use crate::targets::security_groups::group::{self, FAMILY_TAG, FamilyKey, Follows, PREFIX_NAME_TAG, SERVICE_TAG};
+use crate::config::{Adopt, Config};
+use crate::failure::Failure;
+use crate::report::TargetReport;
+use crate::tags::{self, FAMILY_TAG, PREFIX_NAME_TAG, SERVICE_TAG};
 
 /// The most additions, and the most removals, of one call.
 ///
@@ -35,7 +39,7 @@ const FIRST_LOOK: Duration = Duration::from_millis(100);
 
 /// A prefix list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PrefixList {
+struct PrefixList {
     id: String,
     name: String,
     key: FamilyKey,
@@ -47,17 +51,19 @@ pub struct PrefixList {
 }
 
 impl PrefixList {
-    /// The `syncToken` of each document that it is tagged with.
-    pub fn sync_tokens(&self) -> impl Iterator<Item = u64> {
-        self.sync_tokens.iter().copied()
-    }
-
     /// Reads a list that EC2 described, without its entries. One that does not have the name of this function's lists has
     /// to be named in `ADOPT`, as a group has; only who may write the entries of a list can rename it.
-    fn of(described: &ManagedPrefixList, prefix_name: &str, adopt: &Adopt) -> Result<Self, String> {
-        let id = described.prefix_list_id().unwrap_or_default().to_owned();
+    ///
+    /// # Errors
+    ///
+    /// Why the list is not kept.
+    fn new(described: &ManagedPrefixList, prefix_name: &str, adopt: &Adopt) -> Result<Self, NotKept> {
+        let id = described.prefix_list_id().ok_or(NotKept::Incomplete("PrefixListId"))?;
+        let name = described.prefix_list_name().ok_or(NotKept::Incomplete("PrefixListName"))?;
+        let version = described.version().ok_or(NotKept::Incomplete("Version"))?;
+        let max_entries = max_entries(described).ok_or(NotKept::Incomplete("MaxEntries"))?;
         let tag = |key| {
-            group::tag(described.tags(), key)
+            tags::tag(described.tags(), key)
                 .ok_or_else(|| format!("{id} has the tag {PREFIX_NAME_TAG} and no tag {key}; it was left as it is"))
         };
         let key = FamilyKey {
@@ -66,20 +72,19 @@ impl PrefixList {
                 format!("{id} has a tag {FAMILY_TAG} that is not understood, {expected}; it was left as it is")
             })?,
         };
-        let name = described.prefix_list_name().unwrap_or_default().to_owned();
-        let is_own = group::number(&name) > 0 && name == self::name(prefix_name, &key, group::number(&name));
-        if !is_own && !adopt.includes(&id) {
-            return Err(group::not_adopted(&id, &name, &format!("the name {}", self::name(prefix_name, &key, 1))));
+        let is_own = number(name) > 0 && name == self::name(prefix_name, &key, number(name));
+        if !is_own && !adopt.includes(id) {
+            return Err(not_adopted(id, name, &format!("the name {}", self::name(prefix_name, &key, 1))).into());
         }
         Ok(Self {
-            name,
+            id: id.to_owned(),
+            name: name.to_owned(),
             key,
-            version: described.version().unwrap_or_default(),
-            max_entries: max_entries(described),
+            version,
+            max_entries,
             entries: BTreeSet::new(),
-            sync_tokens: group::sync_tokens(described.tags()),
+            sync_tokens: tags::sync_tokens(described.tags()),
             just_created: false,
-            id,
         })
     }
 }
@@ -89,16 +94,35 @@ fn name(prefix_name: &str, key: &FamilyKey, number: usize) -> String {
     format!("{prefix_name}_{}_{}_{number}", key.service, key.family)
 }
 
-fn max_entries(described: &ManagedPrefixList) -> usize {
-    described.max_entries().and_then(|most| usize::try_from(most).ok()).unwrap_or_default()
+fn max_entries(described: &ManagedPrefixList) -> Option<usize> {
+    described.max_entries().and_then(|most| usize::try_from(most).ok())
 }
 
 /// All prefix lists with our tag that can be kept, with what is in them, and why others cannot be kept.
+#[derive(Debug)]
+pub(crate) struct State {
+    lists: Vec<PrefixList>,
+    notes: Vec<String>,
+}
+
+impl State {
+    /// The `syncToken` of each document that a list is tagged with.
+    pub(crate) fn sync_tokens(&self) -> impl Iterator<Item = u64> {
+        self.lists.iter().flat_map(|list| list.sync_tokens.iter().copied())
+    }
+
+    /// Why lists are not kept.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+/// Reads the lists.
 ///
 /// # Errors
 ///
 /// [`CallError`].
-pub async fn read(ec2: &Ec2, config: &Config) -> Result<(Vec<PrefixList>, Vec<String>), CallError> {
+pub(crate) async fn read(ec2: &Ec2, config: &Config) -> Result<State, CallError> {
     let described: Vec<ManagedPrefixList> = ec2
         .call(false, async || {
             // `tag:` is not among the filters that the API reference lists for this call; EC2 takes it as for others. Were
@@ -107,19 +131,15 @@ pub async fn read(ec2: &Ec2, config: &Config) -> Result<(Vec<PrefixList>, Vec<St
             ec2.client.describe_managed_prefix_lists().filters(ours).into_paginator().items().send().try_collect().await
         })
         .await?;
-    let (mut lists, mut notes) = (Vec::new(), Vec::new());
-    let is_tagged = |list: &&ManagedPrefixList| group::tag(list.tags(), PREFIX_NAME_TAG) == Some(&config.prefix_name);
-    for list in described.iter().filter(is_tagged) {
-        match PrefixList::of(list, &config.prefix_name, &config.adopt) {
-            Ok(list) => lists.push(list),
-            Err(note) => notes.push(note),
-        }
-    }
+    let is_tagged = |list: &&ManagedPrefixList| tags::tag(list.tags(), PREFIX_NAME_TAG) == Some(&config.prefix_name);
+    let described = described.iter().filter(is_tagged);
+    let described = described.map(|list| PrefixList::new(list, &config.prefix_name, &config.adopt));
+    let (mut lists, notes) = kept(described)?;
     let entries = join_all(lists.iter().map(|list| entries(ec2, &list.id, false))).await;
     for (list, entries) in lists.iter_mut().zip(entries) {
         list.entries = entries?;
     }
-    Ok((lists, notes))
+    Ok(State { lists, notes })
 }
 
 async fn entries(ec2: &Ec2, id: &str, just_created: bool) -> Result<BTreeSet<IpNet>, CallError> {
@@ -129,67 +149,91 @@ async fn entries(ec2: &Ec2, id: &str, just_created: bool) -> Result<BTreeSet<IpN
             pages.items().send().try_collect().await
         })
         .await?;
-    Ok(entries.iter().filter_map(|entry| entry.cidr()?.parse().ok()).collect())
+    let entries = entries.iter().map(|entry| {
+        let cidr = entry.cidr().ok_or(CallError::Incomplete("Cidr"))?;
+        cidr.parse().map_err(|_| CallError::Unanswered(format!("{id} holds {cidr:?}, expected CIDR notation")))
+    });
+    entries.collect()
 }
 
-/// Brings the lists in line with what is published.
-pub async fn reconcile(
-    ec2: &Ec2,
-    mut lists: Vec<PrefixList>,
-    published: &Published,
-    config: &Config,
-    run: Run,
-    ignored: &Ignored,
-    report: &mut RegionReport,
-) {
-    let obsolete = lists.iter().filter(|list| !list.sync_tokens.is_disjoint(ignored.tokens()));
-    let obsolete: Vec<String> = obsolete.map(|list| list.id.clone()).collect();
-    lists.sort_by(|a, b| (group::number(&a.name), &a.id).cmp(&(group::number(&b.name), &b.id)));
-    let mut by_key: BTreeMap<FamilyKey, Vec<PrefixList>> = BTreeMap::new();
+/// What to change in the lists.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    pools: Vec<PoolChanges>,
+    /// Lists with the tags of newer documents that do not count.
+    obsolete: Vec<String>,
+    notes: Vec<String>,
+}
+
+/// What to change in the lists of one service and family.
+#[derive(Debug)]
+struct PoolChanges {
+    key: FamilyKey,
+    /// By the plan's indices.
+    lists: Vec<PrefixList>,
+    wanted: BTreeSet<IpNet>,
+    plan: Plan,
+}
+
+/// Compares the lists with what is wanted.
+pub(crate) fn plan(state: &State, wanted: &Wanted<'_>) -> Changes {
+    let obsolete = state.lists.iter().filter(|list| !list.sync_tokens.is_disjoint(wanted.order.ignored()));
+    let obsolete = obsolete.map(|list| list.id.clone()).collect();
+    let mut lists: Vec<&PrefixList> = state.lists.iter().collect();
+    lists.sort_by(|a, b| (number(&a.name), &a.id).cmp(&(number(&b.name), &b.id)));
+    let mut by_key: BTreeMap<&FamilyKey, Vec<PrefixList>> = BTreeMap::new();
     for list in lists {
-        by_key.entry(list.key.clone()).or_default().push(list);
+        by_key.entry(&list.key).or_default().push(list.clone());
     }
-    let mut runs = Vec::new();
-    for (service, ranges) in &published.services {
-        for family in &config.families {
-            let wanted: BTreeSet<IpNet> = ranges.iter().filter(|range| Family::of(range) == *family).copied().collect();
-            let key = FamilyKey { service: service.clone(), family: *family };
-            let lists = by_key.remove(&key).unwrap_or_default();
-            if !(lists.is_empty() && wanted.is_empty()) {
-                runs.push(ListsRun::new(key, lists, wanted, config, run));
-            }
+    let quotas = Quotas { ranges_per_resource: wanted.config.max_entries_per_list, max_resources: MOST_LISTS };
+    let mut pools = Vec::new();
+    for (key, ranges) in wanted.by_family() {
+        let lists = by_key.remove(&key).unwrap_or_default();
+        if lists.is_empty() && ranges.is_empty() {
+            continue;
         }
+        let state = |list: &PrefixList| ResourceState { ranges: list.entries.clone(), ..ResourceState::default() };
+        let pool = Pool { resources: lists.iter().map(state).collect() };
+        let plan = plan::plan(&pool, &ranges, wanted.bounds(quotas));
+        debug!(service = key.service, family = %key.family, wanted = ranges.len(), ?plan, "planned");
+        pools.push(PoolChanges { key, lists, wanted: ranges, plan });
     }
-    let is_configured = |key: &FamilyKey| config.has_service(&key.service) && config.families.contains(&key.family);
-    let left_over = by_key.into_iter().filter(|(key, _)| !is_configured(key)).flat_map(|(_, lists)| lists);
-    report.notes.extend(left_over.map(|list| {
+    let left_over = by_key.into_iter().filter(|(key, _)| !wanted.is_configured(key)).flat_map(|(_, lists)| lists);
+    let notes = left_over.map(|list| {
         format!(
             "{} ({}) holds {} ranges for {}, which SERVICE and ADDRESS_FAMILIES no longer name; its entries stay: delete it when nothing uses it",
             list.id, list.name, list.key.service, list.key.family
         )
-    }));
-    if run.dry_run {
-        runs.iter_mut().for_each(|run| run.pretend(&config.prefix_name));
+    });
+    Changes { pools, obsolete, notes: notes.collect() }
+}
+
+/// Changes the lists. In a dry run, only says how.
+pub(crate) async fn apply(ec2: &Ec2, changes: Changes, wanted: &Wanted<'_>) -> TargetReport {
+    let Changes { pools, obsolete, notes } = changes;
+    let mut report = TargetReport { notes, ..TargetReport::default() };
+    let mut pools: Vec<PoolRun<'_>> = pools.into_iter().map(|pool| PoolRun::new(pool, wanted)).collect();
+    if wanted.run.dry_run {
+        pools.iter_mut().for_each(PoolRun::pretend);
     } else {
-        join_all(runs.iter_mut().map(|run| run.apply(ec2, &config.prefix_name, published.sync_token))).await;
-        ec2.forget_tokens(obsolete, ignored.tokens().clone()).await;
+        join_all(pools.iter_mut().map(|pool| pool.apply(ec2))).await;
+        ec2.remove_sync_tokens(obsolete, wanted.order.ignored().clone()).await;
     }
-    for run in runs {
-        run.finish(&config.prefix_name, report);
-    }
+    pools.into_iter().for_each(|pool| report.add(pool.finish()));
+    report
 }
 
 /// The lists of one service and family in one run.
-struct ListsRun {
+struct PoolRun<'a> {
     key: FamilyKey,
     wanted: BTreeSet<IpNet>,
     plan: Plan,
-    /// With `CREATE=never`: how many lists the plan lacks.
-    would_create: usize,
     /// By the plan's indices. `None`: it was to be created and could not be.
     members: Vec<Option<Member>>,
     had_lists: bool,
     sizes: Sizes,
+    prefix_name: &'a str,
+    sync_token: u64,
     failures: Vec<Failure>,
 }
 
@@ -209,12 +253,10 @@ impl Sizes {
     }
 }
 
-/// A list, and what happened to it.
+/// A list as it is now, and what happened to it.
 struct Member {
     list: PrefixList,
-    report: GroupReport,
-    /// What it held when the run began.
-    before: BTreeSet<IpNet>,
+    outcome: Outcome,
     /// It was written to, so it is read again for the report.
     is_written: bool,
     /// A call failed: no further one is made.
@@ -222,108 +264,70 @@ struct Member {
 }
 
 impl Member {
-    fn of(list: PrefixList, created: bool) -> Self {
-        let report = GroupReport {
-            group_id: list.id.clone(),
-            name: list.name.clone(),
-            service: list.key.service.clone(),
-            family: Some(list.key.family.to_string()),
-            created,
-            ..GroupReport::default()
-        };
-        let before = list.entries.clone();
-        Self { list, report, before, is_written: created, has_failed: false }
+    fn of_existing(list: PrefixList) -> Self {
+        let (id, name, entries) = (list.id.clone(), list.name.clone(), list.entries.clone());
+        let outcome = Outcome::of_existing(Label::from(&list.key), id, name, entries);
+        Self { list, outcome, is_written: false, has_failed: false }
+    }
+
+    fn of_created(list: PrefixList) -> Self {
+        let outcome = Outcome::of_created(Label::from(&list.key), list.id.clone(), list.name.clone());
+        Self { list, outcome, is_written: true, has_failed: false }
     }
 }
 
-impl ListsRun {
-    fn new(key: FamilyKey, lists: Vec<PrefixList>, wanted: BTreeSet<IpNet>, config: &Config, run: Run) -> Self {
-        let bounds = Bounds {
-            limits: Limits { rules_per_group: config.max_entries_per_list, groups_per_interface: MOST_LISTS },
-            may_create: config.create == CreatePolicy::Always,
-            max_shrink_percent: config.max_shrink_percent,
-            families: &config.families,
-            force: run.force,
-        };
-        let state = |list: &PrefixList| GroupState { ranges: list.entries.clone(), ..GroupState::default() };
-        let pool = Pool { groups: lists.iter().map(state).collect() };
-        let plan = plan::plan(&pool, &wanted, bounds);
-        let would_create = if bounds.may_create || plan.left_out.is_empty() {
-            0
-        } else {
-            plan::plan(&pool, &wanted, Bounds { may_create: true, ..bounds }).create
-        };
-        debug!(service = key.service, family = %key.family, wanted = wanted.len(), ?plan, "planned");
+impl<'a> PoolRun<'a> {
+    fn new(changes: PoolChanges, wanted: &Wanted<'a>) -> Self {
+        let PoolChanges { key, lists, wanted: ranges, plan } = changes;
+        let config = wanted.config;
         Self {
             had_lists: !lists.is_empty(),
             sizes: Sizes { headroom: config.list_headroom, most: config.max_entries_per_list },
-            members: lists.into_iter().map(|list| Some(Member::of(list, false))).collect(),
+            members: lists.into_iter().map(|list| Some(Member::of_existing(list))).collect(),
             key,
-            wanted,
+            wanted: ranges,
             plan,
-            would_create,
+            prefix_name: &config.prefix_name,
+            sync_token: wanted.published.sync_token,
             failures: Vec::new(),
         }
     }
 
-    fn name(&self) -> String {
-        format!("{} {}", self.key.service, self.key.family)
-    }
-
-    /// The numbers that new lists get: the lowest that are free, one each time it is asked.
-    fn numbers(&self) -> impl Fn() -> usize + use<> {
-        let taken: BTreeSet<usize> =
-            self.members.iter().flatten().map(|member| group::number(&member.list.name)).collect();
-        let last = Cell::new(0);
-        move || {
-            let next = (last.get() + 1..).find(|number| !taken.contains(number)).unwrap_or_default();
-            last.replace(next);
-            next
-        }
-    }
-
-    fn new_list(&self, prefix_name: &str, number: usize) -> PrefixList {
-        PrefixList {
-            id: "(new)".to_owned(),
-            name: name(prefix_name, &self.key, number),
+    /// The lists to create, in the order of the plan.
+    fn new_lists(&self) -> Vec<PrefixList> {
+        let next_number = free_numbers(self.members.iter().flatten().map(|member| number(&member.list.name)));
+        let new_list = |_| PrefixList {
+            id: NEW.to_owned(),
+            name: name(self.prefix_name, &self.key, next_number()),
             key: self.key.clone(),
             version: 0,
             max_entries: 0,
             entries: BTreeSet::new(),
             sync_tokens: BTreeSet::new(),
             just_created: true,
-        }
+        };
+        (0..self.plan.create).map(new_list).collect()
     }
 
-    /// For a dry run: everything the plan would do, as if it had been done.
-    fn pretend(&mut self, prefix_name: &str) {
-        let number = self.numbers();
-        for _ in 0..self.plan.create {
-            let list = self.new_list(prefix_name, number());
-            self.members.push(Some(Member::of(list, true)));
-        }
-        for round in &self.plan.rounds {
-            for (changes, is_addition) in [(&round.add, true), (&round.remove, false)] {
-                for (index, ranges) in changes {
-                    let Some(member) = &mut self.members[*index] else { continue };
-                    if is_addition { &mut member.report.added } else { &mut member.report.removed }.extend(ranges);
-                }
-            }
-        }
+    /// For a dry run.
+    fn pretend(&mut self) {
+        let new = self.new_lists().into_iter().map(|list| Some(Member::of_created(list)));
+        self.members.extend(new);
+        pretend(&self.plan, self.members.iter_mut().flatten().map(|member| &mut member.outcome));
     }
 
-    async fn apply(&mut self, ec2: &Ec2, prefix_name: &str, sync_token: u64) {
+    async fn apply(&mut self, ec2: &Ec2) {
         let lists = self.members.iter().flatten().map(|member| &member.list).filter(|_| !self.plan.is_empty());
-        let untagged: Vec<&PrefixList> = lists.filter(|list| !list.sync_tokens.contains(&sync_token)).collect();
+        let untagged: Vec<&PrefixList> = lists.filter(|list| !list.sync_tokens.contains(&self.sync_token)).collect();
         let tokens = untagged.iter().flat_map(|list| &list.sync_tokens).copied();
-        let older: BTreeSet<u64> = tokens.filter(|token| *token < sync_token).collect();
+        let older: BTreeSet<u64> = tokens.filter(|token| *token < self.sync_token).collect();
         let tagged: Vec<String> = untagged.iter().map(|list| list.id.clone()).collect();
-        if let Err(error) = ec2.tag_with_token(tagged.clone(), sync_token, Follows::Done).await {
+        if let Err(error) = ec2.tag(tagged.clone(), vec![tags::sync_token_tag(self.sync_token)]).await {
             self.failures
                 .push(Failure::of("noting the sync token on the lists; nothing is changed before that", &error));
             return;
         }
-        self.create(ec2, prefix_name, sync_token).await;
+        self.create(ec2).await;
         for round in std::mem::take(&mut self.plan.rounds) {
             let mut lists: BTreeSet<usize> = round.add.keys().copied().collect();
             lists.extend(round.remove.keys());
@@ -331,31 +335,29 @@ impl ListsRun {
                 // One call swaps them: at no time is one there without the other gone, nor the other way round.
                 self.change(ec2, &round.add, &round.remove).await;
             } else {
-                self.change(ec2, &round.add, &Changes::new()).await;
-                self.change(ec2, &Changes::new(), &round.remove).await;
+                self.change(ec2, &round.add, &RangeChanges::new()).await;
+                self.change(ec2, &RangeChanges::new(), &round.remove).await;
             }
         }
         self.fit(ec2).await;
         self.read_again(ec2).await;
-        ec2.forget_tokens(tagged, older).await;
+        ec2.remove_sync_tokens(tagged, older).await;
     }
 
     /// Creates the missing lists, each as large as what is added to it first.
-    async fn create(&mut self, ec2: &Ec2, prefix_name: &str, sync_token: u64) {
-        let number = self.numbers();
+    async fn create(&mut self, ec2: &Ec2) {
         let first = self.members.len();
-        let sizes = (first..first + self.plan.create).map(|index| {
+        let size = |index| {
             let add = self.plan.rounds.iter().filter_map(|round| round.add.get(&index));
-            add.map(BTreeSet::len).sum::<usize>()
-        });
-        let size = |entries| self.sizes.wanted(entries);
-        let lists: Vec<_> = sizes.map(|entries| (self.new_list(prefix_name, number()), size(entries))).collect();
-        let created = lists.into_iter().map(|(list, size)| create(ec2, prefix_name, list, size, sync_token));
+            self.sizes.wanted(add.map(BTreeSet::len).sum())
+        };
+        let lists: Vec<_> = self.new_lists().into_iter().zip((first..).map(size)).collect();
+        let created = lists.into_iter().map(|(list, size)| create(ec2, self.prefix_name, list, size, self.sync_token));
         for created in join_all(created).await {
             match created {
-                Ok(list) => self.members.push(Some(Member::of(list, true))),
+                Ok(list) => self.members.push(Some(Member::of_created(list))),
                 Err(error) => {
-                    self.failures.push(Failure::of(format!("creating a list for {}", self.name()), &error));
+                    self.failures.push(Failure::of(format!("creating a list for {}", self.key), &error));
                     self.members.push(None);
                 }
             }
@@ -371,7 +373,7 @@ impl ListsRun {
     }
 
     /// Changes the lists, at most [`BATCH`] additions and removals a call.
-    async fn change(&mut self, ec2: &Ec2, add: &Changes, remove: &Changes) {
+    async fn change(&mut self, ec2: &Ec2, add: &RangeChanges, remove: &RangeChanges) {
         let none = BTreeSet::new();
         // What is added by the same call counts as being there.
         let added: BTreeSet<IpNet> = add.values().flatten().copied().collect();
@@ -417,9 +419,8 @@ impl ListsRun {
             let list = &mut member.list;
             match entries(ec2, &list.id, list.just_created).await {
                 Ok(entries) => {
+                    member.outcome.holds(&entries);
                     list.entries = entries;
-                    member.report.added = list.entries.difference(&member.before).copied().collect();
-                    member.report.removed = member.before.difference(&list.entries).copied().collect();
                     None
                 }
                 Err(error) => Some(Failure::of(format!("reading {} after the change", list.name), &error)),
@@ -429,60 +430,33 @@ impl ListsRun {
         self.failures.extend(failures.into_iter().flatten());
     }
 
-    fn finish(mut self, prefix_name: &str, report: &mut RegionReport) {
-        let name = self.name();
-        report.failures.append(&mut self.failures);
-        report.failures.extend(self.plan.brake.map(|brake| Failure::braked(&name, &brake)));
-        let without_rule = |ranges| RangesWithoutRule {
-            vpc_id: None,
-            service: self.key.service.clone(),
-            port: None,
-            family: Some(self.key.family.to_string()),
-            ranges,
+    fn finish(self) -> TargetReport {
+        let Self { key, wanted, plan, members, had_lists, prefix_name, failures, .. } = self;
+        let advice = Advice {
+            create: format!(
+                "CREATE=never, so no prefix list is created. Create {} list(s) of {} with the tags {PREFIX_NAME_TAG}={prefix_name}, {SERVICE_TAG}={} and {FAMILY_TAG}={}, and add the ids to ADOPT",
+                plan.would_create, key.family, key.service, key.family
+            ),
+            narrow: "raise MAX_ENTRIES_PER_LIST, where the quota of rules in your groups has room for it, or narrow SERVICE or RANGE_REGIONS",
         };
-        let held: BTreeSet<IpNet> = self
-            .members
-            .iter()
-            .flatten()
-            .flat_map(|member| member.list.entries.iter().chain(&member.report.added))
-            .copied()
-            .collect();
-        let not_added: BTreeSet<IpNet> = self
-            .wanted
-            .iter()
-            .filter(|range| !held.contains(range) && !self.plan.left_out.contains(range))
-            .copied()
-            .collect();
-        if !not_added.is_empty() {
-            report.not_added.push(without_rule(not_added));
-        }
-        if !self.plan.left_out.is_empty() {
-            let advice = if self.would_create > 0 {
-                format!(
-                    "CREATE=never, so no prefix list is created. Create {} list(s) of {} with the tags {PREFIX_NAME_TAG}={prefix_name}, {SERVICE_TAG}={} and {FAMILY_TAG}={}, and add the ids to ADOPT",
-                    self.would_create, self.key.family, self.key.service, self.key.family
-                )
-            } else {
-                "raise MAX_ENTRIES_PER_LIST, where the quota of rules in your groups has room for it, or narrow SERVICE or RANGE_REGIONS".to_owned()
-            };
-            report.failures.push(Failure::no_capacity(name, self.plan.left_out.len(), &advice));
-            report.left_out.push(without_rule(std::mem::take(&mut self.plan.left_out)));
-        }
-        for mut member in self.members.into_iter().flatten() {
-            let PrefixList { id, name, entries, .. } = &member.list;
-            if member.report.created && self.had_lists {
-                report.notes.push(format!(
-                    "{name} ({id}) is new: no group refers to it yet. Add a rule for it to every group that refers to the other lists of {} {}",
-                    self.key.service, self.key.family
+        let mut notes = Vec::new();
+        let mut outcomes = Vec::new();
+        for Member { list, mut outcome, .. } in members.into_iter().flatten() {
+            let PrefixList { id, name, .. } = &list;
+            if outcome.report.created && had_lists {
+                notes.push(format!(
+                    "{name} ({id}) is new: no group refers to it yet. Add a rule for it to every group that refers to the other lists of {key}"
                 ));
-            } else if entries.is_empty() && !member.report.created {
-                report.notes.push(format!("{name} ({id}) is empty: the ranges fit in the other lists"));
+            } else if list.entries.is_empty() && !outcome.report.created {
+                notes.push(format!("{name} ({id}) is empty: the ranges fit in the other lists"));
             }
-            let stale = member.before.difference(&self.wanted).filter(|range| !member.report.removed.contains(range));
-            member.report.kept = stale.copied().collect();
-            member.report.is_in_use = !member.list.entries.is_empty() || !member.report.added.is_empty();
-            report.groups.push(member.report);
+            outcome.report.is_in_use = !outcome.ranges().is_empty();
+            outcomes.push(outcome);
         }
+        let label = Label::from(&key);
+        let mut report = PoolOutcome { label, wanted: &wanted, plan, advice, outcomes, failures }.finish();
+        report.notes = notes;
+        report
     }
 }
 
@@ -514,7 +488,7 @@ async fn change_list(
 /// One change, which EC2 makes as a whole, and the wait for the next version.
 async fn modify(ec2: &Ec2, member: &mut Member, add: &[IpNet], remove: &[IpNet]) -> Result<(), CallError> {
     let list = &mut member.list;
-    let description = format!("{} range published by AWS, kept by Gatehouse", list.key.service);
+    let description = super::rule_description(&list.key.service);
     let entry = |range: &IpNet| AddPrefixListEntry::builder().cidr(range.to_string()).description(&description).build();
     let gone = |range: &IpNet| RemovePrefixListEntry::builder().cidr(range.to_string()).build();
     let add_entries = (!add.is_empty()).then(|| add.iter().map(entry).collect::<Vec<_>>());
@@ -528,7 +502,8 @@ async fn modify(ec2: &Ec2, member: &mut Member, add: &[IpNet], remove: &[IpNet])
     list.version = ready(ec2, list, |described| described.version().filter(|version| *version > list.version)).await?;
     list.entries.retain(|entry| !remove.contains(entry));
     list.entries.extend(add);
-    info!(group_id = list.id, name = list.name, added = add.len(), removed = remove.len(), "list changed");
+    member.outcome.holds(&list.entries);
+    info!(prefix_list_id = list.id, name = list.name, added = add.len(), removed = remove.len(), "list changed");
     Ok(())
 }
 
@@ -540,9 +515,10 @@ async fn resize(ec2: &Ec2, list: &mut PrefixList, size: usize) -> Result<(), Cal
         ec2.client.modify_managed_prefix_list().prefix_list_id(&list.id).max_entries(most).send().await
     })
     .await?;
-    list.version = ready(ec2, list, |described| described.version().filter(|_| max_entries(described) == size)).await?;
+    list.version =
+        ready(ec2, list, |described| described.version().filter(|_| max_entries(described) == Some(size))).await?;
     list.max_entries = size;
-    info!(group_id = list.id, name = list.name, max_entries = size, "size of the list changed");
+    info!(prefix_list_id = list.id, name = list.name, max_entries = size, "size of the list changed");
     Ok(())
 }
 
@@ -557,7 +533,7 @@ async fn create(
     let created = ec2
         .call(false, async || {
             let more = [(SERVICE_TAG, list.key.service.as_str()), (FAMILY_TAG, &family)];
-            let tags = group::tags(ResourceType::PrefixList, &list.name, prefix_name, &ec2.tags, sync_token, more);
+            let tags = tags::of_new(ResourceType::PrefixList, &list.name, prefix_name, &ec2.tags, sync_token, more);
             ec2.client
                 .create_managed_prefix_list()
                 .prefix_list_name(&list.name)
@@ -573,7 +549,7 @@ async fn create(
         .await?;
     let id = created.prefix_list().and_then(|list| list.prefix_list_id());
     let id = id.ok_or(CallError::Incomplete("PrefixListId"))?.to_owned();
-    info!(group_id = id, name = list.name, "prefix list created");
+    info!(prefix_list_id = id, name = list.name, "prefix list created");
     let mut list = PrefixList { id, max_entries, ..list };
     list.version = ready(ec2, &list, ManagedPrefixList::version).await?;
     Ok(list)

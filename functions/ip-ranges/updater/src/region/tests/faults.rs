@@ -237,7 +237,7 @@ proptest! {
             let (older, newer) =
                 futures::future::join(run(publish_as(2, older)), run(publish_as(3, WANTED))).await;
             prop_assert!(newer.failures.is_empty() && is_right(&ec2), "{older:?} and {newer:?}");
-            prop_assert!(older.failures.iter().all(|failure| failure.kind == Kind::StaleDocument), "{older:?}");
+            prop_assert!(older.failures.iter().all(|failure| failure.kind == FailureKind::StaleDocument), "{older:?}");
             Ok(())
         })?;
     }

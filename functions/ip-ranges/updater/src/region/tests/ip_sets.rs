@@ -136,14 +136,14 @@ async fn what_something_else_did_meanwhile_is_not_reported_as_done_by_this_run()
 async fn no_run_goes_back_to_an_older_document() {
     let ec2 = with(set(7, A));
     let report = run(&ec2, B).await;
-    assert_eq!(report.failures[0].kind, Kind::StaleDocument);
+    assert_eq!(report.failures[0].kind, FailureKind::StaleDocument);
     assert!(report.failures[0].reason.contains("the description of the IP set"), "{report:?}");
     assert_eq!((count(&ec2, "UpdateIPSet"), held(&ec2)), (0, ranges(A)));
     // The newer document arrives between the read and the write.
     let ec2 = with(set(1, A));
     ec2.state().waf.others = VecDeque::from([(ranges(C), set(7, "").description)]);
     let report = run(&ec2, B).await;
-    assert_eq!((report.failures[0].kind, held(&ec2)), (Kind::StaleDocument, ranges(C)));
+    assert_eq!((report.failures[0].kind, held(&ec2)), (FailureKind::StaleDocument, ranges(C)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,13 +222,13 @@ async fn a_set_that_somebody_deletes_after_it_was_read_is_made_anew() {
         assert_whole(&report);
         assert_eq!((count(&ec2, "UpdateIPSet"), count(&ec2, "CreateIPSet"), held(&ec2)), (updates, 1, ranges(A)));
         let made = &report.groups[0];
-        assert!(made.created && made.group_id.ends_with("id-1"), "{made:?}");
+        assert!(made.created && made.resource_id.ends_with("id-1"), "{made:?}");
         assert_eq!((&made.added, &made.removed), (&ranges(A), &BTreeSet::new()));
     }
     let ec2 = with(set(1, C));
     ec2.state().faults = vec![Fault::None, Fault::None, Fault::None, Fault::None, Fault::Deleted].into();
     let report = run_with(&ec2, A, &Config { create: CreatePolicy::Never, ..config() }, go()).await;
-    assert_eq!((report.failures[0].kind, count(&ec2, "CreateIPSet")), (Kind::NoCapacity, 0));
+    assert_eq!((report.failures[0].kind, count(&ec2, "CreateIPSet")), (FailureKind::NoCapacity, 0));
     assert!(report.groups.is_empty(), "{report:?}");
 }
 
@@ -247,7 +247,7 @@ async fn a_set_that_another_run_made_first_is_updated_and_not_reported_as_create
     let ec2 = with(FakeSet { number: 1, ..set(7, C) });
     ec2.state().waf.unlisted = 1;
     let report = run(&ec2, A).await;
-    assert_eq!((report.failures[0].kind, held(&ec2)), (Kind::StaleDocument, ranges(C)));
+    assert_eq!((report.failures[0].kind, held(&ec2)), (FailureKind::StaleDocument, ranges(C)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -301,7 +301,10 @@ async fn near_the_deadline_no_set_is_begun_and_the_next_run_goes_on() {
     // Without time to read, nothing is begun.
     ec2.state().calls.clear();
     let report = run_with(&ec2, &wanted, &config(), Run { stop: tokio::time::Instant::now(), ..go() }).await;
-    assert_eq!((report.failures[0].kind, report.is_planned, ec2.state().calls.len()), (Kind::OutOfTime, false, 0));
+    assert_eq!(
+        (report.failures[0].kind, report.is_planned, ec2.state().calls.len()),
+        (FailureKind::OutOfTime, false, 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -327,13 +330,13 @@ async fn the_brakes_and_the_size_of_a_set_hold() {
     let many = |count: usize| (0..count).map(|n| format!("10.{}.{}.0/24 ", n / 256, n % 256)).collect::<String>();
     let ec2 = with(set(1, &many(30)));
     let report = run(&ec2, &format!("{} {}", many(10), "192.0.2.0/24")).await;
-    assert_eq!((report.failures[0].kind, report.groups[0].kept.len()), (Kind::ShrinkRefused, 20));
+    assert_eq!((report.failures[0].kind, report.groups[0].kept.len()), (FailureKind::ShrinkRefused, 20));
     assert_eq!(held(&ec2).len(), 31, "what is new is let in all the same");
     let report = run(&ec2, "2001:db8::/32").await;
-    assert_eq!(report.failures[0].kind, Kind::NoRanges);
+    assert_eq!(report.failures[0].kind, FailureKind::NoRanges);
     assert_whole(&run_with(&ec2, &many(10), &config(), Run { force: true, ..go() }).await);
     let report = run(&FakeEc2::new(), &many(10_001)).await;
-    assert_eq!((report.failures[0].kind, report.left_out[0].ranges.len()), (Kind::NoCapacity, 1));
+    assert_eq!((report.failures[0].kind, report.left_out[0].ranges.len()), (FailureKind::NoCapacity, 1));
     assert_eq!(report.groups[0].added.len(), 10_000);
 }
 
@@ -362,7 +365,7 @@ async fn with_create_never_a_missing_set_is_named_with_its_tags() {
 async fn a_dry_run_reports_the_plan_and_writes_nothing() {
     let dry = Run { dry_run: true, ..go() };
     let report = run_with(&FakeEc2::new(), A, &config(), dry).await;
-    assert_eq!((report.groups[0].group_id.as_str(), &report.groups[0].added), ("(new)", &ranges(A)));
+    assert_eq!((report.groups[0].resource_id.as_str(), &report.groups[0].added), ("(new)", &ranges(A)));
     let ec2 = with(set(1, A));
     let report = run_with(&ec2, B, &config(), dry).await;
     assert_eq!((&report.groups[0].added, &report.groups[0].removed), (&ranges(B), &ranges(A)));

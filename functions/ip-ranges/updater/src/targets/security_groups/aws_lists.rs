@@ -41,8 +41,7 @@ const LISTS: [AwsList; 10] = [
 ];
 
 /// One note for each service for which rules that refer to AWS's own lists do the same and fit in the group of one port.
-#[must_use]
-pub fn notes(config: &Config, region: &str) -> Vec<String> {
+pub(crate) fn notes(config: &Config, region: &str) -> Vec<String> {
     if config.target != Target::SecurityGroups {
         return Vec::new();
     }

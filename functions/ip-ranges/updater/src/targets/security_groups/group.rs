@@ -2,77 +2,62 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, ResourceType, SecurityGroup, Tag, TagSpecification};
+use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, SecurityGroup};
 use ip_ranges_planner::family::Family;
-use ip_ranges_planner::plan::GroupState;
+use ip_ranges_planner::plan::ResourceState;
 use ipnet::IpNet;
 
-use crate::config::{Adopt, CustomTag, PortRange};
-
-/// The tag by which groups and prefix lists are found, and which an IP set has to carry; its value is `PREFIX_NAME`. The function's policy lets it write to
-/// nothing that does not carry it.
-pub const PREFIX_NAME_TAG: &str = "gatehouse:prefix-name";
-/// The tag that names the service.
-pub const SERVICE_TAG: &str = "gatehouse:service";
-/// The tag that names the port of a group.
-pub const PORT_TAG: &str = "gatehouse:port";
-/// The tag that names the address family of a prefix list or an IP set.
-pub const FAMILY_TAG: &str = "gatehouse:family";
-/// How the keys of the tags begin that name the `syncToken` of a document that a group or list followed. The key holds the
-/// token, so a run with an older document never overwrites what a newer one wrote. It is written before the first rule of
-/// that document, and those of older documents are removed afterwards.
-pub const SYNC_TOKEN_TAG: &str = "gatehouse:sync-token/";
-/// The tag of a group that is not ready: its outbound rules are still to be removed, or it is still to be attached wherever
-/// the earlier groups of its pool are. It is there from the group's creation and is removed when both are done, so the next
-/// run finishes what a run that broke began.
-pub const ATTACH_TAG: &str = "gatehouse:attach";
+use crate::config::Adopt;
+use crate::ports::PortRange;
+use crate::tags::{self, ATTACH_TAG, PORT_TAG, PREFIX_NAME_TAG, Removing, SERVICE_TAG};
+use crate::targets::{Label, NotKept, not_adopted, number};
 
 /// What the groups of one service and port in one VPC have in common.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PoolKey {
+pub(crate) struct PoolKey {
     /// The VPC.
-    pub vpc_id: String,
+    pub(crate) vpc_id: String,
     /// The service.
-    pub service: String,
+    pub(crate) service: String,
     /// The ports.
-    pub port: PortRange,
+    pub(crate) port: PortRange,
 }
 
-/// What the prefix lists of one service and family have in common, or whose addresses an IP set holds.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct FamilyKey {
-    /// The service.
-    pub service: String,
-    /// The address family.
-    pub family: Family,
+impl From<&PoolKey> for Label {
+    fn from(key: &PoolKey) -> Self {
+        let PoolKey { vpc_id, service, port } = key;
+        Self { vpc_id: Some(vpc_id.clone()), service: service.clone(), port: Some(port.to_string()), family: None }
+    }
 }
 
 /// A group that carries our tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Group {
+pub(crate) struct Group {
     /// `sg-…`
-    pub id: String,
+    pub(crate) id: String,
     /// `<prefix name>_<service>_<port>_<number>`, unless somebody made it otherwise.
-    pub name: String,
+    pub(crate) name: String,
     /// The number at the end of its name; 0 where there is none.
-    pub number: usize,
-    /// The account that owns it; empty for a group that this run created.
-    pub owner_id: String,
+    pub(crate) number: usize,
+    /// The account that owns it; `None` for a group that this run created.
+    pub(crate) owner_id: Option<String>,
     /// Where it belongs.
-    pub key: PoolKey,
+    pub(crate) key: PoolKey,
     /// What is in it.
-    pub state: GroupState,
+    pub(crate) state: ResourceState,
     /// What it lets out.
-    pub egress: Egress,
+    pub(crate) egress: Egress,
     /// The `syncToken` of each document that it is tagged with.
-    pub sync_tokens: BTreeSet<u64>,
+    pub(crate) sync_tokens: BTreeSet<u64>,
+    /// The runs that tagged it to remove ranges, and did not take that back yet.
+    pub(crate) removing: Vec<Removing>,
     /// Created by this run: EC2 may not know it everywhere yet.
-    pub just_created: bool,
+    pub(crate) just_created: bool,
 }
 
 /// The outbound rules of a group. Groups on an interface add up: what one of them lets out, the interface lets out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Egress(BTreeSet<EgressRule>);
+pub(crate) struct Egress(BTreeSet<EgressRule>);
 
 /// Protocol, ports and destination of an outbound rule, as EC2 describes them.
 type EgressRule = (String, Option<i32>, Option<i32>, String);
@@ -82,8 +67,7 @@ const ALL_TRAFFIC: &str = "-1";
 
 impl Egress {
     /// Reads the outbound rules that EC2 described.
-    #[must_use]
-    pub fn of(permissions: &[IpPermission]) -> Self {
+    pub(crate) fn of(permissions: &[IpPermission]) -> Self {
         let rules = permissions.iter().flat_map(|permission| {
             let protocol = permission.ip_protocol().unwrap_or_default();
             let cidrs = permission.ip_ranges().iter().filter_map(IpRange::cidr_ip);
@@ -99,20 +83,17 @@ impl Egress {
     }
 
     /// Whether everything of the family may go out.
-    #[must_use]
-    pub fn lets_all_out(&self, family: Family) -> bool {
+    pub(crate) fn lets_all_out(&self, family: Family) -> bool {
         self.0.iter().any(|(protocol, _, _, to)| protocol == ALL_TRAFFIC && to == everywhere(family))
     }
 
     /// What EC2 lets out of a new group, at most.
-    #[must_use]
-    pub fn of_new_group() -> Self {
+    pub(crate) fn of_new_group() -> Self {
         Self(Family::BOTH.map(|family| (ALL_TRAFFIC.to_owned(), None, None, everywhere(family).to_owned())).into())
     }
 
     /// Without the rules that let everything of these families out.
-    #[must_use]
-    pub fn without(self, families: &[Family]) -> Self {
+    pub(crate) fn without(self, families: &[Family]) -> Self {
         let all: Vec<&str> = families.iter().map(|family| everywhere(*family)).collect();
         Self(
             self.0
@@ -123,8 +104,7 @@ impl Egress {
     }
 
     /// Whether every rule lets out only what `others`, taken together, let out as well.
-    #[must_use]
-    pub fn is_within<'a>(&self, others: impl Iterator<Item = &'a Self> + Clone) -> bool {
+    pub(crate) fn is_within<'a>(&self, others: impl Iterator<Item = &'a Self> + Clone) -> bool {
         let all_out = |family| others.clone().any(|other| other.lets_all_out(family));
         self.0.iter().all(|rule| {
             let is_covered = match (rule.3.contains('/'), rule.3.contains(':')) {
@@ -138,8 +118,7 @@ impl Egress {
     }
 
     /// The rule that EC2 gives a new group, for this family; to revoke it.
-    #[must_use]
-    pub fn default_rule(family: Family) -> IpPermission {
+    pub(crate) fn default_rule(family: Family) -> IpPermission {
         let permission = IpPermission::builder().ip_protocol(ALL_TRAFFIC);
         let everywhere = everywhere(family);
         match family {
@@ -158,31 +137,29 @@ fn everywhere(family: Family) -> &'static str {
 }
 
 /// The description of the groups of the pool. EC2 never changes it, nor the name, after a group is created.
-#[must_use]
-pub fn description(key: &PoolKey) -> String {
+pub(crate) fn description(key: &PoolKey) -> String {
     format!("{} ranges on port {}, kept by Gatehouse", key.service, key.port)
 }
 
 /// The name of a group of the pool.
-#[must_use]
-pub fn name(prefix_name: &str, key: &PoolKey, number: usize) -> String {
+pub(crate) fn name(prefix_name: &str, key: &PoolKey, number: usize) -> String {
     format!("{prefix_name}_{}_{}_{number}", key.service, key.port)
 }
 
 impl Group {
     /// An empty group, just created; `pending` where it is not ready.
-    #[must_use]
-    pub fn new(id: String, name: String, number: usize, key: PoolKey, pending: bool) -> Self {
-        let state = GroupState { pending, ..GroupState::default() };
+    pub(crate) fn new(id: String, name: String, number: usize, key: PoolKey, pending: bool) -> Self {
+        let state = ResourceState { pending, ..ResourceState::default() };
         Self {
             id,
             name,
             number,
-            owner_id: String::new(),
+            owner_id: None,
             key,
             state,
             egress: Egress::of_new_group(),
             sync_tokens: BTreeSet::new(),
+            removing: Vec::new(),
             just_created: true,
         }
     }
@@ -195,12 +172,17 @@ impl Group {
     ///
     /// # Errors
     ///
-    /// In words, why the group is not kept.
-    pub fn of(described: &SecurityGroup, prefix_name: &str, adopt: &Adopt) -> Result<Self, String> {
-        let id = described.group_id().unwrap_or_default().to_owned();
-        let tag = |key| tag(described.tags(), key);
+    /// Why the group is not kept.
+    pub(crate) fn of(described: &SecurityGroup, prefix_name: &str, adopt: &Adopt) -> Result<Self, NotKept> {
+        let id = described.group_id().ok_or(NotKept::Incomplete("GroupId"))?;
+        let name = described.group_name().ok_or(NotKept::Incomplete("GroupName"))?;
+        let vpc_id = described.vpc_id().ok_or(NotKept::Incomplete("VpcId"))?;
+        let owner_id = described.owner_id().ok_or(NotKept::Incomplete("OwnerId"))?;
+        let tag = |key| tags::tag(described.tags(), key);
         if tag(PREFIX_NAME_TAG) != Some(prefix_name) {
-            return Err(format!("{id} does not have the tag {PREFIX_NAME_TAG}={prefix_name}; it was left as it is"));
+            return Err(
+                format!("{id} does not have the tag {PREFIX_NAME_TAG}={prefix_name}; it was left as it is").into()
+            );
         }
         let required = |key| {
             tag(key).ok_or_else(|| format!("{id} has the tag {PREFIX_NAME_TAG} and no tag {key}; it was left as it is"))
@@ -209,97 +191,37 @@ impl Group {
         let port: PortRange = required(PORT_TAG)?.parse().map_err(|expected| {
             format!("{id} has a tag {PORT_TAG} that is not understood, {expected}; it was left as it is")
         })?;
-        let name = described.group_name().unwrap_or_default().to_owned();
-        let key = PoolKey { vpc_id: described.vpc_id().unwrap_or_default().to_owned(), service, port };
-        let is_own = number(&name) > 0
-            && name == self::name(prefix_name, &key, number(&name))
+        let key = PoolKey { vpc_id: vpc_id.to_owned(), service, port };
+        let is_own = number(name) > 0
+            && name == self::name(prefix_name, &key, number(name))
             && described.description() == Some(description(&key).as_str());
-        if !is_own && !adopt.includes(&id) {
+        if !is_own && !adopt.includes(id) {
             let (expected, description) = (self::name(prefix_name, &key, 1), description(&key));
-            return Err(not_adopted(&id, &name, &format!("the name {expected} and the description {description:?}")));
+            let expected = format!("the name {expected} and the description {description:?}");
+            return Err(not_adopted(id, name, &expected).into());
         }
-        let state = GroupState { pending: tag(ATTACH_TAG).is_some(), ..state(described.ip_permissions(), port) };
+        let state = ResourceState { pending: tag(ATTACH_TAG).is_some(), ..state(described.ip_permissions(), port) };
         Ok(Self {
-            id,
-            number: number(&name),
-            name,
-            owner_id: described.owner_id().unwrap_or_default().to_owned(),
+            id: id.to_owned(),
+            number: number(name),
+            name: name.to_owned(),
+            owner_id: Some(owner_id.to_owned()),
             key,
             state,
             egress: Egress::of(described.ip_permissions_egress()),
-            sync_tokens: sync_tokens(described.tags()),
+            sync_tokens: tags::sync_tokens(described.tags()),
+            removing: Removing::all(described.tags()).collect(),
             just_created: false,
         })
     }
-}
-
-/// Why something with the tags of this function is left alone. `expected`: by what it would be known.
-pub(crate) fn not_adopted(id: &str, name: &str, expected: &str) -> String {
-    format!(
-        "{id} ({name}) has the tags of this function and is not its own, which would have, say, {expected}; it was left as it is. If the function is to keep it, add {id} to ADOPT; if not, remove the tag {PREFIX_NAME_TAG}"
-    )
-}
-
-/// The number at the end of a name; 0 where there is none.
-pub(crate) fn number(name: &str) -> usize {
-    name.rsplit('_').next().and_then(|number| number.parse().ok()).unwrap_or(0)
-}
-
-/// The tokens of the documents that something is tagged with.
-pub(crate) fn sync_tokens(tags: &[Tag]) -> BTreeSet<u64> {
-    tags.iter().filter_map(|tag| tag.key()?.strip_prefix(SYNC_TOKEN_TAG)?.parse().ok()).collect()
-}
-
-/// What a run with the document of a sync token does to what is tagged with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Follows {
-    /// It may remove ranges until this time, in seconds since 1970-01-01, unless it says before that it is done.
-    Until(i64),
-    /// It removes nothing, or it is done.
-    Done,
-}
-
-/// How the value of the tag begins while a run may remove ranges.
-const UNTIL: &str = "until ";
-
-/// The tag that says that something follows the document.
-#[must_use]
-pub fn sync_token_tag(sync_token: u64, follows: Follows) -> Tag {
-    let value = match follows {
-        Follows::Until(seconds) => format!("{UNTIL}{seconds}"),
-        Follows::Done => "followed".to_owned(),
-    };
-    Tag::builder().key(sync_token_key(sync_token)).value(value).build()
-}
-
-/// The key of that tag.
-pub(crate) fn sync_token_key(sync_token: u64) -> String {
-    format!("{SYNC_TOKEN_TAG}{sync_token}")
-}
-
-/// No run lasts longer, in seconds: Lambda's longest time-out is 15 minutes.
-const MAX_RUN: i64 = 2 * 3_600;
-
-/// The tokens of the documents by which runs may be removing ranges at this time, in seconds since 1970-01-01. A time that
-/// is further ahead than a run can last does not count.
-pub(crate) fn in_progress(tags: &[Tag], now: i64) -> impl Iterator<Item = u64> {
-    tags.iter().filter_map(move |tag| {
-        let until: i64 = tag.value()?.strip_prefix(UNTIL)?.parse().ok()?;
-        tag.key()?.strip_prefix(SYNC_TOKEN_TAG)?.parse().ok().filter(|_| (now + 1..=now + MAX_RUN).contains(&until))
-    })
-}
-
-/// The value of a tag.
-pub(crate) fn tag<'a>(tags: &'a [Tag], key: &str) -> Option<&'a str> {
-    tags.iter().find(|tag| tag.key() == Some(key)).and_then(Tag::value)
 }
 
 /// Tells our rules from those of others: ours let a CIDR in by TCP on exactly the ports of the group.
 ///
 /// Source of the counts: VPC User Guide, "Amazon VPC quotas": IPv4 and IPv6 rules are counted apart, and a rule that names
 /// a group or prefix list counts in both. How much a prefix list weighs is not said here; EC2 says so when it is too much.
-pub(crate) fn state(permissions: &[IpPermission], port: PortRange) -> GroupState {
-    let mut state = GroupState::default();
+pub(crate) fn state(permissions: &[IpPermission], port: PortRange) -> ResourceState {
+    let mut state = ResourceState::default();
     for permission in permissions {
         let ours = permission.ip_protocol() == Some("tcp")
             && permission.from_port() == Some(port.from.into())
@@ -320,12 +242,6 @@ pub(crate) fn state(permissions: &[IpPermission], port: PortRange) -> GroupState
     state
 }
 
-/// The description of each rule that this function writes.
-#[must_use]
-pub fn rule_description(service: &str) -> String {
-    format!("{service} range published by AWS, kept by Gatehouse")
-}
-
 /// One permission that holds all the ranges, so that one call does.
 ///
 /// To revoke rules, leave the description out: EC2 then removes the rules whatever their descriptions are. With one, it
@@ -333,8 +249,7 @@ pub fn rule_description(service: &str) -> String {
 ///
 /// Source: EC2 API reference, RevokeSecurityGroupIngress: "if the security group rule has a description, you do not need to
 /// specify the description to revoke the rule".
-#[must_use]
-pub fn permission(key: &PoolKey, ranges: &BTreeSet<IpNet>, description: Option<&str>) -> IpPermission {
+pub(crate) fn permission(key: &PoolKey, ranges: &BTreeSet<IpNet>, description: Option<&str>) -> IpPermission {
     let description = description.map(str::to_owned);
     let permission =
         IpPermission::builder().ip_protocol("tcp").from_port(key.port.from.into()).to_port(key.port.to.into());
@@ -350,30 +265,10 @@ pub fn permission(key: &PoolKey, ranges: &BTreeSet<IpNet>, description: Option<&
         .build()
 }
 
-/// The tags of something this function creates; `more` are those of its kind, `custom` those of `TAGS`.
-#[must_use]
-pub fn tags<'a>(
-    kind: ResourceType,
-    name: &'a str,
-    prefix_name: &'a str,
-    custom: &'a [CustomTag],
-    sync_token: u64,
-    more: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> TagSpecification {
-    let tag = |(key, value): (&str, &str)| Tag::builder().key(key).value(value).build();
-    let custom = custom.iter().map(|tag| (tag.key.as_str(), tag.value.as_str()));
-    let pairs = [("Name", name), (PREFIX_NAME_TAG, prefix_name)].into_iter().chain(more).chain(custom);
-    TagSpecification::builder()
-        .resource_type(kind)
-        .set_tags(Some(pairs.map(tag).collect()))
-        .tags(sync_token_tag(sync_token, Follows::Done))
-        .build()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_ec2::types::{PrefixListId, UserIdGroupPair};
+    use aws_sdk_ec2::types::{PrefixListId, ResourceType, Tag, UserIdGroupPair};
     use ip_ranges_planner::plan::Foreign;
 
     const WEB: PortRange = PortRange { from: 80, to: 80 };
@@ -411,6 +306,13 @@ mod tests {
         assert_eq!(state.foreign, Foreign { ipv4: 4, ipv6: 3 });
     }
 
+    fn note(kept: Result<Group, NotKept>) -> Result<Group, String> {
+        kept.map_err(|why| match why {
+            NotKept::Note(note) => note,
+            NotKept::Incomplete(what) => panic!("no {what}"),
+        })
+    }
+
     #[test]
     fn a_group_is_read_from_its_tags() {
         let more = [(SERVICE_TAG, "S3"), (PORT_TAG, "8000-8010"), (ATTACH_TAG, "pending")];
@@ -419,7 +321,8 @@ mod tests {
             .group_name("AUTOUPDATE_S3_8000-8010_2")
             .description("S3 ranges on port 8000-8010, kept by Gatehouse")
             .vpc_id("vpc-1")
-            .set_tags(tags(ResourceType::SecurityGroup, "n", "AUTOUPDATE", &[], 7, more).tags)
+            .owner_id("123456789012")
+            .set_tags(tags::of_new(ResourceType::SecurityGroup, "n", "AUTOUPDATE", &[], 7, more).tags)
             .build();
         let adopt = Adopt::Named(BTreeSet::new());
         let group = Group::of(&group, "AUTOUPDATE", &adopt).unwrap();
@@ -432,13 +335,31 @@ mod tests {
     fn a_group_without_our_tags_is_left_alone_with_a_reason() {
         let tagged = |tags: &[(&str, &str)]| {
             let tags = tags.iter().map(|(key, value)| Tag::builder().key(*key).value(*value).build()).collect();
-            let group = SecurityGroup::builder().group_id("sg-1").set_tags(Some(tags)).build();
-            Group::of(&group, "A", &Adopt::Tagged).unwrap_err()
+            let group =
+                SecurityGroup::builder().group_id("sg-1").group_name("web").vpc_id("vpc-1").owner_id("123456789012");
+            note(Group::of(&group.set_tags(Some(tags)).build(), "A", &Adopt::Tagged)).unwrap_err()
         };
         assert!(tagged(&[]).contains("does not have the tag gatehouse:prefix-name=A"));
         assert!(tagged(&[(PREFIX_NAME_TAG, "B")]).contains("does not have the tag gatehouse:prefix-name=A"));
         assert!(tagged(&[(PREFIX_NAME_TAG, "A")]).contains("no tag gatehouse:service"));
         assert!(tagged(&[(PREFIX_NAME_TAG, "A"), (SERVICE_TAG, "S3"), (PORT_TAG, "web")]).contains("expected a port"));
+    }
+
+    #[test]
+    fn a_description_without_what_every_group_has_is_incomplete() {
+        let whole = || {
+            let group = SecurityGroup::builder().group_id("sg-1").group_name("web").vpc_id("vpc-1");
+            group.owner_id("123456789012")
+        };
+        for (group, expected) in [
+            (whole().set_group_id(None), "GroupId"),
+            (whole().set_group_name(None), "GroupName"),
+            (whole().set_vpc_id(None), "VpcId"),
+            (whole().set_owner_id(None), "OwnerId"),
+        ] {
+            let why = Group::of(&group.build(), "A", &Adopt::Tagged).unwrap_err();
+            assert!(matches!(why, NotKept::Incomplete(what) if what == expected), "{why:?}");
+        }
     }
 
     #[test]
@@ -449,9 +370,11 @@ mod tests {
                 .group_id("sg-1")
                 .group_name(name)
                 .description(description)
-                .set_tags(tags(ResourceType::SecurityGroup, name, "A", &[], 7, more).tags)
+                .vpc_id("vpc-1")
+                .owner_id("123456789012")
+                .set_tags(tags::of_new(ResourceType::SecurityGroup, name, "A", &[], 7, more).tags)
                 .build();
-            Group::of(&group, "A", adopt).map(drop)
+            note(Group::of(&group, "A", adopt)).map(drop)
         };
         let none = Adopt::Named(BTreeSet::new());
         let description = "S3 ranges on port 80, kept by Gatehouse";

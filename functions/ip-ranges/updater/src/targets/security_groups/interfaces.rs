@@ -6,28 +6,48 @@ use aws_sdk_ec2::types::{Filter, NetworkInterface};
 use aws_sdk_elasticloadbalancingv2::types::EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum as PrivateLinkEnforcement;
 use futures::stream::{self, StreamExt as _};
 
+use super::group::Egress;
 use crate::aws::caller::{AT_A_TIME, CallError};
 use crate::aws::ec2::Ec2;
 use crate::config::{AttachPolicy, Config};
-use crate::report::{Failure, Kind};
-use crate::targets::security_groups::group::Egress;
+use crate::failure::{Failure, FailureKind};
 
 /// EC2 takes at most this many values in one filter.
 const FILTER_VALUES: usize = 200;
 
 /// The groups of one pool.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PoolGroups {
+pub(crate) struct PoolGroups {
     /// The VPC of the groups.
-    pub vpc_id: String,
-    /// The account that owns the groups; empty where no group was there before this run.
-    pub owner_id: String,
+    pub(crate) vpc_id: String,
+    /// The account that owns the groups; `None` where no group was there before this run.
+    pub(crate) owner_id: Option<String>,
     /// All of them, with what they let out. An interface that carries one belongs to the pool.
-    pub groups: BTreeMap<String, Egress>,
+    pub(crate) groups: BTreeMap<String, Egress>,
     /// Those that such an interface needs.
-    pub needed: BTreeSet<String>,
+    pub(crate) needed: BTreeSet<String>,
     /// Those that this run created: EC2 may not know them yet.
-    pub just_created: BTreeSet<String>,
+    pub(crate) just_created: BTreeSet<String>,
+}
+
+/// An interface that carries groups.
+#[derive(Debug)]
+struct Interface {
+    id: String,
+    /// All of them: a call that changes them names them all.
+    groups: BTreeSet<String>,
+    described: NetworkInterface,
+}
+
+impl TryFrom<NetworkInterface> for Interface {
+    type Error = CallError;
+
+    fn try_from(described: NetworkInterface) -> Result<Self, CallError> {
+        let id = described.network_interface_id().ok_or(CallError::Incomplete("NetworkInterfaceId"))?.to_owned();
+        let groups = described.groups().iter().map(|group| group.group_id().map(str::to_owned));
+        let groups = groups.collect::<Option<_>>().ok_or(CallError::Incomplete("GroupId of an interface"))?;
+        Ok(Self { id, groups, described })
+    }
 }
 
 /// An interface, or a load balancer that owns some.
@@ -56,21 +76,21 @@ enum Reason {
 
 /// What came of it.
 #[derive(Debug, Default)]
-pub struct Attached {
+pub(crate) struct Attached {
     /// The interfaces and load balancers that got each group.
-    pub done: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) done: BTreeMap<String, BTreeSet<String>>,
     /// What could not be done.
-    pub failures: Vec<Failure>,
+    pub(crate) failures: Vec<Failure>,
     /// With `ATTACH=off`: what is still to be attached, by those who do it.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// Groups that are not everywhere they should be.
-    pub incomplete: BTreeSet<String>,
+    pub(crate) incomplete: BTreeSet<String>,
 }
 
 /// Attaches what is missing, or reports it (`ATTACH`). With `dry_run`, only says where the groups would go.
 ///
 /// An interface carries groups of several pools, so the pools of a Region are handled together, in one call an interface.
-pub async fn attach(ec2: &Ec2, pools: &[PoolGroups], config: &Config, dry_run: bool) -> Attached {
+pub(crate) async fn attach(ec2: &Ec2, pools: &[PoolGroups], config: &Config, dry_run: bool) -> Attached {
     let mut attached = Attached::default();
     let interfaces = match carrying(ec2, pools.iter().flat_map(|pool| pool.groups.keys().cloned()).collect()).await {
         Ok(interfaces) => interfaces,
@@ -125,19 +145,21 @@ pub async fn attach(ec2: &Ec2, pools: &[PoolGroups], config: &Config, dry_run: b
 /// # Errors
 ///
 /// [`CallError`].
-pub async fn carriers(ec2: &Ec2, group_ids: BTreeSet<String>) -> Result<BTreeMap<String, BTreeSet<String>>, CallError> {
+pub(crate) async fn carriers(
+    ec2: &Ec2,
+    group_ids: BTreeSet<String>,
+) -> Result<BTreeMap<String, BTreeSet<String>>, CallError> {
     let mut carriers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for interface in carrying(ec2, group_ids).await? {
-        let id = interface.network_interface_id().unwrap_or_default();
-        for group_id in groups_of(&interface) {
-            carriers.entry(group_id).or_default().insert(id.to_owned());
+        for group_id in interface.groups {
+            carriers.entry(group_id).or_default().insert(interface.id.clone());
         }
     }
     Ok(carriers)
 }
 
 /// All interfaces that carry one of the groups.
-async fn carrying(ec2: &Ec2, group_ids: BTreeSet<String>) -> Result<Vec<NetworkInterface>, CallError> {
+async fn carrying(ec2: &Ec2, group_ids: BTreeSet<String>) -> Result<Vec<Interface>, CallError> {
     let mut interfaces = BTreeMap::new();
     let group_ids: Vec<String> = group_ids.into_iter().collect();
     for group_ids in group_ids.chunks(FILTER_VALUES) {
@@ -150,7 +172,8 @@ async fn carrying(ec2: &Ec2, group_ids: BTreeSet<String>) -> Result<Vec<NetworkI
             })
             .await?;
         for interface in found {
-            interfaces.insert(interface.network_interface_id().unwrap_or_default().to_owned(), interface);
+            let interface = Interface::try_from(interface)?;
+            interfaces.insert(interface.id.clone(), interface);
         }
     }
     Ok(interfaces.into_values().collect())
@@ -158,24 +181,19 @@ async fn carrying(ec2: &Ec2, group_ids: BTreeSet<String>) -> Result<Vec<NetworkI
 
 /// The interfaces and load balancers that lack a group they need, and which. Pure.
 fn partly_attached(
-    interfaces: &[NetworkInterface],
+    interfaces: &[Interface],
     pools: &[PoolGroups],
 ) -> BTreeMap<InterfaceOrLoadBalancer, BTreeSet<String>> {
     let mut partly: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
     for interface in interfaces {
-        let present = groups_of(interface);
         for pool in pools {
-            let missing = missing(&present, [pool]);
+            let missing = missing(&interface.groups, [pool]);
             if !missing.is_empty() {
                 partly.entry(owner(interface, pool)).or_default().extend(missing.into_keys());
             }
         }
     }
     partly
-}
-
-fn groups_of(interface: &NetworkInterface) -> BTreeSet<String> {
-    interface.groups().iter().filter_map(|group| group.group_id()).map(str::to_owned).collect()
 }
 
 /// The groups that are needed beside those that are present, and whether each may be attached: only where it lets out no
@@ -196,23 +214,23 @@ fn missing<'a>(present: &BTreeSet<String>, pools: impl IntoIterator<Item = &'a P
 }
 
 /// Who may change the interface's groups to those of the pool.
-fn owner(interface: &NetworkInterface, pool: &PoolGroups) -> InterfaceOrLoadBalancer {
-    let id = interface.network_interface_id().unwrap_or_default().to_owned();
-    let is_other = |value: Option<&str>, own: &str| value.is_some_and(|value| value != own) && !own.is_empty();
+fn owner(interface: &Interface, pool: &PoolGroups) -> InterfaceOrLoadBalancer {
+    let Interface { id, described: interface, .. } = interface;
+    let is_other = |value: Option<&str>, own: Option<&str>| value.zip(own).is_some_and(|(value, own)| value != own);
     let reason = |reason: fn(String) -> Reason, value: Option<&str>| {
         InterfaceOrLoadBalancer::Unchangeable(id.clone(), reason(value.unwrap_or("another service").to_owned()))
     };
     if let Some(operator) = interface.operator().filter(|operator| operator.managed() == Some(true)) {
         return reason(Reason::Managed, operator.principal());
     }
-    if is_other(interface.owner_id(), &pool.owner_id) {
+    if is_other(interface.owner_id(), pool.owner_id.as_deref()) {
         return reason(Reason::OtherOwner, interface.owner_id());
     }
-    if is_other(interface.vpc_id(), &pool.vpc_id) {
+    if is_other(interface.vpc_id(), Some(&pool.vpc_id)) {
         return reason(Reason::OtherVpc, interface.vpc_id());
     }
     if interface.requester_managed() != Some(true) {
-        return InterfaceOrLoadBalancer::Interface(id);
+        return InterfaceOrLoadBalancer::Interface(id.clone());
     }
     // The interfaces of load balancers are described as `ELB app/<name>/<id>` and `ELB net/<name>/<id>`.
     let description = interface.description().unwrap_or_default();
@@ -339,12 +357,11 @@ async fn attach_to(
 
 /// The groups that the interface carries now; `None` where it is gone.
 async fn groups_now(ec2: &Ec2, id: &str) -> Result<Option<BTreeSet<String>>, CallError> {
-    let found =
-        ec2.call(false, async || ec2.client.describe_network_interfaces().network_interface_ids(id).send().await).await;
-    match found {
-        Ok(found) => Ok(found.network_interfaces().first().map(groups_of)),
-        Err(error) => Err(error),
-    }
+    let found = ec2
+        .call(false, async || ec2.client.describe_network_interfaces().network_interface_ids(id).send().await)
+        .await?;
+    let interface = found.network_interfaces.unwrap_or_default().into_iter().next();
+    Ok(interface.map(Interface::try_from).transpose()?.map(|interface| interface.groups))
 }
 
 /// All groups it is to carry, unless they are more than it can take, and which of them are new. Pure.
@@ -361,7 +378,7 @@ fn with_missing(
     let limit = config.limits.groups_per_interface;
     if !mended.added.is_empty() && present.len() + mended.added.len() > limit {
         return Err(Failure {
-            kind: Kind::InterfaceGroupLimit,
+            kind: FailureKind::InterfaceGroupLimit,
             what: what.to_owned(),
             reason: format!(
                 "it carries {} ({}) and takes {limit}, as MAX_GROUPS_PER_INTERFACE says: detach one, or raise quota and setting; it was left as it is",
@@ -447,10 +464,11 @@ mod tests {
         ];
         let pools =
             [pool(&["sg-1", "sg-2", "sg-3", "sg-empty"], &[], &["sg-empty"]), pool(&["sg-8", "sg-9"], &[], &[])];
-        let partly: Vec<String> = partly_attached(&interfaces, &pools)
-            .iter()
-            .map(|(place, missing)| format!("{place:?} + {}", list(missing)))
-            .collect();
+        let partly: Vec<String> =
+            partly_attached(&interfaces.map(|interface| Interface::try_from(interface).unwrap()), &pools)
+                .iter()
+                .map(|(place, missing)| format!("{place:?} + {}", list(missing)))
+                .collect();
         assert_eq!(
             partly,
             [
@@ -464,9 +482,22 @@ mod tests {
         );
     }
 
+    /// A call that sets the groups of an interface would take away the one whose id is not known.
+    #[test]
+    fn an_interface_without_its_id_or_that_of_a_group_is_an_error() {
+        let error =
+            |interface: NetworkInterface| Interface::try_from(interface).map(drop).map_err(|error| error.to_string());
+        assert_eq!(error(interface("eni-1", &["sg-1"]).build()), Ok(()));
+        let nameless = NetworkInterface::builder().build();
+        assert_eq!(error(nameless), Err("the answer has no NetworkInterfaceId".to_owned()));
+        let of_nothing = interface("eni-1", &["sg-1"]).groups(GroupIdentifier::builder().group_name("web").build());
+        assert_eq!(error(of_nothing.build()), Err("the answer has no GroupId of an interface".to_owned()));
+    }
+
     #[test]
     fn an_interface_that_cannot_take_a_group_is_known_by_its_description() {
-        let pool = PoolGroups { vpc_id: "vpc-1".into(), owner_id: "123456789012".into(), ..pool(&["sg-1"], &[], &[]) };
+        let pool =
+            PoolGroups { vpc_id: "vpc-1".into(), owner_id: Some("123456789012".into()), ..pool(&["sg-1"], &[], &[]) };
         let own = || interface("eni-1", &[]).vpc_id("vpc-1").owner_id("123456789012");
         let operator = |managed| OperatorResponse::builder().managed(managed).principal("eks.amazonaws.com").build();
         let balanced =
@@ -481,7 +512,7 @@ mod tests {
             (own().owner_id("210987654321"), "Unchangeable(\"eni-1\", OtherOwner(\"210987654321\"))"),
         ];
         for (interface, expected) in cases {
-            assert_eq!(format!("{:?}", owner(&interface.build(), &pool)), expected);
+            assert_eq!(format!("{:?}", owner(&Interface::try_from(interface.build()).unwrap(), &pool)), expected);
         }
     }
 
