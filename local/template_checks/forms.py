@@ -116,5 +116,8 @@ ALONE = {
 
 
 def expansion(template: str) -> Expansion:
-    """The template after the transform, with the forms above."""
-    return Expansion(load(template), FORMS, ALONE.get(template, ()))
+    """The template after the transform, with the forms above. What has no default is always given."""
+    document = load(template)
+    optional = {name for name, spec in document.get("Parameters", {}).items() if "Default" in spec}
+    forms = {name: [form for form in given if form or name in optional] for name, given in FORMS.items()}
+    return Expansion(document, forms, ALONE.get(template, ()))

@@ -63,6 +63,7 @@ SERVICE_LINKED_ROLES = {
     "AWS::ApiGatewayV2::Api": None,
     "AWS::ApiGatewayV2::Stage": None,
     "AWS::CloudFormation::Stack": None,
+    "AWS::CloudWatch::Dashboard": None,
     "AWS::CloudTrail::Trail": None,  # an organization's trail has one
     "AWS::CloudWatch::Alarm": None,  # only for actions on EC2 instances and incidents
     "AWS::CodeBuild::Project": None,

@@ -147,9 +147,8 @@ impl Retrier {
             .stage_name(target.stage)
             .pipeline_execution_id(target.execution_id)
             .retry_mode(retry_mode.clone());
-        let error = match request.send().await {
-            Ok(_) => return (Decision::new(Outcome::Retried, reason), None),
-            Err(error) => error,
+        let Err(error) = request.send().await else {
+            return (Decision::new(Outcome::Retried, reason), None);
         };
         match refusal("RetryStageExecution", target.pipeline, error) {
             Refusal::Superseded => {
