@@ -59,6 +59,8 @@ def relay(event):
         return 503
     names = {"origin-topic-arn": "TopicArn", "origin-message-id": "MessageId", "origin-timestamp": "Timestamp"}
     origin = {name: message[key] for name, key in names.items()}
+    before = message.get("MessageAttributes", {}).get("gatehouse.relayed-through", {}).get("Value")
+    origin["relayed-through"] = ",".join(filter(None, [before, message["TopicArn"]]))
     attributes = {f"gatehouse.{name}": {"DataType": "String", "StringValue": text} for name, text in origin.items()}
     subject = {"Subject": message["Subject"]} if message.get("Subject") else {}
     try:
