@@ -263,13 +263,13 @@ def test_a_crate_for_others_has_what_cargo_publish_asks_for(name):
 # The list of crates ---------------------------------------------------------------------------
 
 TREE = """\
-0door v0.1.0 (/work/door)
+0door v0.1.0 (/src/door)
 1serde v1.0.229
 2serde_core v1.0.229
 1tokio v1.54.1
 2serde v1.0.229 (*)
 
-0hinge v0.1.0 (/work/hinge)
+0hinge v0.1.0 (/src/hinge)
 1serde v1.0.229 (*)
 """
 
