@@ -67,7 +67,7 @@ progress = $(if $(PROGRESS),"$$(local/needs.sh --python)" local/progress.py '$(1
 venv = "$$(local/needs.sh --python)" -m venv
 
 # Each package has one version, and each file its sum: locked*.txt.
-# A lock is complete, so pip resolves nothing: it would not take the version of `boto3` from a line `boto3[crt]`.
+# A lock names all that is installed, so pip resolves nothing.
 PIP := bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 
 # The demos need a third of what everything needs, so that the first one does not wait for the rest.

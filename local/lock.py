@@ -57,8 +57,6 @@ def lock(uv: Path, suffix: str, folder: Path, options: list[str]) -> str:
         "--no-header",
         "--no-annotate",
         "--no-emit-index-url",
-        # pip takes the version of `boto3-stubs[lambda]` from no line but one with the same extras.
-        "--no-strip-extras",
         *options,
     ]
     if suffix == "":
@@ -71,8 +69,7 @@ def lock(uv: Path, suffix: str, folder: Path, options: list[str]) -> str:
 def pins(locked: Path) -> Path:
     """The versions of a lock, without the sums."""
     versions = locked.with_name("versions.txt")
-    found = re.findall(r"^([\w.-]+)(?:\[[\w, -]+\])?(==\S+)", locked.read_text(), re.MULTILINE)
-    versions.write_text("\n".join(map("".join, found)))
+    versions.write_text("\n".join(re.findall(r"^[\w.-]+==\S+", locked.read_text(), re.MULTILINE)))
     return versions
 
 

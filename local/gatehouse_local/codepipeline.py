@@ -470,7 +470,8 @@ class CodePipeline:
             page["nextToken"] = str(start + size)
         return page
 
-    def _retry(self, call: "Invocation") -> dict[str, Any]:
+    def _latest(self, call: "Invocation") -> tuple[Pipeline, Stage]:
+        """The stage that a call names, if the execution that it names is the latest there."""
         pipeline = self._pipeline(call, call.params["pipelineName"])
         name, execution_id = call.params["stageName"], call.params["pipelineExecutionId"]
         stage = next((stage for stage in pipeline.stages if stage.name == name), None)
@@ -481,6 +482,11 @@ class CodePipeline:
                 "NotLatestPipelineExecutionException",
                 f"The latest execution of stage '{name}' is {stage.execution_id}, not {execution_id}",
             )
+        return pipeline, stage
+
+    def _retry(self, call: "Invocation") -> dict[str, Any]:
+        pipeline, stage = self._latest(call)
+        name, execution_id = stage.name, stage.execution_id
         if stage.status != "Failed":
             raise AwsError(
                 "StageNotRetryableException",
@@ -498,20 +504,13 @@ class CodePipeline:
 
     def _override(self, call: "Invocation") -> dict[str, Any]:
         """Source: CodePipeline API Reference, OverrideStageCondition."""
-        pipeline = self._pipeline(call, call.params["pipelineName"])
-        name, execution_id = call.params["stageName"], call.params["pipelineExecutionId"]
-        stage = next((stage for stage in pipeline.stages if stage.name == name), None)
-        if stage is None:
-            raise AwsError("StageNotFoundException", f"Pipeline '{pipeline.name}' has no stage '{name}'")
-        if stage.execution_id != execution_id:
-            raise AwsError(
-                "NotLatestPipelineExecutionException",
-                f"The latest execution of stage '{name}' is {stage.execution_id}, not {execution_id}",
-            )
+        pipeline, stage = self._latest(call)
         if call.params["conditionType"] != "BEFORE_ENTRY" or stage.entry_condition != "Failed":
-            raise AwsError("ConditionNotOverridableException", f"Stage '{name}' has no such condition that failed")
+            raise AwsError(
+                "ConditionNotOverridableException", f"Stage '{stage.name}' has no such condition that failed"
+            )
         stage.entry_condition = "Overridden"
-        self._emit(pipeline, execution_id, "Pipeline", "RESUMED")
+        self._emit(pipeline, stage.execution_id, "Pipeline", "RESUMED")
         self._run_stage(pipeline, stage, list(stage.actions), "RESUMED")
         return {}
 

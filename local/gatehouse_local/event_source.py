@@ -29,9 +29,8 @@ class EventSource:
                 WaitTimeSeconds=0,
             ).get("Messages", [])
             messages |= {message["MessageId"]: message for message in received}
-            if not received and (not messages or time.monotonic() >= closes):
-                break
-            if self._batch_size <= 10:
+            is_over = not received and (not messages or time.monotonic() >= closes)
+            if is_over or not self._window:  # without a window, a batch is what one call gives
                 break
         records = [
             {
@@ -59,10 +58,6 @@ class EventSource:
             if time.monotonic() >= deadline:
                 return None
             time.sleep(0.05)
-        return self.hand_over(event, invoke)
-
-    def hand_over(self, event: dict[str, Any], invoke: Callable[[Any], Outcome]) -> Outcome:
-        """Invokes the function with a batch, and deletes what it does not report as failed."""
         outcome = invoke(event)
         if not outcome.failed:
             kept = {failure["itemIdentifier"] for failure in outcome.payload["batchItemFailures"]}

@@ -81,7 +81,7 @@ class AlertQueue:
 
     def __init__(self, aws: LocalAws, pattern: dict[str, Any], batch_size: int = 500):
         self._pattern, self._sqs = pattern, aws.client("sqs", REGION)
-        self._url = self._sqs.create_queue(QueueName="iam-alerts", Attributes={"VisibilityTimeout": "3600"})["QueueUrl"]
+        self._url = self._sqs.create_queue(QueueName="iam-alerts", Attributes={"VisibilityTimeout": "1805"})["QueueUrl"]
         self.source = EventSource(
             self._sqs, self._url, f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:iam-alerts", batch_size=batch_size, window=0.2
         )

@@ -5,7 +5,6 @@ meet a signer that is not Gatehouse's. The certificate is served where the messa
 """
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -58,21 +57,11 @@ class RetryQueue:
     def receive(self) -> dict[str, Any] | None:
         """The event with which Lambda invokes the function for the messages that are due; None without any."""
         event = self._source.receive()
-        for record in event["Records"] if event else []:
-            self._serve_certificate(record["body"])
-        return event
+        return self._with_certificates(event) if event else None
 
     def deliver(self, invoke: Callable[[Any], Outcome], wait: float = 0) -> Outcome | None:
-        """Plays Lambda's poller once: what the function does not report as failed is deleted from the queue.
-
-        None where no message becomes due within `wait` seconds.
-        """
-        deadline = time.monotonic() + wait
-        while (event := self.receive()) is None:
-            if time.monotonic() >= deadline:
-                return None
-            time.sleep(0.05)
-        return self._source.hand_over(event, invoke)
+        """Plays Lambda's poller once, as `EventSource.deliver` does."""
+        return self._source.deliver(lambda event: invoke(self._with_certificates(event)), wait)
 
     @property
     def queued(self) -> int:
@@ -80,6 +69,11 @@ class RetryQueue:
         names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed")
         found = self._sqs.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=list(names))["Attributes"]
         return sum(int(found[name]) for name in names)
+
+    def _with_certificates(self, event: dict[str, Any]) -> dict[str, Any]:
+        for record in event["Records"]:
+            self._serve_certificate(record["body"])
+        return event
 
     def _serve_certificate(self, body: str) -> None:
         try:
