@@ -463,7 +463,7 @@ fn failed_actions<'a>(
 }
 
 fn at(time: Option<&DateTime>) -> Option<OffsetDateTime> {
-    OffsetDateTime::from_unix_timestamp(time?.secs()).ok()
+    OffsetDateTime::from_unix_timestamp_nanos(time?.as_nanos()).ok()
 }
 
 /// Whether this is an execution of the health gate's function.
@@ -501,7 +501,8 @@ struct Attempts {
 ///
 /// CodePipeline does not say who started an attempt. But a delayed retry cannot begin before the delay is over, so what
 /// began sooner after the failure before was started by CodePipeline itself, by a closed event or by a person. Half of the
-/// delay is the limit, since the times come from several clocks. CodePipeline counts the attempts of its own.
+/// delay is the limit, since the times come from several clocks; without a delay every attempt counts. CodePipeline counts
+/// the attempts of its own.
 fn attempts(
     stage: &StageState,
     failed: &[FailedAction<'_>],
@@ -511,15 +512,18 @@ fn attempts(
     let automatic = stage.retry_stage_metadata().and_then(|attempts| attempts.auto_stage_retry_attempt());
     let automatic = automatic.and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
     let of_action = |action: &FailedAction<'_>| {
+        // The newest comes first. Reversed before it is sorted, so that attempts of one instant stay in their order.
         let mut past: Vec<_> = history
             .iter()
+            .rev()
             .filter(|past| is_failure(past, stage.stage_name().unwrap_or_default()))
             .filter(|past| past.action_name() == Some(action.name))
             .collect();
-        past.sort_by_key(|past| past.start_time().map(|time| time.secs()));
+        past.sort_by_key(|past| at(past.start_time()));
         let is_delayed = |pair: &&[&ActionExecutionDetail]| {
             let (ended, begun) = (at(pair[0].last_update_time()), at(pair[1].start_time()));
-            ended.zip(begun).is_none_or(|(ended, begun)| begun - ended >= config.retry_delay / 2)
+            config.retry_delay.is_zero()
+                || ended.zip(begun).is_none_or(|(ended, begun)| begun - ended >= config.retry_delay / 2)
         };
         let retries = past.windows(2).filter(is_delayed).count();
         let failures = past.len();
@@ -1238,6 +1242,23 @@ mod tests {
         };
         // CodePipeline gives the newest first.
         begun.iter().rev().enumerate().map(|(number, begun)| attempt((number + 1, begun))).collect()
+    }
+
+    /// An attempt may fail at once, and the next one begin within the same second.
+    #[test]
+    fn retries_within_one_second_are_counted() {
+        for (delay, begun, lasts) in
+            [("1", [0, 600, 1_200], 0), ("1", [100, 700, 1_300], 90), ("0", [900, 900, 900], 400)]
+        {
+            let mut attempts = attempts_at(&[0, 0, 0]);
+            for (attempt, begun) in attempts.iter_mut().rev().zip(begun) {
+                let time = |millis: i64| DateTime::from_millis(FAILED_AT.unix_timestamp() * 1_000 + millis);
+                attempt.start_time = Some(time(begun));
+                attempt.last_update_time = Some(time(begun + lasts));
+            }
+            let settings = [("MAX_RETRIES", "2"), ("RETRY_DELAY_SECONDS", delay)];
+            assert_eq!(both(&gate_failed(GATE), &attempts, &settings)[0], "give up after 3", "begun at {begun:?} ms");
+        }
     }
 
     #[test]
