@@ -23,7 +23,7 @@ mod tags;
 mod targets;
 pub mod trigger;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
 
 use futures::future::{join, join_all};
 use gatehouse_shared::failure::chain;
@@ -56,7 +56,7 @@ pub struct Updater {
     download: Download,
     regions: Vec<Region>,
     notifications: Notifications,
-    newest: AtomicU64,
+    newest: Cell<u64>,
 }
 
 impl Updater {
@@ -74,7 +74,7 @@ impl Updater {
             download: Download::new(config.ip_ranges_url.clone(), fetcher),
             regions,
             notifications: Notifications::new(notifier),
-            newest: AtomicU64::new(0),
+            newest: Cell::new(0),
             config,
         }
     }
@@ -126,16 +126,13 @@ impl Updater {
         };
         // The groups are read while the document is downloaded.
         // Who goes back to an older document on purpose says so.
-        let newest = if run.force { 0 } else { self.newest.load(Ordering::Relaxed) };
+        let newest = if run.force { 0 } else { self.newest.get() };
         let document = timeout_at(stop, self.download.fetch(notice.as_ref(), newest, Selection::from(&self.config)));
         let held = join_all(self.regions.iter().map(|region| region.read(&self.config, run)));
         let (document, held) = join(document, held).await;
         let Fetched { published, faults, superseded } = document.map_err(|_| Error::OutOfTime)??;
-        if run.force && !run.dry_run {
-            self.newest.store(published.sync_token, Ordering::Relaxed);
-        } else {
-            self.newest.fetch_max(published.sync_token, Ordering::Relaxed);
-        }
+        let goes_back = run.force && !run.dry_run;
+        self.newest.set(if goes_back { published.sync_token } else { published.sync_token.max(self.newest.get()) });
         info!(trigger, sync_token = published.sync_token, superseded, run.dry_run, run.force, "document read");
         let regions = self.regions.iter().zip(held);
         let regions = regions.map(|(region, held)| region.reconcile(held, &published, &self.config, run));

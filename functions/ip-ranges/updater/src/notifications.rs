@@ -1,6 +1,6 @@
 //! Notifications for people: of each change and each failure, once.
 
-use std::sync::{Mutex, PoisonError};
+use std::cell::RefCell;
 use std::time::Duration;
 
 use gatehouse_shared::failure::chain;
@@ -23,7 +23,7 @@ const MOST_WAITING: usize = 10;
 /// published once for the event, and a summary that could not be published is published by a later run.
 pub(crate) struct Notifications {
     notifier: Option<Notifier>,
-    memory: Mutex<Memory>,
+    memory: RefCell<Memory>,
 }
 
 #[derive(Default)]
@@ -38,7 +38,7 @@ impl Notifications {
     /// Nothing was published yet.
     #[must_use]
     pub(crate) fn new(notifier: Option<Notifier>) -> Self {
-        Self { notifier, memory: Mutex::default() }
+        Self { notifier, memory: RefCell::default() }
     }
 
     /// Publishes what a run changed, and what it could not do. That it could not be published is a failure too.
@@ -65,7 +65,7 @@ impl Notifications {
     }
 
     fn is_published(&self, request_id: &str, failures: &[String]) -> bool {
-        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = self.memory.borrow();
         memory.published.as_ref().is_some_and(|(request, texts)| request == request_id && texts == failures)
     }
 
@@ -78,7 +78,7 @@ impl Notifications {
     ) -> Option<Failure> {
         let notifier = self.notifier.as_ref()?;
         let mut waiting = {
-            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut memory = self.memory.borrow_mut();
             if message.is_some() {
                 memory.published = Some((request_id.to_owned(), failures));
             }
@@ -103,7 +103,7 @@ impl Notifications {
             break;
         }
         waiting.truncate(MOST_WAITING);
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner).waiting = waiting;
+        self.memory.borrow_mut().waiting = waiting;
         failure
     }
 }

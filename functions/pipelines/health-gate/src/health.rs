@@ -1,8 +1,7 @@
 //! Asks AWS Health.
 
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -50,7 +49,7 @@ pub struct Health {
     client: Client,
     endpoint: Endpoint,
     /// Services that AWS Health knows. Asked once for each.
-    known_services: Mutex<BTreeSet<String>>,
+    known_services: RefCell<BTreeSet<String>>,
 }
 
 /// The client for AWS Health. An attempt that hangs leaves time for another one.
@@ -64,25 +63,25 @@ pub fn client(sdk: &SdkConfig) -> Client {
 /// What was learned so far. It fills while the calls run, so that nothing is lost when they are cut short.
 #[derive(Debug, Default)]
 pub struct Findings {
-    events: Mutex<BTreeMap<String, Event>>,
-    calls: AtomicUsize,
+    events: RefCell<BTreeMap<String, Event>>,
+    calls: Cell<usize>,
 }
 
 impl Findings {
     /// The events, each once.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.events.borrow().values().cloned().collect()
     }
 
     /// How many pages were asked for; what the SDK repeats is not counted.
     #[must_use]
     pub fn calls(&self) -> usize {
-        self.calls.load(Ordering::Relaxed)
+        self.calls.get()
     }
 
     fn add(&self, events: Vec<Event>) {
-        let mut known = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.events.borrow_mut();
         for event in events {
             // One without an ARN is not the same as another without an ARN.
             let key = event.arn.clone().unwrap_or_else(|| format!("{event:?}"));
@@ -141,7 +140,7 @@ impl Health {
     /// `client` may be for any Region: the endpoint decides.
     #[must_use]
     pub fn new(client: Client, endpoint: Endpoint) -> Self {
-        Self { client, endpoint, known_services: Mutex::default() }
+        Self { client, endpoint, known_services: RefCell::default() }
     }
 
     /// Asks for all events of the Regions, services, categories and statuses in `config`, all pages of them, and puts
@@ -167,9 +166,7 @@ impl Health {
     ///
     /// AWS publishes no list of the services; AWS Health knows the types of event of each.
     pub async fn unfamiliar_services(&self, config: &Config) -> Vec<String> {
-        let known = |service: &&String| {
-            self.known_services.lock().unwrap_or_else(PoisonError::into_inner).contains(service.as_str())
-        };
+        let known = |service: &&String| self.known_services.borrow().contains(service.as_str());
         // MULTIPLE_SERVICES is no service of its own, and always meant.
         let named = config.services.iter().filter(|service| *service != MULTIPLE_SERVICES);
         let left_out = config
@@ -203,7 +200,7 @@ impl Health {
                 let kinds = page.event_types.ok_or_else(|| Unknown::Malformed("it has no list of types".to_owned()))?;
                 for service in kinds.iter().filter_map(|kind| kind.service()) {
                     missing.remove(service);
-                    self.known_services.lock().unwrap_or_else(PoisonError::into_inner).insert(service.to_owned());
+                    self.known_services.borrow_mut().insert(service.to_owned());
                 }
                 next = page.next_token.filter(|token| !token.is_empty());
                 if next.is_none() {
@@ -230,7 +227,7 @@ impl Health {
     async fn pages(&self, region: &Region, filter: EventFilter, findings: &Findings) -> Result<(), Unknown> {
         let mut next = None;
         loop {
-            findings.calls.fetch_add(1, Ordering::Relaxed);
+            findings.calls.update(|calls| calls + 1);
             let request = self.client.describe_events().filter(filter.clone()).max_results(100);
             // The Region of this call alone: a client of its own would open connections of its own, each time.
             let for_region = Builder::new().region(region.clone());
@@ -353,7 +350,7 @@ mod tests {
     async fn more_than_ten_are_asked_in_several_calls_and_each_event_counts_once() {
         let regions: Vec<_> = (1..=24).map(|number| format!("eu-west-{number}")).collect();
         let services: Vec<_> = (1..=10).map(|number| format!("SERVICE_{number}")).collect();
-        let asked = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let seen = asked.clone();
         let rule = mock!(Client::describe_events).then_compute_output(move |input| {
             let (regions, services) = filter(input);

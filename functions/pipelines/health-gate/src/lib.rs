@@ -36,8 +36,8 @@ pub mod verdict;
 mod tests;
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_codepipeline::types::FailureType;
@@ -74,7 +74,7 @@ pub struct Gate {
     codepipeline: aws_sdk_codepipeline::Client,
     notifier: Option<Notifier>,
     /// The job whose notification could not be published: Lambda runs its event again.
-    unsent: Mutex<Option<String>>,
+    unsent: RefCell<Option<String>>,
 }
 
 /// What one run did; the answer of the function, for whoever invokes it by hand.
@@ -112,7 +112,7 @@ impl Gate {
         codepipeline: aws_sdk_codepipeline::Client,
         notifier: Option<Notifier>,
     ) -> Self {
-        Self { config, health, codepipeline, notifier, unsent: Mutex::default() }
+        Self { config, health, codepipeline, notifier, unsent: RefCell::default() }
     }
 
     /// Answers one job.
@@ -206,7 +206,7 @@ impl Gate {
     /// Where that fails, Lambda runs the event again. This process knows then that the notification is unsent; another one
     /// cannot tell the event from one that was delivered twice, and the alarm of failed invocations stays.
     async fn notify(&self, context: &Context, report: &Report, job_id: &str, until: Instant) -> Result<(), Error> {
-        let is_unsent = self.unsent().as_deref() == Some(job_id);
+        let is_unsent = self.unsent.borrow().as_deref() == Some(job_id);
         let Some(notifier) = self.notifier.as_ref().filter(|_| report.outcome == Outcome::Answered || is_unsent) else {
             return Ok(());
         };
@@ -221,19 +221,15 @@ impl Gate {
         let subject = "Gatehouse pipelines: a stage waits at the health gate";
         let source = match timeout_at(until, notifier.publish(subject, &text)).await {
             Ok(Ok(())) => {
-                self.unsent().take_if(|_| is_unsent);
+                self.unsent.borrow_mut().take_if(|_| is_unsent);
                 tracing::debug!(job_id, "a notification was sent to the topic");
                 return Ok(());
             }
             Ok(Err(error)) => error.into(),
             Err(_) => "no reply before the time-out of the function".into(),
         };
-        *self.unsent() = Some(job_id.to_owned());
+        self.unsent.replace(Some(job_id.to_owned()));
         Err(Error::Notify { job_id: job_id.to_owned(), source })
-    }
-
-    fn unsent(&self) -> MutexGuard<'_, Option<String>> {
-        self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
