@@ -5,6 +5,7 @@
 //! | [`mod@env`] | typed settings, read once at cold start; all faults are reported together |
 //! | [`failure`] | stable names of errors; the error chain as text |
 //! | [`lambda`] | the loop of a function, which logs failures |
+//! | [`aws_error`] | what an error of AWS means: transient or not |
 //! | [`clock`] | the only reader of the system time |
 //! | [`log`] | one JSON line for each decision; the report |
 //! | [`sns`] | the crate `gatehouse-sns`: messages and their verification; with it [`region`] and [`fetch`] |
@@ -14,6 +15,7 @@
 //! | `notify` | a summary published to a topic (feature `notify`) |
 //! | `testing` | a labelled test key and certificate, a signer (feature `testing`) |
 
+pub mod aws_error;
 pub mod clock;
 pub mod env;
 pub mod failure;

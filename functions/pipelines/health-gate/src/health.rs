@@ -11,11 +11,11 @@ use aws_sdk_health::config::{Builder, Region};
 use aws_sdk_health::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_health::types::{Event, EventFilter, EventTypeFilter};
 use futures::{StreamExt, stream};
+use gatehouse_shared::aws_error::ErrorKind;
 use gatehouse_shared::failure::chain;
 
 use crate::config::{Config, MULTIPLE_SERVICES, SERVICES_OF_THE_ACCOUNT};
 use crate::endpoint::Endpoint;
-use crate::is_throttled;
 
 /// DescribeEvents takes so many Regions, and so many services, in one filter.
 ///
@@ -27,22 +27,6 @@ const CONCURRENT_CALLS: usize = 5;
 
 /// Whether a service exists is worth no longer wait: it only adds to a message.
 const EVENT_TYPES_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Refusals that neither the settings nor the role cause: the function's credentials are temporary, and new ones are not
-/// known everywhere at once; a token of a page expires.
-///
-/// Source: AWS Health API Reference, "Common Errors" and the errors of `DescribeEvents`; IAM, "Troubleshooting".
-const TRANSIENT_CODES: [&str; 9] = [
-    "InvalidPaginationToken",
-    "UnrecognizedClientException",
-    "InvalidClientTokenId",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "RequestExpired",
-    "RequestTimeTooSkewed",
-    "InvalidSignatureException",
-    "SignatureDoesNotMatch",
-];
 
 /// AWS Health, behind the endpoint that is active.
 pub struct Health {
@@ -109,8 +93,8 @@ pub enum Unknown {
     /// AWS Health asked to slow down until the SDK gave up.
     #[error("AWS Health throttled every attempt: {0}")]
     Throttled(String),
-    /// AWS Health refused a request for a reason that passes by itself: credentials or a page that expired meanwhile.
-    #[error("AWS Health refused the request for a reason that passes: {0}")]
+    /// AWS Health refused a request for a transient reason: credentials or a page that expired meanwhile.
+    #[error("AWS Health refused the request for a transient reason: {0}")]
     Interrupted(String),
     /// A reply that makes no sense.
     #[error("AWS Health sent a reply that cannot be read: {0}")]
@@ -124,9 +108,9 @@ pub enum Unknown {
 }
 
 impl Unknown {
-    /// Whether it may be over in a minute, without anybody doing anything.
+    /// Whether it may be over in a minute, although nothing is corrected.
     #[must_use]
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Subscription | Self::Denied(_) | Self::Refused(_) => false,
             Self::Throttled(_) | Self::Interrupted(_) | Self::Malformed(_) | Self::Unreachable(_) | Self::OutOfTime => {
@@ -274,16 +258,15 @@ where
 {
     let status = error.raw_response().map_or(0, |response| response.status().as_u16());
     let text = if status == 0 { chain(&error) } else { format!("{} (HTTP status {status})", chain(&error)) };
-    match (&error, error.code()) {
-        (_, Some("SubscriptionRequiredException")) => Unknown::Subscription,
-        (_, Some("AccessDeniedException" | "AccessDenied")) => Unknown::Denied(text),
-        (_, Some(code)) if is_throttled(code, status) => Unknown::Throttled(text),
-        (_, Some(code)) if TRANSIENT_CODES.contains(&code) => Unknown::Interrupted(text),
-        (SdkError::TimeoutError(_) | SdkError::DispatchFailure(_), _) => Unknown::Unreachable(text),
-        _ if status >= 500 => Unknown::Unreachable(text),
-        (SdkError::ConstructionFailure(_), _) | (_, Some(_)) => Unknown::Refused(text),
-        // Every refusal of AWS has a code: this one is not of AWS, or not legible.
-        (_, None) => Unknown::Malformed(text),
+    match (error.code(), ErrorKind::from(&error)) {
+        (Some("SubscriptionRequiredException"), _) => Unknown::Subscription,
+        // A token of a page expires.
+        (Some("InvalidPaginationToken"), _) | (_, ErrorKind::Interrupted) => Unknown::Interrupted(text),
+        (_, ErrorKind::Denied) => Unknown::Denied(text),
+        (_, ErrorKind::Throttled) => Unknown::Throttled(text),
+        (_, ErrorKind::Unreachable) => Unknown::Unreachable(text),
+        (_, ErrorKind::Refused) => Unknown::Refused(text),
+        (_, ErrorKind::Unreadable) => Unknown::Malformed(text),
     }
 }
 
@@ -405,17 +388,20 @@ mod tests {
 
     #[tokio::test]
     async fn what_no_person_can_correct_is_transient() {
-        for (code, may_pass) in TRANSIENT_CODES.map(|code| (code, true)).into_iter().chain([
+        for (code, is_transient) in [
+            ("InvalidPaginationToken", true),
+            ("ExpiredTokenException", true),
+            ("ThrottlingException", true),
             ("ValidationException", false),
             ("UnsupportedLocale", false),
             ("AccessDeniedException", false),
             ("SubscriptionRequiredException", false),
             ("SomethingNew", false),
-        ]) {
+        ] {
             let rule = mock!(Client::describe_events).then_http_response(move || refusal(code));
             let (outcome, ..) = ask(&rule, &[]).await;
             let unknown = outcome.unwrap_err();
-            assert_eq!(unknown.may_pass(), may_pass, "{code}: {unknown}");
+            assert_eq!(unknown.is_transient(), is_transient, "{code}: {unknown}");
         }
     }
 

@@ -233,12 +233,6 @@ impl Gate {
     }
 }
 
-/// Whether AWS asks to slow down. Its services spell it in many ways.
-fn is_throttled(code: &str, status: u16) -> bool {
-    let spellings = ["Throttl", "TooManyRequests", "RequestLimitExceeded", "SlowDown"];
-    status == 429 || spellings.iter().any(|spelling| code.contains(spelling))
-}
-
 /// When to stop asking, and when to stop answering.
 fn limits(context: &Context) -> (Instant, Instant) {
     let left = clock::until(context.deadline, clock::now());
