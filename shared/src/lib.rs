@@ -7,6 +7,7 @@
 //! | [`lambda`] | the loop of a function, which logs failures |
 //! | [`aws_error`] | what an error of AWS means: transient or not |
 //! | [`clock`] | the only reader of the system time |
+//! | [`deadline`] | until when an invocation may work, so that it reports in time |
 //! | [`log`] | one JSON line for each decision; the report |
 //! | [`sns`] | the crate `gatehouse-sns`: messages and their verification; with it [`region`] and [`fetch`] |
 //! | [`verifier`] | its verifier, with settings from the environment |
@@ -17,6 +18,7 @@
 
 pub mod aws_error;
 pub mod clock;
+pub mod deadline;
 pub mod env;
 pub mod failure;
 pub mod lambda;

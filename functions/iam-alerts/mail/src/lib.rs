@@ -31,13 +31,14 @@ pub mod report;
 use std::cell::Cell;
 use std::time::Duration;
 
+use gatehouse_shared::deadline::{Deadline, within};
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::{clock, log};
 use lambda_runtime::{Context, LambdaEvent};
 use serde::Serialize;
 use serde_json::Value;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use crate::batch::{BatchResponse, ItemFailure, Message, by_mail, messages};
 use crate::config::Config;
@@ -91,14 +92,15 @@ impl IamAlertMail {
     /// Of events by hand the first failure, after everything else was done. Messages of the queue are in the answer instead.
     pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Answer, Error> {
         let LambdaEvent { payload, context } = invocation;
+        let stop = Deadline::new(&context).stop_for_log(RESERVE);
         match messages(&payload) {
-            Some(messages) => Ok(Answer::Batch(self.batch(messages?, &context).await)),
-            None => Ok(Answer::Reports(self.by_hand(payload, &context).await?)),
+            Some(messages) => Ok(Answer::Batch(self.batch(messages?, stop, &context).await)),
+            None => Ok(Answer::Reports(self.by_hand(payload, stop, &context).await?)),
         }
     }
 
     /// A batch of the queue. Gives the messages that must be delivered again.
-    async fn batch(&self, messages: Vec<Message>, context: &Context) -> BatchResponse {
+    async fn batch(&self, messages: Vec<Message>, stop: Instant, context: &Context) -> BatchResponse {
         let (mut reports, mut response, mut calls) = (Vec::new(), BatchResponse::default(), Vec::new());
         let mut fail = |message_ids: Vec<String>, error: &Error| {
             tracing::error!(errorType = error.error_type(), error = chain(error), ?message_ids, "messages go back");
@@ -114,7 +116,7 @@ impl IamAlertMail {
         for calls in by_mail(calls) {
             let (message_ids, events): (Vec<_>, Vec<_>) =
                 calls.into_iter().map(|call| (call.message_id, call.event)).unzip();
-            match self.in_time(&events, context).await {
+            match self.in_time(&events, stop).await {
                 Ok(made) => reports.extend(made),
                 Err(error) => fail(message_ids, &error),
             }
@@ -125,14 +127,14 @@ impl IamAlertMail {
     }
 
     /// Events that a person sent, such as those of the failure queue.
-    async fn by_hand(&self, payload: Value, context: &Context) -> Result<Vec<Report>, Error> {
+    async fn by_hand(&self, payload: Value, stop: Instant, context: &Context) -> Result<Vec<Report>, Error> {
         let mut reports = Vec::new();
         let mut failures = Vec::new();
         match events(payload) {
             Err(error) => failures.push(error.into()),
             Ok(events) => {
                 for event in events {
-                    match self.in_time(&[event], context).await {
+                    match self.in_time(&[event], stop).await {
                         Ok(made) => reports.extend(made),
                         Err(error) => failures.push(error),
                     }
@@ -148,10 +150,9 @@ impl IamAlertMail {
         Err(first)
     }
 
-    async fn in_time(&self, events: &[Event], context: &Context) -> Result<Vec<Report>, Error> {
-        let time = clock::until(context.deadline, clock::now()).saturating_sub(RESERVE);
+    async fn in_time(&self, events: &[Event], stop: Instant) -> Result<Vec<Report>, Error> {
         // Boxed: the compiler gives up on the layout of futures within so many others.
-        timeout(time, Box::pin(self.alert(events))).await.unwrap_or(Err(Error::OutOfTime))
+        within(stop, Box::pin(self.alert(events))).await.unwrap_or(Err(Error::OutOfTime))
     }
 
     /// The events of one mail: decide, log, mail.

@@ -1,7 +1,6 @@
 //! Notifications for people: of each change and each failure, once.
 
 use std::cell::RefCell;
-use std::time::Duration;
 
 use gatehouse_shared::failure::chain;
 use gatehouse_shared::notify::Notifier;
@@ -11,8 +10,6 @@ use tracing::debug;
 use crate::failure::{Failure, FailureKind};
 use crate::report::Report;
 
-/// How long after the end of the calls publishing may take. Lambda's deadline is later.
-const TIME_TO_PUBLISH: Duration = Duration::from_secs(8);
 /// How many notifications wait for a topic that cannot be reached.
 const MOST_WAITING: usize = 10;
 
@@ -88,7 +85,7 @@ impl Notifications {
         let mut failure = None;
         while let Some((subject, text)) = waiting.first() {
             let subject = format!("Gatehouse ip-ranges: {subject}");
-            let reason = match timeout_at(stop + TIME_TO_PUBLISH, notifier.publish(&subject, text)).await {
+            let reason = match timeout_at(stop, notifier.publish(&subject, text)).await {
                 Ok(Ok(())) => {
                     debug!(subject, "published");
                     waiting.remove(0);

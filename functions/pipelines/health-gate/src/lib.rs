@@ -42,6 +42,7 @@ use std::time::Duration;
 
 use aws_sdk_codepipeline::types::FailureType;
 use futures::FutureExt;
+use gatehouse_shared::deadline::{Deadline, within};
 use gatehouse_shared::env::SettingsError;
 use gatehouse_shared::metrics::Metrics;
 use gatehouse_shared::notify::Notifier;
@@ -124,7 +125,8 @@ impl Gate {
     /// answered with it.
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Report, Error> {
         let LambdaEvent { payload, context } = event;
-        let (stop_asking, last_call) = limits(&context);
+        let deadline = Deadline::new(&context);
+        let (stop_asking, last_call) = (deadline.stop_for_answer(ANSWER_RESERVE), deadline.stop_for_log(LAST_CALL));
         let job = Job::parse(&payload)?;
         let findings = Findings::default();
         let mut config = self.settings(&job);
@@ -188,10 +190,10 @@ impl Gate {
             return Verdict::unfamiliar(&unfamiliar);
         }
         tracing::debug!(job_id = job.id.as_deref(), ?config, token = job.continuation_token, "asking AWS Health");
-        let asked = timeout_at(stop_asking, self.health.ask(config, findings)).await;
+        let asked = within(stop_asking, self.health.ask(config, findings)).await;
         let unknown = asked.unwrap_or(Err(Unknown::OutOfTime)).err();
         if unknown.is_none() {
-            let names = timeout_at(stop_asking, self.health.unfamiliar_services(config)).await;
+            let names = within(stop_asking, self.health.unfamiliar_services(config)).await;
             unfamiliar.services = names.unwrap_or_default();
         }
         let now = clock::now();
@@ -231,13 +233,6 @@ impl Gate {
         self.unsent.replace(Some(job_id.to_owned()));
         Err(Error::Notify { job_id: job_id.to_owned(), source })
     }
-}
-
-/// When to stop asking, and when to stop answering.
-fn limits(context: &Context) -> (Instant, Instant) {
-    let left = clock::until(context.deadline, clock::now());
-    let deadline = Instant::now() + left;
-    (deadline - ANSWER_RESERVE.min(left / 2), deadline - LAST_CALL.min(left / 10))
 }
 
 fn internal_error(panic: &(dyn Any + Send)) -> Verdict {

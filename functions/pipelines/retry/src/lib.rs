@@ -42,6 +42,7 @@ use std::time::Duration;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsMessage};
 use aws_sdk_codepipeline::Client;
 use gatehouse_shared::clock;
+use gatehouse_shared::deadline::{Deadline, within};
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::sns::{Channel, Envelope, MessageType, Verified, Verifier};
 use lambda_runtime::{Context, LambdaEvent};
@@ -53,7 +54,7 @@ use crate::delivery::{Body, Delivery};
 use crate::error::Error;
 use crate::event::{Event, EventError};
 use crate::report::{Answer, Decision, Mail, Outcome, Work};
-use crate::retry::{Retrier, within};
+use crate::retry::{Retrier, work_within};
 
 /// No work is started, and none goes on, this long before Lambda's deadline, or half-way where the function has less
 /// than twice as much: what is done by then is logged, mailed and reported.
@@ -91,7 +92,8 @@ impl PipelineRetry {
     /// What failed, after everything else was done. Records of a queue are reported in the answer instead.
     pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Answer, Error> {
         let LambdaEvent { payload, context } = invocation;
-        let limits = Limits::of(&context);
+        let deadline = Deadline::new(&context);
+        let limits = Limits { work: deadline.stop_for_answer(REPORT_RESERVE), mail: deadline.stop_for_log(LAST_CALL) };
         match Delivery::of(payload)? {
             Delivery::Sqs(records) => Ok(Answer::Batch(self.batch(records, limits, &context).await)),
             Delivery::Sns(envelopes) => {
@@ -138,17 +140,16 @@ impl PipelineRetry {
     }
 
     async fn envelope(&self, envelope: Envelope, channel: Channel, limits: Limits) -> Work {
-        let verified = timeout_at(limits.work, self.verifier.verify(envelope, channel, clock::now())).await;
-        match verified {
-            Ok(Ok(message)) => self.event(event_of(&message), limits).await,
-            Ok(Err(error)) => Error::from(error).into(),
-            Err(_) => Error::OutOfTime.into(),
+        match within(limits.work, self.verifier.verify(envelope, channel, clock::now())).await {
+            Some(Ok(message)) => self.event(event_of(&message), limits).await,
+            Some(Err(error)) => Error::from(error).into(),
+            None => Error::OutOfTime.into(),
         }
     }
 
     async fn event(&self, event: Result<Event, EventError>, limits: Limits) -> Work {
         match event {
-            Ok(Event::Failed(notice)) => within(limits.work, self.retrier.failed(&notice)).await,
+            Ok(Event::Failed(notice)) => work_within(limits.work, self.retrier.failed(&notice)).await,
             Ok(Event::HealthClosed(event)) => self.retrier.health_closed(&event, clock::now(), limits.work).await,
             Ok(Event::Ignored { reason }) => Decision::new(Outcome::Ignored, reason).into(),
             Err(error) => Error::from(error).into(),
@@ -165,14 +166,6 @@ impl PipelineRetry {
             decisions.push(error.into());
         }
         decisions
-    }
-}
-
-impl Limits {
-    fn of(context: &Context) -> Self {
-        let left = clock::until(context.deadline, clock::now());
-        let deadline = Instant::now() + left;
-        Self { work: deadline - REPORT_RESERVE.min(left / 2), mail: deadline - LAST_CALL.min(left / 10) }
     }
 }
 
