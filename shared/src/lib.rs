@@ -11,6 +11,7 @@
 //! | [`log`] | one JSON line for each decision; the report |
 //! | [`sns`] | the crate `gatehouse-sns`: messages and their verification; with it [`region`] and [`fetch`] |
 //! | [`verifier`] | its verifier, with settings from the environment |
+//! | [`sqs`] | the messages of a queue, and which of them are delivered again |
 //! | [`metrics`] | CloudWatch embedded metric format |
 //! | [`text`] | names that others chose, fit for a mail or a page |
 //! | `notify` | a summary published to a topic (feature `notify`) |
@@ -26,6 +27,7 @@ pub mod log;
 pub mod metrics;
 #[cfg(feature = "notify")]
 pub mod notify;
+pub mod sqs;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod text;

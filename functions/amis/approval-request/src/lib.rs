@@ -34,7 +34,7 @@ use ami_approval::target::AccountId;
 use aws_config::SdkConfig;
 use aws_sdk_ssm::Client;
 use gatehouse_shared::deadline::{Deadline, within};
-use gatehouse_shared::failure::{ErrorType as _, chain};
+use gatehouse_shared::failure::all_or_first;
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::sns::{Channel, Envelope, Verifier};
 use gatehouse_shared::{clock, log};
@@ -132,12 +132,7 @@ impl ApprovalRequest {
             }
         }
         report::metrics(&context.env_config.function_name, clock::now(), &reports, failures.len()).emit();
-        let mut failures = failures.into_iter();
-        let Some(first) = failures.next() else { return Ok(reports) };
-        for error in failures {
-            tracing::error!(errorType = error.error_type(), error = chain(&error), "one more message failed");
-        }
-        Err(first)
+        all_or_first(reports, failures)
     }
 
     async fn work(&self, work: Work, place: &Place) -> Result<Report, Error> {

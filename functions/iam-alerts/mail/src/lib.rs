@@ -32,15 +32,16 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use gatehouse_shared::deadline::{Deadline, within};
-use gatehouse_shared::failure::{ErrorType as _, chain};
+use gatehouse_shared::failure::{ErrorType as _, all_or_first, chain};
 use gatehouse_shared::notify::Notifier;
+use gatehouse_shared::sqs::{BatchResponse, Message, messages};
 use gatehouse_shared::{clock, log};
 use lambda_runtime::{Context, LambdaEvent};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use crate::batch::{BatchResponse, ItemFailure, Message, by_mail, messages};
+use crate::batch::{by_mail, call};
 use crate::config::Config;
 use crate::error::Error;
 use crate::event::{Event, events};
@@ -94,7 +95,7 @@ impl IamAlertMail {
         let LambdaEvent { payload, context } = invocation;
         let stop = Deadline::new(&context).stop_for_log(RESERVE);
         match messages(&payload) {
-            Some(messages) => Ok(Answer::Batch(self.batch(messages?, stop, &context).await)),
+            Some(messages) => Ok(Answer::Batch(self.batch(messages.map_err(Error::Records)?, stop, &context).await)),
             None => Ok(Answer::Reports(self.by_hand(payload, stop, &context).await?)),
         }
     }
@@ -104,11 +105,10 @@ impl IamAlertMail {
         let (mut reports, mut response, mut calls) = (Vec::new(), BatchResponse::default(), Vec::new());
         let mut fail = |message_ids: Vec<String>, error: &Error| {
             tracing::error!(errorType = error.error_type(), error = chain(error), ?message_ids, "messages go back");
-            let failures = message_ids.into_iter().map(|item_identifier| ItemFailure { item_identifier });
-            response.batch_item_failures.extend(failures);
+            message_ids.into_iter().for_each(|message_id| response.add_failure(message_id));
         };
         for message in messages {
-            match message.call() {
+            match call(&message) {
                 Ok(call) => calls.push(call),
                 Err(error) => fail(vec![message.message_id], &error.into()),
             }
@@ -142,12 +142,7 @@ impl IamAlertMail {
             }
         }
         report::metrics(&context.env_config.function_name, clock::now(), &reports, failures.len()).emit();
-        let mut failures = failures.into_iter();
-        let Some(first) = failures.next() else { return Ok(reports) };
-        for error in failures {
-            tracing::error!(errorType = error.error_type(), error = chain(&error), "one more event failed");
-        }
-        Err(first)
+        all_or_first(reports, failures)
     }
 
     async fn in_time(&self, events: &[Event], stop: Instant) -> Result<Vec<Report>, Error> {

@@ -27,7 +27,7 @@ use std::time::Duration;
 use aws_sdk_sns::error::ProvideErrorMetadata as _;
 use aws_sdk_ssm::Client;
 use gatehouse_shared::deadline::{Deadline, within};
-use gatehouse_shared::failure::{ErrorType as _, chain};
+use gatehouse_shared::failure::all_or_first;
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::sns::{Channel, Envelope, MessageType, TopicArn, Verifier, envelopes_of_lambda_event};
 use gatehouse_shared::{clock, log};
@@ -108,12 +108,7 @@ impl Redactor {
             }
         }
         report::metrics(&context.env_config.function_name, clock::now(), &reports, &audits, failures.len()).emit();
-        let mut failures = failures.into_iter();
-        let Some(first) = failures.next() else { return Ok(reports) };
-        for error in failures {
-            tracing::error!(errorType = error.error_type(), error = chain(&error), "one more message failed");
-        }
-        Err(first)
+        all_or_first(reports, failures)
     }
 
     async fn message(

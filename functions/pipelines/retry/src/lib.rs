@@ -39,12 +39,12 @@ pub mod verdict;
 
 use std::time::Duration;
 
-use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsMessage};
 use aws_sdk_codepipeline::Client;
 use gatehouse_shared::clock;
 use gatehouse_shared::deadline::{Deadline, within};
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::sns::{Channel, Envelope, MessageType, Verified, Verifier};
+use gatehouse_shared::sqs::{BatchResponse, Message};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
@@ -94,7 +94,7 @@ impl PipelineRetry {
         let LambdaEvent { payload, context } = invocation;
         let deadline = Deadline::new(&context);
         let limits = Limits { work: deadline.stop_for_answer(REPORT_RESERVE), mail: deadline.stop_for_log(LAST_CALL) };
-        match Delivery::of(payload)? {
+        match Delivery::parse(payload)? {
             Delivery::Sqs(records) => Ok(Answer::Batch(self.batch(records, limits, &context).await)),
             Delivery::Sns(envelopes) => {
                 let mut decisions = Vec::new();
@@ -113,12 +113,11 @@ impl PipelineRetry {
     }
 
     /// Gives the records that must be delivered again.
-    async fn batch(&self, records: Vec<SqsMessage>, limits: Limits, context: &Context) -> SqsBatchResponse {
+    async fn batch(&self, records: Vec<Message>, limits: Limits, context: &Context) -> BatchResponse {
         let mut decisions = Vec::new();
-        let mut response = SqsBatchResponse::default();
-        for record in records {
-            let message_id = record.message_id.unwrap_or_default();
-            let work = self.body(record.body.as_deref().unwrap_or_default(), limits).await;
+        let mut response = BatchResponse::default();
+        for Message { message_id, body } in records {
+            let work = self.body(&body, limits).await;
             let made = self.finish(work, Some(&message_id), limits).await;
             let failed: Vec<_> = made.iter().filter(|decision| decision.error.is_some()).collect();
             failed.iter().for_each(|decision| decision.log(Some(&message_id)));
