@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use gatehouse_shared::aws_error::ErrorKind;
 use gatehouse_shared::failure::chain;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
@@ -127,7 +128,7 @@ fn hint(code: &str) -> &'static str {
         "SecurityGroupLimitExceeded" => "; raise the quota of groups in a VPC, or delete groups nobody uses",
         "WAFLimitsExceededException" => "; raise the quota of IP sets, or delete sets nobody uses",
         "ParameterLimitExceeded" => "; raise the quota of parameters, or delete parameters nobody uses",
-        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => {
+        _ if ErrorKind::from_code(code) == Some(ErrorKind::Denied) => {
             "; the function's role does not allow it: compare with the policy in the template"
         }
         _ => "",
@@ -160,20 +161,20 @@ impl Caller {
         self.call_while(|error| just_created && error.is_not_known_yet(), call).await
     }
 
-    /// Makes a call. It is repeated for up to a minute while its error is one that `is_passing`.
+    /// Makes a call. It is repeated for up to a minute while its error is one that `is_transient`.
     ///
     /// # Errors
     ///
     /// [`CallError`].
     pub(crate) async fn call_while<T, E: Into<CallError>>(
         &self,
-        is_passing: impl Fn(&CallError) -> bool,
+        is_transient: impl Fn(&CallError) -> bool,
         call: impl AsyncFn() -> Result<T, E>,
     ) -> Result<T, CallError> {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.call_once(&call).await {
-                Err(error) if is_passing(&error) && pause <= LONGEST_PAUSE => {
+                Err(error) if is_transient(&error) && pause <= LONGEST_PAUSE => {
                     debug!(error = error.to_string(), ?pause, "waiting until AWS knows it");
                     self.pause(pause).await;
                     pause *= 2;
