@@ -9,13 +9,10 @@ use std::time::Duration;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use gatehouse_shared::aws_error::ErrorKind;
 use gatehouse_shared::failure::chain;
-use ip_ranges_planner::family::Family;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
-
-use crate::tags::PREFIX_NAME_TAG;
 
 /// How many calls are under way at a time in one Region: enough to be quick, too few to be throttled.
 pub(crate) const AT_A_TIME: usize = 4;
@@ -49,23 +46,15 @@ pub(crate) enum CallError {
     /// EC2 accepted the call, and these rules are still there.
     #[error("EC2 accepted the call and did not remove {}; the next run tries again", list(.0))]
     NotRemoved(BTreeSet<IpNet>),
-    /// The rules that were to go are still there.
-    #[error("the group still has its outbound rule for all {0} traffic")]
-    StillOpen(Family),
+    /// AWS answered, and what is there does not allow what was to be done, or is not what was to become of it.
+    #[error("{0}")]
+    NotDone(String),
     /// Lambda's deadline is near.
     #[error("Lambda's deadline is near{}; the next run continues", if *.under_way { ", and a call that was under way may have taken effect" } else { "" })]
     OutOfTime {
         /// Whether the call was made.
         under_way: bool,
     },
-    /// Every name that was tried belongs to a group that is not ours.
-    #[error(
-        "the names up to {0} belong to groups without the tag {PREFIX_NAME_TAG} of this function: choose another PREFIX_NAME"
-    )]
-    NamesTaken(String),
-    /// There is no default VPC.
-    #[error("there is no default VPC: set VPC_ID")]
-    NoDefaultVpc,
 }
 
 impl<E> From<SdkError<E>> for CallError
