@@ -53,10 +53,10 @@ def test_the_runbook_asks_the_approvers_and_then_shares(given, approvers):
 def test_every_parameter_that_the_runbook_uses_is_declared():
     content = document()
     used = {name for name in json.dumps(content["mainSteps"]).split("{{ ")[1:] if not name.startswith("automation:")}
-    # The receivers are for the share function, which reads the execution.
-    assert {name.partition(" ")[0] for name in used} == content["parameters"].keys() - {"receivers"}
+    # Receivers and effects are for the share function, which reads the execution.
+    assert {name.partition(" ")[0] for name in used} == content["parameters"].keys() - {"receivers", "effects"}
     lists = {name for name, spec in content["parameters"].items() if spec["type"] == "StringList"}
-    assert lists == {"images", "receivers"}
+    assert lists == {"images", "receivers", "effects"}
     for text in (it for it in json.dumps(content["mainSteps"]).split('"') if "{{ " in it):
         assert all(text == f"{{{{ {name} }}}}" or f"{{{{ {name} }}}}" not in text for name in lists), text
 
@@ -191,11 +191,33 @@ def test_only_own_images_of_image_builder_can_be_changed(function, action):
     }
 
 
-def test_snapshots_are_shared_with_the_accounts_given_and_never_with_everybody():
+EFFECTS = {
+    "ShareSnapshots": "true",
+    "ApprovedWatermark": "approved",
+    "LatestParameter": "/golden/{name}",
+    "DeprecatePreviousAfterDays": "30",
+}
+
+
+@pytest.mark.parametrize("given", [{}, EFFECTS, TARGET | {"TargetAccountIds": "111122223333,444455556666"}])
+def test_what_is_recorded_at_the_request_is_what_the_share_function_is_set_to(given):
+    """The two functions compare receivers and effects by their own settings."""
+    stack = deployed(**given)
+    request, share = (
+        stack.properties(name)["Environment"]["Variables"]
+        for name in ("AmiApprovalRequestFunction", "AmiShareFunction")
+    )
+    names = {name for name in share if name.startswith("TARGET_") and not name.endswith("_TOPIC_ARN")}
+    names |= {"SHARE_SNAPSHOTS", "APPROVED_WATERMARK", "LATEST_PARAMETER", "DEPRECATE_PREVIOUS_AFTER_DAYS"}
+    assert {name: request.get(name) for name in names} == {name: share.get(name) for name in names}
+    assert share["SHARE_SNAPSHOTS"] == given.get("ShareSnapshots", "false")
+
+
+def test_snapshots_of_image_builder_are_shared_with_the_accounts_given_and_never_with_everybody():
     accounts = {"TargetAccountIds": "111122223333,444455556666"}
     [statement] = only(granted("AmiShareFunction", ShareSnapshots="true", **accounts), "ec2:ModifySnapshotAttribute")
     assert statement["Condition"] == {
-        "StringEquals": {"ec2:Owner": ACCOUNT},
+        "StringEquals": {"aws:ResourceTag/CreatedBy": "EC2 Image Builder", "ec2:Owner": ACCOUNT},
         "ForAllValues:StringEquals": {"ec2:Add/userId": ["111122223333", "444455556666"]},
         "Null": {"ec2:Add/userId": "false", "ec2:Add/group": "true"},
     }
@@ -301,6 +323,7 @@ def test_a_right_is_granted_where_its_setting_asks_for_it(function, given, added
 def test_only_the_parameter_given_can_be_written(latest, name, allowed):
     [statement] = only(granted("AmiShareFunction", LatestParameter=latest), "ssm:PutParameter")
     assert fnmatchcase(f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter{name}", statement["Resource"]) is allowed
+    assert statement["Condition"] == {"StringEqualsIfExists": {"ssm:Overwrite": "true"}}
 
 
 # Topics ---------------------------------------------------------------------------------------
@@ -438,6 +461,36 @@ def test_the_page_is_watched_by_what_it_counts():
 
 
 # The page -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("published", "delivered", "is_alarm"), [(None, None, False), (2, 2, False), (2, None, True), (1, 0, True)]
+)
+def test_an_approval_that_reaches_nobody_raises_an_alarm(published, delivered, is_alarm):
+    alarm = deployed().properties("NobodyAskedAlarm")
+    parts = {it["Id"]: it["MetricStat"]["Metric"] for it in alarm["Metrics"] if "MetricStat" in it}
+    dimensions = [{"Name": "TopicName", "Value": "<ApproverTopic.TopicName>"}]
+    assert {(name, it["MetricName"]) for name, it in parts.items()} == {
+        ("published", "NumberOfMessagesPublished"),
+        ("delivered", "NumberOfNotificationsDelivered"),
+    }
+    assert all(it["Dimensions"] == dimensions and it["Namespace"] == "AWS/SNS" for it in parts.values())
+    [watched] = [it["Expression"] for it in alarm["Metrics"] if it["ReturnData"]]
+    seen = {
+        "published": published,
+        "delivered": delivered,
+        "FILL": lambda value, other: other if value is None else value,
+        "IF": lambda condition, then, otherwise: then if condition else otherwise,
+    }
+    # CloudWatch's operators, in Python's words.
+    value = eval(watched.replace("AND", "and"), {"__builtins__": {}}, seen)
+    assert (value > alarm["Threshold"]) is is_alarm
+
+
+def test_a_stack_that_asks_nobody_says_so():
+    assert deployed().outputs["ApproversReach"]["Value"].startswith("Nobody: ")
+    for given in ({"ApproverEmail": "a@example.com"}, {"FurtherApproverEndpoints": "b@example.com"}):
+        assert "Nobody" not in deployed(**given).outputs["ApproversReach"]["Value"]
 
 
 def test_without_a_link_there_is_no_api_and_the_page_has_no_rights():
