@@ -557,6 +557,23 @@ def test_the_example_publishes_its_builds_and_shares_with_nobody():
     assert "amazon-linux-2023" in example.properties("Recipe")["ParentImage"]
 
 
+@pytest.mark.parametrize(
+    ("region", "given", "zone", "zone_id"),
+    [
+        ("us-east-1", {}, None, "use1-az1"),
+        ("eu-west-1", {}, None, None),
+        ("us-east-1", {"AvailabilityZone": "us-east-1c"}, "us-east-1c", None),
+    ],
+)
+def test_the_example_builds_in_a_zone_that_has_its_instance_type(region, given, zone, zone_id):
+    example = Deployed(load(EXAMPLE), region=region, **TOPIC, **given)
+    subnet = example.properties("Subnet")
+    assert (subnet.get("AvailabilityZone"), subnet.get("AvailabilityZoneId")) == (zone, zone_id)
+    assert example.properties("Infrastructure")["InstanceTypes"] == ["t3.small"]
+    several = Deployed(load(EXAMPLE), **TOPIC, InstanceType="t3.small,m7i.large")
+    assert several.properties("Infrastructure")["InstanceTypes"] == ["t3.small", "m7i.large"]
+
+
 def test_the_example_builds_in_a_network_of_its_own_or_in_the_subnet_given():
     own = Deployed(load(EXAMPLE), **TOPIC)
     assert own.properties("Infrastructure")["SubnetId"] == "<Subnet>"
