@@ -63,6 +63,7 @@ FORMS = {
     "Pipelines": ["", "web,api"],
     "Principals": ["111122223333"],
     "PublisherArns": ["", f"{ROLE},{ROLE}2"],
+    "QueueKeyArn": ["", KEY],
     "RangeRegions": ["", "GLOBAL,us-east-1"],
     "Region": ["", "us-east-1"],
     "Regions": ["", "us-east-1,-global"],
@@ -93,14 +94,16 @@ FORMS = {
 }  # fmt: skip
 # Parameters that need not meet all others: what they decide stands alone, and 17 together are 200,000 combinations.
 ALONE = {
-    "functions/iam-alerts/template.yaml": {"Dashboard"},  # one resource that nothing refers to; so in each template
-    "functions/ip-ranges/template.yaml": {"Dashboard"},
-    "functions/pipelines/template.yaml": {"Dashboard"},
+    # Dashboard is one resource that nothing refers to, PermissionsBoundary a property of roles: so in each template.
+    "functions/iam-alerts/template.yaml": {"Dashboard", "PermissionsBoundary"},
+    "functions/ip-ranges/template.yaml": {"Dashboard", "PermissionsBoundary"},
+    "functions/pipelines/template.yaml": {"Dashboard", "PermissionsBoundary"},
     "functions/amis/template.yaml": {
         "Dashboard",
         "DeprecatePreviousAfterDays",  # one policy of a role that is there in any case
         "FurtherApproverEndpoints",  # a condition of one statement
         "MinimumApprovals",  # a number, and two rules about who can approve
+        "PermissionsBoundary",
         "TargetAccountEmail",  # one subscription
         "TargetOuArns",  # a variable, and the rule that TargetOrganizationArns is in too
         "TopicArns",  # a variable
@@ -108,6 +111,7 @@ ALONE = {
     "functions/messages/template.yaml": {
         "Dashboard",
         "Debug",  # the level of the logs
+        "PermissionsBoundary",
         "RelayConcurrency",  # a property of the relay
         "RelaySnsMaxAgeSeconds",  # a variable
         "SnsMaxAgeSeconds",  # a variable

@@ -102,18 +102,14 @@ def early(it: Combination, name: str, resource: Resource) -> Iterator[str]:
             for way in properties.get("DestinationConfig", {}).values():
                 target = way["Destination"]
                 yield from _rights(it, name, role, [SEND[_kind(it, target)]], target)
-                key = it.resources[_name(target)].properties.get("KmsMasterKeyId", "")
-                if ":key/" in key or key.startswith("<"):
-                    policies = [p for p in it.of_type("AWS::IAM::Policy") if role in _roles(it, p)]
-                    for action in ("kms:Decrypt", "kms:GenerateDataKey"):
-                        if not _allowed(it, role, policies, action, key):
-                            yield f"{name} needs {action} on the key of {target}, and {role} lacks it"
+                yield from _key(it, name, role, target, ["kms:Decrypt", "kms:GenerateDataKey"])
         case "AWS::Lambda::EventSourceMapping":
             role, source = _role_of(it, properties["FunctionName"]), properties["EventSourceArn"]
             if _kind(it, source) != "AWS::SQS::Queue":
                 raise NotImplementedError(f"{name}: the rights that Lambda needs on {source}")
             needed = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
             yield from _rights(it, name, role, needed, source)
+            yield from _key(it, name, role, source, ["kms:Decrypt"])
         case "AWS::CloudTrail::Trail":
             yield from _policy(it, name, "AWS::S3::BucketPolicy", properties["S3BucketName"])
         case "AWS::CodePipeline::Pipeline":
@@ -135,6 +131,16 @@ def _rights(it: Combination, name: str, role: str, actions: list[str], target: s
             yield f"{name} may be made before {role} has {action} on {target}: the service checks it when it is made"
         else:
             yield f"{name} needs {action} on {target}, and {role} lacks it"
+
+
+def _key(it: Combination, name: str, role: str, target: str, actions: list[str]) -> Iterator[str]:
+    """What the role lacks on the customer-managed key of a queue or topic."""
+    key = it.resources[_name(target)].properties.get("KmsMasterKeyId", "")
+    if ":key/" in key or key.startswith("<"):
+        policies = [p for p in it.of_type("AWS::IAM::Policy") if role in _roles(it, p)]
+        for action in actions:
+            if not _allowed(it, role, policies, action, key):
+                yield f"{name} needs {action} on the key of {target}, and {role} lacks it"
 
 
 def _allowed(it: Combination, role: str, policies: list[str], action: str, target: str) -> bool:

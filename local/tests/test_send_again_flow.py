@@ -15,7 +15,8 @@ import pytest
 from gatehouse_local import ROOT, ranges, runtime_api
 from gatehouse_local.events import environment
 from gatehouse_local.functions import functions
-from template_checks.template import Deployed, load, with_every_resource
+from template_checks.policy import as_list
+from template_checks.template import ACCOUNT, Deployed, load, with_every_resource
 
 # As they are called here: each flow names the functions that it runs.
 WITH_A_QUEUE = [
@@ -58,6 +59,30 @@ def test_every_queue_and_function_has_an_output(function):
     queue, _ = function.properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"]
     assert f'{{"Ref": "{queue}"}}' in values
     assert f'{{"Ref": "{function.logical_id}"}}' in values or f'{{"Fn::GetAtt": ["{function.logical_id}"' in values
+
+
+def test_the_role_that_may_take_messages_is_made_by_the_commands_of_its_page(aws):
+    page = (ROOT / "docs" / "send-again.md").read_text()
+    [block] = re.findall(r"^```sh\n(aws iam .*?)```", page, re.DOTALL | re.MULTILINE)
+    create, allow, assume = (shlex.split(it) for it in re.split(r"\n(?=aws )", block.strip()))
+    iam = aws.client("iam")
+    name = option(create, "--role-name")
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=option(create, "--assume-role-policy-document"))
+    iam.put_role_policy(
+        RoleName=option(allow, "--role-name"),
+        PolicyName=option(allow, "--policy-name"),
+        PolicyDocument=option(allow, "--policy-document"),
+    )
+    # The name is the default of every template, and of the account of the policy.
+    assert {load(it.template)["Parameters"]["SendAgainRole"]["Default"] for it in WITH_A_QUEUE} == {name}
+    assert option(assume, "--role-arn") == f"arn:aws:iam::{ACCOUNT}:role/{name}"
+    policy = iam.get_role_policy(RoleName=name, PolicyName="send-again")["PolicyDocument"]
+    allowed = {(action, it["Resource"]) for it in policy["Statement"] for action in as_list(it["Action"])}
+    for function in WITH_A_QUEUE:
+        for _, service, operation, *_ in commands(function):
+            call = {"invoke": "InvokeFunction"}.get(operation, operation.title().replace("-", ""))
+            kind = {"sqs": "gatehouse*", "lambda": "function:gatehouse*"}[service]
+            assert (f"{service}:{call}", f"arn:aws:{service}:*:{ACCOUNT}:{kind}") in allowed
 
 
 def kept(event) -> dict[str, object]:

@@ -13,6 +13,7 @@ from template_checks.expansion import Expansion, Refused
 from template_checks.forms import ALONE, FORMS, KEY, ROLE, TEMPLATES, expansion
 from template_checks.template import load
 
+SUITE = "template.yaml"
 AMIS = "functions/amis/template.yaml"
 MESSAGES = "functions/messages/template.yaml"
 IP_RANGES = "functions/ip-ranges/template.yaml"
@@ -46,6 +47,32 @@ def test_the_combinations_are_as_many_as_they_should_be():
     assert sum(counts.values()) > 15_000, counts
     for template, parameters in ALONE.items():
         assert parameters <= set(expansion(template).asked()), "no condition asks about it any more: take it out"
+
+
+WITH_A_ROLE = [template for template in TEMPLATES if "AWS::IAM::Role" in json.dumps(load(template)["Resources"])]
+
+
+@pytest.mark.parametrize("template", WITH_A_ROLE)
+def test_a_permissions_boundary_bounds_every_role_that_a_stack_makes(template):
+    # After the transform, which makes a role for a function without one.
+    it = expansion(template)
+    for given in it.combinations():
+        for name, role in it.resolve(given).of_type("AWS::IAM::Role").items():
+            assert role.properties.get("PermissionsBoundary", "") == given.get("PermissionsBoundary", ""), (name, given)
+
+
+def test_every_template_that_makes_roles_takes_a_boundary_and_the_suite_passes_it_on():
+    made = {kind["Type"] for template in TEMPLATES for kind in expansion(template).resources.values()}
+    bounded = {"AWS::IAM::Policy", "AWS::IAM::Role", "AWS::IAM::InstanceProfile"}  # the roles of the other two
+    assert {it for it in made if "IAM" in it} == bounded, "has it a boundary, too?"
+    boundary, description = load(SUITE)["Parameters"]["PermissionsBoundary"], "Description"
+    for template in WITH_A_ROLE:
+        own = load(template)["Parameters"]["PermissionsBoundary"]
+        assert {**own, description: ""} == {**boundary, description: ""}, template
+    for name, it in load(SUITE)["Resources"].items():
+        if it["Type"] == "AWS::Serverless::Application":
+            passed = it["Properties"]["Parameters"]["PermissionsBoundary"]
+            assert passed == {"Ref": "PermissionsBoundary"}, name
 
 
 @pytest.mark.parametrize("template", [template for template in TEMPLATES if "Transform" in load(template)])
@@ -144,6 +171,10 @@ def long_pattern(resources, document):
         detail["requestParameters"] = {"name": [f"{ROLE}{number}" for number in range(30)]}
 
 
+def foreign_key(resources, document):
+    resources["RetryQueue"]["Properties"]["KmsMasterKeyId"] = f"{KEY}-2"
+
+
 def forgotten(resources, document):
     variables = resources["IpRangesUpdaterFunction"]["Properties"]["Environment"]["Variables"]
     variables["SNS_MAX_AGE_SECONDS"] = {"Ref": "SnsMaxAgeSeconds"}
@@ -186,6 +217,7 @@ PLANTED = {
         IP_RANGES, lambda r, _: apart(r, "UpdaterRole", "KeepFailedEvents"), "UpdaterRole has sqs:SendMessage"),
     "no destination": (IAM_ALERTS, lambda r, _: without(r, "MailRole", "KeepFailedEvents"), "needs sqs:SendMessage"),
     "source late": (PIPELINES, lambda r, _: apart(r, "RetryRole", "TakeFailures"), "RetryRole has sqs:ReceiveMessage"),
+    "no key of the source": (PIPELINES, foreign_key, "needs kms:Decrypt on the key of <RetryQueue.Arn>"),
     "no log": (PIPELINES, lambda r, _: without(r, "RetryRole", "WriteLog"), "needs logs:CreateLogStream"),
     "trail before its bucket's policy": (
         IAM_ALERTS, lambda r, _: r["Trail"].pop("DependsOn"), "Trail does not wait for the AWS::S3::BucketPolicy"),

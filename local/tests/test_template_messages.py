@@ -106,7 +106,7 @@ def test_a_topic_that_exists_is_read_and_not_changed():
         assert stack.properties(f"{name}Subscription")["TopicArn"] == arn
         assert stack.properties(f"{name}Permission")["SourceArn"] == arn
     for name in ("FailureQueuePolicy", "PaymentFailureQueuePolicy"):
-        [kept, _] = statements(stack.properties(name))
+        [kept, *_] = statements(stack.properties(name))
         assert kept["Condition"] == {"ArnEquals": {"aws:SourceArn": arn}}
     for name in ("MessageRedactorFunction", "PaymentSubscriberFunction"):
         assert stack.properties(name)["Environment"]["Variables"]["TOPIC_ARNS"] == arn

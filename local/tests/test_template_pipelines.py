@@ -172,7 +172,7 @@ def test_one_source_feeds_the_retry_queue_and_only_it_is_admitted(trigger, princ
     deployed = Deployed(load(PIPELINES), RetryTrigger=trigger)
     sources = {"StageFailedRule", "RetryQueueSubscription"} & deployed.resources.keys()
     assert sources == {"StageFailedRule" if trigger == "events" else "RetryQueueSubscription"}
-    [admitted, tls] = deployed.properties("RetryQueuePolicy")["PolicyDocument"]["Statement"]
+    [admitted, tls, _] = deployed.properties("RetryQueuePolicy")["PolicyDocument"]["Statement"]
     assert admitted["Principal"] == {"Service": principal}
     assert admitted["Condition"] == {"ArnEquals": {"aws:SourceArn": source}}
     assert tls["Effect"] == "Deny"

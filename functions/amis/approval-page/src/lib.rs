@@ -39,6 +39,7 @@ use aws_sdk_ssm::Client;
 use aws_sdk_ssm::error::ProvideErrorMetadata as _;
 use aws_sdk_ssm::types::SignalType;
 use gatehouse_shared::clock;
+use gatehouse_shared::deadline::{Deadline, within};
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::metrics::Metrics;
 use lambda_runtime::LambdaEvent;
@@ -93,15 +94,10 @@ impl ApprovalPage {
     pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Value, Error> {
         let LambdaEvent { payload, context } = invocation;
         let request = Request::parse(payload)?;
-        let time = clock::until(context.deadline, clock::now()).saturating_sub(RESERVE);
+        let stop = Deadline::new(&context).stop_for_log(RESERVE);
         // On the heap: nested futures of this depth are more than the compiler lays out.
-        let answered = if time.is_zero() {
-            Err(Unavailable::OutOfTime)
-        } else {
-            let answering = Box::pin(self.answer(request.action));
-            tokio::time::timeout(time, answering).await.unwrap_or(Err(Unavailable::OutOfTime))
-        };
-        let answer = answered.unwrap_or_else(|error| {
+        let answered = within(stop, Box::pin(self.answer(request.action))).await;
+        let answer = answered.unwrap_or(Err(Unavailable::OutOfTime)).unwrap_or_else(|error| {
             tracing::error!(errorType = error.error_type(), error = chain(&error), "the page is not available");
             Answer { failed: true, ..Page::unavailable().into() }
         });

@@ -33,7 +33,8 @@ use ami_approval::image::{BuildArn, ImageRef};
 use ami_approval::target::AccountId;
 use aws_config::SdkConfig;
 use aws_sdk_ssm::Client;
-use gatehouse_shared::failure::{ErrorType as _, chain};
+use gatehouse_shared::deadline::{Deadline, within};
+use gatehouse_shared::failure::all_or_first;
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::sns::{Channel, Envelope, Verifier};
 use gatehouse_shared::{clock, log};
@@ -102,7 +103,7 @@ impl ApprovalRequest {
     /// The first failure, after everything else was done.
     pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Vec<Report>, Error> {
         let LambdaEvent { payload, context } = invocation;
-        let deadline = context.deadline;
+        let stop = Deadline::new(&context).stop_for_log(RESERVE);
         let mut reports = Vec::new();
         let mut failures = Vec::new();
         let works = match (Place::of(&context), Event::parse(&payload)) {
@@ -121,27 +122,17 @@ impl ApprovalRequest {
             Err(error) => failures.push(error),
             Ok((place, works)) => {
                 for work in works {
-                    let time = clock::until(deadline, clock::now()).saturating_sub(RESERVE);
-                    if time.is_zero() {
-                        failures.push(Error::OutOfTime);
-                        continue;
-                    }
                     // On the heap: nested futures of this depth are more than the compiler lays out.
-                    match tokio::time::timeout(time, Box::pin(self.work(work, &place))).await {
-                        Ok(Ok(report)) => reports.push(report),
-                        Ok(Err(error)) => failures.push(error),
-                        Err(_) => failures.push(Error::OutOfTime),
+                    match within(stop, Box::pin(self.work(work, &place))).await {
+                        Some(Ok(report)) => reports.push(report),
+                        Some(Err(error)) => failures.push(error),
+                        None => failures.push(Error::OutOfTime),
                     }
                 }
             }
         }
         report::metrics(&context.env_config.function_name, clock::now(), &reports, failures.len()).emit();
-        let mut failures = failures.into_iter();
-        let Some(first) = failures.next() else { return Ok(reports) };
-        for error in failures {
-            tracing::error!(errorType = error.error_type(), error = chain(&error), "one more message failed");
-        }
-        Err(first)
+        all_or_first(reports, failures)
     }
 
     async fn work(&self, work: Work, place: &Place) -> Result<Report, Error> {

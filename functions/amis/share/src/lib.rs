@@ -43,6 +43,7 @@ use ami_approval::target::AccountId;
 use aws_config::SdkConfig;
 use futures::StreamExt as _;
 use futures::stream;
+use gatehouse_shared::deadline::Deadline;
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::region::Region;
 use gatehouse_shared::sns::TopicArn;
@@ -93,7 +94,7 @@ impl Share {
     /// done and reported.
     pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Report, Error> {
         let LambdaEvent { payload, context } = invocation;
-        let time = TimeLeft::new(clock::until(context.deadline, clock::now()));
+        let time = TimeLeft::new(Deadline::new(&context));
         let (account, region) = account_and_region(&context.invoked_function_arn)?;
         let mut input = Input::parse(payload, &region)?;
         let approved = match self.approval(&input, &account, &region).await? {

@@ -378,11 +378,11 @@ const PUBLISH_ERRORS: [(&str, &str); 9] = [
     ("NotFound", "set TARGET_TOPIC_ARN to a topic that exists"),
     ("InvalidParameter", "raise the topic's MaximumMessageSize"),
     ("ParameterValueInvalid", "raise the topic's MaximumMessageSize"),
-    ("KMSDisabled", "see to the key that encrypts the topic"),
-    ("KMSThrottling", "it may pass"),
-    ("Throttled", "it may pass"),
-    ("InternalError", "it may pass"),
-    ("ExpiredToken", "it may pass"),
+    ("KMSDisabled", "check the state of the key that encrypts the topic"),
+    ("KMSThrottling", "it may be transient: SNS tries again"),
+    ("Throttled", "it may be transient: SNS tries again"),
+    ("InternalError", "it may be transient: SNS tries again"),
+    ("ExpiredToken", "it may be transient: SNS tries again"),
 ];
 
 #[tokio::test]
