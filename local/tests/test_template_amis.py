@@ -487,6 +487,21 @@ def test_an_approval_that_reaches_nobody_raises_an_alarm(published, delivered, i
     assert (value > alarm["Threshold"]) is is_alarm
 
 
+@pytest.mark.parametrize(("given", "kept"), [({}, False), ({"KeepLogs": "Yes"}, True)])
+def test_the_logs_of_the_functions_stay_where_it_is_asked_for(given, kept):
+    stack = deployed(**given, **LINK)
+    for function in ("AmiApprovalRequestFunction", "AmiApprovalPageFunction", "AmiShareFunction"):
+        name = stack.properties(function)["LoggingConfig"]["LogGroup"].strip("<>")
+        group = stack.resources[name]
+        assert group["DeletionPolicy"] == ("RetainExceptOnCreate" if kept else "Delete")
+        assert group["UpdateReplacePolicy"] == ("Retain" if kept else "Delete")
+        # A name of its own would be in the way of the next stack.
+        assert ("LogGroupName" in group["Properties"]) is not kept
+        [write] = only(granted(function, **given), "logs:PutLogEvents")
+        assert write["Resource"] == f"<{name}.Arn>"
+    assert len(stack.of_type("AWS::Logs::LogGroup")) == 4
+
+
 def test_a_stack_that_asks_nobody_says_so():
     assert deployed().outputs["ApproversReach"]["Value"].startswith("Nobody: ")
     for given in ({"ApproverEmail": "a@example.com"}, {"FurtherApproverEndpoints": "b@example.com"}):
