@@ -11,9 +11,9 @@
 //! | [`log`] | one JSON line for each decision; the report |
 //! | [`sns`] | the crate `gatehouse-sns`: messages and their verification; with it [`region`] and [`fetch`] |
 //! | [`verifier`] | its verifier, with settings from the environment |
-//! | [`sqs`] | the messages of a queue, and which of them are delivered again |
 //! | [`metrics`] | CloudWatch embedded metric format |
 //! | [`text`] | names that others chose, fit for a mail or a page |
+//! | `sqs` | the messages of a queue, and which of them are delivered again (feature `sqs`) |
 //! | `notify` | a summary published to a topic (feature `notify`) |
 //! | `testing` | a labelled test key and certificate, a signer (feature `testing`) |
 
@@ -27,6 +27,7 @@ pub mod log;
 pub mod metrics;
 #[cfg(feature = "notify")]
 pub mod notify;
+#[cfg(feature = "sqs")]
 pub mod sqs;
 #[cfg(feature = "testing")]
 pub mod testing;

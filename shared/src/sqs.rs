@@ -1,9 +1,15 @@
 //! The messages of a queue that one invocation brings, and which of them are delivered again.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
-/// A message of SQS.
+/// The answer to Lambda: the messages that are named go back to the queue, and the others are deleted from it. The event
+/// source mapping must have `ReportBatchItemFailures`.
+///
+/// Source: Lambda Developer Guide, "Implementing partial batch responses".
+pub use aws_lambda_events::sqs::SqsBatchResponse;
+
+/// A message of SQS. Its attributes are not read: one that cannot be decoded would fail the whole batch.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
@@ -52,40 +58,6 @@ pub fn messages(event: &Value) -> Option<Result<Vec<Message>, RecordsError>> {
     })
 }
 
-/// The answer to Lambda: these messages go back to the queue, and the others are deleted from it. The event source mapping
-/// must have `ReportBatchItemFailures`.
-///
-/// Source: Lambda Developer Guide, "Implementing partial batch responses".
-///
-/// ```
-/// use gatehouse_shared::sqs::BatchResponse;
-///
-/// let mut response = BatchResponse::default();
-/// response.add_failure("m-1");
-/// assert_eq!(serde_json::to_string(&response).unwrap(), r#"{"batchItemFailures":[{"itemIdentifier":"m-1"}]}"#);
-/// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchResponse {
-    /// The messages that failed.
-    pub batch_item_failures: Vec<BatchItemFailure>,
-}
-
-/// A message that failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchItemFailure {
-    /// Its [`Message::message_id`].
-    pub item_identifier: String,
-}
-
-impl BatchResponse {
-    /// Has the message delivered again.
-    pub fn add_failure(&mut self, message_id: impl Into<String>) {
-        self.batch_item_failures.push(BatchItemFailure { item_identifier: message_id.into() });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -96,7 +68,6 @@ mod tests {
     fn a_message_needs_its_id_alone() {
         let read =
             |records: Value| messages(&json!({ "Records": records })).unwrap().map_err(|error| error.to_string());
-        // An attribute that cannot be decoded does not fail the batch.
         let odd = json!({ "messageId": "2", "messageAttributes": { "a": { "binaryValue": "?" } } });
         let read_ids = read(json!([{ "messageId": "1", "body": "{}" }, odd])).unwrap();
         assert_eq!(
@@ -109,10 +80,5 @@ mod tests {
         {
             assert_eq!(read(records), Err("the field Records: expected messages of SQS".to_owned()));
         }
-    }
-
-    #[test]
-    fn without_a_failure_the_list_is_empty_and_there() {
-        assert_eq!(serde_json::to_value(BatchResponse::default()).unwrap(), json!({ "batchItemFailures": [] }));
     }
 }

@@ -290,6 +290,8 @@ mod tests {
     use std::cell::RefCell;
     use std::time::Duration;
 
+    use gatehouse_shared::deadline::Deadline;
+
     use super::*;
 
     #[test]

@@ -34,7 +34,7 @@ use std::time::Duration;
 use gatehouse_shared::deadline::{Deadline, within};
 use gatehouse_shared::failure::{ErrorType as _, all_or_first, chain};
 use gatehouse_shared::notify::Notifier;
-use gatehouse_shared::sqs::{BatchResponse, Message, messages};
+use gatehouse_shared::sqs::{Message, SqsBatchResponse, messages};
 use gatehouse_shared::{clock, log};
 use lambda_runtime::{Context, LambdaEvent};
 use serde::Serialize;
@@ -68,7 +68,7 @@ pub enum Answer {
     /// What became of each event that a person sent.
     Reports(Vec<Report>),
     /// The messages of the queue that must be delivered again.
-    Batch(BatchResponse),
+    Batch(SqsBatchResponse),
 }
 
 /// The function.
@@ -101,8 +101,8 @@ impl IamAlertMail {
     }
 
     /// A batch of the queue. Gives the messages that must be delivered again.
-    async fn batch(&self, messages: Vec<Message>, stop: Instant, context: &Context) -> BatchResponse {
-        let (mut reports, mut response, mut calls) = (Vec::new(), BatchResponse::default(), Vec::new());
+    async fn batch(&self, messages: Vec<Message>, stop: Instant, context: &Context) -> SqsBatchResponse {
+        let (mut reports, mut response, mut calls) = (Vec::new(), SqsBatchResponse::default(), Vec::new());
         let mut fail = |message_ids: Vec<String>, error: &Error| {
             tracing::error!(errorType = error.error_type(), error = chain(error), ?message_ids, "messages go back");
             message_ids.into_iter().for_each(|message_id| response.add_failure(message_id));

@@ -44,7 +44,7 @@ use gatehouse_shared::clock;
 use gatehouse_shared::deadline::{Deadline, within};
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::sns::{Channel, Envelope, MessageType, Verified, Verifier};
-use gatehouse_shared::sqs::{BatchResponse, Message};
+use gatehouse_shared::sqs::{Message, SqsBatchResponse};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
@@ -113,9 +113,9 @@ impl PipelineRetry {
     }
 
     /// Gives the records that must be delivered again.
-    async fn batch(&self, records: Vec<Message>, limits: Limits, context: &Context) -> BatchResponse {
+    async fn batch(&self, records: Vec<Message>, limits: Limits, context: &Context) -> SqsBatchResponse {
         let mut decisions = Vec::new();
-        let mut response = BatchResponse::default();
+        let mut response = SqsBatchResponse::default();
         for Message { message_id, body } in records {
             let work = self.body(&body, limits).await;
             let made = self.finish(work, Some(&message_id), limits).await;

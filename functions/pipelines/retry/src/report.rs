@@ -2,7 +2,7 @@
 
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::metrics::Metrics;
-use gatehouse_shared::sqs::BatchResponse;
+use gatehouse_shared::sqs::SqsBatchResponse;
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -132,7 +132,7 @@ pub enum Answer {
         decisions: Vec<Decision>,
     },
     /// To SQS: only the records named here are delivered again.
-    Batch(BatchResponse),
+    Batch(SqsBatchResponse),
 }
 
 #[cfg(test)]
@@ -162,11 +162,11 @@ mod tests {
         let report = serde_json::to_value(Answer::Report { decisions: vec![decision] }).unwrap();
         assert_eq!(report, json!({"decisions": [{"outcome": "GaveUp", "pipeline": "web", "reason": "used up"}]}));
 
-        let mut batch = BatchResponse::default();
+        let mut batch = SqsBatchResponse::default();
         batch.add_failure("m-1");
         let batch = serde_json::to_value(Answer::Batch(batch)).unwrap();
         assert_eq!(batch, json!({"batchItemFailures": [{"itemIdentifier": "m-1"}]}));
-        let none = serde_json::to_value(Answer::Batch(BatchResponse::default())).unwrap();
+        let none = serde_json::to_value(Answer::Batch(SqsBatchResponse::default())).unwrap();
         assert_eq!(none, json!({"batchItemFailures": []}));
     }
 
