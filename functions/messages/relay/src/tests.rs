@@ -552,14 +552,11 @@ async fn an_answer_comes_within_ten_seconds_whatever_hangs() {
 
 #[tokio::test]
 async fn a_deadline_that_is_near_or_over_is_answered_503() {
-    let event = delivery(&signed(notification("n-1", "a")));
-    // A default context has the deadline 0.
-    let response = relay(unused()).handle(LambdaEvent::new(event, Context::default())).await.unwrap();
-    assert_eq!(response["statusCode"], 403, "the checks need no time, and this message is too old by the real clock");
     let hanging = Server { hangs: true, ..Server::default() };
     let mut message = notification("n-1", "a");
     message["Timestamp"] = clock::now().format(&Rfc3339).unwrap().into();
     let relay = relay_with(&[], hanging, unused());
+    // A default context has the deadline 0.
     let event = LambdaEvent::new(delivery(&signed(message)), Context::default());
     assert_eq!(relay.handle(event).await.unwrap()["statusCode"], 503);
 }
