@@ -17,6 +17,8 @@ PARAMETERS = {
     "ApprovalLink": "true",
     "TargetAccountIds": "111122223333,444455556666",
     "TargetOrganizationArns": "arn:aws:organizations::123456789012:organization/o-abcdefghij",
+    "ShareSnapshots": "true",
+    "LatestParameter": "/golden-ami/{name}/latest",
 }
 APPROVE, REJECT = "Approve and share", "Reject"
 SIZES = {"desktop": browser.DESKTOP, "phone": browser.PHONE, "small phone": {"width": 320, "height": 568}}
@@ -84,7 +86,9 @@ def test_the_page_shows_what_is_decided(make, chromium, size):
     with browser.opened(chromium, link(stack), SIZES[size]) as page:
         picture(page, f"approval-{size.replace(' ', '-')}")
         text = page.locator("body").inner_text()
-        for part in ("golden-al2023", *IMAGES, *IMAGES.values(), "111122223333", "444455556666", "o-abcdefghij"):
+        receivers = ("111122223333", "444455556666", "o-abcdefghij")
+        besides = ("Snapshots: shared with the accounts", "Parameter of the latest image: /golden-ami/{name}/latest")
+        for part in ("golden-al2023", *IMAGES, *IMAGES.values(), *receivers, *besides):
             assert part in text, part
         assert page.title()
         assert page.locator("html").get_attribute("lang") == "en"
