@@ -74,7 +74,8 @@ pub async fn within<T>(stop: Instant, work: impl Future<Output = T>) -> Option<T
     if Instant::now() >= stop {
         return None;
     }
-    timeout_at(stop, work).await.ok()
+    // On the heap: nested futures of a function's depth are more than the compiler lays out.
+    timeout_at(stop, Box::pin(work)).await.ok()
 }
 
 #[cfg(test)]

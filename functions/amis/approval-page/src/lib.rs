@@ -95,8 +95,7 @@ impl ApprovalPage {
         let LambdaEvent { payload, context } = invocation;
         let request = Request::parse(payload)?;
         let stop = Deadline::new(&context).stop_for_log(RESERVE);
-        // On the heap: nested futures of this depth are more than the compiler lays out.
-        let answered = within(stop, Box::pin(self.answer(request.action))).await;
+        let answered = within(stop, self.answer(request.action)).await;
         let answer = answered.unwrap_or(Err(Unavailable::OutOfTime)).unwrap_or_else(|error| {
             tracing::error!(errorType = error.error_type(), error = chain(&error), "the page is not available");
             Answer { failed: true, ..Page::unavailable().into() }

@@ -122,8 +122,7 @@ impl ApprovalRequest {
             Err(error) => failures.push(error),
             Ok((place, works)) => {
                 for work in works {
-                    // On the heap: nested futures of this depth are more than the compiler lays out.
-                    match within(stop, Box::pin(self.work(work, &place))).await {
+                    match within(stop, self.work(work, &place)).await {
                         Some(Ok(report)) => reports.push(report),
                         Some(Err(error)) => failures.push(error),
                         None => failures.push(Error::OutOfTime),

@@ -146,8 +146,7 @@ impl IamAlertMail {
     }
 
     async fn in_time(&self, events: &[Event], stop: Instant) -> Result<Vec<Report>, Error> {
-        // Boxed: the compiler gives up on the layout of futures within so many others.
-        within(stop, Box::pin(self.alert(events))).await.unwrap_or(Err(Error::OutOfTime))
+        within(stop, self.alert(events)).await.unwrap_or(Err(Error::OutOfTime))
     }
 
     /// The events of one mail: decide, log, mail.

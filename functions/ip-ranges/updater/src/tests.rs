@@ -263,7 +263,9 @@ async fn a_run_stops_in_time_before_lambdas_deadline() {
     assert_eq!(world.calls(), Vec::<String>::new());
     // The document arrives, the calls to EC2 take too long.
     world.ec2.state().latencies = [0, 0, 60_000].into();
+    let start = Instant::now();
     let (error_type, text) = world.handle_as("1", 4, json!({})).await.unwrap_err();
+    assert!(start.elapsed() < Duration::from_secs(3), "half of so little time is kept for the report");
     assert!(error_type == "OutOfTime" && text.contains("a call that was under way may have taken effect"), "{text}");
     world.handle_as("1", 300, json!({})).await.unwrap();
     assert_eq!(world.ec2.state().groups.len(), 1);

@@ -161,9 +161,7 @@ impl MessageRelay {
         match delivery {
             Ok(delivery) => {
                 let subject = Subject::of(request_id, source_ip, &delivery.envelope);
-                // On the heap: nested futures of this depth are more than the compiler lays out.
-                let relaying = Box::pin(self.relay(delivery, now));
-                (subject, within(stop, relaying).await.unwrap_or(Err(Declined::OutOfTime)))
+                (subject, within(stop, self.relay(delivery, now)).await.unwrap_or(Err(Declined::OutOfTime)))
             }
             Err(declined) => (Subject { request_id, source_ip, ..Subject::default() }, Err(declined)),
         }

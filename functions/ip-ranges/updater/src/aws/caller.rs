@@ -46,7 +46,7 @@ pub(crate) enum CallError {
     /// EC2 accepted the call, and these rules are still there.
     #[error("EC2 accepted the call and did not remove {}; the next run tries again", list(.0))]
     NotRemoved(BTreeSet<IpNet>),
-    /// AWS answered, and what is there does not allow what was to be done, or is not what was to become of it.
+    /// AWS answered the calls, and what they were made for cannot be done, or was not done.
     #[error("{0}")]
     NotDone(String),
     /// Lambda's deadline is near.

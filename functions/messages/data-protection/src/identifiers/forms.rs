@@ -129,7 +129,6 @@ type Check = fn(&[u8]) -> bool;
 #[derive(Debug, Clone)]
 struct Compiled {
     detector: usize,
-    alone: bool,
     forms: Vec<(Vec<Item>, Option<Check>)>,
 }
 
@@ -163,8 +162,7 @@ impl Forms {
         let place = self.identifiers.len() as u8;
         self.places[bit.trailing_zeros() as usize] = place;
         self.all |= bit;
-        let alone = !managed.needs_keyword() || !require_keywords;
-        if alone {
+        if !managed.needs_keyword() || !require_keywords {
             self.alone |= bit;
         }
         let has_digit = |items: &[Item]| items.iter().any(|item| item.set & !DIGITS == 0 && item.min > 0);
@@ -177,7 +175,7 @@ impl Forms {
                 *mask |= bit;
             }
         }
-        self.identifiers.push(Compiled { detector, alone, forms });
+        self.identifiers.push(Compiled { detector, forms });
     }
 }
 
@@ -240,7 +238,7 @@ pub(crate) fn find_forms(text: &Text<'_>, wanted: &Forms, found: &mut Vec<(usize
             let identifier = &wanted.identifiers[place];
             let ends = identifier.forms.iter().filter_map(|(items, check)| end_of(&text, start, items, *check));
             if let Some(end) = ends.max()
-                && (identifier.alone || text.has_keyword(&(start..end)))
+                && (wanted.alone & bit != 0 || text.has_keyword(&(start..end)))
             {
                 taken.resize(wanted.identifiers.len(), 0);
                 taken[place] = end;

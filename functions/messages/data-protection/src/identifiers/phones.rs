@@ -120,15 +120,6 @@ fn national(text: &Text<'_>, plan: &Plan, found: &mut Vec<Range<usize>>) {
     let (mut runs, mut index) = (text.runs(), 0);
     while let Some(Range { start: first, end }) = runs.next_from(index) {
         let digits = end - first;
-        // Most digits are no number: without a country code a keyword must be near.
-        let plus = match text.before(first) {
-            Some(b'(') => first >= 2 && bytes[first - 2] == b'+',
-            before => before == Some(b'+'),
-        };
-        let zeros = bytes[first] == b'0' && bytes.get(first + 1) == Some(&b'0');
-        if !may_be_national && !plus && !zeros {
-            continue;
-        }
         let start = match text.before(first) {
             Some(b'+' | b'(') => first - 1,
             _ => first,
@@ -141,8 +132,14 @@ fn national(text: &Text<'_>, plan: &Plan, found: &mut Vec<Range<usize>>) {
         if plus && bytes[first] != plan.code[0] {
             continue;
         }
-        let may_be_one = || has_digits(bytes, first, plan.least) && text.has_keyword(&(start..start + 2 * MAX_DIGITS));
-        if !(plus || zeros || may_be_one()) {
+        // Most digits are no number: without a country code a keyword must be near.
+        let zeros = bytes[first..].starts_with(b"00");
+        let is_named = || {
+            may_be_national
+                && has_digits(bytes, first, plan.least)
+                && text.has_keyword(&(start..start + 2 * MAX_DIGITS))
+        };
+        if !(plus || zeros || is_named()) {
             continue;
         }
         if start > 0 && !text.begins_at(start) || is_in_a_number(text, start) {
