@@ -48,6 +48,7 @@ type Lookup<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
 /// ```
 pub struct Env<'a> {
     lookup: Lookup<'a>,
+    faults: RefCell<Vec<Fault>>,
 }
 
 impl<'a> Env<'a> {
@@ -60,7 +61,7 @@ impl<'a> Env<'a> {
 
     /// A lookup by a function of the caller.
     pub fn of(lookup: impl Fn(&str) -> Option<String> + 'a) -> Self {
-        Self { lookup: Box::new(lookup) }
+        Self { lookup: Box::new(lookup), faults: RefCell::default() }
     }
 
     /// A table of names and values, for tests.
@@ -75,6 +76,11 @@ impl<'a> Env<'a> {
         (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
+    /// A reader whose faults the next [`Env::read`] reports.
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        Reader(self)
+    }
+
     /// The settings that `read` takes from here; several of them are joined with [`Option::zip`].
     ///
     /// `read` gives `None` where a setting that must be set is missing or wrong. It asks for all of them before it does,
@@ -82,28 +88,23 @@ impl<'a> Env<'a> {
     ///
     /// # Errors
     ///
-    /// [`SettingsError`] with every fault that was found, whether or not `read` gave something.
+    /// [`SettingsError`] with every fault that was found, whether or not `read` gave something. Those of the settings that
+    /// [`log::init`](crate::log::init) read before are among them.
     pub fn read<T>(&self, read: impl FnOnce(&Reader<'_>) -> Option<T>) -> Result<T, SettingsError> {
-        let reader = Reader { env: self, faults: RefCell::default() };
-        // A setting of every function. The log takes it before anybody can be told that it is wrong.
-        reader.flag("DEBUG", false);
-        let settings = read(&reader);
-        let faults = reader.faults.into_inner();
+        let settings = read(&self.reader());
+        let faults = self.faults.take();
         settings.filter(|_| faults.is_empty()).ok_or(SettingsError { faults })
     }
 }
 
 /// A look at the settings that collects what is wrong with them. Given by [`Env::read`].
-pub struct Reader<'a> {
-    env: &'a Env<'a>,
-    faults: RefCell<Vec<Fault>>,
-}
+pub struct Reader<'a>(&'a Env<'a>);
 
 impl Reader<'_> {
     /// The text of a setting, as [`Env::text`] gives it.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
-        self.env.text(name)
+        self.0.text(name)
     }
 
     /// A setting that must be set, as a type; `None` where it is unset or wrong, and either is remembered as a fault.
@@ -188,7 +189,7 @@ impl Reader<'_> {
 
     /// Remembers a fault that the caller found, such as two settings that exclude each other.
     pub fn fault(&self, name: &str, value: &str, reason: &str) {
-        self.faults.borrow_mut().push(Fault {
+        self.0.faults.borrow_mut().push(Fault {
             name: name.to_owned(),
             value: value.to_owned(),
             reason: reason.to_owned(),
@@ -335,6 +336,15 @@ mod tests {
         assert_eq!(read("a", required), Ok('a'));
         assert_eq!(read(" ", required), Err("S is \"\": expected a letter".to_owned()));
         assert_eq!(read("aa", required), Err("S is \"aa\": too many characters in string".to_owned()));
+    }
+
+    #[test]
+    fn what_was_read_before_is_reported_with_the_rest() {
+        let env = Env::of_table(&[("EARLY", "maybe"), ("S", "aa")]);
+        assert!(!env.reader().flag("EARLY", false));
+        let error = env.read(|env| env.parsed::<char>("S")).unwrap_err().to_string();
+        let expected = "EARLY is \"maybe\": expected true or false; S is \"aa\": too many characters in string";
+        assert_eq!(error, format!("invalid settings: {expected}"));
     }
 
     #[test]

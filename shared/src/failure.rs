@@ -19,6 +19,21 @@ impl ErrorType for crate::env::SettingsError {
     }
 }
 
+/// What was done, or the first failure, after everything else was done. Each further failure is logged here: the first is
+/// logged as the failure of the invocation.
+///
+/// # Errors
+///
+/// The first of `failures`.
+pub fn all_or_first<T, E: ErrorType>(done: T, failures: Vec<E>) -> Result<T, E> {
+    let mut failures = failures.into_iter();
+    let Some(first) = failures.next() else { return Ok(done) };
+    for error in failures {
+        tracing::error!(errorType = error.error_type(), error = chain(&error), "one more message failed");
+    }
+    Err(first)
+}
+
 /// An error and all its sources in one line, joined by `": "`.
 ///
 /// A source whose text the error before it already ends with is not repeated.

@@ -5,16 +5,21 @@
 //! | [`mod@env`] | typed settings, read once at cold start; all faults are reported together |
 //! | [`failure`] | stable names of errors; the error chain as text |
 //! | [`lambda`] | the loop of a function, which logs failures |
+//! | [`aws_error`] | what an error of AWS means: transient or not |
 //! | [`clock`] | the only reader of the system time |
+//! | [`deadline`] | until when an invocation may work, so that it reports in time |
 //! | [`log`] | one JSON line for each decision; the report |
 //! | [`sns`] | the crate `gatehouse-sns`: messages and their verification; with it [`region`] and [`fetch`] |
 //! | [`verifier`] | its verifier, with settings from the environment |
 //! | [`metrics`] | CloudWatch embedded metric format |
 //! | [`text`] | names that others chose, fit for a mail or a page |
+//! | `sqs` | the messages of a queue, and which of them are delivered again (feature `sqs`) |
 //! | `notify` | a summary published to a topic (feature `notify`) |
 //! | `testing` | a labelled test key and certificate, a signer (feature `testing`) |
 
+pub mod aws_error;
 pub mod clock;
+pub mod deadline;
 pub mod env;
 pub mod failure;
 pub mod lambda;
@@ -22,6 +27,8 @@ pub mod log;
 pub mod metrics;
 #[cfg(feature = "notify")]
 pub mod notify;
+#[cfg(feature = "sqs")]
+pub mod sqs;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod text;

@@ -27,8 +27,9 @@ const RUNTIME_ERROR_LINES: &str = "lambda_runtime::layers::panic";
 ///
 /// When called twice in one process.
 pub fn init(env: &Env<'_>, crate_name: &str) {
+    let env = env.reader();
     let level = env.text("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
-    let targets = targets(level, env.text("DEBUG").is_some_and(|value| value.eq_ignore_ascii_case("true")), crate_name);
+    let targets = targets(level, env.flag("DEBUG", false), crate_name);
     let json = env.text("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json"));
     // Lambda filters and indexes JSON lines by their keys `timestamp` and `level`; plain lines get
     // their time from CloudWatch.

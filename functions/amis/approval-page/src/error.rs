@@ -1,5 +1,6 @@
 //! Why an invocation failed, and why the page is not available.
 
+use gatehouse_shared::aws_error::ErrorKind;
 use gatehouse_shared::failure::ErrorType;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -61,8 +62,8 @@ impl ErrorType for Unavailable {
 }
 
 pub(crate) fn next_of(code: Option<&str>) -> &'static str {
-    match code {
-        Some("AccessDeniedException") => "allow this in the function's role",
+    match code.and_then(ErrorKind::from_code) {
+        Some(ErrorKind::Denied) => "allow this in the function's role",
         _ => "it may pass: open the link again",
     }
 }

@@ -30,6 +30,7 @@ mod scan;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ami_approval::effects::Effects;
 use ami_approval::execution::{Execution, State};
 use ami_approval::link::Token;
 use ami_approval::target::Targets;
@@ -38,6 +39,7 @@ use aws_sdk_ssm::Client;
 use aws_sdk_ssm::error::ProvideErrorMetadata as _;
 use aws_sdk_ssm::types::SignalType;
 use gatehouse_shared::clock;
+use gatehouse_shared::deadline::{Deadline, within};
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::metrics::Metrics;
 use lambda_runtime::LambdaEvent;
@@ -92,15 +94,10 @@ impl ApprovalPage {
     pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Value, Error> {
         let LambdaEvent { payload, context } = invocation;
         let request = Request::parse(payload)?;
-        let time = clock::until(context.deadline, clock::now()).saturating_sub(RESERVE);
+        let stop = Deadline::new(&context).stop_for_log(RESERVE);
         // On the heap: nested futures of this depth are more than the compiler lays out.
-        let answered = if time.is_zero() {
-            Err(Unavailable::OutOfTime)
-        } else {
-            let answering = Box::pin(self.answer(request.action));
-            tokio::time::timeout(time, answering).await.unwrap_or(Err(Unavailable::OutOfTime))
-        };
-        let answer = answered.unwrap_or_else(|error| {
+        let answered = within(stop, Box::pin(self.answer(request.action))).await;
+        let answer = answered.unwrap_or(Err(Unavailable::OutOfTime)).unwrap_or_else(|error| {
             tracing::error!(errorType = error.error_type(), error = chain(&error), "the page is not available");
             Answer { failed: true, ..Page::unavailable().into() }
         });
@@ -122,7 +119,7 @@ impl ApprovalPage {
             return Ok(Page::expired().into());
         }
         let execution_id = Some(token.execution_id().to_owned());
-        let Some((execution, receivers)) = self.execution(&token).await? else {
+        let Some((execution, receivers, effects)) = self.execution(&token).await? else {
             return Ok(Answer { execution_id, ..Page::unknown().into() });
         };
         // The MAC is right, and no link of ours lasts that long.
@@ -133,7 +130,7 @@ impl ApprovalPage {
             return Ok(Answer { execution_id, ..page.into() });
         }
         let (page, decided) = match &action {
-            Action::Show { token: text } => (self.show(&execution, &receivers, &token, text).await, None),
+            Action::Show { token: text } => (self.show(&execution, &receivers, &effects, &token, text).await, None),
             Action::Decide { decision, name, comment, .. } => {
                 self.decide(&execution, &token, *decision, name, comment).await?
             }
@@ -142,11 +139,19 @@ impl ApprovalPage {
     }
 
     /// The page with the buttons.
-    async fn show(&self, execution: &Execution, receivers: &Targets, token: &Token, text: &str) -> Page {
+    async fn show(
+        &self,
+        execution: &Execution,
+        receivers: &Targets,
+        effects: &Effects,
+        token: &Token,
+        text: &str,
+    ) -> Page {
         let scans = tokio::time::timeout(SCANS, scan::scans(&self.ec2, &execution.images)).await;
         Page::approval(&View {
             execution,
             targets: receivers,
+            effects,
             scans: &scans.unwrap_or_else(|_| BTreeMap::new()),
             token: text,
             expires_at: token.expires_at(),
@@ -185,7 +190,7 @@ impl ApprovalPage {
         let Err(error) = sent else {
             let given = execution.given() + usize::from(decision == Decision::Approve);
             // The decision is made, whatever this answers: it only says more.
-            let now = self.execution(token).await.ok().flatten().map(|(now, _)| now);
+            let now = self.execution(token).await.ok().flatten().map(|(now, ..)| now);
             let page = Page::decided(decision, now.as_ref().unwrap_or(execution), given);
             return Ok((page, Some((decision, name))));
         };
@@ -198,7 +203,7 @@ impl ApprovalPage {
             }
         }
         // Somebody was faster, or the reply to an earlier attempt was lost: the execution tells.
-        let Some((now, _)) = self.execution(token).await? else { return Ok((Page::unknown(), None)) };
+        let Some((now, ..)) = self.execution(token).await? else { return Ok((Page::unknown(), None)) };
         let page = match (now.state, decision) {
             (State::Approved, Decision::Approve) => Page::decided(decision, &now, now.needed),
             (State::Rejected, Decision::Reject) => Page::decided(decision, &now, 0),
@@ -208,14 +213,14 @@ impl ApprovalPage {
         Ok((page, None))
     }
 
-    /// The execution with its receivers; `None` where there is none, or it approves no image.
-    async fn execution(&self, token: &Token) -> Result<Option<(Execution, Targets)>, Unavailable> {
+    /// The execution with its receivers and effects; `None` where there is none, or it approves no image.
+    async fn execution(&self, token: &Token) -> Result<Option<(Execution, Targets, Effects)>, Unavailable> {
         let request = self.ssm.get_automation_execution().automation_execution_id(token.execution_id());
         match request.send().await {
             Ok(answer) => Ok(answer.automation_execution().and_then(|execution| {
                 let execution = Execution::read(execution).ok()?;
-                let receivers = execution.receivers.clone()?;
-                Some((execution, receivers))
+                let (receivers, effects) = execution.receivers.clone().zip(execution.effects.clone())?;
+                Some((execution, receivers, effects))
             })),
             Err(error) if error.code() == Some("AutomationExecutionNotFoundException") => Ok(None),
             Err(error) => {

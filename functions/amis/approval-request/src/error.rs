@@ -2,6 +2,7 @@
 
 use ami_approval::link::LinkKeyArn;
 use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
+use gatehouse_shared::aws_error::ErrorKind;
 use gatehouse_shared::failure::ErrorType;
 use gatehouse_shared::sns::VerifyError;
 
@@ -134,7 +135,7 @@ where
 
 fn next_of(code: Option<&str>) -> &'static str {
     match code {
-        Some("AccessDeniedException" | "ForbiddenException") => "allow this in the function's role",
+        Some(code) if ErrorKind::from_code(code) == Some(ErrorKind::Denied) => "allow this in the function's role",
         Some("AutomationExecutionLimitExceededException") => {
             "too many executions run; it is tried again when the notice is delivered again"
         }

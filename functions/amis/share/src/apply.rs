@@ -45,6 +45,9 @@ async fn steps(
         let detached = clients.ec2.detach_image_watermark().image_id(ami_id).watermark_key(key).send().await;
         detached.map_err(|error| call("DetachImageWatermark", &error))?;
         tracing::info!(%image, watermark = key, "detached the inherited watermark");
+        if report.has_failed() {
+            report.notes.push(format!("The inherited watermark {key} was detached from {image}."));
+        }
     }
     if let Some(name) = &plan.watermark {
         time.check()?;
@@ -287,6 +290,8 @@ mod tests {
     use std::cell::RefCell;
     use std::time::Duration;
 
+    use gatehouse_shared::deadline::Deadline;
+
     use super::*;
 
     #[test]
@@ -305,7 +310,7 @@ mod tests {
     #[tokio::test]
     async fn a_receiver_that_is_refused_keeps_none_of_the_others_out() {
         let receivers: Vec<Receiver> = (0..250).map(|number| Receiver::Account(format!("{number:012}"))).collect();
-        let time = TimeLeft::new(Duration::from_secs(100));
+        let time = TimeLeft::new(Deadline::after(Duration::from_secs(100)));
         for (bad, most_calls) in
             [(vec![], 3), (vec![7], 3 + 14), (vec![7, 120, 249], 3 + 3 * 14), ((0..250).collect(), 500)]
         {
@@ -345,7 +350,7 @@ mod tests {
                 std::future::ready(Err(Refusal::new(Some(code), code.to_owned())))
             };
             let receivers = [Receiver::Account("1".to_owned()), Receiver::Unit("2".to_owned())];
-            let time = TimeLeft::new(Duration::from_secs(100));
+            let time = TimeLeft::new(Deadline::after(Duration::from_secs(100)));
             assert_eq!(Refused::default().split(&receivers, time, add).await, Err(code.to_owned()));
             assert_eq!(*calls.borrow(), 1, "{code}");
         }

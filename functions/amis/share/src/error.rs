@@ -1,6 +1,7 @@
 //! Why images were not shared.
 
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use gatehouse_shared::aws_error::ErrorKind;
 use gatehouse_shared::failure::{self, ErrorType};
 
 use crate::input::InputError;
@@ -74,18 +75,16 @@ where
         (Some(code), None) => code.to_owned(),
         _ => failure::chain(error),
     };
-    format!("{operation}: {what}{}", hint(error.code()))
+    format!("{operation}: {what}{}", hint(error.code(), ErrorKind::from(error)))
 }
 
-fn hint(code: Option<&str>) -> &'static str {
-    match code {
-        Some("InvalidAMIID.NotFound" | "InvalidAMIID.Unavailable" | "InvalidAMIID.Malformed") => {
+fn hint(code: Option<&str>, kind: ErrorKind) -> &'static str {
+    match (code, kind) {
+        (Some("InvalidAMIID.NotFound" | "InvalidAMIID.Unavailable" | "InvalidAMIID.Malformed"), _) => {
             "; there is no such image in this Region"
         }
-        Some("UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException") => {
-            "; allow this in the function's role"
-        }
-        Some("RequestLimitExceeded" | "ThrottlingException" | "Throttling") => "; run it again",
+        (_, ErrorKind::Denied) => "; allow this in the function's role",
+        _ if kind.is_transient() => "; run it again",
         _ => "",
     }
 }

@@ -1,21 +1,22 @@
 //! The time that is left.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use gatehouse_shared::deadline::Deadline;
+use tokio::time::Instant;
 
 /// Kept back from the end, for calls that are under way and for the report: a tenth of the time, at most this.
 const MAX_RESERVE: Duration = Duration::from_secs(30);
 /// Systems Manager waits 300 s for a function; 5 s are for the way there and back.
-const LONGEST: Duration = Duration::from_secs(295);
+const MAX_TIME: Duration = Duration::from_secs(295);
 
 /// Until when work may begin. Lambda's deadline and Systems Manager's limit both count, the earlier one wins.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TimeLeft(Instant);
 
 impl TimeLeft {
-    /// `remaining` is the time to Lambda's deadline.
-    pub(crate) fn new(remaining: Duration) -> Self {
-        let time = remaining.min(LONGEST);
-        Self(Instant::now() + time.saturating_sub(MAX_RESERVE.min(time / 10)))
+    pub(crate) fn new(deadline: Deadline) -> Self {
+        Self(deadline.at_most(MAX_TIME).stop_for_log(MAX_RESERVE))
     }
 
     /// # Errors
@@ -34,9 +35,9 @@ mod tests {
     fn work_ends_before_the_deadline_and_before_systems_manager_gives_up() {
         let start = Instant::now();
         for (time, work) in [(3, 2.7), (10, 9.0), (30, 27.0), (60, 54.0), (285, 256.5), (900, 265.5)] {
-            let until = TimeLeft::new(Duration::from_secs(time)).0 - start;
+            let until = TimeLeft::new(Deadline::after(Duration::from_secs(time))).0 - start;
             assert!((until.as_secs_f64() - work).abs() < 1.0, "{time}: {until:?}");
         }
-        assert!(TimeLeft::new(Duration::ZERO).check().is_err());
+        assert!(TimeLeft::new(Deadline::after(Duration::ZERO)).check().is_err());
     }
 }

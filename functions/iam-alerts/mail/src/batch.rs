@@ -2,46 +2,11 @@
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use gatehouse_shared::sqs::Message;
 
 use crate::event::{Event, EventError};
 use crate::principal::Principal;
 use crate::record::Record;
-
-/// A message of SQS with an event of EventBridge as its body.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Message {
-    pub(crate) message_id: String,
-    pub(crate) body: String,
-}
-
-/// What Lambda is told: these messages go back to the queue, and the others are deleted from it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchResponse {
-    /// The messages that were not mailed.
-    pub batch_item_failures: Vec<ItemFailure>,
-}
-
-/// A message that was not mailed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ItemFailure {
-    /// Its `messageId`.
-    pub item_identifier: String,
-}
-
-/// The messages of an invocation by SQS; `None` where it is another one.
-pub(crate) fn messages(payload: &Value) -> Option<Result<Vec<Message>, EventError>> {
-    let records = payload.get("Records")?;
-    Some(match Vec::deserialize(records) {
-        Ok(messages) if messages.is_empty() => Err(EventError::new("the list Records is empty")),
-        Ok(messages) => Ok(messages),
-        Err(error) => Err(EventError::new(format!("Records: {error}"))),
-    })
-}
 
 /// An event, and the message it came in.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,11 +15,10 @@ pub(crate) struct Call {
     pub(crate) event: Event,
 }
 
-impl Message {
-    pub(crate) fn call(&self) -> Result<Call, EventError> {
-        let event = serde_json::from_str(&self.body).map_err(|error| EventError::new(format!("body: {error}")))?;
-        Ok(Call { message_id: self.message_id.clone(), event })
-    }
+/// The call in a message of the queue.
+pub(crate) fn call(message: &Message) -> Result<Call, EventError> {
+    let event = serde_json::from_str(&message.body).map_err(|error| EventError::new(format!("body: {error}")))?;
+    Ok(Call { message_id: message.message_id.clone(), event })
 }
 
 /// In which order mails are sent.
@@ -138,15 +102,5 @@ mod tests {
             by_mail(calls).into_iter().map(|mail| mail.into_iter().map(|call| call.message_id).collect()).collect();
         let expected: [&[&str]; 9] = [&["7"], &["8"], &["2"], &["5"], &["6"], &["1", "3"], &["4"], &["9"], &["10"]];
         assert_eq!(mails, expected);
-    }
-
-    #[test]
-    fn only_an_invocation_by_sqs_has_messages() {
-        assert!(messages(&json!({ "source": "aws.iam" })).is_none());
-        let two = json!({ "Records": [{ "messageId": "1", "body": "{}", "attributes": {} }, { "messageId": "2", "body": "x" }] });
-        assert_eq!(messages(&two).unwrap().unwrap().len(), 2);
-        for records in [json!([]), json!({}), json!([{ "body": "{}" }]), json!([1])] {
-            assert!(messages(&json!({ "Records": records })).unwrap().is_err());
-        }
     }
 }

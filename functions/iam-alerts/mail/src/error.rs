@@ -1,6 +1,7 @@
 //! Why an event could not be mailed.
 
 use gatehouse_shared::failure::ErrorType;
+use gatehouse_shared::sqs::RecordsError;
 
 use crate::event::EventError;
 
@@ -13,7 +14,10 @@ pub enum Error {
     /// EventBridge did not send this.
     #[error("reading the event")]
     Event(#[from] EventError),
-    /// The topic did not take the mail.
+    /// SQS did not send these records.
+    #[error("reading the messages of the queue; find out who invokes the function")]
+    Records(#[source] RecordsError),
+    /// The topic did not accept the mail.
     #[error("publishing to NOTIFY_TOPIC_ARN; it is tried again, then the event is in the failure queue")]
     Notify(#[source] BoxError),
     /// Lambda's deadline came near.
@@ -24,7 +28,7 @@ pub enum Error {
 impl ErrorType for Error {
     fn error_type(&self) -> &'static str {
         match self {
-            Self::Event(_) => "InvalidEvent",
+            Self::Event(_) | Self::Records(_) => "InvalidEvent",
             Self::Notify(_) => "Notify",
             Self::OutOfTime => "OutOfTime",
         }

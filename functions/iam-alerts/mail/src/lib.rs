@@ -31,15 +31,17 @@ pub mod report;
 use std::cell::Cell;
 use std::time::Duration;
 
-use gatehouse_shared::failure::{ErrorType as _, chain};
+use gatehouse_shared::deadline::{Deadline, within};
+use gatehouse_shared::failure::{ErrorType as _, all_or_first, chain};
 use gatehouse_shared::notify::Notifier;
+use gatehouse_shared::sqs::{Message, SqsBatchResponse, messages};
 use gatehouse_shared::{clock, log};
 use lambda_runtime::{Context, LambdaEvent};
 use serde::Serialize;
 use serde_json::Value;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
-use crate::batch::{BatchResponse, ItemFailure, Message, by_mail, messages};
+use crate::batch::{by_mail, call};
 use crate::config::Config;
 use crate::error::Error;
 use crate::event::{Event, events};
@@ -66,7 +68,7 @@ pub enum Answer {
     /// What became of each event that a person sent.
     Reports(Vec<Report>),
     /// The messages of the queue that must be delivered again.
-    Batch(BatchResponse),
+    Batch(SqsBatchResponse),
 }
 
 /// The function.
@@ -91,22 +93,22 @@ impl IamAlertMail {
     /// Of events by hand the first failure, after everything else was done. Messages of the queue are in the answer instead.
     pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Answer, Error> {
         let LambdaEvent { payload, context } = invocation;
+        let stop = Deadline::new(&context).stop_for_log(RESERVE);
         match messages(&payload) {
-            Some(messages) => Ok(Answer::Batch(self.batch(messages?, &context).await)),
-            None => Ok(Answer::Reports(self.by_hand(payload, &context).await?)),
+            Some(messages) => Ok(Answer::Batch(self.batch(messages.map_err(Error::Records)?, stop, &context).await)),
+            None => Ok(Answer::Reports(self.by_hand(payload, stop, &context).await?)),
         }
     }
 
     /// A batch of the queue. Gives the messages that must be delivered again.
-    async fn batch(&self, messages: Vec<Message>, context: &Context) -> BatchResponse {
-        let (mut reports, mut response, mut calls) = (Vec::new(), BatchResponse::default(), Vec::new());
+    async fn batch(&self, messages: Vec<Message>, stop: Instant, context: &Context) -> SqsBatchResponse {
+        let (mut reports, mut response, mut calls) = (Vec::new(), SqsBatchResponse::default(), Vec::new());
         let mut fail = |message_ids: Vec<String>, error: &Error| {
             tracing::error!(errorType = error.error_type(), error = chain(error), ?message_ids, "messages go back");
-            let failures = message_ids.into_iter().map(|item_identifier| ItemFailure { item_identifier });
-            response.batch_item_failures.extend(failures);
+            message_ids.into_iter().for_each(|message_id| response.add_failure(message_id));
         };
         for message in messages {
-            match message.call() {
+            match call(&message) {
                 Ok(call) => calls.push(call),
                 Err(error) => fail(vec![message.message_id], &error.into()),
             }
@@ -114,7 +116,7 @@ impl IamAlertMail {
         for calls in by_mail(calls) {
             let (message_ids, events): (Vec<_>, Vec<_>) =
                 calls.into_iter().map(|call| (call.message_id, call.event)).unzip();
-            match self.in_time(&events, context).await {
+            match self.in_time(&events, stop).await {
                 Ok(made) => reports.extend(made),
                 Err(error) => fail(message_ids, &error),
             }
@@ -125,14 +127,14 @@ impl IamAlertMail {
     }
 
     /// Events that a person sent, such as those of the failure queue.
-    async fn by_hand(&self, payload: Value, context: &Context) -> Result<Vec<Report>, Error> {
+    async fn by_hand(&self, payload: Value, stop: Instant, context: &Context) -> Result<Vec<Report>, Error> {
         let mut reports = Vec::new();
         let mut failures = Vec::new();
         match events(payload) {
             Err(error) => failures.push(error.into()),
             Ok(events) => {
                 for event in events {
-                    match self.in_time(&[event], context).await {
+                    match self.in_time(&[event], stop).await {
                         Ok(made) => reports.extend(made),
                         Err(error) => failures.push(error),
                     }
@@ -140,18 +142,12 @@ impl IamAlertMail {
             }
         }
         report::metrics(&context.env_config.function_name, clock::now(), &reports, failures.len()).emit();
-        let mut failures = failures.into_iter();
-        let Some(first) = failures.next() else { return Ok(reports) };
-        for error in failures {
-            tracing::error!(errorType = error.error_type(), error = chain(&error), "one more event failed");
-        }
-        Err(first)
+        all_or_first(reports, failures)
     }
 
-    async fn in_time(&self, events: &[Event], context: &Context) -> Result<Vec<Report>, Error> {
-        let time = clock::until(context.deadline, clock::now()).saturating_sub(RESERVE);
+    async fn in_time(&self, events: &[Event], stop: Instant) -> Result<Vec<Report>, Error> {
         // Boxed: the compiler gives up on the layout of futures within so many others.
-        timeout(time, Box::pin(self.alert(events))).await.unwrap_or(Err(Error::OutOfTime))
+        within(stop, Box::pin(self.alert(events))).await.unwrap_or(Err(Error::OutOfTime))
     }
 
     /// The events of one mail: decide, log, mail.

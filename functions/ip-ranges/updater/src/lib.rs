@@ -23,9 +23,11 @@ mod tags;
 mod targets;
 pub mod trigger;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
+use std::time::Duration;
 
 use futures::future::{join, join_all};
+use gatehouse_shared::deadline::{Deadline, within};
 use gatehouse_shared::failure::chain;
 use gatehouse_shared::fetch::Fetcher;
 use gatehouse_shared::metrics::{Metrics, Unit};
@@ -35,7 +37,7 @@ use gatehouse_shared::{clock, log};
 use ip_ranges_planner::document::{Selection, SelectionError};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tracing::{error, info};
 
 pub use crate::error::Error;
@@ -49,6 +51,9 @@ use crate::report::Report;
 use crate::run::Run;
 use crate::trigger::{Direct, Notice, NoticeError, Trigger};
 
+/// Publishing stops this long before Lambda's deadline, so that a failure is still logged.
+const TIME_TO_LOG: Duration = Duration::from_secs(2);
+
 /// The function: its settings, its clients, and the newest document it has seen.
 pub struct Updater {
     config: Config,
@@ -56,7 +61,7 @@ pub struct Updater {
     download: Download,
     regions: Vec<Region>,
     notifications: Notifications,
-    newest: AtomicU64,
+    newest: Cell<u64>,
 }
 
 impl Updater {
@@ -74,7 +79,7 @@ impl Updater {
             download: Download::new(config.ip_ranges_url.clone(), fetcher),
             regions,
             notifications: Notifications::new(notifier),
-            newest: AtomicU64::new(0),
+            newest: Cell::new(0),
             config,
         }
     }
@@ -85,14 +90,16 @@ impl Updater {
     ///
     /// [`Error`], so that Lambda tries again and alarms see it. What was done before that is in the log.
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Report, Error> {
-        let stop = run::stop(event.context.deadline);
+        let deadline = Deadline::new(&event.context);
+        let stop = deadline.stop_for_answer(run::TIME_TO_REPORT);
+        let stop_publishing = deadline.stop_for_log(TIME_TO_LOG);
         let request_id = &event.context.request_id;
         match self.run(&event.payload, stop).await {
             Ok(mut report) => {
                 // Before anything is published: a deadline or a fault there does not take the record.
                 log::report(&report);
                 measure(&report, &event.context.env_config.function_name);
-                let unpublished = self.notifications.of_report(&report, request_id, stop).await;
+                let unpublished = self.notifications.of_report(&report, request_id, stop_publishing).await;
                 report.failures.extend(unpublished);
                 for (region, failure) in report.all_failures() {
                     let Failure { kind, what, reason } = failure;
@@ -106,7 +113,7 @@ impl Updater {
             }
             Err(error) => {
                 if let Some(Failure { what, reason, .. }) =
-                    self.notifications.of_error(&chain(&error), request_id, stop).await
+                    self.notifications.of_error(&chain(&error), request_id, stop_publishing).await
                 {
                     error!(what, reason, "not done");
                 }
@@ -126,16 +133,13 @@ impl Updater {
         };
         // The groups are read while the document is downloaded.
         // Who goes back to an older document on purpose says so.
-        let newest = if run.force { 0 } else { self.newest.load(Ordering::Relaxed) };
-        let document = timeout_at(stop, self.download.fetch(notice.as_ref(), newest, Selection::from(&self.config)));
+        let newest = if run.force { 0 } else { self.newest.get() };
+        let document = within(stop, self.download.fetch(notice.as_ref(), newest, Selection::from(&self.config)));
         let held = join_all(self.regions.iter().map(|region| region.read(&self.config, run)));
         let (document, held) = join(document, held).await;
-        let Fetched { published, faults, superseded } = document.map_err(|_| Error::OutOfTime)??;
-        if run.force && !run.dry_run {
-            self.newest.store(published.sync_token, Ordering::Relaxed);
-        } else {
-            self.newest.fetch_max(published.sync_token, Ordering::Relaxed);
-        }
+        let Fetched { published, faults, superseded } = document.ok_or(Error::OutOfTime)??;
+        let goes_back = run.force && !run.dry_run;
+        self.newest.set(if goes_back { published.sync_token } else { published.sync_token.max(self.newest.get()) });
         info!(trigger, sync_token = published.sync_token, superseded, run.dry_run, run.force, "document read");
         let regions = self.regions.iter().zip(held);
         let regions = regions.map(|(region, held)| region.reconcile(held, &published, &self.config, run));

@@ -1,7 +1,6 @@
 //! Notifications for people: of each change and each failure, once.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::cell::RefCell;
 
 use gatehouse_shared::failure::chain;
 use gatehouse_shared::notify::Notifier;
@@ -11,8 +10,6 @@ use tracing::debug;
 use crate::failure::{Failure, FailureKind};
 use crate::report::Report;
 
-/// How long after the end of the calls publishing may take. Lambda's deadline is later.
-const TIME_TO_PUBLISH: Duration = Duration::from_secs(8);
 /// How many notifications wait for a topic that cannot be reached.
 const MOST_WAITING: usize = 10;
 
@@ -23,7 +20,7 @@ const MOST_WAITING: usize = 10;
 /// published once for the event, and a summary that could not be published is published by a later run.
 pub(crate) struct Notifications {
     notifier: Option<Notifier>,
-    memory: Mutex<Memory>,
+    memory: RefCell<Memory>,
 }
 
 #[derive(Default)]
@@ -38,7 +35,7 @@ impl Notifications {
     /// Nothing was published yet.
     #[must_use]
     pub(crate) fn new(notifier: Option<Notifier>) -> Self {
-        Self { notifier, memory: Mutex::default() }
+        Self { notifier, memory: RefCell::default() }
     }
 
     /// Publishes what a run changed, and what it could not do. That it could not be published is a failure too.
@@ -65,7 +62,7 @@ impl Notifications {
     }
 
     fn is_published(&self, request_id: &str, failures: &[String]) -> bool {
-        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = self.memory.borrow();
         memory.published.as_ref().is_some_and(|(request, texts)| request == request_id && texts == failures)
     }
 
@@ -78,7 +75,7 @@ impl Notifications {
     ) -> Option<Failure> {
         let notifier = self.notifier.as_ref()?;
         let mut waiting = {
-            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut memory = self.memory.borrow_mut();
             if message.is_some() {
                 memory.published = Some((request_id.to_owned(), failures));
             }
@@ -88,7 +85,7 @@ impl Notifications {
         let mut failure = None;
         while let Some((subject, text)) = waiting.first() {
             let subject = format!("Gatehouse ip-ranges: {subject}");
-            let reason = match timeout_at(stop + TIME_TO_PUBLISH, notifier.publish(&subject, text)).await {
+            let reason = match timeout_at(stop, notifier.publish(&subject, text)).await {
                 Ok(Ok(())) => {
                     debug!(subject, "published");
                     waiting.remove(0);
@@ -103,7 +100,7 @@ impl Notifications {
             break;
         }
         waiting.truncate(MOST_WAITING);
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner).waiting = waiting;
+        self.memory.borrow_mut().waiting = waiting;
         failure
     }
 }

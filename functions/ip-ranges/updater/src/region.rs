@@ -1,13 +1,11 @@
 //! One Region: what is there, and bringing it in line with what is published.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cell::{Cell, OnceCell};
 
 use aws_config::SdkConfig;
 use aws_sdk_elasticloadbalancingv2 as elb;
 use gatehouse_shared::clock;
 use ip_ranges_planner::document::Published;
-use tokio::sync::OnceCell;
 use tracing::{info, warn};
 
 use crate::aws::caller::CallError;
@@ -26,15 +24,15 @@ use crate::targets::{Wanted, ip_sets, prefix_lists, security_groups};
 pub struct Region {
     name: String,
     vpc_ids: Vec<String>,
-    default_vpc: OnceCell<String>,
+    default_vpc: tokio::sync::OnceCell<String>,
     client: aws_sdk_ec2::Client,
     elb: elb::Client,
     /// For the clients that few settings need.
     sdk: SdkConfig,
-    waf: OnceLock<aws_sdk_wafv2::Client>,
-    ssm: OnceLock<aws_sdk_ssm::Client>,
+    waf: OnceCell<aws_sdk_wafv2::Client>,
+    ssm: OnceCell<aws_sdk_ssm::Client>,
     /// The last run in this process did its whole job, so that the parameters are as it left them.
-    parameters_are_right: AtomicBool,
+    parameters_are_right: Cell<bool>,
     calls: Calls,
 }
 
@@ -85,7 +83,7 @@ impl Region {
             let parameters = self.publish_ids(prefix, &vpc_ids, config, run, &report).await;
             report.add_parameters(parameters);
             // A call that failed may have taken effect, and made something of which this run knows no id.
-            self.parameters_are_right.store(!run.dry_run && report.failures.is_empty(), Ordering::Relaxed);
+            self.parameters_are_right.set(!run.dry_run && report.failures.is_empty());
         }
         report.calls = self.calls.take();
         report.aws_calls = report.calls.values().sum();
@@ -135,7 +133,7 @@ impl Region {
         run: Run,
         report: &RegionReport,
     ) -> ParametersReport {
-        let are_right = self.parameters_are_right.load(Ordering::Relaxed);
+        let are_right = self.parameters_are_right.get();
         if !(report.is_planned && (run.looks_for_drift || report.has_changes() || !are_right)) {
             return ParametersReport::default();
         }
@@ -204,13 +202,13 @@ impl Region {
         Self {
             name: region.name.to_string(),
             vpc_ids: region.vpc_ids.clone(),
-            default_vpc: OnceCell::new(),
+            default_vpc: tokio::sync::OnceCell::new(),
             client: aws_sdk_ec2::Client::from_conf(ec2.build()),
             elb: elb::Client::from_conf(elb.build()),
             sdk,
-            waf: OnceLock::new(),
-            ssm: OnceLock::new(),
-            parameters_are_right: AtomicBool::new(false),
+            waf: OnceCell::new(),
+            ssm: OnceCell::new(),
+            parameters_are_right: Cell::new(false),
             calls,
         }
     }

@@ -7,7 +7,7 @@ use gatehouse_shared::clock;
 use tokio::time::Instant;
 
 /// How long before Lambda's deadline a run stops making calls: time for the report and the notification.
-const TIME_TO_REPORT: Duration = Duration::from_secs(10);
+pub(crate) const TIME_TO_REPORT: Duration = Duration::from_secs(10);
 
 /// How long after its end a call may still take effect.
 const TIME_TO_ARRIVE: Duration = Duration::from_secs(30);
@@ -31,7 +31,7 @@ pub struct Run {
 impl Run {
     /// When no call of this run can take effect any more, in seconds since 1970-01-01.
     #[must_use]
-    pub fn over_at(self) -> i64 {
+    pub fn last_effect_at(self) -> i64 {
         let left = self.stop.saturating_duration_since(Instant::now());
         (clock::now() + left + TIME_TO_ARRIVE).unix_timestamp()
     }
@@ -41,10 +41,4 @@ impl Run {
 #[must_use]
 pub fn number() -> u64 {
     RandomState::new().build_hasher().finish()
-}
-
-/// When a run stops making calls. `deadline` is Lambda's, in milliseconds since 1970-01-01.
-#[must_use]
-pub fn stop(deadline: u64) -> Instant {
-    Instant::now() + clock::until(deadline, clock::now()).saturating_sub(TIME_TO_REPORT)
 }

@@ -1,5 +1,6 @@
 //! Prints how long a message of 256 KiB takes with all identifiers, also one that is made to be slow:
-//! `cargo run --release -p data-protection --example speed`.
+//! `cargo run --release -p data-protection --example speed`. With `-- log phone`, only those messages whose names hold one
+//! of these texts.
 
 #![allow(clippy::print_stdout, reason = "a command that prints")]
 
@@ -107,6 +108,8 @@ fn main() {
     ] {
         messages.push((format!("{text:?} repeated"), repeated(text)));
     }
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    messages.retain(|(name, _)| wanted.is_empty() || wanted.iter().any(|text| name.contains(text.as_str())));
     println!("{:<50} {:>9}", format!("message of {} KiB", SIZE / 1024), "ms");
     for (name, message) in messages {
         println!("{name:<50} {:>9.2}", fastest(&rules, message).as_secs_f64() * 1e3);

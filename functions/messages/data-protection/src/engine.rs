@@ -9,9 +9,11 @@
 
 use std::ops::Range;
 
+use regex::Regex;
+
 use crate::decode::{Reading, may_be_encoded, readings};
 use crate::embedded;
-use crate::identifiers::{Compiled, Find, FindFn, Managed, Text, VERSION, digit_runs, find_forms};
+use crate::identifiers::{Find, FindFn, Forms, Managed, Text, VERSION, digit_runs, find_forms};
 use crate::normalize::Folded;
 use crate::policy::{Direction, Identifier, Operation, Policy};
 use crate::principal::Principal;
@@ -42,9 +44,15 @@ pub struct Engine {
     sample_rate: Option<u8>,
     options: Options,
     words: Words,
-    forms: Vec<Compiled>,
+    forms: Forms,
     /// Those that are found by a function, with their place among the detectors.
     coded: Vec<(usize, Managed, FindFn)>,
+    /// Those of the policy itself.
+    custom: Vec<(usize, Regex)>,
+    /// Of those with a function, those that are looked for only where one of their keywords is.
+    with_keyword: Mask,
+    /// Of those with a function, those whose values all have a digit.
+    with_digits: Mask,
     /// Those that count as named by a keyword everywhere.
     everywhere: Mask,
     /// Shorter texts have nothing.
@@ -117,8 +125,11 @@ impl Engine {
             sample_rate: None,
             options: Options::default(),
             words: Words::new(),
-            forms: Vec::new(),
+            forms: Forms::new(),
             coded: Vec::new(),
+            custom: Vec::new(),
+            with_keyword: 0,
+            with_digits: 0,
             everywhere: 0,
             min: 0,
         };
@@ -154,14 +165,18 @@ impl Engine {
     /// Prepares what is looked for.
     fn compile(&mut self) {
         self.words = Words::new();
-        self.forms.clear();
+        self.forms = Forms::new();
         self.coded.clear();
+        self.custom.clear();
+        self.with_keyword = 0;
+        self.with_digits = 0;
         self.everywhere = 0;
         self.min = usize::MAX;
         for (index, detector) in self.detectors.iter().enumerate() {
             let managed = match &detector.identifier {
                 Identifier::Managed(managed) => *managed,
-                Identifier::Custom { .. } => {
+                Identifier::Custom { regex, .. } => {
+                    self.custom.push((index, regex.clone()));
                     self.min = 0;
                     continue;
                 }
@@ -177,8 +192,14 @@ impl Engine {
             }
             if let Find::Code(find) = managed.find() {
                 self.coded.push((index, managed, find));
+                if managed.needs_keyword() {
+                    self.with_keyword |= managed.bit();
+                }
+                if !managed.may_have_no_digit() {
+                    self.with_digits |= managed.bit();
+                }
             }
-            self.forms.extend(Compiled::new(managed, index, self.options.require_keywords));
+            self.forms.add(managed, index, self.options.require_keywords);
         }
     }
 
@@ -279,23 +300,24 @@ impl Engine {
         find_forms(&text, &self.forms, &mut found);
         matches.extend(found.drain(..).map(|(detector, range)| Match { range: written(range), detector }));
         let mut ranges = Vec::new();
+        let mut possible = !self.with_keyword | path | cued;
+        if runs.is_empty() {
+            possible &= !self.with_digits;
+        }
         for (detector, managed, find) in &self.coded {
-            let text = Text { bit: managed.bit(), ..text };
-            let is_possible = (!managed.needs_keyword() || text.has_keyword_somewhere())
-                && (!runs.is_empty() || managed.may_have_no_digit());
-            if text.bytes.len() < managed.min() || !is_possible {
+            if possible & managed.bit() == 0 || text.bytes.len() < managed.min() {
                 continue;
             }
+            let text = Text { bit: managed.bit(), ..text };
             find(&text, &mut ranges);
             if reading.plus && managed.may_have_plus() {
                 ranges.retain(|range| text.has_keyword(range));
             }
             matches.extend(ranges.drain(..).map(|range| Match { range: written(range), detector: *detector }));
         }
-        for (detector, Detector { identifier, .. }) in self.detectors.iter().enumerate() {
-            let Identifier::Custom { regex, .. } = identifier else { continue };
+        for (detector, regex) in &self.custom {
             let found = regex.find_iter(&reading.text).filter(|found| !found.is_empty());
-            matches.extend(found.map(|found| Match { range: reading.written(found.range()), detector }));
+            matches.extend(found.map(|found| Match { range: reading.written(found.range()), detector: *detector }));
         }
     }
 

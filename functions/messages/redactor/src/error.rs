@@ -1,5 +1,6 @@
 //! Why a message could not be handled.
 
+use gatehouse_shared::aws_error::ErrorKind;
 use gatehouse_shared::failure::ErrorType;
 use gatehouse_shared::sns::{ParseError, VerifyError};
 
@@ -117,7 +118,9 @@ const TRIED_AGAIN: &str = "it is tried again when the message is delivered again
 /// Source: SNS API Reference, `Publish`, "Errors".
 pub(crate) fn next_of_publish(code: Option<&str>) -> &'static str {
     match code {
-        Some("AuthorizationError") => "allow sns:Publish on the topic in the function's role and in the topic's policy",
+        Some(code) if ErrorKind::from_code(code) == Some(ErrorKind::Denied) => {
+            "allow sns:Publish on the topic in the function's role and in the topic's policy"
+        }
         Some("NotFound") => "the topic does not exist: correct the setting",
         Some("InvalidParameter" | "InvalidParameterValue" | "ParameterValueInvalid") => {
             "SNS refuses the message; if it is too large, since masking can make it longer, raise the topic's \
@@ -126,8 +129,9 @@ pub(crate) fn next_of_publish(code: Option<&str>) -> &'static str {
         Some("KMSAccessDenied") => {
             "allow kms:GenerateDataKey and kms:Decrypt for the topic's key in the function's role and in the key's policy"
         }
-        Some("KMSThrottling") => TRIED_AGAIN,
-        Some(code) if code.starts_with("KMS") => "the key that encrypts the topic cannot be used: check its state",
+        Some(code) if code.starts_with("KMS") && ErrorKind::from_code(code).is_none() => {
+            "the key that encrypts the topic cannot be used: check its state"
+        }
         _ => TRIED_AGAIN,
     }
 }
@@ -137,7 +141,9 @@ pub(crate) fn next_of_publish(code: Option<&str>) -> &'static str {
 /// Source: Systems Manager API Reference, `GetParameter`, "Errors".
 pub(crate) fn next_of_parameter(code: Option<&str>) -> &'static str {
     match code {
-        Some("AccessDeniedException") => "allow ssm:GetParameter on it in the function's role",
+        Some(code) if ErrorKind::from_code(code) == Some(ErrorKind::Denied) => {
+            "allow ssm:GetParameter on it in the function's role"
+        }
         Some("ParameterNotFound" | "ParameterVersionNotFound") => "create it, or correct DATA_PROTECTION_POLICY",
         Some("InvalidKeyId") => "the key that encrypts it cannot be used: check its state and the function's role",
         _ => TRIED_AGAIN,

@@ -26,7 +26,8 @@ use std::time::Duration;
 
 use aws_sdk_sns::error::ProvideErrorMetadata as _;
 use aws_sdk_ssm::Client;
-use gatehouse_shared::failure::{ErrorType as _, chain};
+use gatehouse_shared::deadline::{Deadline, within};
+use gatehouse_shared::failure::all_or_first;
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::sns::{Channel, Envelope, MessageType, TopicArn, Verifier, envelopes_of_lambda_event};
 use gatehouse_shared::{clock, log};
@@ -86,6 +87,7 @@ impl Redactor {
     /// The first failure, after everything else was done.
     pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Vec<Report>, Error> {
         let LambdaEvent { payload, context } = invocation;
+        let stop = Deadline::new(&context).stop_for_log(RESERVE);
         let mut reports = Vec::new();
         let mut audits = Vec::new();
         let mut failures = Vec::new();
@@ -94,30 +96,19 @@ impl Redactor {
             Ok(envelopes) => {
                 for (record, envelope) in envelopes.into_iter().enumerate() {
                     let message_id = envelope.unverified_message_id().to_owned();
-                    let now = clock::now();
-                    let time = clock::until(context.deadline, now).saturating_sub(RESERVE);
-                    if time.is_zero() {
-                        failures.push(Error::OutOfTime { message_id });
-                        continue;
-                    }
-                    match tokio::time::timeout(time, self.message(envelope, &payload, record, now)).await {
-                        Ok(Ok((report, audit))) => {
+                    match within(stop, self.message(envelope, &payload, record, clock::now())).await {
+                        Some(Ok((report, audit))) => {
                             reports.push(report);
                             audits.extend(audit);
                         }
-                        Ok(Err(error)) => failures.push(error),
-                        Err(_) => failures.push(Error::OutOfTime { message_id }),
+                        Some(Err(error)) => failures.push(error),
+                        None => failures.push(Error::OutOfTime { message_id }),
                     }
                 }
             }
         }
         report::metrics(&context.env_config.function_name, clock::now(), &reports, &audits, failures.len()).emit();
-        let mut failures = failures.into_iter();
-        let Some(first) = failures.next() else { return Ok(reports) };
-        for error in failures {
-            tracing::error!(errorType = error.error_type(), error = chain(&error), "one more message failed");
-        }
-        Err(first)
+        all_or_first(reports, failures)
     }
 
     async fn message(

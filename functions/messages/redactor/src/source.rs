@@ -1,6 +1,7 @@
 //! The policy: from the setting, or from a parameter that is read again from time to time.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::cell::RefCell;
+use std::sync::Arc;
 
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::error::ProvideErrorMetadata as _;
@@ -22,7 +23,7 @@ const RETRY_AFTER: Duration = Duration::seconds(30);
 #[derive(Debug)]
 pub(crate) enum Source {
     Inline(Arc<Engine>),
-    Parameter { name: String, subscriber: Subscriber, kept: Mutex<Option<Kept>> },
+    Parameter { name: String, subscriber: Subscriber, kept: RefCell<Option<Kept>> },
 }
 
 /// For whom a policy is applied, and how.
@@ -45,7 +46,7 @@ impl Source {
     pub(crate) fn new(setting: PolicySetting, subscriber: Subscriber) -> Self {
         match setting {
             PolicySetting::Inline(policy) => Self::Inline(compiled(&policy, &subscriber)),
-            PolicySetting::Parameter(name) => Self::Parameter { name, subscriber, kept: Mutex::default() },
+            PolicySetting::Parameter(name) => Self::Parameter { name, subscriber, kept: RefCell::default() },
         }
     }
 
@@ -54,7 +55,7 @@ impl Source {
             Self::Inline(rules) => return Ok(Arc::clone(rules)),
             Self::Parameter { name, subscriber, kept } => (name, subscriber, kept),
         };
-        let known = locked(kept).clone();
+        let known = kept.borrow().clone();
         if let Some(known) = &known
             && now < known.read_again_at
         {
@@ -83,13 +84,9 @@ impl Source {
             (Err(error), _) => return Err(error),
         };
         let rules = Arc::clone(&next.rules);
-        *locked(kept) = Some(next);
+        kept.replace(Some(next));
         Ok(rules)
     }
-}
-
-fn locked(kept: &Mutex<Option<Kept>>) -> MutexGuard<'_, Option<Kept>> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Says in the log what of the policy does nothing here.

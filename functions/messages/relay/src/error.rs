@@ -3,6 +3,7 @@
 use std::str::Utf8Error;
 
 use aws_sdk_sns::error::{ProvideErrorMetadata, SdkError};
+use gatehouse_shared::aws_error::ErrorKind;
 use gatehouse_shared::failure::ErrorType;
 use gatehouse_shared::sns::{ParseError, TopicArn, VerifyError};
 
@@ -199,7 +200,7 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let next = match error.code() {
-        Some("AuthorizationError") => {
+        Some(code) if is_denied(code) => {
             "allow sns:Publish on the topic in the function's role, and kms:GenerateDataKey and kms:Decrypt where a key \
              encrypts it"
         }
@@ -208,13 +209,15 @@ where
             "with the attributes of the relay the message may be larger than the topic accepts: raise the topic's \
              MaximumMessageSize"
         }
-        Some(code) if code.starts_with("KMS") && code != "KMSThrottling" => "see to the key that encrypts the topic",
-        _ => "it may pass",
+        Some(code) if code.starts_with("KMS") && ErrorKind::from_code(code).is_none() => {
+            "check the state of the key that encrypts the topic"
+        }
+        _ => "it may be transient: SNS tries again",
     };
     Declined::Publish { topic: topic.clone(), next, source: Box::new(error) }
 }
 
-/// A confirmation that failed: for good, with what to do about it, or for now.
+/// A confirmation that failed: permanently, with what to do about it, or for a transient reason.
 ///
 /// Source: SNS API Reference, `ConfirmSubscription`, "Errors".
 pub(crate) fn confirm<E>(topic: &TopicArn, error: SdkError<E>) -> Declined
@@ -237,5 +240,5 @@ where
 
 /// Whether SNS did not let this role, or this account, make the call.
 pub(crate) fn is_denied(code: &str) -> bool {
-    matches!(code, "AuthorizationError" | "AccessDenied" | "AccessDeniedException")
+    ErrorKind::from_code(code) == Some(ErrorKind::Denied)
 }

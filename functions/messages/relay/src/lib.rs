@@ -74,11 +74,13 @@ use aws_sdk_sns::config::Region;
 use aws_sdk_sns::error::ProvideErrorMetadata as _;
 use aws_sdk_sns::types::MessageAttributeValue;
 use gatehouse_shared::clock;
+use gatehouse_shared::deadline::{Deadline, within};
 use gatehouse_shared::fetch::{Fetcher, PlainHttp};
 use gatehouse_shared::sns::{Channel, Fetching, MessageType, TopicArn, Verified, Verifier};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::confirmation::Confirmation;
@@ -146,22 +148,22 @@ impl MessageRelay {
     pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Value, Error> {
         let LambdaEvent { payload, context } = invocation;
         let now = clock::now();
-        let time = clock::until(context.deadline, now).saturating_sub(RESERVE).min(ANSWER_WITHIN);
-        let (subject, outcome) = self.outcome(Request::parse(payload)?, time, now).await;
+        let stop = Deadline::new(&context).at_most(ANSWER_WITHIN + RESERVE).stop_for_log(RESERVE);
+        let (subject, outcome) = self.outcome(Request::parse(payload)?, stop, now).await;
         outcome::log(&outcome, &subject);
         outcome::metrics(&context.env_config.function_name, now, &outcome).emit();
         Ok(outcome::response(&outcome))
     }
 
-    /// What becomes of the request within this time.
-    async fn outcome(&self, request: Request, time: Duration, now: OffsetDateTime) -> (Subject, Outcome) {
+    /// The result of the request, and what the log says of it.
+    async fn outcome(&self, request: Request, stop: Instant, now: OffsetDateTime) -> (Subject, Outcome) {
         let Request { request_id, source_ip, delivery } = request;
         match delivery {
             Ok(delivery) => {
                 let subject = Subject::of(request_id, source_ip, &delivery.envelope);
                 // On the heap: nested futures of this depth are more than the compiler lays out.
                 let relaying = Box::pin(self.relay(delivery, now));
-                (subject, tokio::time::timeout(time, relaying).await.unwrap_or(Err(Declined::OutOfTime)))
+                (subject, within(stop, relaying).await.unwrap_or(Err(Declined::OutOfTime)))
             }
             Err(declined) => (Subject { request_id, source_ip, ..Subject::default() }, Err(declined)),
         }

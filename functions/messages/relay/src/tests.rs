@@ -129,7 +129,7 @@ fn delivery(message: &Value) -> Value {
 }
 
 async fn outcome(relay: &MessageRelay, event: Value, now: OffsetDateTime) -> Outcome {
-    relay.outcome(Request::parse(event).unwrap(), ANSWER_WITHIN, now).await.1
+    relay.outcome(Request::parse(event).unwrap(), Instant::now() + ANSWER_WITHIN, now).await.1
 }
 
 /// The status, and the name of what was done or of the error.
@@ -378,11 +378,11 @@ const PUBLISH_ERRORS: [(&str, &str); 9] = [
     ("NotFound", "set TARGET_TOPIC_ARN to a topic that exists"),
     ("InvalidParameter", "raise the topic's MaximumMessageSize"),
     ("ParameterValueInvalid", "raise the topic's MaximumMessageSize"),
-    ("KMSDisabled", "see to the key that encrypts the topic"),
-    ("KMSThrottling", "it may pass"),
-    ("Throttled", "it may pass"),
-    ("InternalError", "it may pass"),
-    ("ExpiredToken", "it may pass"),
+    ("KMSDisabled", "check the state of the key that encrypts the topic"),
+    ("KMSThrottling", "it may be transient: SNS tries again"),
+    ("Throttled", "it may be transient: SNS tries again"),
+    ("InternalError", "it may be transient: SNS tries again"),
+    ("ExpiredToken", "it may be transient: SNS tries again"),
 ];
 
 #[tokio::test]
@@ -780,7 +780,7 @@ proptest! {
         let relay = relay(sns);
         let response = runtime.block_on(async {
             let Ok(request) = Request::parse(event.clone()) else { return None };
-            Some(outcome::response(&relay.outcome(request, ANSWER_WITHIN, NOW).await.1))
+            Some(outcome::response(&relay.outcome(request, Instant::now() + ANSWER_WITHIN, NOW).await.1))
         });
         let Some(response) = response else {
             prop_assert!(!event["requestContext"]["http"]["method"].is_string());

@@ -9,7 +9,7 @@ pub mod config;
 pub mod error;
 pub mod received;
 
-use gatehouse_shared::failure::{ErrorType as _, chain};
+use gatehouse_shared::failure::all_or_first;
 use gatehouse_shared::metrics::Metrics;
 use gatehouse_shared::sns::{Channel, Envelope, Verifier, envelopes_of_lambda_event};
 use gatehouse_shared::{clock, log};
@@ -58,12 +58,7 @@ impl ExpenseSubscriber {
             .count("Received", received.len())
             .count("Failed", failures.len())
             .emit();
-        let mut failures = failures.into_iter();
-        let Some(first) = failures.next() else { return Ok(received) };
-        for error in failures {
-            tracing::error!(errorType = error.error_type(), error = chain(&error), "one more message failed");
-        }
-        Err(first)
+        all_or_first(received, failures)
     }
 
     async fn receive(&self, envelope: Envelope, attributes: Value) -> Result<Received, Error> {

@@ -9,12 +9,12 @@ use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_codepipeline::types::{ExecutionDetails, FailureDetails, FailureType};
 use gate_message::{Cause, GateMessage, SUMMARY_LIMIT};
+use gatehouse_shared::aws_error::ErrorKind;
 use gatehouse_shared::failure::chain;
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::error::Error;
-use crate::is_throttled;
 use crate::verdict::{Answer, HealthCheck, Verdict};
 
 /// Between two attempts.
@@ -62,13 +62,13 @@ pub struct Reply<'a> {
 enum Problem {
     AnsweredBefore,
     NoSuchJob,
-    /// CodePipeline will never take this answer.
+    /// CodePipeline never accepts this answer.
     Refused {
         code: String,
         text: String,
     },
-    /// It may take it the next time, or has taken it, and the reply was lost.
-    Passing {
+    /// It may accept it the next time, or has accepted it, and the reply was lost.
+    Transient {
         text: String,
         may_have_arrived: bool,
     },
@@ -103,7 +103,7 @@ impl Reply<'_> {
                 Problem::AnsweredBefore if is_ours => return Ok(answered),
                 Problem::AnsweredBefore => return Ok(Outcome::AnsweredBefore),
                 Problem::NoSuchJob => return Ok(Outcome::NoSuchJob),
-                Problem::Passing { text, may_have_arrived } => {
+                Problem::Transient { text, may_have_arrived } => {
                     last = text;
                     is_ours |= may_have_arrived;
                     sleep_until(until.min(Instant::now() + PAUSE)).await;
@@ -179,12 +179,13 @@ where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
     let text = chain(&error);
-    let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-    match error.code().unwrap_or_default() {
-        "InvalidJobStateException" => Problem::AnsweredBefore,
-        "JobNotFoundException" => Problem::NoSuchJob,
-        code if is_throttled(code, status) => Problem::Passing { text, may_have_arrived: false },
-        code if (400..500).contains(&status) => Problem::Refused { code: code.to_owned(), text },
-        _ => Problem::Passing { text, may_have_arrived: true },
+    match (error.code(), ErrorKind::from(&error)) {
+        (Some("InvalidJobStateException"), _) => Problem::AnsweredBefore,
+        (Some("JobNotFoundException"), _) => Problem::NoSuchJob,
+        (code, ErrorKind::Denied | ErrorKind::Refused) => {
+            Problem::Refused { code: code.unwrap_or_default().to_owned(), text }
+        }
+        (_, ErrorKind::Throttled | ErrorKind::Interrupted) => Problem::Transient { text, may_have_arrived: false },
+        (_, ErrorKind::Unreachable | ErrorKind::Unreadable) => Problem::Transient { text, may_have_arrived: true },
     }
 }

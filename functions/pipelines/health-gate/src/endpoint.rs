@@ -7,7 +7,7 @@
 //! Source: AWS Health User Guide, "Choosing endpoints for AWS Health API requests"; for the names in China and GovCloud,
 //! `endpoints.json` of botocore.
 
-use std::sync::{Mutex, PoisonError};
+use std::cell::RefCell;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -56,7 +56,7 @@ pub struct Endpoint {
     /// Used where the DNS does not help, in this order.
     fallbacks: Vec<String>,
     resolver: Box<dyn Resolver>,
-    active: Mutex<Option<(Instant, String)>>,
+    active: RefCell<Option<(Instant, String)>>,
 }
 
 impl Endpoint {
@@ -77,7 +77,12 @@ impl Endpoint {
             _ => None,
         };
         let fallbacks = known.map_or_else(|| vec![own_region], |(_, regions)| regions.map(str::to_owned).into());
-        Self { global: known.map(|(name, _)| name), fallbacks, resolver: Box::new(resolver), active: Mutex::default() }
+        Self {
+            global: known.map(|(name, _)| name),
+            fallbacks,
+            resolver: Box::new(resolver),
+            active: RefCell::default(),
+        }
     }
 
     /// The Regions to call and sign for, best first. There is always one.
@@ -89,12 +94,12 @@ impl Endpoint {
 
     /// Looks up again the next time, because the endpoint that was thought active does not answer.
     pub fn forget(&self) {
-        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.active.replace(None);
     }
 
     async fn active(&self) -> Option<String> {
         let global = self.global?;
-        if let Some((since, region)) = &*self.active.lock().unwrap_or_else(PoisonError::into_inner)
+        if let Some((since, region)) = &*self.active.borrow()
             && since.elapsed() < TIME_TO_LIVE
         {
             return Some(region.clone());
@@ -107,8 +112,7 @@ impl Endpoint {
         match found {
             Ok(region) => {
                 tracing::debug!(region, "found the active endpoint of AWS Health");
-                let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
-                *active = Some((Instant::now(), region.clone()));
+                self.active.replace(Some((Instant::now(), region.clone())));
                 Some(region)
             }
             Err(error) => {

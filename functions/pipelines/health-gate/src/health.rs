@@ -1,8 +1,7 @@
 //! Asks AWS Health.
 
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -12,11 +11,11 @@ use aws_sdk_health::config::{Builder, Region};
 use aws_sdk_health::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_health::types::{Event, EventFilter, EventTypeFilter};
 use futures::{StreamExt, stream};
+use gatehouse_shared::aws_error::ErrorKind;
 use gatehouse_shared::failure::chain;
 
 use crate::config::{Config, MULTIPLE_SERVICES, SERVICES_OF_THE_ACCOUNT};
 use crate::endpoint::Endpoint;
-use crate::is_throttled;
 
 /// DescribeEvents takes so many Regions, and so many services, in one filter.
 ///
@@ -29,28 +28,12 @@ const CONCURRENT_CALLS: usize = 5;
 /// Whether a service exists is worth no longer wait: it only adds to a message.
 const EVENT_TYPES_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Refusals that neither the settings nor the role cause: the function's credentials are temporary, and new ones are not
-/// known everywhere at once; a token of a page expires.
-///
-/// Source: AWS Health API Reference, "Common Errors" and the errors of `DescribeEvents`; IAM, "Troubleshooting".
-const TRANSIENT_CODES: [&str; 9] = [
-    "InvalidPaginationToken",
-    "UnrecognizedClientException",
-    "InvalidClientTokenId",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "RequestExpired",
-    "RequestTimeTooSkewed",
-    "InvalidSignatureException",
-    "SignatureDoesNotMatch",
-];
-
 /// AWS Health, behind the endpoint that is active.
 pub struct Health {
     client: Client,
     endpoint: Endpoint,
     /// Services that AWS Health knows. Asked once for each.
-    known_services: Mutex<BTreeSet<String>>,
+    known_services: RefCell<BTreeSet<String>>,
 }
 
 /// The client for AWS Health. An attempt that hangs leaves time for another one.
@@ -64,25 +47,25 @@ pub fn client(sdk: &SdkConfig) -> Client {
 /// What was learned so far. It fills while the calls run, so that nothing is lost when they are cut short.
 #[derive(Debug, Default)]
 pub struct Findings {
-    events: Mutex<BTreeMap<String, Event>>,
-    calls: AtomicUsize,
+    events: RefCell<BTreeMap<String, Event>>,
+    calls: Cell<usize>,
 }
 
 impl Findings {
     /// The events, each once.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.events.borrow().values().cloned().collect()
     }
 
     /// How many pages were asked for; what the SDK repeats is not counted.
     #[must_use]
     pub fn calls(&self) -> usize {
-        self.calls.load(Ordering::Relaxed)
+        self.calls.get()
     }
 
     fn add(&self, events: Vec<Event>) {
-        let mut known = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.events.borrow_mut();
         for event in events {
             // One without an ARN is not the same as another without an ARN.
             let key = event.arn.clone().unwrap_or_else(|| format!("{event:?}"));
@@ -110,8 +93,8 @@ pub enum Unknown {
     /// AWS Health asked to slow down until the SDK gave up.
     #[error("AWS Health throttled every attempt: {0}")]
     Throttled(String),
-    /// AWS Health refused a request for a reason that passes by itself: credentials or a page that expired meanwhile.
-    #[error("AWS Health refused the request for a reason that passes: {0}")]
+    /// AWS Health refused a request for a transient reason: credentials or a page that expired meanwhile.
+    #[error("AWS Health refused the request for a transient reason: {0}")]
     Interrupted(String),
     /// A reply that makes no sense.
     #[error("AWS Health sent a reply that cannot be read: {0}")]
@@ -125,9 +108,9 @@ pub enum Unknown {
 }
 
 impl Unknown {
-    /// Whether it may be over in a minute, without anybody doing anything.
+    /// Whether it may be over in a minute, although nothing is corrected.
     #[must_use]
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Subscription | Self::Denied(_) | Self::Refused(_) => false,
             Self::Throttled(_) | Self::Interrupted(_) | Self::Malformed(_) | Self::Unreachable(_) | Self::OutOfTime => {
@@ -141,7 +124,7 @@ impl Health {
     /// `client` may be for any Region: the endpoint decides.
     #[must_use]
     pub fn new(client: Client, endpoint: Endpoint) -> Self {
-        Self { client, endpoint, known_services: Mutex::default() }
+        Self { client, endpoint, known_services: RefCell::default() }
     }
 
     /// Asks for all events of the Regions, services, categories and statuses in `config`, all pages of them, and puts
@@ -167,9 +150,7 @@ impl Health {
     ///
     /// AWS publishes no list of the services; AWS Health knows the types of event of each.
     pub async fn unfamiliar_services(&self, config: &Config) -> Vec<String> {
-        let known = |service: &&String| {
-            self.known_services.lock().unwrap_or_else(PoisonError::into_inner).contains(service.as_str())
-        };
+        let known = |service: &&String| self.known_services.borrow().contains(service.as_str());
         // MULTIPLE_SERVICES is no service of its own, and always meant.
         let named = config.services.iter().filter(|service| *service != MULTIPLE_SERVICES);
         let left_out = config
@@ -203,7 +184,7 @@ impl Health {
                 let kinds = page.event_types.ok_or_else(|| Unknown::Malformed("it has no list of types".to_owned()))?;
                 for service in kinds.iter().filter_map(|kind| kind.service()) {
                     missing.remove(service);
-                    self.known_services.lock().unwrap_or_else(PoisonError::into_inner).insert(service.to_owned());
+                    self.known_services.borrow_mut().insert(service.to_owned());
                 }
                 next = page.next_token.filter(|token| !token.is_empty());
                 if next.is_none() {
@@ -230,7 +211,7 @@ impl Health {
     async fn pages(&self, region: &Region, filter: EventFilter, findings: &Findings) -> Result<(), Unknown> {
         let mut next = None;
         loop {
-            findings.calls.fetch_add(1, Ordering::Relaxed);
+            findings.calls.update(|calls| calls + 1);
             let request = self.client.describe_events().filter(filter.clone()).max_results(100);
             // The Region of this call alone: a client of its own would open connections of its own, each time.
             let for_region = Builder::new().region(region.clone());
@@ -278,16 +259,15 @@ where
 {
     let status = error.raw_response().map_or(0, |response| response.status().as_u16());
     let text = if status == 0 { chain(&error) } else { format!("{} (HTTP status {status})", chain(&error)) };
-    match (&error, error.code()) {
-        (_, Some("SubscriptionRequiredException")) => Unknown::Subscription,
-        (_, Some("AccessDeniedException" | "AccessDenied")) => Unknown::Denied(text),
-        (_, Some(code)) if is_throttled(code, status) => Unknown::Throttled(text),
-        (_, Some(code)) if TRANSIENT_CODES.contains(&code) => Unknown::Interrupted(text),
-        (SdkError::TimeoutError(_) | SdkError::DispatchFailure(_), _) => Unknown::Unreachable(text),
-        _ if status >= 500 => Unknown::Unreachable(text),
-        (SdkError::ConstructionFailure(_), _) | (_, Some(_)) => Unknown::Refused(text),
-        // Every refusal of AWS has a code: this one is not of AWS, or not legible.
-        (_, None) => Unknown::Malformed(text),
+    match (error.code(), ErrorKind::from(&error)) {
+        (Some("SubscriptionRequiredException"), _) => Unknown::Subscription,
+        // A token of a page expires.
+        (Some("InvalidPaginationToken"), _) | (_, ErrorKind::Interrupted) => Unknown::Interrupted(text),
+        (_, ErrorKind::Denied) => Unknown::Denied(text),
+        (_, ErrorKind::Throttled) => Unknown::Throttled(text),
+        (_, ErrorKind::Unreachable) => Unknown::Unreachable(text),
+        (_, ErrorKind::Refused) => Unknown::Refused(text),
+        (_, ErrorKind::Unreadable) => Unknown::Malformed(text),
     }
 }
 
@@ -355,7 +335,7 @@ mod tests {
     async fn more_than_ten_are_asked_in_several_calls_and_each_event_counts_once() {
         let regions: Vec<_> = (1..=24).map(|number| format!("eu-west-{number}")).collect();
         let services: Vec<_> = (1..=10).map(|number| format!("SERVICE_{number}")).collect();
-        let asked = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let seen = asked.clone();
         let rule = mock!(Client::describe_events).then_compute_output(move |input| {
             let (regions, services) = filter(input);
@@ -410,17 +390,20 @@ mod tests {
 
     #[tokio::test]
     async fn what_no_person_can_correct_is_transient() {
-        for (code, may_pass) in TRANSIENT_CODES.map(|code| (code, true)).into_iter().chain([
+        for (code, is_transient) in [
+            ("InvalidPaginationToken", true),
+            ("ExpiredTokenException", true),
+            ("ThrottlingException", true),
             ("ValidationException", false),
             ("UnsupportedLocale", false),
             ("AccessDeniedException", false),
             ("SubscriptionRequiredException", false),
             ("SomethingNew", false),
-        ]) {
+        ] {
             let rule = mock!(Client::describe_events).then_http_response(move || refusal(code));
             let (outcome, ..) = ask(&rule, &[]).await;
             let unknown = outcome.unwrap_err();
-            assert_eq!(unknown.may_pass(), may_pass, "{code}: {unknown}");
+            assert_eq!(unknown.is_transient(), is_transient, "{code}: {unknown}");
         }
     }
 

@@ -36,12 +36,13 @@ pub mod verdict;
 mod tests;
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_codepipeline::types::FailureType;
 use futures::FutureExt;
+use gatehouse_shared::deadline::{Deadline, within};
 use gatehouse_shared::env::SettingsError;
 use gatehouse_shared::metrics::Metrics;
 use gatehouse_shared::notify::Notifier;
@@ -74,7 +75,7 @@ pub struct Gate {
     codepipeline: aws_sdk_codepipeline::Client,
     notifier: Option<Notifier>,
     /// The job whose notification could not be published: Lambda runs its event again.
-    unsent: Mutex<Option<String>>,
+    unsent: RefCell<Option<String>>,
 }
 
 /// What one run did; the answer of the function, for whoever invokes it by hand.
@@ -112,7 +113,7 @@ impl Gate {
         codepipeline: aws_sdk_codepipeline::Client,
         notifier: Option<Notifier>,
     ) -> Self {
-        Self { config, health, codepipeline, notifier, unsent: Mutex::default() }
+        Self { config, health, codepipeline, notifier, unsent: RefCell::default() }
     }
 
     /// Answers one job.
@@ -124,7 +125,8 @@ impl Gate {
     /// answered with it.
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Report, Error> {
         let LambdaEvent { payload, context } = event;
-        let (stop_asking, last_call) = limits(&context);
+        let deadline = Deadline::new(&context);
+        let (stop_asking, last_call) = (deadline.stop_for_answer(ANSWER_RESERVE), deadline.stop_for_log(LAST_CALL));
         let job = Job::parse(&payload)?;
         let findings = Findings::default();
         let mut config = self.settings(&job);
@@ -188,10 +190,10 @@ impl Gate {
             return Verdict::unfamiliar(&unfamiliar);
         }
         tracing::debug!(job_id = job.id.as_deref(), ?config, token = job.continuation_token, "asking AWS Health");
-        let asked = timeout_at(stop_asking, self.health.ask(config, findings)).await;
+        let asked = within(stop_asking, self.health.ask(config, findings)).await;
         let unknown = asked.unwrap_or(Err(Unknown::OutOfTime)).err();
         if unknown.is_none() {
-            let names = timeout_at(stop_asking, self.health.unfamiliar_services(config)).await;
+            let names = within(stop_asking, self.health.unfamiliar_services(config)).await;
             unfamiliar.services = names.unwrap_or_default();
         }
         let now = clock::now();
@@ -206,7 +208,7 @@ impl Gate {
     /// Where that fails, Lambda runs the event again. This process knows then that the notification is unsent; another one
     /// cannot tell the event from one that was delivered twice, and the alarm of failed invocations stays.
     async fn notify(&self, context: &Context, report: &Report, job_id: &str, until: Instant) -> Result<(), Error> {
-        let is_unsent = self.unsent().as_deref() == Some(job_id);
+        let is_unsent = self.unsent.borrow().as_deref() == Some(job_id);
         let Some(notifier) = self.notifier.as_ref().filter(|_| report.outcome == Outcome::Answered || is_unsent) else {
             return Ok(());
         };
@@ -221,33 +223,16 @@ impl Gate {
         let subject = "Gatehouse pipelines: a stage waits at the health gate";
         let source = match timeout_at(until, notifier.publish(subject, &text)).await {
             Ok(Ok(())) => {
-                self.unsent().take_if(|_| is_unsent);
+                self.unsent.borrow_mut().take_if(|_| is_unsent);
                 tracing::debug!(job_id, "a notification was sent to the topic");
                 return Ok(());
             }
             Ok(Err(error)) => error.into(),
             Err(_) => "no reply before the time-out of the function".into(),
         };
-        *self.unsent() = Some(job_id.to_owned());
+        self.unsent.replace(Some(job_id.to_owned()));
         Err(Error::Notify { job_id: job_id.to_owned(), source })
     }
-
-    fn unsent(&self) -> MutexGuard<'_, Option<String>> {
-        self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whether AWS asks to slow down. Its services spell it in many ways.
-fn is_throttled(code: &str, status: u16) -> bool {
-    let spellings = ["Throttl", "TooManyRequests", "RequestLimitExceeded", "SlowDown"];
-    status == 429 || spellings.iter().any(|spelling| code.contains(spelling))
-}
-
-/// When to stop asking, and when to stop answering.
-fn limits(context: &Context) -> (Instant, Instant) {
-    let left = clock::until(context.deadline, clock::now());
-    let deadline = Instant::now() + left;
-    (deadline - ANSWER_RESERVE.min(left / 2), deadline - LAST_CALL.min(left / 10))
 }
 
 fn internal_error(panic: &(dyn Any + Send)) -> Verdict {

@@ -424,7 +424,7 @@ async fn whatever_aws_health_does_the_job_is_answered_in_time() {
             "does not know new credentials yet",
             |_| refusal(403, "UnrecognizedClientException"),
             "SystemUnavailable",
-            "for a reason that passes",
+            "for a transient reason",
         ),
         ("refuses", |_| refusal(400, "ValidationException"), "SystemUnavailable", "refused the request"),
         ("sends HTML", |_| Behaviour::Html, "SystemUnavailable", "cannot be read"),
@@ -523,7 +523,7 @@ async fn an_endpoint_of_the_environment_is_signed_for_the_own_region() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_lost_or_throttled_is_given_again_until_it_is_taken() {
     type CodePipeline = fn(usize) -> Behaviour;
-    let cases: [(&str, CodePipeline, usize, Outcome); 6] = [
+    let cases: [(&str, CodePipeline, usize, Outcome); 7] = [
         (
             "throttled",
             |before| if before < 9 { refusal(400, "ThrottlingException") } else { ok(&json!({})) },
@@ -533,6 +533,12 @@ async fn an_answer_that_is_lost_or_throttled_is_given_again_until_it_is_taken() 
         (
             "down for a moment",
             |before| if before < 2 { refusal(500, "InternalFailure") } else { ok(&json!({})) },
+            3,
+            Outcome::Answered,
+        ),
+        (
+            "not known yet with new credentials",
+            |before| if before < 2 { refusal(403, "UnrecognizedClientException") } else { ok(&json!({})) },
             3,
             Outcome::Answered,
         ),

@@ -233,7 +233,7 @@ fn without_health(config: &Config, unknown: &Unknown, wait: &Wait) -> Answer {
         let reason = format!("the stage passes unchecked, because ON_UNKNOWN is allow: {unknown}");
         return Answer::Pass { message: GateMessage::new(Cause::Transient, &reason).cut(MESSAGE_LIMIT) };
     }
-    if let Some((token, percent)) = wait.left(last_open).filter(|_| unknown.may_pass()) {
+    if let Some((token, percent)) = wait.left(last_open).filter(|_| unknown.is_transient()) {
         let reason = format!("the stage waits{wait}: {unknown}");
         let message = GateMessage::new(Cause::Transient, &reason).cut(SUMMARY_LIMIT);
         return Answer::Wait { token, percent, message };
@@ -248,7 +248,7 @@ fn without_health(config: &Config, unknown: &Unknown, wait: &Wait) -> Answer {
         "With ON_UNKNOWN=allow a stage passes when AWS Health cannot be asked; otherwise correct this, and retry the stage"
             .to_owned()
     };
-    let cause = if unknown.may_pass() { Cause::Transient } else { Cause::Setup };
+    let cause = if unknown.is_transient() { Cause::Transient } else { Cause::Setup };
     Answer::fail(cause, kind, &format!("the stage fails{wait}: {unknown}. {advice}"))
 }
 

@@ -12,9 +12,8 @@
 //! must admit the topic and the EventBridge rule only. The other unsigned shape, the one of CodeStar Notifications, is
 //! refused in a queue, because it gets there only when raw message delivery takes the signature away.
 
-use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use gatehouse_shared::sns::{Envelope, ParseError, envelopes_of_lambda_event};
-use serde::Deserialize as _;
+use gatehouse_shared::sqs::{Message, RecordsError, messages};
 use serde_json::Value;
 
 /// The messages of one invocation.
@@ -25,7 +24,7 @@ pub enum Delivery {
     /// SNS invoked the function.
     Sns(Vec<Envelope>),
     /// SQS invoked the function.
-    Sqs(Vec<SqsMessage>),
+    Sqs(Vec<Message>),
 }
 
 /// Why a delivery cannot be read.
@@ -35,15 +34,9 @@ pub enum DeliveryError {
     /// The records are not those of SNS.
     #[error("reading the records of SNS")]
     Sns(#[from] ParseError),
-    /// The records are not those of SQS.
-    #[error("reading the records of SQS")]
-    Sqs(#[source] serde_json::Error),
-    /// There is no record.
-    #[error("the field Records is empty: expected records of SNS or SQS")]
-    NoRecords,
-    /// A record is not one of SQS.
-    #[error("a record has no messageId: expected records of SNS or SQS")]
-    NoMessageId,
+    /// The records are those of neither SNS nor SQS.
+    #[error(transparent)]
+    Sqs(#[from] RecordsError),
     /// The body of a record is not JSON.
     #[error("reading the body of the record, which is a JSON object")]
     Body(#[source] serde_json::Error),
@@ -61,21 +54,13 @@ impl Delivery {
     /// # Errors
     ///
     /// [`DeliveryError`] when it has `Records` that are neither those of SNS nor those of SQS.
-    pub fn of(mut payload: Value) -> Result<Self, DeliveryError> {
-        let Some(records) = payload.get("Records") else { return Ok(Self::Direct(payload)) };
-        match records.get(0) {
-            None => Err(DeliveryError::NoRecords),
-            Some(first) if first.get("Sns").is_some() => Ok(Self::Sns(envelopes_of_lambda_event(&payload)?)),
-            Some(_) => {
-                // Nobody needs the attributes, and one that cannot be decoded must not fail the whole batch.
-                for record in payload["Records"].as_array_mut().into_iter().flatten() {
-                    record.as_object_mut().and_then(|record| record.remove("messageAttributes"));
-                }
-                let records = SqsEvent::deserialize(&payload).map_err(DeliveryError::Sqs)?.records;
-                // SQS must be told by its id which record failed.
-                let have_ids = records.iter().all(|record| record.message_id.is_some());
-                if have_ids { Ok(Self::Sqs(records)) } else { Err(DeliveryError::NoMessageId) }
-            }
+    pub fn parse(payload: Value) -> Result<Self, DeliveryError> {
+        if payload.pointer("/Records/0/Sns").is_some() {
+            return Ok(Self::Sns(envelopes_of_lambda_event(&payload)?));
+        }
+        match messages(&payload) {
+            Some(messages) => Ok(Self::Sqs(messages?)),
+            None => Ok(Self::Direct(payload)),
         }
     }
 }

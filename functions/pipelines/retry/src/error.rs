@@ -1,6 +1,7 @@
 //! Why something could not be done.
 
 use aws_sdk_codepipeline::error::{ProvideErrorMetadata, SdkError};
+use gatehouse_shared::aws_error::ErrorKind;
 use gatehouse_shared::failure::ErrorType;
 use gatehouse_shared::sns::VerifyError;
 
@@ -34,7 +35,7 @@ pub enum Error {
         "the time-out of the function is near, and this was not done; it is done when the event is delivered again"
     )]
     OutOfTime,
-    /// CodePipeline refused or did not answer, in a way that another attempt, or a person, may mend.
+    /// CodePipeline refused or did not answer, in a way that is transient or can be corrected.
     #[error("calling {operation} for the pipeline {pipeline}; {next}")]
     CodePipeline {
         /// The API operation.
@@ -100,7 +101,7 @@ pub(crate) enum Refusal {
 /// | `ConflictException` | again: CodePipeline is busy with the pipeline; the next look at the state tells with what |
 /// | `ConcurrentPipelineExecutionsLimitExceededException` | again: an execution must end first |
 /// | throttled, 5xx, time-out, no connection (after the SDK's own attempts) | again |
-/// | `AccessDeniedException` | again, so that nothing is lost: the role must be mended, then the dead-letter queue redriven |
+/// | `AccessDeniedException` | again, so that nothing is lost: the role must be corrected, then the dead-letter queue redriven |
 /// | `ValidationException`, anything unknown | again, so that it ends in the dead-letter queue, where a person sees it |
 ///
 /// Source: CodePipeline API Reference, "Errors" of `GetPipelineState`, `ListActionExecutions`, `ListPipelineExecutions`,
@@ -125,7 +126,9 @@ where
         Some("PipelineExecutionNotFoundException") => {
             return Refusal::Final("there is no such pipeline execution any more");
         }
-        Some("AccessDeniedException") => "allow this operation on the pipeline in the function's role",
+        _ if ErrorKind::from(&error) == ErrorKind::Denied => {
+            "allow this operation on the pipeline in the function's role"
+        }
         Some("ConcurrentPipelineExecutionsLimitExceededException") => {
             "an execution must end first; it is tried again when the event is delivered again"
         }

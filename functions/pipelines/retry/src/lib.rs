@@ -41,11 +41,12 @@ pub mod verdict;
 
 use std::time::Duration;
 
-use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsMessage};
 use aws_sdk_codepipeline::Client;
 use gatehouse_shared::clock;
+use gatehouse_shared::deadline::{Deadline, within};
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::sns::{Channel, Envelope, MessageType, Verified, Verifier};
+use gatehouse_shared::sqs::{Message, SqsBatchResponse};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
@@ -55,7 +56,7 @@ use crate::delivery::{Body, Delivery};
 use crate::error::Error;
 use crate::event::{Event, EventError};
 use crate::report::{Answer, Decision, Mail, Outcome, Work};
-use crate::retry::{Retrier, within};
+use crate::retry::{Retrier, work_within};
 
 /// No work is started, and none goes on, this long before Lambda's deadline, or half-way where the function has less
 /// than twice as much: what is done by then is logged, mailed and reported.
@@ -93,8 +94,9 @@ impl PipelineRetry {
     /// What failed, after everything else was done. Records of a queue are reported in the answer instead.
     pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Answer, Error> {
         let LambdaEvent { payload, context } = invocation;
-        let limits = Limits::of(&context);
-        match Delivery::of(payload)? {
+        let deadline = Deadline::new(&context);
+        let limits = Limits { work: deadline.stop_for_answer(REPORT_RESERVE), mail: deadline.stop_for_log(LAST_CALL) };
+        match Delivery::parse(payload)? {
             Delivery::Sqs(records) => Ok(Answer::Batch(self.batch(records, limits, &context).await)),
             Delivery::Sns(envelopes) => {
                 let mut decisions = Vec::new();
@@ -113,12 +115,11 @@ impl PipelineRetry {
     }
 
     /// Gives the records that must be delivered again.
-    async fn batch(&self, records: Vec<SqsMessage>, limits: Limits, context: &Context) -> SqsBatchResponse {
+    async fn batch(&self, records: Vec<Message>, limits: Limits, context: &Context) -> SqsBatchResponse {
         let mut decisions = Vec::new();
         let mut response = SqsBatchResponse::default();
-        for record in records {
-            let message_id = record.message_id.unwrap_or_default();
-            let work = self.body(record.body.as_deref().unwrap_or_default(), limits).await;
+        for Message { message_id, body } in records {
+            let work = self.body(&body, limits).await;
             let made = self.finish(work, Some(&message_id), limits).await;
             let failed: Vec<_> = made.iter().filter(|decision| decision.error.is_some()).collect();
             failed.iter().for_each(|decision| decision.log(Some(&message_id)));
@@ -140,17 +141,16 @@ impl PipelineRetry {
     }
 
     async fn envelope(&self, envelope: Envelope, channel: Channel, limits: Limits) -> Work {
-        let verified = timeout_at(limits.work, self.verifier.verify(envelope, channel, clock::now())).await;
-        match verified {
-            Ok(Ok(message)) => self.event(event_of(&message), limits).await,
-            Ok(Err(error)) => Error::from(error).into(),
-            Err(_) => Error::OutOfTime.into(),
+        match within(limits.work, self.verifier.verify(envelope, channel, clock::now())).await {
+            Some(Ok(message)) => self.event(event_of(&message), limits).await,
+            Some(Err(error)) => Error::from(error).into(),
+            None => Error::OutOfTime.into(),
         }
     }
 
     async fn event(&self, event: Result<Event, EventError>, limits: Limits) -> Work {
         match event {
-            Ok(Event::Failed(notice)) => within(limits.work, self.retrier.failed(&notice)).await,
+            Ok(Event::Failed(notice)) => work_within(limits.work, self.retrier.failed(&notice)).await,
             Ok(Event::HealthClosed(event)) => self.retrier.health_closed(&event, clock::now(), limits.work).await,
             Ok(Event::Ignored { reason }) => Decision::new(Outcome::Ignored, reason).into(),
             Err(error) => Error::from(error).into(),
@@ -167,14 +167,6 @@ impl PipelineRetry {
             decisions.push(error.into());
         }
         decisions
-    }
-}
-
-impl Limits {
-    fn of(context: &Context) -> Self {
-        let left = clock::until(context.deadline, clock::now());
-        let deadline = Instant::now() + left;
-        Self { work: deadline - REPORT_RESERVE.min(left / 2), mail: deadline - LAST_CALL.min(left / 10) }
     }
 }
 

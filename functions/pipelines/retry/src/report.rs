@@ -1,8 +1,8 @@
 //! What was decided and done.
 
-use aws_lambda_events::event::sqs::SqsBatchResponse;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::metrics::Metrics;
+use gatehouse_shared::sqs::SqsBatchResponse;
 use serde::Serialize;
 use time::OffsetDateTime;
 

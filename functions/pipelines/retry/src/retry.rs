@@ -8,8 +8,9 @@ use aws_sdk_codepipeline::types::{
     ActionExecutionDetail, ActionExecutionFilter, ExecutionMode, PipelineExecutionStatus, PipelineExecutionSummary,
     StageState,
 };
+use gatehouse_shared::deadline::within;
 use time::OffsetDateTime;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::error::{Error, Refusal, refusal};
@@ -64,7 +65,7 @@ impl Retrier {
         let trigger = Trigger::HealthClosed { arn: &event.arn, sent: event.time, now };
         let mut decisions = Vec::new();
         for pipeline in pipelines {
-            let work = within(stop, self.pipeline(pipeline.as_str(), &trigger)).await;
+            let work = work_within(stop, self.pipeline(pipeline.as_str(), &trigger)).await;
             decisions.extend(work.decisions.into_iter().map(|mut decision| {
                 decision.pipeline.get_or_insert_with(|| pipeline.as_str().to_owned());
                 decision
@@ -417,11 +418,8 @@ fn closed_mail(event: &HealthClosed, decisions: &[Decision]) -> Option<Mail> {
 }
 
 /// Does the work, or as much of it as there is time for.
-pub(crate) async fn within(stop: Instant, work: impl Future<Output = Work>) -> Work {
-    if Instant::now() >= stop {
-        return Error::OutOfTime.into();
-    }
-    timeout_at(stop, work).await.unwrap_or_else(|_| Error::OutOfTime.into())
+pub(crate) async fn work_within(stop: Instant, work: impl Future<Output = Work>) -> Work {
+    within(stop, work).await.unwrap_or_else(|| Error::OutOfTime.into())
 }
 
 fn decision_of<E>(operation: &'static str, pipeline: &str, error: SdkError<E>) -> Decision

@@ -514,7 +514,12 @@ fn failed_actions<'a>(
     })
 }
 
+/// To the second, as the times of events are: an attempt is not later than an event of the same second.
 fn at(time: Option<&DateTime>) -> Option<OffsetDateTime> {
+    exactly(time).map(OffsetDateTime::truncate_to_second)
+}
+
+fn exactly(time: Option<&DateTime>) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp_nanos(time?.as_nanos()).ok()
 }
 
@@ -571,9 +576,9 @@ fn attempts(
             .filter(|past| is_failure(past, stage.stage_name().unwrap_or_default()))
             .filter(|past| past.action_name() == Some(action.name))
             .collect();
-        past.sort_by_key(|past| at(past.start_time()));
+        past.sort_by_key(|past| exactly(past.start_time()));
         let is_delayed = |pair: &&[&ActionExecutionDetail]| {
-            let (ended, begun) = (at(pair[0].last_update_time()), at(pair[1].start_time()));
+            let (ended, begun) = (exactly(pair[0].last_update_time()), exactly(pair[1].start_time()));
             config.retry_delay.is_zero()
                 || ended.zip(begun).is_none_or(|(ended, begun)| begun - ended >= config.retry_delay / 2)
         };

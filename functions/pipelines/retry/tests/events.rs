@@ -117,18 +117,18 @@ fn real_events_of_health() {
 fn real_records_of_sqs() {
     let delivery = |file: &str| {
         let path = testing::real(&format!("lambda-events/{file}"))?;
-        Some(Delivery::of(serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()).unwrap())
+        Some(Delivery::parse(serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()).unwrap())
     };
     let Some(two) = delivery("sqs-two-records.json") else { return };
     let Delivery::Sqs(records) = two else { panic!("{two:?}") };
-    let ids: Vec<_> = records.iter().map(|record| record.message_id.as_deref().unwrap()).collect();
+    let ids: Vec<_> = records.iter().map(|record| record.message_id.as_str()).collect();
     assert_eq!(ids, ["059f36b4-87a3-44ab-83d2-661975830a7d", "2e1424d4-f796-459a-8184-9c92662be6da"]);
-    let errors = records.iter().map(|record| Body::parse(record.body.as_deref().unwrap()).unwrap_err());
+    let errors = records.iter().map(|record| Body::parse(&record.body).unwrap_err());
     assert!(matches!(&errors.collect::<Vec<_>>()[..], [DeliveryError::Body(_), DeliveryError::Unsigned]));
 
     let enveloped = delivery("sqs-sns-envelope.json").unwrap();
     let Delivery::Sqs(records) = enveloped else { panic!("{enveloped:?}") };
-    assert!(matches!(Body::parse(records[0].body.as_deref().unwrap()), Ok(Body::Sns(_))));
+    assert!(matches!(Body::parse(&records[0].body), Ok(Body::Sns(_))));
 }
 
 fn health(detail: Value) -> Value {

@@ -455,10 +455,10 @@ async fn what_no_event_is_fails() {
             json!({"CodePipeline.job": {"id": "1"}}),
             "reading the event: the field source is missing: expected aws.codepipeline or aws.health",
         ),
-        (json!({"Records": []}), "reading the delivery: the field Records is empty: expected records of SNS or SQS"),
+        (json!({"Records": []}), "reading the delivery: the field Records is empty: expected messages of SQS"),
         (
             json!({"Records": [{"s3": {}}]}),
-            "reading the delivery: a record has no messageId: expected records of SNS or SQS",
+            "reading the delivery: the field Records: expected messages of SQS: missing field `messageId`",
         ),
         (
             json!({"Records": [{"Sns": {"Type": "Notification"}}]}),

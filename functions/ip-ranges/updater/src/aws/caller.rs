@@ -7,14 +7,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use gatehouse_shared::aws_error::ErrorKind;
 use gatehouse_shared::failure::chain;
-use ip_ranges_planner::family::Family;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
-
-use crate::tags::PREFIX_NAME_TAG;
 
 /// How many calls are under way at a time in one Region: enough to be quick, too few to be throttled.
 pub(crate) const AT_A_TIME: usize = 4;
@@ -48,23 +46,15 @@ pub(crate) enum CallError {
     /// EC2 accepted the call, and these rules are still there.
     #[error("EC2 accepted the call and did not remove {}; the next run tries again", list(.0))]
     NotRemoved(BTreeSet<IpNet>),
-    /// The rules that were to go are still there.
-    #[error("the group still has its outbound rule for all {0} traffic")]
-    StillOpen(Family),
+    /// AWS answered, and what is there does not allow what was to be done, or is not what was to become of it.
+    #[error("{0}")]
+    NotDone(String),
     /// Lambda's deadline is near.
     #[error("Lambda's deadline is near{}; the next run continues", if *.under_way { ", and a call that was under way may have taken effect" } else { "" })]
     OutOfTime {
         /// Whether the call was made.
         under_way: bool,
     },
-    /// Every name that was tried belongs to a group that is not ours.
-    #[error(
-        "the names up to {0} belong to groups without the tag {PREFIX_NAME_TAG} of this function: choose another PREFIX_NAME"
-    )]
-    NamesTaken(String),
-    /// There is no default VPC.
-    #[error("there is no default VPC: set VPC_ID")]
-    NoDefaultVpc,
 }
 
 impl<E> From<SdkError<E>> for CallError
@@ -138,7 +128,7 @@ fn hint(code: &str) -> &'static str {
         "SecurityGroupLimitExceeded" => "; raise the quota of groups in a VPC, or delete groups nobody uses",
         "WAFLimitsExceededException" => "; raise the quota of IP sets, or delete sets nobody uses",
         "ParameterLimitExceeded" => "; raise the quota of parameters, or delete parameters nobody uses",
-        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => {
+        _ if ErrorKind::from_code(code) == Some(ErrorKind::Denied) => {
             "; the function's role does not allow it: compare with the policy in the template"
         }
         _ => "",
@@ -171,20 +161,20 @@ impl Caller {
         self.call_while(|error| just_created && error.is_not_known_yet(), call).await
     }
 
-    /// Makes a call. It is repeated for up to a minute while its error is one that `is_passing`.
+    /// Makes a call. It is repeated for up to a minute while its error is one that `is_transient`.
     ///
     /// # Errors
     ///
     /// [`CallError`].
     pub(crate) async fn call_while<T, E: Into<CallError>>(
         &self,
-        is_passing: impl Fn(&CallError) -> bool,
+        is_transient: impl Fn(&CallError) -> bool,
         call: impl AsyncFn() -> Result<T, E>,
     ) -> Result<T, CallError> {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.call_once(&call).await {
-                Err(error) if is_passing(&error) && pause <= LONGEST_PAUSE => {
+                Err(error) if is_transient(&error) && pause <= LONGEST_PAUSE => {
                     debug!(error = error.to_string(), ?pause, "waiting until AWS knows it");
                     self.pause(pause).await;
                     pause *= 2;

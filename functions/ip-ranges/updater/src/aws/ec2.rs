@@ -50,10 +50,10 @@ impl Ec2 {
     /// [`CallError`].
     pub(crate) async fn call_while<T, E: Into<CallError>>(
         &self,
-        is_passing: impl Fn(&CallError) -> bool,
+        is_transient: impl Fn(&CallError) -> bool,
         call: impl AsyncFn() -> Result<T, E>,
     ) -> Result<T, CallError> {
-        self.caller.call_while(is_passing, call).await
+        self.caller.call_while(is_transient, call).await
     }
 
     /// As [`Caller::pause`].

@@ -43,6 +43,12 @@ enum Kind {
     Separator,
 }
 
+impl Item {
+    fn has(&self, byte: u8) -> bool {
+        byte.is_ascii() && self.set >> byte & 1 == 1
+    }
+}
+
 const fn range_of(first: u8, last: u8) -> Set {
     let mut set = 0;
     let mut byte = first;
@@ -121,26 +127,57 @@ type Check = fn(&[u8]) -> bool;
 
 /// An identifier with forms, and its place among the detectors.
 #[derive(Debug, Clone)]
-pub(crate) struct Compiled {
-    pub(crate) detector: usize,
-    bit: Mask,
+struct Compiled {
+    detector: usize,
     alone: bool,
-    /// What its values begin with.
-    first: Set,
-    /// Whether all its values have a digit.
-    has_digits: bool,
     forms: Vec<(Vec<Item>, Option<Check>)>,
 }
 
-impl Compiled {
-    pub(crate) fn new(managed: Managed, detector: usize, require_keywords: bool) -> Option<Self> {
-        let Find::Forms(forms) = managed.find() else { return None };
+/// All identifiers with forms. What is asked at each word is one mask of all identifiers.
+#[derive(Debug, Clone)]
+pub(crate) struct Forms {
+    identifiers: Vec<Compiled>,
+    /// The place of each bit's identifier.
+    places: [u8; Mask::BITS as usize],
+    all: Mask,
+    /// Those that are found without a keyword.
+    alone: Mask,
+    /// Those whose values all have a digit.
+    with_digits: Mask,
+    /// Those whose values may begin with each character of ASCII.
+    first: [Mask; 128],
+}
+
+impl Forms {
+    pub(crate) fn new() -> Self {
+        let places = [0; Mask::BITS as usize];
+        Self { identifiers: Vec::new(), places, all: 0, alone: 0, with_digits: 0, first: [0; 128] }
+    }
+
+    /// Adds an identifier, if it is one with forms.
+    pub(crate) fn add(&mut self, managed: Managed, detector: usize, require_keywords: bool) {
+        let Find::Forms(forms) = managed.find() else { return };
         let forms: Vec<(Vec<Item>, _)> = forms.iter().map(|Form { form, check }| (items(form), *check)).collect();
-        let first = forms.iter().fold(0, |set, (items, _)| set | first_of(items));
-        let has_digit = |items: &[Item]| items.iter().any(|item| item.set & !DIGITS == 0 && item.min > 0);
-        let has_digits = forms.iter().all(|(items, _)| has_digit(items));
+        let bit = managed.bit();
+        #[expect(clippy::cast_possible_truncation, reason = "there are fewer identifiers than bits")]
+        let place = self.identifiers.len() as u8;
+        self.places[bit.trailing_zeros() as usize] = place;
+        self.all |= bit;
         let alone = !managed.needs_keyword() || !require_keywords;
-        Some(Self { detector, bit: managed.bit(), alone, first, has_digits, forms })
+        if alone {
+            self.alone |= bit;
+        }
+        let has_digit = |items: &[Item]| items.iter().any(|item| item.set & !DIGITS == 0 && item.min > 0);
+        if forms.iter().all(|(items, _)| has_digit(items)) {
+            self.with_digits |= bit;
+        }
+        let first = forms.iter().fold(0, |set, (items, _)| set | first_of(items));
+        for (byte, mask) in self.first.iter_mut().enumerate() {
+            if first >> byte & 1 == 1 {
+                *mask |= bit;
+            }
+        }
+        self.identifiers.push(Compiled { detector, alone, forms });
     }
 }
 
@@ -151,21 +188,13 @@ fn first_of(items: &[Item]) -> Set {
 }
 
 /// Where the values of all these identifiers are in the text: detector and range.
-pub(crate) fn find_forms(text: &Text<'_>, wanted: &[Compiled], found: &mut Vec<(usize, Range<usize>)>) {
-    let all = wanted.iter().fold(0, |mask, it| mask | it.bit);
-    let everywhere = wanted.iter().filter(|it| it.alone).fold(0, |mask, it| mask | it.bit) | (text.path & all);
-    let cued = text.cued & all;
+pub(crate) fn find_forms(text: &Text<'_>, wanted: &Forms, found: &mut Vec<(usize, Range<usize>)>) {
     // Most texts of a document are short and have no digit.
-    let is_possible = |it: &Compiled| !(it.has_digits && text.runs.is_empty());
-    let places = |mask: Mask| {
-        let places = (0..wanted.len()).filter(|place| wanted[*place].bit & mask != 0 && is_possible(&wanted[*place]));
-        places.collect::<Vec<_>>()
-    };
-    let every = places(everywhere | cued);
-    if every.is_empty() {
+    let possible = if text.runs.is_empty() { wanted.all & !wanted.with_digits } else { wanted.all };
+    let everywhere = (wanted.alone | text.path) & possible;
+    if (everywhere | text.cued) & possible == 0 {
         return;
     }
-    let few = places(everywhere);
     // Where the last value of each ends.
     let mut taken: Vec<usize> = Vec::new();
     let bytes = text.bytes;
@@ -189,36 +218,31 @@ pub(crate) fn find_forms(text: &Text<'_>, wanted: &[Compiled], found: &mut Vec<(
         while first_hit < text.hits.len() && (text.hits[first_hit].end as usize) + PROXIMITY < start {
             first_hit += 1;
         }
+        let hits = &text.hits[first_hit..];
         let end = start + MAX_LENGTH + PROXIMITY;
-        let hits = text.hits[first_hit..].iter().take_while(|hit| (hit.start as usize) < end);
-        let near = hits.fold(0, |mask, hit| mask | hit.mask);
-        let mask = everywhere | (near & all);
-        if mask == 0 {
-            continue;
+        let near = hits.iter().take_while(|hit| (hit.start as usize) < end).fold(0, |mask, hit| mask | hit.mask);
+        let mut mask = (everywhere | near & possible) & wanted.first[usize::from(bytes[start])];
+        if mask != 0 {
+            // A keyword is no part of the value.
+            mask &= !hits_over(hits, start);
         }
-        // Most texts have no keyword: then only few identifiers are looked for.
-        let places = if near & all & !everywhere == 0 { &few } else { &every };
-        for place in places.iter().copied() {
-            let identifier = &wanted[place];
-            if mask & identifier.bit == 0 || identifier.first >> bytes[start] & 1 == 0 {
-                continue;
-            }
+        while mask != 0 {
+            let bit = mask & mask.wrapping_neg();
+            mask &= !bit;
+            let place = usize::from(wanted.places[bit.trailing_zeros() as usize]);
             if taken.get(place).is_some_and(|end| *end > start) {
                 continue;
             }
-            let text = Text { bit: identifier.bit, ..*text };
-            // A keyword is no part of the value.
-            if hits_over(&text.hits[first_hit..], start) & identifier.bit != 0 {
-                continue;
-            }
+            let text = Text { bit, ..*text };
             if !begins && !text.follows_keyword(start) {
                 continue;
             }
+            let identifier = &wanted.identifiers[place];
             let ends = identifier.forms.iter().filter_map(|(items, check)| end_of(&text, start, items, *check));
             if let Some(end) = ends.max()
                 && (identifier.alone || text.has_keyword(&(start..end)))
             {
-                taken.resize(wanted.len(), 0);
+                taken.resize(wanted.identifiers.len(), 0);
                 taken[place] = end;
                 found.push((identifier.detector, start..end));
             }
@@ -248,13 +272,30 @@ struct Attempt<'t, 'v> {
 
 impl Attempt<'_, '_> {
     /// Where the rest of the form ends that starts here, the longest first. `length` characters of the value are known.
-    fn rest(&mut self, at: usize, items: &[Item], length: usize) -> Option<usize> {
-        let Some((item, rest)) = items.split_first() else {
-            return self.is_whole(at, length).then_some(at);
-        };
+    fn rest(&mut self, mut at: usize, mut items: &[Item], mut length: usize) -> Option<usize> {
         let bytes = self.text.bytes;
-        // Where so many of the item end.
-        let mut ends = [at; MAX_LENGTH + 1];
+        // Most items have one length: there is nothing to try.
+        let (item, rest) = loop {
+            let Some((item, rest)) = items.split_first() else {
+                return self.is_whole(at, length).then_some(at);
+            };
+            if item.min != item.max || item.kind == Kind::Dashed {
+                break (item, rest);
+            }
+            for byte in bytes.get(at..at + usize::from(item.min))? {
+                if !item.has(*byte) {
+                    return None;
+                }
+                if item.kind == Kind::Value {
+                    *self.value.get_mut(length)? = byte.to_ascii_uppercase();
+                    length += 1;
+                }
+            }
+            at += usize::from(item.min);
+            items = rest;
+        };
+        // How far behind `at` so many of the item end: at most twice the longest value, with dashes.
+        let mut ends = [0_u8; MAX_LENGTH + 1];
         let mut count = 0;
         let mut end = at;
         while count < usize::from(item.max) && count < MAX_LENGTH {
@@ -262,23 +303,23 @@ impl Attempt<'_, '_> {
             if item.kind == Kind::Dashed && count > 0 && bytes.get(next) == Some(&b'-') {
                 next += 1;
             }
-            let Some(byte) = bytes.get(next).filter(|byte| byte.is_ascii() && item.set >> **byte & 1 == 1) else {
-                break;
-            };
+            let Some(byte) = bytes.get(next).filter(|byte| item.has(**byte)) else { break };
             if item.kind != Kind::Separator {
                 let Some(slot) = self.value.get_mut(length + count) else { break };
                 *slot = byte.to_ascii_uppercase();
             }
             end = next + 1;
             count += 1;
-            ends[count] = end;
+            #[expect(clippy::cast_possible_truncation, reason = "at most 80")]
+            let behind = (end - at) as u8;
+            ends[count] = behind;
         }
         loop {
             if count < usize::from(item.min) {
                 return None;
             }
             let more = if item.kind == Kind::Separator { 0 } else { count };
-            if let Some(end) = self.rest(ends[count], rest, length + more) {
+            if let Some(end) = self.rest(at + usize::from(ends[count]), rest, length + more) {
                 return Some(end);
             }
             // What was tried behind it has overwritten nothing before it.
@@ -331,13 +372,15 @@ pub(super) fn is_date(text: &Text<'_>, range: &Range<usize>) -> bool {
     let number = |digits: &[u8]| digits.iter().fold(0_u32, |value, digit| value * 10 + u32::from(digit - b'0'));
     let is_year = |year: u32| (1900..2100).contains(&year);
     let is_day = |month: u32, day: u32| (1..=12).contains(&month) && (1..=31).contains(&day);
-    let parts: Vec<&[u8]> = bytes.split(|byte| !byte.is_ascii_digit()).collect();
-    match parts[..] {
-        [all] if all.len() == 8 => {
+    let mut parts = bytes.split(|byte| !byte.is_ascii_digit());
+    match [parts.next(), parts.next(), parts.next(), parts.next()] {
+        [Some(all), None, ..] if all.len() == 8 => {
             let (year, month, day) = (number(&all[..4]), number(&all[4..6]), number(&all[6..]));
             is_year(year) && is_day(month, day)
         }
-        [first, second, third] if (2..=5).contains(&(first.len() + second.len())) || first.len() == 4 => {
+        [Some(first), Some(second), Some(third), None]
+            if (2..=5).contains(&(first.len() + second.len())) || first.len() == 4 =>
+        {
             let [first, second, third] = [first, second, third].map(number);
             (is_year(first) && is_day(second, third))
                 || (is_year(third) && (is_day(first, second) || is_day(second, first)))

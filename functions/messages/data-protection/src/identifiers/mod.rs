@@ -28,7 +28,7 @@ mod vehicles;
 
 use std::ops::Range;
 
-pub(crate) use self::forms::{Compiled, find_forms};
+pub(crate) use self::forms::{Forms, find_forms};
 pub(crate) use self::text::{Text, digit_runs};
 use crate::words::Mask;
 

@@ -121,9 +121,12 @@ fn national(text: &Text<'_>, plan: &Plan, found: &mut Vec<Range<usize>>) {
     while let Some(Range { start: first, end }) = runs.next_from(index) {
         let digits = end - first;
         // Most digits are no number: without a country code a keyword must be near.
-        let international =
-            text.before(first) == Some(b'+') || bytes[..first].ends_with(b"+(") || bytes[first..].starts_with(b"00");
-        if !may_be_national && !international {
+        let plus = match text.before(first) {
+            Some(b'(') => first >= 2 && bytes[first - 2] == b'+',
+            before => before == Some(b'+'),
+        };
+        let zeros = bytes[first] == b'0' && bytes.get(first + 1) == Some(&b'0');
+        if !may_be_national && !plus && !zeros {
             continue;
         }
         let start = match text.before(first) {
@@ -133,8 +136,13 @@ fn national(text: &Text<'_>, plan: &Plan, found: &mut Vec<Range<usize>>) {
         let start = if start > 0 && bytes[start] == b'(' && bytes[start - 1] == b'+' { start - 1 } else { start };
         // A bracket that is not closed behind these digits is one of the text around.
         let start = if bytes[start] == b'(' && bytes.get(first + digits) != Some(&b')') { first } else { start };
-        let international = bytes[start] == b'+' || bytes[first..].starts_with(b"00");
-        if !international && !text.has_keyword(&(start..start + 2 * MAX_DIGITS)) {
+        // Behind a plus stands the country code.
+        let plus = bytes[start] == b'+';
+        if plus && bytes[first] != plan.code[0] {
+            continue;
+        }
+        let may_be_one = || has_digits(bytes, first, plan.least) && text.has_keyword(&(start..start + 2 * MAX_DIGITS));
+        if !(plus || zeros || may_be_one()) {
             continue;
         }
         if start > 0 && !text.begins_at(start) || is_in_a_number(text, start) {
@@ -147,6 +155,24 @@ fn national(text: &Text<'_>, plan: &Plan, found: &mut Vec<Range<usize>>) {
             found.push(if bracketed { first..end - 1 } else { start..index });
         }
     }
+}
+
+/// Whether so many digits are here, in groups.
+fn has_digits(bytes: &[u8], start: usize, count: usize) -> bool {
+    let (mut left, mut gap) = (count, 0);
+    for byte in &bytes[start..] {
+        if byte.is_ascii_digit() {
+            left -= 1;
+            gap = 0;
+        } else {
+            gap += 1;
+        }
+        // Between two groups there are at most three separators and a bracket on each side.
+        if left == 0 || gap > 5 {
+            break;
+        }
+    }
+    left == 0
 }
 
 /// Whether a dot, dash or slash joins it with digits before it.
@@ -220,7 +246,7 @@ fn is_number_of(text: &Text<'_>, plan: &Plan, digits: &[u8], plus: bool, left_ou
         let number = if plan.trunk { number.strip_prefix(b"0").unwrap_or(number) } else { number };
         return plan.lengths.contains(&number.len()) && number.first().is_some_and(|first| plan.first.contains(first));
     }
-    if plus || left_out || super::forms::is_date(text, range) {
+    if plus || left_out {
         return false;
     }
     // With the country code and no plus: 4930123456.
@@ -232,7 +258,7 @@ fn is_number_of(text: &Text<'_>, plan: &Plan, digits: &[u8], plus: bool, left_ou
         && number.first().is_some_and(|first| plan.first.contains(first))
         // Without the trunk prefix only mobiles are written, and those of plans without one.
         && (number.len() < digits.len() || !plan.trunk || number.len() + 1 >= *plan.lengths.start());
-    (with_code.is_some() || is_national) && text.has_keyword(range)
+    (with_code.is_some() || is_national) && !super::forms::is_date(text, range) && text.has_keyword(range)
 }
 
 /// Findings that overlap are one.

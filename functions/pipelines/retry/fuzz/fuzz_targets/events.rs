@@ -9,11 +9,11 @@ use serde_json::Value;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(payload) = serde_json::from_slice::<Value>(data) else { return };
-    match Delivery::of(payload) {
+    match Delivery::parse(payload) {
         Ok(Delivery::Direct(event)) => drop(Event::parse(&event)),
         Ok(Delivery::Sqs(records)) => {
             for record in records {
-                if let Ok(Body::EventBridge(event)) = Body::parse(record.body.as_deref().unwrap_or_default()) {
+                if let Ok(Body::EventBridge(event)) = Body::parse(&record.body) {
                     drop(Event::parse(&event));
                 }
             }

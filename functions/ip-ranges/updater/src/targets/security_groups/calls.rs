@@ -58,14 +58,15 @@ impl Ec2 {
     ///
     /// # Errors
     ///
-    /// [`CallError::NoDefaultVpc`] where there is none.
+    /// [`CallError`]; also where there is none.
     pub(crate) async fn default_vpc(&self) -> Result<String, CallError> {
         let vpcs = self
             .call(false, async || {
                 self.client.describe_vpcs().filters(filter("is-default", ["true".to_owned()])).send().await
             })
             .await?;
-        vpcs.vpcs().iter().find_map(|vpc| vpc.vpc_id()).map(str::to_owned).ok_or(CallError::NoDefaultVpc)
+        let id = vpcs.vpcs().iter().find_map(|vpc| vpc.vpc_id()).map(str::to_owned);
+        id.ok_or_else(|| CallError::NotDone("there is no default VPC: set VPC_ID".to_owned()))
     }
 
     /// Creates a group of the pool with the next number whose name is free; `pending` marks it as still to be attached
@@ -106,7 +107,9 @@ impl Ec2 {
                 Err(error) => return Err(error),
             }
         }
-        Err(CallError::NamesTaken(name))
+        Err(CallError::NotDone(format!(
+            "the names up to {name} belong to groups without the tag {PREFIX_NAME_TAG} of this function: choose another PREFIX_NAME"
+        )))
     }
 
     async fn create_named(
@@ -266,7 +269,10 @@ impl Ec2 {
                     info!(group_id = group.id, name = group.name, "outbound rules removed");
                     return Ok(egress);
                 }
-                Some(family) if is_last => return Err(CallError::StillOpen(*family)),
+                Some(family) if is_last => {
+                    let left = format!("the group still has its outbound rule for all {family} traffic");
+                    return Err(CallError::NotDone(left));
+                }
                 _ => self.pause(pause).await,
             }
             pause *= 2;

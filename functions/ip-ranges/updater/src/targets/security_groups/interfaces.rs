@@ -308,7 +308,7 @@ async fn attach_to(
         return Err(Failure::partly_attached(what, reason).into());
     }
     // Only what this run created may be unknown for a while. Rights to attach are bound to no tag, so a refusal is one.
-    let is_passing = |added: &BTreeSet<String>| {
+    let is_transient = |added: &BTreeSet<String>| {
         let is_new = pools.iter().any(|pool| !pool.just_created.is_disjoint(added));
         move |error: &CallError| is_new && error.is_unknown_group()
     };
@@ -317,7 +317,7 @@ async fn attach_to(
             let Some(present) = groups_now(ec2, id).await? else { return Ok(Mended::default()) };
             let (groups, mended) = with_missing(&present, pools, config, what)?;
             if !dry_run && !mended.added.is_empty() {
-                ec2.call_while(is_passing(&mended.added), async || {
+                ec2.call_while(is_transient(&mended.added), async || {
                     let call = ec2.client.modify_network_interface_attribute().network_interface_id(id);
                     call.set_groups(Some(groups.clone())).send().await
                 })
@@ -340,7 +340,7 @@ async fn attach_to(
             let (groups, mended) =
                 with_missing(&found.security_groups().iter().cloned().collect(), pools, config, what)?;
             if !dry_run && !mended.added.is_empty() {
-                ec2.call_while(is_passing(&mended.added), async || {
+                ec2.call_while(is_transient(&mended.added), async || {
                     let call = ec2.elb.set_security_groups().load_balancer_arn(arn);
                     let call =
                         call.set_enforce_security_group_inbound_rules_on_private_link_traffic(private_link.clone());

@@ -43,7 +43,8 @@ impl<'a> Announcement<'a> {
     pub(super) fn new(ec2: &'a Ec2, pools: &[PoolRun<'_>], wanted: &'a Wanted<'a>) -> Self {
         let sync_token = wanted.published.sync_token;
         let removes = pools.iter().any(PoolRun::removes);
-        let removing = removes.then(|| Removing { sync_token, run: wanted.run.number, until: wanted.run.over_at() });
+        let removing =
+            removes.then(|| Removing { sync_token, run: wanted.run.number, until: wanted.run.last_effect_at() });
         let groups = pools.iter().flat_map(PoolRun::to_change);
         let groups: Vec<&Group> = groups.filter(|group| removes || !group.sync_tokens.contains(&sync_token)).collect();
         let now = clock::now().unix_timestamp();
