@@ -260,10 +260,13 @@ impl Pipeline {
                 .last_update_time(DateTime::from_secs(time.unix_timestamp()))
                 .build()
         };
-        let is_retried = self.retried.iter().any(|execution| execution == EARLIER);
-        let earlier = if is_retried { PipelineExecutionStatus::InProgress } else { PipelineExecutionStatus::Failed };
+        let failed_or_running = |is_failed: bool| {
+            if is_failed { PipelineExecutionStatus::Failed } else { PipelineExecutionStatus::InProgress }
+        };
+        let latest = failed_or_running(self.status == StageExecutionStatus::Failed);
+        let earlier = failed_or_running(!self.retried.iter().any(|execution| execution == EARLIER));
         ListPipelineExecutionsOutput::builder()
-            .pipeline_execution_summaries(execution(EXECUTION, PipelineExecutionStatus::Failed, self.failed_at))
+            .pipeline_execution_summaries(execution(EXECUTION, latest, self.failed_at))
             .pipeline_execution_summaries(execution(EARLIER, earlier, self.earlier_failed_at))
             .build()
     }
