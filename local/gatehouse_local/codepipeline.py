@@ -3,6 +3,14 @@
 Tests make pipelines with `create` and executions with `start`. An action of the provider Lambda gives a job, which
 `next_job` hands out as the event of the function; any other succeeds, or fails as it is told. What CodePipeline would
 tell EventBridge is kept in `events`, and `notification` turns such an event into what CodeStar Notifications sends.
+
+How executions meet, by the mode of the pipeline (CodePipeline User Guide, "How pipeline executions work"):
+
+- A stage is locked while an execution is in progress there; success and failure unlock it. Others wait in front of it,
+  and also where its inbound transition is disabled.
+- `SUPERSEDED`: of those that wait, the most recent goes on. `QUEUED`: all do, in their order.
+- `PARALLEL`: executions are independent, so no stage is locked, and each has a state of its own in each stage.
+  `GetPipelineState` documents one latest execution of a stage in every mode.
 """
 
 import uuid
@@ -58,18 +66,41 @@ class Run:
 
 
 @dataclass
+class StageExecution:
+    """An execution in a stage: its status there, the actions it has yet to run, and how the entry condition ended."""
+
+    id: str
+    status: str = "InProgress"
+    pending: list[Action] = field(default_factory=list)
+    entry_condition: str | None = None
+    entry_run: Run | None = None
+
+
+@dataclass
 class Stage:
-    """A stage. The execution that entered it last, its status there, and the actions it has yet to run."""
+    """A stage: the executions that entered it, the latest last, and those that wait, in the order of their arrival."""
 
     name: str
     actions: list[Action]
-    execution_id: str | None = None
-    status: str = "InProgress"
-    pending: list[Action] = field(default_factory=list)
-    disabled_reason: str | None = None
     entry_rule: Action | None = None
-    entry_condition: str | None = None
-    entry_run: "Run | None" = None
+    disabled_reason: str | None = None
+    entered: dict[str, StageExecution] = field(default_factory=dict)
+    inbound: list[str] = field(default_factory=list)
+
+    @property
+    def latest(self) -> StageExecution | None:
+        """The execution that entered it last."""
+        return next(reversed(self.entered.values()), None)
+
+    @property
+    def status(self) -> str | None:
+        """The status of the latest execution."""
+        return self.latest and self.latest.status
+
+    @property
+    def entry_condition(self) -> str | None:
+        """How the entry condition ended for the latest execution."""
+        return self.latest and self.latest.entry_condition
 
 
 @dataclass
@@ -81,7 +112,9 @@ class Pipeline:
     region: str
     stages: list[Stage]
     created: datetime
+    mode: str = "SUPERSEDED"
     executions: dict[str, str] = field(default_factory=dict)
+    started: dict[str, datetime] = field(default_factory=dict)
     rollbacks: set[str] = field(default_factory=set)
     runs: list[Run] = field(default_factory=list)
 
@@ -89,9 +122,10 @@ class Pipeline:
         """A stage by its name."""
         return next(stage for stage in self.stages if stage.name == name)
 
-    def latest(self, stage: str, action: str) -> Run | None:
-        """The latest run of an action, of whichever execution."""
-        return next((run for run in reversed(self.runs) if (run.stage, run.action) == (stage, action)), None)
+    def latest(self, stage: str, action: str, execution_id: str | None = None) -> Run | None:
+        """The latest run of an action, of whichever execution unless one is named."""
+        found = (run for run in reversed(self.runs) if (run.stage, run.action) == (stage, action))
+        return next((run for run in found if execution_id in (None, run.execution_id)), None)
 
 
 @dataclass
@@ -120,6 +154,7 @@ class CodePipeline:
             ("codepipeline", "PutJobFailureResult"): self._put_failure,
             ("codepipeline", "GetPipelineState"): self._get_state,
             ("codepipeline", "ListActionExecutions"): self._list_runs,
+            ("codepipeline", "ListPipelineExecutions"): self._list_executions,
             ("codepipeline", "RetryStageExecution"): self._retry,
             ("codepipeline", "OverrideStageCondition"): self._override,
         }
@@ -138,37 +173,33 @@ class CodePipeline:
         stages: dict[str, list[Action]],
         region: str = "us-east-1",
         entry_rules: dict[str, Action] | None = None,
+        mode: str = "SUPERSEDED",
     ) -> Pipeline:
-        """A pipeline of these stages, whose actions run one after the other.
+        """A pipeline of these stages, whose actions run one after the other, in an execution mode.
 
         An entry rule is a rule `LambdaInvoke` in an entry condition with the result FAIL.
         """
         rules = entry_rules or {}
         made = [Stage(stage, actions, entry_rule=rules.get(stage)) for stage, actions in stages.items()]
-        pipeline = Pipeline(name, region, made, created=_now())
+        pipeline = Pipeline(name, region, made, created=_now(), mode=mode)
         self._pipelines[region, name] = pipeline
         return pipeline
 
     def start(self, pipeline: Pipeline) -> str:
-        """A new execution, which runs as far as it can without an answer; its id.
-
-        A stage that is in progress admits no other execution: end it first.
-        """
-        execution_id = str(uuid.uuid4())
-        pipeline.executions[execution_id] = "InProgress"
-        self._emit(pipeline, execution_id, "Pipeline", "STARTED")
+        """A new execution, which runs as far as it can without an answer; its id."""
+        execution_id = self._begin(pipeline)
         self._enter(pipeline, pipeline.stages[0], execution_id)
         return execution_id
 
     def roll_back(self, pipeline: Pipeline, stage: str) -> str:
         """Rolls a failed stage back: a new execution, of type ROLLBACK, that runs this stage and no other; its id.
 
-        Source: CodePipeline User Guide, "Configure stage rollback".
+        Source: CodePipeline User Guide, "Configure stage rollback", which mode PARALLEL does not have.
         """
-        execution_id = str(uuid.uuid4())
-        pipeline.executions[execution_id] = "InProgress"
+        if pipeline.mode == "PARALLEL":
+            raise ValueError("a pipeline of mode PARALLEL has no rollback")
+        execution_id = self._begin(pipeline)
         pipeline.rollbacks.add(execution_id)
-        self._emit(pipeline, execution_id, "Pipeline", "STARTED")
         self._enter(pipeline, pipeline.stage(stage), execution_id)
         return execution_id
 
@@ -176,15 +207,20 @@ class CodePipeline:
         """Freezes a stage, as a person does: `DisableStageTransition`, type Inbound."""
         pipeline.stage(stage).disabled_reason = reason
 
+    def enable_transition(self, pipeline: Pipeline, stage: str) -> None:
+        """Lets those that wait go on: `EnableStageTransition`, type Inbound."""
+        pipeline.stage(stage).disabled_reason = None
+        self._admit(pipeline, pipeline.stage(stage))
+
     def fail_entry_condition(self, pipeline: Pipeline, stage: str) -> str:
         """A new execution that fails on the stage's entry condition, so that no action runs in it; its id.
 
         Source: CodePipeline User Guide, "Configure conditions for a stage".
         """
         execution_id = str(uuid.uuid4())
-        failed = pipeline.stage(stage)
-        failed.execution_id, failed.status = execution_id, "Failed"
-        failed.entry_condition, failed.entry_run = "Failed", None
+        failed = StageExecution(execution_id, "Failed", entry_condition="Failed")
+        pipeline.stage(stage).entered[execution_id] = failed
+        pipeline.started[execution_id] = _now()
         pipeline.executions[execution_id] = "Failed"
         self._emit(pipeline, execution_id, "Stage", "FAILED", stage=stage)
         self._emit(pipeline, execution_id, "Pipeline", "FAILED")
@@ -232,11 +268,11 @@ class CodePipeline:
 
     def finish_rule(self, pipeline: Pipeline, stage: str, error: str | None) -> None:
         """The function of an entry rule has ended, with an error or without."""
-        run = pipeline.stage(stage).entry_run
+        execution = pipeline.stage(stage).latest
         if error is not None:
-            return self._fail(pipeline, run, {"code": "JobFailed", "message": error})
-        self._succeed(pipeline, run)
-        return self._advance(pipeline, pipeline.stage(stage))
+            return self._fail(pipeline, execution.entry_run, {"code": "JobFailed", "message": error})
+        self._succeed(pipeline, execution.entry_run)
+        return self._advance(pipeline, pipeline.stage(stage), execution)
 
     def rename_job(self, job_id: str, new_id: str) -> None:
         """Gives a job the id that a sample event names."""
@@ -246,47 +282,71 @@ class CodePipeline:
 
     # Running -------------------------------------------------------------------------------------
 
+    def _begin(self, pipeline: Pipeline) -> str:
+        execution_id = str(uuid.uuid4())
+        pipeline.executions[execution_id], pipeline.started[execution_id] = "InProgress", _now()
+        self._emit(pipeline, execution_id, "Pipeline", "STARTED")
+        return execution_id
+
     def _enter(self, pipeline: Pipeline, stage: Stage, execution_id: str) -> None:
-        if stage.execution_id is not None and stage.status == "InProgress":
-            raise ValueError(f"the stage {stage.name} is in progress and admits no other execution")
-        stage.execution_id, stage.entry_condition, stage.entry_run = execution_id, None, None
-        self._run_stage(pipeline, stage, list(stage.actions))
+        """The execution comes to a stage, and waits in front of it where it is locked or frozen."""
+        if pipeline.mode == "SUPERSEDED":
+            for waiting in stage.inbound:
+                pipeline.executions[waiting] = "Superseded"
+                self._emit(pipeline, waiting, "Pipeline", "SUPERSEDED")
+            stage.inbound.clear()
+        stage.inbound.append(execution_id)
+        self._admit(pipeline, stage)
 
-    def _run_stage(self, pipeline: Pipeline, stage: Stage, actions: list[Action], state: str = "STARTED") -> None:
-        stage.status, stage.pending = "InProgress", actions
-        pipeline.executions[stage.execution_id] = "InProgress"
-        self._emit(pipeline, stage.execution_id, "Stage", state, stage=stage.name)
-        if stage.entry_rule is not None and stage.entry_condition is None:
-            return self._check_entry(pipeline, stage, stage.entry_rule)
-        return self._advance(pipeline, stage)
+    def _admit(self, pipeline: Pipeline, stage: Stage) -> None:
+        """Lets in who waits, one after the other."""
 
-    def _check_entry(self, pipeline: Pipeline, stage: Stage, rule: Action) -> None:
+        def is_locked() -> bool:
+            return pipeline.mode != "PARALLEL" and stage.status == "InProgress"
+
+        while stage.inbound and stage.disabled_reason is None and not is_locked():
+            execution = StageExecution(stage.inbound.pop(0))
+            stage.entered[execution.id] = execution
+            self._run_stage(pipeline, stage, execution, list(stage.actions))
+
+    def _run_stage(
+        self, pipeline: Pipeline, stage: Stage, execution: StageExecution, actions: list[Action], state: str = "STARTED"
+    ) -> None:
+        execution.status, execution.pending = "InProgress", actions
+        pipeline.executions[execution.id] = "InProgress"
+        self._emit(pipeline, execution.id, "Stage", state, stage=stage.name)
+        if stage.entry_rule is not None and execution.entry_condition is None:
+            return self._check_entry(pipeline, stage, execution, stage.entry_rule)
+        return self._advance(pipeline, stage, execution)
+
+    def _check_entry(self, pipeline: Pipeline, stage: Stage, execution: StageExecution, rule: Action) -> None:
         now = _now()
-        run = Run(str(uuid.uuid4()), stage.execution_id, stage.name, rule.name, started=now, updated=now)
-        stage.entry_condition, stage.entry_run = "InProgress", run
+        run = Run(str(uuid.uuid4()), execution.id, stage.name, rule.name, started=now, updated=now)
+        execution.entry_condition, execution.entry_run = "InProgress", run
         self._issue_job(pipeline, run, None)
 
-    def _advance(self, pipeline: Pipeline, stage: Stage) -> None:
+    def _advance(self, pipeline: Pipeline, stage: Stage, execution: StageExecution) -> None:
         """Runs what is pending, up to an action that needs an answer or fails; then the stages after it."""
-        execution_id = stage.execution_id
-        while stage.pending:
-            action, now = stage.pending[0], _now()
-            run = Run(str(uuid.uuid4()), execution_id, stage.name, action.name, started=now, updated=now)
+        while execution.pending:
+            action, now = execution.pending[0], _now()
+            run = Run(str(uuid.uuid4()), execution.id, stage.name, action.name, started=now, updated=now)
             pipeline.runs.append(run)
-            self._emit(pipeline, execution_id, "Action", "STARTED", run=run)
+            self._emit(pipeline, execution.id, "Action", "STARTED", run=run)
             if action.provider == "Lambda":
                 return self._issue_job(pipeline, run, None)
             if action.fails is not None:
                 return self._fail(pipeline, run, {"code": "JobFailed", "message": action.fails})
             self._succeed(pipeline, run)
-        stage.status = "Succeeded"
-        self._emit(pipeline, execution_id, "Stage", "SUCCEEDED", stage=stage.name)
-        is_rollback = execution_id in pipeline.rollbacks
+        execution.status = "Succeeded"
+        self._emit(pipeline, execution.id, "Stage", "SUCCEEDED", stage=stage.name)
+        is_rollback = execution.id in pipeline.rollbacks
         following = [] if is_rollback else pipeline.stages[pipeline.stages.index(stage) + 1 :]
         if following:
-            return self._enter(pipeline, following[0], execution_id)
-        pipeline.executions[execution_id] = "Succeeded"
-        return self._emit(pipeline, execution_id, "Pipeline", "SUCCEEDED")
+            self._enter(pipeline, following[0], execution.id)
+        else:
+            pipeline.executions[execution.id] = "Succeeded"
+            self._emit(pipeline, execution.id, "Pipeline", "SUCCEEDED")
+        return self._admit(pipeline, stage)
 
     def _issue_job(self, pipeline: Pipeline, run: Run, token: str | None) -> None:
         job = Job(str(uuid.uuid4()), pipeline, run, token)
@@ -295,23 +355,25 @@ class CodePipeline:
 
     def _succeed(self, pipeline: Pipeline, run: Run) -> None:
         run.status, run.updated = "Succeeded", _now()
-        stage = pipeline.stage(run.stage)
-        if run is stage.entry_run:
-            stage.entry_condition = "Succeeded"
+        execution = pipeline.stage(run.stage).entered[run.execution_id]
+        if run is execution.entry_run:
+            execution.entry_condition = "Succeeded"
             return
-        stage.pending.pop(0)
+        execution.pending.pop(0)
         self._emit(pipeline, run.execution_id, "Action", "SUCCEEDED", run=run)
 
     def _fail(self, pipeline: Pipeline, run: Run, error: dict[str, str]) -> None:
         run.status, run.error, run.updated = "Failed", error, _now()
-        pipeline.stage(run.stage).status = "Failed"
-        pipeline.executions[run.execution_id] = "Failed"
-        if run is pipeline.stage(run.stage).entry_run:
-            pipeline.stage(run.stage).entry_condition = "Failed"
+        stage = pipeline.stage(run.stage)
+        execution = stage.entered[run.execution_id]
+        execution.status = pipeline.executions[execution.id] = "Failed"
+        if run is execution.entry_run:
+            execution.entry_condition = "Failed"
         else:
             self._emit(pipeline, run.execution_id, "Action", "FAILED", run=run)
         self._emit(pipeline, run.execution_id, "Stage", "FAILED", stage=run.stage)
         self._emit(pipeline, run.execution_id, "Pipeline", "FAILED")
+        self._admit(pipeline, stage)
 
     def _emit(
         self,
@@ -364,9 +426,9 @@ class CodePipeline:
         failed = [
             run
             for stage in pipeline.stages
-            if stage.status == "Failed" and stage.execution_id == detail["execution-id"]
+            if (execution := stage.entered.get(detail["execution-id"])) and execution.status == "Failed"
             for action in stage.actions
-            if (run := pipeline.latest(stage.name, action.name)) and run.status == "Failed"
+            if (run := pipeline.latest(stage.name, action.name, execution.id)) and run.status == "Failed"
         ]
         additional: dict[str, Any] = {}
         if detail["state"] == "FAILED" and "action" in detail:
@@ -420,7 +482,8 @@ class CodePipeline:
             return {}
         run.variables = variables
         self._succeed(job.pipeline, run)
-        self._advance(job.pipeline, job.pipeline.stage(run.stage))
+        stage = job.pipeline.stage(run.stage)
+        self._advance(job.pipeline, stage, stage.entered[run.execution_id])
         return {}
 
     def _put_failure(self, call: "Invocation") -> dict[str, Any]:
@@ -459,59 +522,85 @@ class CodePipeline:
             if wanted not in pipeline.executions:
                 raise AwsError("PipelineExecutionNotFoundException", f"No execution {wanted} of '{pipeline.name}'")
             found = [run for run in found if run.execution_id == wanted]
+        return self._page(call, "actionExecutionDetails", [_run_details(pipeline, run) for run in found])
+
+    def _list_executions(self, call: "Invocation") -> dict[str, Any]:
+        pipeline = self._pipeline(call, call.params["pipelineName"])
+        if "filter" in call.params:
+            raise AwsError("NotImplemented", "the local CodePipeline does not filter pipeline executions", 501)
+        found = [
+            {
+                "pipelineExecutionId": execution_id,
+                "status": pipeline.executions[execution_id],
+                "startTime": started,
+                "lastUpdateTime": max(
+                    [started, *(run.updated for run in pipeline.runs if run.execution_id == execution_id)]
+                ),
+                "executionMode": pipeline.mode,
+                "executionType": _execution_type(pipeline, execution_id),
+            }
+            for execution_id, started in reversed(pipeline.started.items())
+        ]
+        return self._page(call, "pipelineExecutionSummaries", found)
+
+    def _page(self, call: "Invocation", member: str, found: list[dict[str, Any]]) -> dict[str, Any]:
         token = call.params.get("nextToken", "0")
         if not token.isdigit():
             raise AwsError("InvalidNextTokenException", "The next token is not one that was given out")
         start, size = int(token), min(call.params.get("maxResults", 100), self.page_size)
-        page: dict[str, Any] = {
-            "actionExecutionDetails": [_run_details(pipeline, run) for run in found[start : start + size]]
-        }
+        page: dict[str, Any] = {member: found[start : start + size]}
         if start + size < len(found):
             page["nextToken"] = str(start + size)
         return page
 
-    def _latest(self, call: "Invocation") -> tuple[Pipeline, Stage]:
-        """The stage that a call names, if the execution that it names is the latest there."""
+    def _latest(self, call: "Invocation") -> tuple[Pipeline, Stage, StageExecution]:
+        """The stage that a call names, if the execution that it names is the latest there.
+
+        AWS does not document what that means in mode PARALLEL. Executions are independent there, so none is refused for
+        another here; a test that wants the refusal asks for it (`disturb`).
+        """
         pipeline = self._pipeline(call, call.params["pipelineName"])
         name, execution_id = call.params["stageName"], call.params["pipelineExecutionId"]
         stage = next((stage for stage in pipeline.stages if stage.name == name), None)
         if stage is None:
             raise AwsError("StageNotFoundException", f"Pipeline '{pipeline.name}' has no stage '{name}'")
-        if stage.execution_id != execution_id:
+        execution = stage.entered.get(execution_id) if pipeline.mode == "PARALLEL" else stage.latest
+        if execution is None or execution.id != execution_id:
+            latest = stage.latest and stage.latest.id
             raise AwsError(
                 "NotLatestPipelineExecutionException",
-                f"The latest execution of stage '{name}' is {stage.execution_id}, not {execution_id}",
+                f"The latest execution of stage '{name}' is {latest}, not {execution_id}",
             )
-        return pipeline, stage
+        return pipeline, stage, execution
 
     def _retry(self, call: "Invocation") -> dict[str, Any]:
-        pipeline, stage = self._latest(call)
-        name, execution_id = stage.name, stage.execution_id
-        if stage.status != "Failed":
+        pipeline, stage, execution = self._latest(call)
+        name, execution_id = stage.name, execution.id
+        if execution.status != "Failed":
             raise AwsError(
                 "StageNotRetryableException",
-                f"Stage '{name}' is {stage.status}: it contains no failed actions, or is retried already",
+                f"Stage '{name}' is {execution.status}: it contains no failed actions, or is retried already",
             )
         if not any(
             (run.execution_id, run.stage, run.status) == (execution_id, name, "Failed") for run in pipeline.runs
         ):
             raise AwsError("StageNotRetryableException", f"Stage '{name}' contains no failed actions")
         # A disabled transition does not stop it: CodePipeline documents no error for that.
-        failed = [] if call.params["retryMode"] == "ALL_ACTIONS" else stage.pending
+        failed = [] if call.params["retryMode"] == "ALL_ACTIONS" else execution.pending
         self._emit(pipeline, execution_id, "Pipeline", "RESUMED")
-        self._run_stage(pipeline, stage, list(failed or stage.actions), "RESUMED")
+        self._run_stage(pipeline, stage, execution, list(failed or stage.actions), "RESUMED")
         return {"pipelineExecutionId": execution_id}
 
     def _override(self, call: "Invocation") -> dict[str, Any]:
         """Source: CodePipeline API Reference, OverrideStageCondition."""
-        pipeline, stage = self._latest(call)
-        if call.params["conditionType"] != "BEFORE_ENTRY" or stage.entry_condition != "Failed":
+        pipeline, stage, execution = self._latest(call)
+        if call.params["conditionType"] != "BEFORE_ENTRY" or execution.entry_condition != "Failed":
             raise AwsError(
                 "ConditionNotOverridableException", f"Stage '{stage.name}' has no such condition that failed"
             )
-        stage.entry_condition = "Overridden"
-        self._emit(pipeline, stage.execution_id, "Pipeline", "RESUMED")
-        self._run_stage(pipeline, stage, list(stage.actions), "RESUMED")
+        execution.entry_condition = "Overridden"
+        self._emit(pipeline, execution.id, "Pipeline", "RESUMED")
+        self._run_stage(pipeline, stage, execution, list(stage.actions), "RESUMED")
         return {}
 
 
@@ -550,21 +639,28 @@ def _stage_state(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
             for name, run in runs.items()
         ],
     }
-    if stage.execution_id is not None:
-        state["latestExecution"] = {
-            "pipelineExecutionId": stage.execution_id,
-            "status": stage.status,
-            "type": "ROLLBACK" if stage.execution_id in pipeline.rollbacks else "STANDARD",
-        }
-    if stage.entry_condition is not None:
-        state["beforeEntryConditionState"] = _entry_state(stage)
+    if stage.inbound:
+        waiting = [_stage_execution(pipeline, execution_id, "InProgress") for execution_id in stage.inbound]
+        state |= {"inboundExecution": waiting[0], "inboundExecutions": waiting}
+    if latest := stage.latest:
+        state["latestExecution"] = _stage_execution(pipeline, latest.id, latest.status)
+        if latest.entry_condition is not None:
+            state["beforeEntryConditionState"] = _entry_state(latest)
     return state
 
 
-def _entry_state(stage: Stage) -> dict[str, Any]:
-    state: dict[str, Any] = {"latestExecution": {"status": stage.entry_condition}}
-    if run := stage.entry_run:
-        execution = {"status": stage.entry_condition, "lastStatusChange": run.updated}
+def _stage_execution(pipeline: Pipeline, execution_id: str, status: str) -> dict[str, str]:
+    return {"pipelineExecutionId": execution_id, "status": status, "type": _execution_type(pipeline, execution_id)}
+
+
+def _execution_type(pipeline: Pipeline, execution_id: str) -> str:
+    return "ROLLBACK" if execution_id in pipeline.rollbacks else "STANDARD"
+
+
+def _entry_state(entered: StageExecution) -> dict[str, Any]:
+    state: dict[str, Any] = {"latestExecution": {"status": entered.entry_condition}}
+    if run := entered.entry_run:
+        execution = {"status": entered.entry_condition, "lastStatusChange": run.updated}
         latest = _latest_execution(run)
         latest["ruleExecutionId"] = latest.pop("actionExecutionId")
         latest.pop("percentComplete", None)

@@ -24,6 +24,7 @@ COMPARED = {
     "eventTypeCategories": "eventTypeCategory",
     "eventStatusCodes": "statusCode",
     "actionabilities": "actionability",
+    "personas": "personas",  # of which an event has several
 }
 # What DescribeEventTypes knows of: some services, and the one that stands for many.
 SERVICES = ("EC2", "ELASTICLOADBALANCING", "IAM", "LAMBDA", "RDS", "S3", "MULTIPLE_SERVICES")
@@ -160,7 +161,9 @@ class Health:
 
 def _matches(event: Event, condition: dict[str, Any]) -> bool:
     for name, member in COMPARED.items():
-        if name in condition and event.get(member) not in condition[name]:
+        value = event.get(member)
+        values = value if isinstance(value, list) else [value]
+        if name in condition and not set(values) & set(condition[name]):
             return False
     for name, member in RANGES.items():
         if name in condition and not any(_within(event.get(member), limits) for limits in condition[name]):

@@ -60,6 +60,7 @@ FORMS = {
     "NotifyTopicKeyArn": ["", KEY],
     "ParameterPrefix": ["", "/gatehouse/ip-ranges"],
     "PermissionsBoundary": ["", "arn:aws:iam::111122223333:policy/boundary"],
+    "Personas": ["", "OPERATIONS"],
     "Pipelines": ["", "web,api"],
     "Principals": ["111122223333"],
     "PublisherArns": ["", f"{ROLE},{ROLE}2"],

@@ -335,6 +335,27 @@ def test_bad_settings_of_the_function_answer_the_job_too(deployment):
     assert "environment of the function" in deployment.run.error["message"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({}, {"operations", "billing"}),
+        ({"PERSONAS": "OPERATIONS"}, {"operations"}),
+        ({"PERSONAS": "SECURITY"}, set()),
+        ({"PERSONAS": "BILLING,OPERATIONS", "ACTIONABILITIES": "ACTION_REQUIRED"}, {"billing"}),
+    ],
+)
+def test_events_for_other_people_or_for_information_can_be_left_out(deployment, settings, found):
+    open_one = deployment.aws.health.open
+    arns = {
+        "operations": open_one(personas=["OPERATIONS"], actionability="INFORMATIONAL"),
+        "billing": open_one(personas=["BILLING"], actionability="ACTION_REQUIRED"),
+    }
+    deployment.start()
+    assert deployment.answer(**settings).payload["open_events"] == len(found)
+    message = deployment.run.error["message"] if found else ""
+    assert {name for name, arn in arns.items() if arn in message} == found
+
+
 def test_more_than_ten_regions_are_asked_in_several_calls(deployment):
     regions = Session().get_available_regions("ec2")[:23]
     issue = deployment.aws.health.open("RDS", regions[-1])
@@ -469,7 +490,7 @@ def test_the_gate_as_a_rule_of_an_entry_condition(deployment, has_job):
     assert (outcome.failed, outcome.error_type) == ((False, None) if has_job else (True, "Blocked"))
     stage = deployment.pipeline.stage("Production")
     assert (stage.status, stage.entry_condition) == ("Failed", "Failed")
-    assert issue in stage.entry_run.error["message"]
+    assert issue in stage.latest.entry_run.error["message"]
     assert deployment.pipeline.runs == []
 
     (command,) = [line for line in README.splitlines() if line.startswith("aws codepipeline override-stage-condition ")]

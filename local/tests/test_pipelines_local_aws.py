@@ -82,11 +82,13 @@ def retry(codepipeline, execution_id, mode="FAILED_ACTIONS", stage="Production",
         ({"eventTypeCategories": ["issue"], "eventStatusCodes": ["open"]}, "ec2 rds"),
         ({"eventStatusCodes": ["closed"]}, "old"),
         ({"eventTypeCodes": ["AWS_EC2_NOTICE"]}, "note"),
+        ({"personas": ["BILLING"]}, ""),
+        ({"personas": ["BILLING", "SECURITY"]}, "ec2"),
     ],
 )
 def test_events_are_found_by_the_filter(aws, health, condition, expected):
     names = {
-        aws.health.open("EC2", "us-east-1"): "ec2",
+        aws.health.open("EC2", "us-east-1", personas=["OPERATIONS", "SECURITY"]): "ec2",
         aws.health.open("RDS", "eu-west-1"): "rds",
         aws.health.open("EC2", eventTypeCategory="accountNotification", eventTypeCode="AWS_EC2_NOTICE"): "note",
         (old := aws.health.open("IAM")): "old",
@@ -288,6 +290,97 @@ def test_refused_retries(aws, codepipeline, pipeline):
     assert refused(retry, codepipeline, first)[0] == "NotLatestPipelineExecutionException"
     fail(codepipeline, aws.codepipeline.next_job())
     retry(codepipeline, second)
+
+
+# Execution modes ---------------------------------------------------------------------------------
+
+
+def three(aws, mode):
+    """Three executions of one pipeline, of which the first is at the gate."""
+    stages = {"Source": [Action("Fetch", "S3")], "Production": [gate(), Action("Deploy")]}
+    pipeline = aws.codepipeline.create("web", stages, mode=mode)
+    return pipeline, [aws.codepipeline.start(pipeline) for _ in range(3)]
+
+
+def at_the_gate(codepipeline):
+    """The latest execution of the stage with its status, and those that wait in front of it."""
+    stage = codepipeline.get_pipeline_state(name="web")["stageStates"][1]
+    waiting = [it["pipelineExecutionId"] for it in stage.get("inboundExecutions", [])]
+    assert (
+        [stage["inboundExecution"]["pipelineExecutionId"]] == waiting[:1]
+        if waiting
+        else "inboundExecution" not in stage
+    )
+    return stage["latestExecution"]["pipelineExecutionId"], stage["latestExecution"]["status"], waiting
+
+
+def listed(codepipeline):
+    found = codepipeline.list_pipeline_executions(pipelineName="web")["pipelineExecutionSummaries"]
+    return [(it["pipelineExecutionId"], it["status"], it["executionMode"]) for it in found]
+
+
+def test_a_more_recent_execution_supersedes_the_one_that_waits(aws, codepipeline):
+    _, (first, second, third) = three(aws, "SUPERSEDED")
+    assert at_the_gate(codepipeline) == (first, "InProgress", [third])
+    assert listed(codepipeline)[1] == (second, "Superseded", "SUPERSEDED")
+    superseded = [it["detail"] for it in aws.codepipeline.events if it["detail"]["state"] == "SUPERSEDED"]
+    assert [it["execution-id"] for it in superseded] == [second]
+    fail(codepipeline, aws.codepipeline.next_job())
+    assert at_the_gate(codepipeline) == (third, "InProgress", [])
+    assert refused(retry, codepipeline, first)[0] == "NotLatestPipelineExecutionException"
+
+
+def test_queued_executions_go_on_one_by_one_in_their_order(aws, codepipeline):
+    _, (first, second, third) = three(aws, "QUEUED")
+    assert at_the_gate(codepipeline) == (first, "InProgress", [second, third])
+    fail(codepipeline, aws.codepipeline.next_job())  # which unlocks the stage
+    assert at_the_gate(codepipeline) == (second, "InProgress", [third])
+    assert refused(retry, codepipeline, first)[0] == "NotLatestPipelineExecutionException"
+    for execution_id in (second, third):
+        codepipeline.put_job_success_result(jobId=job_id(aws.codepipeline.next_job()))
+        assert (execution_id, "Succeeded", "QUEUED") in listed(codepipeline)
+    assert at_the_gate(codepipeline) == (third, "Succeeded", [])
+    assert listed(codepipeline)[2] == (first, "Failed", "QUEUED")
+
+
+def test_parallel_executions_do_not_wait_and_each_has_a_state_of_its_own(aws, codepipeline):
+    pipeline, (first, second, third) = three(aws, "PARALLEL")
+    assert at_the_gate(codepipeline) == (third, "InProgress", [])
+    jobs = [aws.codepipeline.next_job() for _ in range(3)]
+    fail(codepipeline, jobs[0], "[health-gate] no")
+    codepipeline.put_job_success_result(jobId=job_id(jobs[1]))
+    assert [it[:2] for it in listed(codepipeline)] == [(third, "InProgress"), (second, "Succeeded"), (first, "Failed")]
+    assert at_the_gate(codepipeline) == (third, "InProgress", []), "one latest execution, as documented"
+    retry(codepipeline, first)
+    assert refused(retry, codepipeline, first)[0] == "StageNotRetryableException"
+    assert refused(retry, codepipeline, third)[0] == "StageNotRetryableException"
+    codepipeline.put_job_success_result(jobId=job_id(aws.codepipeline.next_job()))
+    assert (first, "Succeeded", "PARALLEL") in listed(codepipeline)
+    with pytest.raises(ValueError, match="no rollback"):
+        aws.codepipeline.roll_back(pipeline, "Production")
+
+
+@pytest.mark.parametrize(("mode", "enter"), [("SUPERSEDED", 1), ("QUEUED", 2), ("PARALLEL", 2)])
+def test_a_disabled_transition_holds_executions_until_it_is_enabled(aws, codepipeline, pipeline, mode, enter):
+    pipeline.mode = mode
+    aws.codepipeline.disable_transition(pipeline, "Production", "freeze")
+    started = [aws.codepipeline.start(pipeline) for _ in range(2)]
+    assert aws.codepipeline.next_job() is None
+    aws.codepipeline.enable_transition(pipeline, "Production")
+    entered = list(pipeline.stage("Production").entered)
+    waiting = pipeline.stage("Production").inbound
+    assert entered + waiting == started[-enter:]
+    assert bool(waiting) == (mode == "QUEUED")
+
+
+def test_pages_of_the_executions(aws, codepipeline):
+    _, started = three(aws, "QUEUED")
+    aws.codepipeline.page_size = 2
+    pages = list(codepipeline.get_paginator("list_pipeline_executions").paginate(pipelineName="web"))
+    assert [len(page["pipelineExecutionSummaries"]) for page in pages] == [2, 1]
+    ids = [it["pipelineExecutionId"] for page in pages for it in page["pipelineExecutionSummaries"]]
+    assert ids == started[::-1]
+    assert refused(codepipeline.list_pipeline_executions, pipelineName="api")[0] == "PipelineNotFoundException"
 
 
 def test_pages_of_the_history(aws, codepipeline, pipeline):

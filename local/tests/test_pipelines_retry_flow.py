@@ -40,6 +40,16 @@ class Account:
         self.fail_gate(message)
         return pipeline
 
+    def executions(self, mode, number):
+        """A pipeline of this mode with so many executions, of which the first one is at the gate; and their ids."""
+        pipeline = self.aws.codepipeline.create("web", {"Production": [gate(), Action("Deploy")]}, mode=mode)
+        return pipeline, [self.aws.codepipeline.start(pipeline) for _ in range(number)]
+
+    def pass_gate(self):
+        """The gate answers the job that waits with success."""
+        job = self.aws.codepipeline.next_job()["CodePipeline.job"]["id"]
+        self.client.put_job_success_result(jobId=job)
+
     def fail_gate(self, message=GATE_FAILED):
         """The gate answers the job that waits with a failure."""
         job = self.aws.codepipeline.next_job()["CodePipeline.job"]["id"]
@@ -348,17 +358,117 @@ def test_a_closed_issue_that_the_gate_still_met_is_tried_once_more_through_the_q
     assert [it["outcome"] for it in account.invoke(closed, **settings).payload["decisions"]] == ["Ignored"]
 
 
-def test_people_are_notified_of_an_execution_that_another_one_replaced(account):
-    """Also in a pipeline of mode QUEUED: CodePipeline retries only the latest execution of a stage."""
-    pipeline = account.pipeline()
-    dropped = account.failure()
-    account.aws.codepipeline.start(pipeline)
-    account.retry_queue.send(json.dumps(dropped))
+# Execution modes -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "others"), [("SUPERSEDED", ["Superseded", "InProgress"]), ("QUEUED", ["InProgress", "InProgress"])]
+)
+def test_people_are_notified_of_an_execution_that_another_one_replaced(account, mode, others):
+    """The failure unlocks the stage, and the next one enters: CodePipeline retries only the latest of a stage."""
+    pipeline, (first, *waiting) = account.executions(mode, 3)
+    account.fail_gate()
+    assert [pipeline.executions[it] for it in waiting] == others
+    entered = waiting[others.index("InProgress")]
+    account.retry_queue.send(json.dumps(account.failure()))
     ((kind, reason),) = decided(account.deliver(HEALTH_GATE_FUNCTION_NAME=FUNCTION_NAME))
-    assert (kind, reason.startswith("superseded: ")) == ("Skipped", True)
+    assert (kind, reason) == ("Skipped", f"superseded: the latest execution of the stage is {entered}")
     (mail,) = account.mails
-    assert dropped["detail"]["execution-id"] in mail["Message"]
+    assert first in mail["Message"] and "aws codepipeline start-pipeline-execution --name web" in mail["Message"]
     assert account.retries == []
+
+
+@pytest.mark.parametrize("mode", ["SUPERSEDED", "QUEUED"])
+def test_what_comes_while_the_stage_is_retried_waits_and_nothing_is_lost(account, mode):
+    pipeline, (first,) = account.executions(mode, 1)
+    account.fail_gate()
+    account.publish(account.failure())
+    assert decided(account.deliver())[0][0] == "Retried"
+    second = account.aws.codepipeline.start(pipeline)
+    assert pipeline.stage("Production").inbound == [second]
+    for _ in (first, second):
+        account.pass_gate()
+    assert pipeline.executions == {first: "Succeeded", second: "Succeeded"}
+
+
+def test_a_gate_that_waits_keeps_the_order_of_queued_executions(account):
+    """The advice of the README: while the job is in progress, the stage is its execution's."""
+    pipeline, started = account.executions("QUEUED", 3)
+    job = account.aws.codepipeline.next_job()["CodePipeline.job"]["id"]
+    account.client.put_job_success_result(jobId=job, continuationToken="wait")
+    assert pipeline.stage("Production").inbound == started[1:]
+    for _ in started:
+        account.pass_gate()
+    assert list(pipeline.executions.items()) == [(it, "Succeeded") for it in started]
+    assert [run.execution_id for run in pipeline.runs if run.action == "Deploy"] == started
+
+
+def test_each_parallel_execution_is_retried_by_its_own_history(account):
+    """Whichever is the latest, whether it failed, and however often the others did."""
+    pipeline, (first, second, third) = account.executions("PARALLEL", 3)
+    account.fail_gate()
+    notices = [account.failure()]
+    account.fail_gate("[health-gate:setup] the stage fails: AWS Health does not answer")
+    notices.append(account.failure())
+    assert [it["detail"]["execution-id"] for it in notices] == [first, second]
+    assert pipeline.stage("Production").latest.id == third
+    account.publish(*notices)
+    (first_kind, first_reason), (second_kind, second_reason) = decided(account.deliver())
+    assert (first_kind, first_reason) == ("Retried", "retry 1 of 5, FAILED_ACTIONS")
+    assert (second_kind, "only a person can mend" in second_reason) == ("Skipped", True)
+    # A notice that comes again finds the stage running, and then the later failure.
+    account.retry_queue.send(json.dumps(notices[0]))
+    assert decided(account.deliver()) == [("Skipped", "the stage is not failed any more in this execution")]
+    account.pass_gate()  # of the third, whose job waits longer
+    account.fail_gate()
+    assert pipeline.executions == {first: "Failed", second: "Failed", third: "Succeeded"}
+    account.publish(account.failure())
+    assert decided(account.deliver(MAX_RETRIES="2", RETRY_DELAY_SECONDS="0"))[0] == (
+        "Retried",
+        "retry 2 of 2, FAILED_ACTIONS",
+    )
+    account.pass_gate()
+    assert pipeline.executions[first] == "Succeeded"
+    assert (account.retries, account.mails) == (["web", "web"], [])
+
+
+def test_a_closed_issue_retries_every_parallel_execution_that_names_it(account):
+    issue, other = account.aws.health.open(), account.aws.health.open()
+    pipeline, (first, second, third, fourth) = account.executions("PARALLEL", 4)
+    for message in (names(issue), names(other), names(issue)):
+        account.fail_gate(message)
+    account.pass_gate()
+    assert pipeline.stage("Production").latest.id == fourth
+    account.aws.health.close(issue)
+    outcome = account.invoke(account.aws.health.eventbridge(issue), PIPELINES="web", MAX_RETRIES="0")
+    found = {it["execution_id"]: it["outcome"] for it in outcome.payload["decisions"]}
+    assert found == {first: "Retried", second: "Ignored", third: "Retried"}
+    (mail,) = account.mails
+    assert mail["Subject"] == "Gatehouse pipelines: an AWS issue closed, 2 stages retried"
+    assert first in mail["Message"] and third in mail["Message"]
+    for _ in (first, third):
+        account.pass_gate()
+    assert pipeline.executions == {first: "Succeeded", second: "Failed", third: "Succeeded", fourth: "Succeeded"}
+
+
+def test_people_are_notified_of_a_parallel_execution_that_codepipeline_does_not_retry(account):
+    """AWS does not document whether it does."""
+    _, (first, _) = account.executions("PARALLEL", 2)
+    account.fail_gate()
+    account.publish(account.failure())
+    account.aws.disturb("refuse", operation="RetryStageExecution", code="NotLatestPipelineExecutionException")
+    assert decided(account.deliver()) == [("Skipped", "superseded by a later execution")]
+    (mail,) = account.mails
+    assert first in mail["Message"] and account.retry_queue.queued == 0
+
+
+def test_a_frozen_stage_holds_a_parallel_execution_too(account):
+    pipeline, _ = account.executions("PARALLEL", 2)
+    account.fail_gate()
+    account.aws.codepipeline.disable_transition(pipeline, "Production", "freeze")
+    account.publish(account.failure())
+    assert decided(account.deliver()) == [("Skipped", "the transition into the stage is disabled: freeze")]
+    assert (account.retries, len(account.mails)) == ([], 1)
 
 
 def test_a_gate_in_an_entry_condition_is_left_to_a_person_who_gets_the_command(account):

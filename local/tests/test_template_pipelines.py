@@ -317,6 +317,7 @@ def test_the_rule_leaves_the_services_to_the_gate(services):
         ("Services", ["-ABUSE", "EC2,-MULTIPLE_SERVICES", "-EC2,-RDS"], ["--EC2", "EC2,", "ec2"]),
         ("IgnoreEventTypeCodes", ["AWS_ABUSE_*", "AWS_EC2_OPERATIONAL_ISSUE,AWS_RDS_*"], ["*", "AWS_*_ISSUE"]),
         ("Actionabilities", ["ACTION_REQUIRED,INFORMATIONAL"], ["URGENT"]),
+        ("Personas", ["OPERATIONS,SECURITY"], ["operations", "OPERATIONS, BILLING"]),
         ("OnUnfamiliar", ["fail", "warn"], ["ignore"]),
     ],
 )

@@ -1,6 +1,6 @@
 //! Settings: the function's environment, overridden by the action's UserParameters.
 
-use aws_sdk_health::types::{EventActionability, EventScopeCode, EventStatusCode, EventTypeCategory};
+use aws_sdk_health::types::{EventActionability, EventPersona, EventScopeCode, EventStatusCode, EventTypeCategory};
 use gatehouse_shared::env::{Env, Reader, SettingsError};
 use gatehouse_shared::one_of;
 use gatehouse_shared::region::Region;
@@ -26,13 +26,14 @@ pub(crate) const SERVICES_OF_THE_ACCOUNT: [&str; 6] = ["ABUSE", "RISK", "ACCOUNT
 const MAX_WAIT_MINUTES: u32 = 1_400;
 
 /// The keys of UserParameters; in capitals, the environment variables.
-pub(crate) const KEYS: [&str; 12] = [
+pub(crate) const KEYS: [&str; 13] = [
     "regions",
     "services",
     "categories",
     "statuses",
     "scopes",
     "actionabilities",
+    "personas",
     "ignore_event_type_codes",
     "ignore_event_arns",
     "wait_minutes",
@@ -67,6 +68,8 @@ pub struct Config {
     pub scopes: Vec<EventScopeCode>,
     /// Whether an event must call for action, to count; empty means any.
     pub actionabilities: Vec<EventActionability>,
+    /// For whom an event must be, to count; empty means anyone.
+    pub personas: Vec<EventPersona>,
     /// Event types that are known and accepted, such as `AWS_EC2_INSTANCE_STOP_SCHEDULED`, or `AWS_EC2_*` for all that
     /// begin like this.
     pub ignore_event_type_codes: Vec<String>,
@@ -124,6 +127,7 @@ impl Config {
             statuses: vec![EventStatusCode::Open],
             scopes: Vec::new(),
             actionabilities: Vec::new(),
+            personas: Vec::new(),
             ignore_event_type_codes: Vec::new(),
             ignore_event_arns: Vec::new(),
             wait_minutes: 0,
@@ -234,6 +238,10 @@ impl Config {
                 |text| EventActionability::try_parse(text).ok(),
             )
             .unwrap_or(self.actionabilities),
+            personas: list(env, &format_name("PERSONAS"), "OPERATIONS, SECURITY or BILLING", |text| {
+                EventPersona::try_parse(text).ok()
+            })
+            .unwrap_or(self.personas),
             ignore_event_type_codes: list(
                 env,
                 &format_name("IGNORE_EVENT_TYPE_CODES"),
@@ -378,6 +386,7 @@ mod tests {
             statuses: vec![EventStatusCode::Open],
             scopes: vec![],
             actionabilities: vec![],
+            personas: vec![],
             ignore_event_type_codes: vec![],
             ignore_event_arns: vec![],
             wait_minutes: 0,
@@ -491,7 +500,7 @@ mod tests {
         let action = config.for_action(Some(
             r#"{
                 "regions": ["us-east-1", "-global"], "categories": "issue,scheduledChange", "statuses": ["open", "upcoming"],
-                "scopes": ["ACCOUNT_SPECIFIC"], "actionabilities": "ACTION_REQUIRED", "on_unfamiliar": "warn", "ignore_event_type_codes": "AWS_EC2_OPERATIONAL_ISSUE",
+                "scopes": ["ACCOUNT_SPECIFIC"], "actionabilities": "ACTION_REQUIRED", "personas": ["OPERATIONS"], "on_unfamiliar": "warn", "ignore_event_type_codes": "AWS_EC2_OPERATIONAL_ISSUE",
                 "ignore_event_arns": ["arn:aws:health:us-east-1::event/EC2/A/A_1"], "wait_minutes": 45, "on_unknown": "block"
             }"#,
         ));
@@ -501,6 +510,7 @@ mod tests {
             statuses: vec![EventStatusCode::Open, EventStatusCode::Upcoming],
             scopes: vec![EventScopeCode::AccountSpecific],
             actionabilities: vec![EventActionability::ActionRequired],
+            personas: vec![EventPersona::Operations],
             on_unfamiliar: OnUnfamiliar::Warn,
             ignore_event_type_codes: vec!["AWS_EC2_OPERATIONAL_ISSUE".to_owned()],
             ignore_event_arns: vec!["arn:aws:health:us-east-1::event/EC2/A/A_1".to_owned()],
@@ -520,6 +530,7 @@ mod tests {
             ("SERVICES", "Amazon EC2", "a service in the spelling of AWS Health"),
             ("SERVICES", "--EC2", "a service in the spelling of AWS Health"),
             ("ACTIONABILITIES", "URGENT", "ACTION_REQUIRED, ACTION_MAY_BE_REQUIRED or INFORMATIONAL"),
+            ("PERSONAS", "OPERATIONS,MANAGERS", "OPERATIONS, SECURITY or BILLING"),
             ("CATEGORIES", "issues", "issue, accountNotification or scheduledChange"),
             ("CATEGORIES", "issue,investigation", "issue, accountNotification or scheduledChange"),
             ("STATUSES", "Open", "open, closed or upcoming"),
@@ -558,8 +569,8 @@ mod tests {
         for part in [
             "invalid settings: ",
             "region is \"eu-west-1\": unknown key; did you mean regions? expected one of regions, services, categories, \
-             statuses, scopes, actionabilities, ignore_event_type_codes, ignore_event_arns, wait_minutes, on_unknown, \
-             on_unfamiliar, label",
+             statuses, scopes, actionabilities, personas, ignore_event_type_codes, ignore_event_arns, wait_minutes, \
+             on_unknown, on_unfamiliar, label",
             "services is \"[\\\"EC2\\\",5]\": expected a text, a number, or a list of texts",
             "statuses is \"{\\\"open\\\":1}\": expected a text, a number, or a list of texts",
             "wait_minutes is \"true\": expected a text, a number, or a list of texts",

@@ -243,6 +243,7 @@ fn filters(config: &Config) -> Vec<EventFilter> {
             .set_event_type_categories(Some(config.categories.clone()))
             .set_event_status_codes(Some(config.statuses.clone()))
             .set_actionabilities(Some(config.actionabilities.clone()).filter(|wanted| !wanted.is_empty()))
+            .set_personas(Some(config.personas.clone()).filter(|wanted| !wanted.is_empty()))
             .build()
     };
     config
@@ -273,6 +274,7 @@ where
 #[cfg(test)]
 mod tests {
     use aws_sdk_health::operation::describe_events::{DescribeEventsInput, DescribeEventsOutput};
+    use aws_sdk_health::types::{EventActionability, EventPersona};
     use aws_smithy_mocks::{MockResponse, Rule, RuleMode, mock, mock_client};
     use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
     use futures::future::BoxFuture;
@@ -406,13 +408,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_filter_names_the_actionabilities_that_are_wanted() {
-        let rule = mock!(Client::describe_events)
-            .match_requests(|input| {
-                input.filter().unwrap().actionabilities() == [aws_sdk_health::types::EventActionability::ActionRequired]
-            })
-            .then_output(|| page(&[], None));
-        assert_eq!(ask(&rule, &[("ACTIONABILITIES", "ACTION_REQUIRED")]).await.0, Ok(()));
+    async fn the_filter_names_the_actionabilities_and_personas_that_are_wanted() {
+        for (settings, actionabilities, personas) in [
+            (vec![("ACTIONABILITIES", "ACTION_REQUIRED")], Some(vec![EventActionability::ActionRequired]), None),
+            (vec![("PERSONAS", "OPERATIONS")], None, Some(vec![EventPersona::Operations])),
+            (vec![], None, None),
+        ] {
+            let rule = mock!(Client::describe_events)
+                .match_requests(move |input| {
+                    let filter = input.filter().unwrap();
+                    (&filter.actionabilities, &filter.personas) == (&actionabilities, &personas)
+                })
+                .then_output(|| page(&[], None));
+            assert_eq!(ask(&rule, &settings).await.0, Ok(()), "{settings:?}");
+        }
     }
 
     #[tokio::test]

@@ -299,6 +299,9 @@ fn counts(config: &Config, event: &Event) -> bool {
         && event.service.as_ref().is_none_or(|service| !config.excluded_services.contains(service))
         && (config.actionabilities.is_empty()
             || event.actionability.as_ref().is_none_or(|actionability| config.actionabilities.contains(actionability)))
+        && (config.personas.is_empty()
+            || event.personas().is_empty()
+            || event.personas().iter().any(|persona| config.personas.contains(persona)))
         && (config.scopes.is_empty()
             || event.event_scope_code.as_ref().is_none_or(|scope| config.scopes.contains(scope)))
 }
@@ -334,7 +337,7 @@ fn listed(event: &Event) -> ListedEvent {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_health::types::{EventActionability, EventScopeCode, EventStatusCode, EventTypeCategory};
+    use aws_sdk_health::types::{EventActionability, EventPersona, EventScopeCode, EventStatusCode, EventTypeCategory};
     use gatehouse_shared::env::Env;
     use proptest::prelude::*;
     use time::macros::datetime;
@@ -462,6 +465,7 @@ mod tests {
         let notification = with(|event| event.event_type_category = Some(EventTypeCategory::AccountNotification));
         let multiple = with(|event| event.service = Some("MULTIPLE_SERVICES".to_owned()));
         let informational = with(|event| event.actionability = Some(EventActionability::Informational));
+        let for_two = with(|event| event.personas = Some(vec![EventPersona::Operations, EventPersona::Security]));
         let bare = Event::builder().build();
         for (settings, event, counts) in [
             (vec![], &event(1), 1),
@@ -484,6 +488,10 @@ mod tests {
             (vec![("ACTIONABILITIES", "ACTION_REQUIRED")], &informational, 0),
             (vec![("ACTIONABILITIES", "ACTION_REQUIRED,INFORMATIONAL")], &informational, 1),
             (vec![("ACTIONABILITIES", "ACTION_REQUIRED")], &event(1), 1),
+            (vec![("PERSONAS", "BILLING")], &for_two, 0),
+            (vec![("PERSONAS", "BILLING,SECURITY")], &for_two, 1),
+            (vec![("PERSONAS", "OPERATIONS"), ("ACTIONABILITIES", "ACTION_REQUIRED")], &informational, 0),
+            (vec![("PERSONAS", "OPERATIONS")], &event(1), 1),
             (vec![("IGNORE_EVENT_ARNS", event(1).arn().unwrap())], &event(1), 0),
             (vec![("IGNORE_EVENT_ARNS", event(1).arn().unwrap())], &event(2), 1),
             // An event that lacks a field counts.

@@ -104,7 +104,8 @@ pub(crate) enum Refusal {
 /// | `AccessDeniedException` | again, so that nothing is lost: the role must be corrected, then the dead-letter queue redriven |
 /// | `ValidationException`, anything unknown | again, so that it ends in the dead-letter queue, where a person sees it |
 ///
-/// Source: CodePipeline API Reference, "Errors" of `GetPipelineState`, `ListActionExecutions`, `RetryStageExecution`.
+/// Source: CodePipeline API Reference, "Errors" of `GetPipelineState`, `ListActionExecutions`, `ListPipelineExecutions`,
+/// `RetryStageExecution`.
 pub(crate) fn refusal<E>(operation: &'static str, pipeline: &str, error: SdkError<E>) -> Refusal
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,

@@ -100,6 +100,14 @@ impl From<Error> for Decision {
     }
 }
 
+impl Work {
+    /// Adds what was decided about another stage. People get the first notification.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.decisions.extend(other.decisions);
+        self.mail = self.mail.take().or(other.mail);
+    }
+}
+
 impl From<Decision> for Work {
     fn from(decision: Decision) -> Self {
         Self { decisions: vec![decision], mail: None }

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_codepipeline::types::{ActionExecutionDetail, ActionExecutionFilter, StageState};
+use aws_sdk_codepipeline::types::{
+    ActionExecutionDetail, ActionExecutionFilter, ExecutionMode, PipelineExecutionStatus, PipelineExecutionSummary,
+    StageState,
+};
 use gatehouse_shared::deadline::within;
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -13,7 +16,9 @@ use crate::config::Config;
 use crate::error::{Error, Refusal, refusal};
 use crate::event::{Failed, HealthClosed, Level};
 use crate::report::{Decision, Mail, Outcome, Work};
-use crate::verdict::{NoStage, Release, Trigger, Verdict, failed_at_the_gate, failed_stages, verdict};
+use crate::verdict::{
+    MAX_AGE, NoStage, Release, Trigger, Verdict, failed_at_the_gate, failed_stages, parallel_stages, verdict,
+};
 
 const SUPERSEDED: &str = "superseded by a later execution";
 
@@ -79,35 +84,102 @@ impl Retrier {
             Ok(state) => state,
             Err(error) => return decision_of("GetPipelineState", pipeline, error).into(),
         };
-        let stages = match (failed_stages(state.stage_states(), trigger), trigger) {
-            (Ok(stages), _) => stages,
-            (Err(NoStage::Superseded { by }), Trigger::Failed(notice)) => return self.superseded(notice, &by).await,
-            (Err(reason), Trigger::Failed(_)) => return Decision::new(Outcome::Skipped, reason.to_string()).into(),
-            (Err(reason), Trigger::HealthClosed { .. }) => {
-                return Decision::new(Outcome::Ignored, reason.to_string()).into();
+        let stages = state.stage_states();
+        match (failed_stages(stages, trigger), trigger) {
+            (Err(NoStage::Superseded { by }), Trigger::Failed(notice)) => self.not_latest(stages, notice, &by).await,
+            (Err(reason), Trigger::Failed(_)) => Decision::new(Outcome::Skipped, reason.to_string()).into(),
+            (Ok(failed), Trigger::Failed(_)) => self.stages(pipeline, &failed, trigger).await,
+            (Ok(failed), Trigger::HealthClosed { now, .. }) => {
+                let mut work = self.stages(pipeline, &failed, trigger).await;
+                let shown: Vec<_> = failed.iter().map(|(_, execution_id)| *execution_id).collect();
+                work.extend(self.others(pipeline, stages, &shown, trigger, *now).await);
+                work
             }
-        };
+            (Err(reason), Trigger::HealthClosed { now, .. }) => {
+                let work = self.others(pipeline, stages, &[], trigger, *now).await;
+                if work.decisions.is_empty() {
+                    return Decision::new(Outcome::Ignored, reason.to_string()).into();
+                }
+                work
+            }
+        }
+    }
+
+    /// The failed stages that the state shows, each with its execution.
+    async fn stages(&self, pipeline: &str, failed: &[(&StageState, &str)], trigger: &Trigger<'_>) -> Work {
         let mut work = Work::default();
-        for (stage, execution_id) in stages {
+        for (stage, execution_id) in failed {
             let target = Target { pipeline, stage: stage.stage_name().unwrap_or_default(), execution_id };
-            let (decision, mail) = self.stage(&target, stage, trigger).await;
-            work.mail = work.mail.or(mail);
-            work.decisions.push(Decision {
-                pipeline: Some(pipeline.to_owned()),
-                stage: Some(target.stage.to_owned()),
-                execution_id: Some(target.execution_id.to_owned()),
-                ..decision
-            });
+            let (decision, mail) = match self.history(&target).await {
+                Ok(history) => self.stage(&target, stage, &history, trigger).await,
+                Err(decision) => (decision, None),
+            };
+            work.extend(target.work(decision, mail));
         }
         work
     }
 
-    async fn stage(&self, target: &Target<'_>, stage: &StageState, trigger: &Trigger<'_>) -> (Decision, Option<Mail>) {
-        let history = match self.history(target).await {
-            Ok(history) => history,
-            Err(decision) => return (decision, None),
+    /// What a closed event stopped in a pipeline of mode `PARALLEL`, in executions that the state does not show.
+    async fn others(
+        &self,
+        pipeline: &str,
+        stages: &[StageState],
+        shown: &[&str],
+        trigger: &Trigger<'_>,
+        now: OffsetDateTime,
+    ) -> Work {
+        let executions = match self.executions(pipeline).await {
+            Ok(executions) => executions,
+            Err(decision) => return decision.into(),
         };
-        let verdict = verdict(stage, &history, trigger, &self.config);
+        let oldest = (now - MAX_AGE).unix_timestamp();
+        let failed = executions.iter().filter(|execution| {
+            is_parallel(execution)
+                && execution.status() == Some(&PipelineExecutionStatus::Failed)
+                && execution.last_update_time().is_none_or(|changed| changed.secs() >= oldest)
+        });
+        let mut work = Work::default();
+        for execution in failed.filter_map(|execution| execution.pipeline_execution_id()) {
+            if !shown.contains(&execution) {
+                work.extend(self.parallel(pipeline, execution, stages, None, trigger).await);
+            }
+        }
+        work
+    }
+
+    /// One execution of a pipeline of mode `PARALLEL`: its failed stages, or the one that is named.
+    async fn parallel(
+        &self,
+        pipeline: &str,
+        execution_id: &str,
+        stages: &[StageState],
+        named: Option<&str>,
+        trigger: &Trigger<'_>,
+    ) -> Work {
+        let of_execution = Target { pipeline, stage: named.unwrap_or_default(), execution_id };
+        let history = match self.history(&of_execution).await {
+            Ok(history) => history,
+            Err(decision) => return decision.into(),
+        };
+        let mut work = Work::default();
+        for own in parallel_stages(stages, execution_id, &history) {
+            let target = Target { stage: own.stage_name().unwrap_or_default(), ..of_execution };
+            if named.is_none_or(|named| named == target.stage) {
+                let (decision, mail) = self.stage(&target, &own, &history, trigger).await;
+                work.extend(target.work(decision, mail));
+            }
+        }
+        work
+    }
+
+    async fn stage(
+        &self,
+        target: &Target<'_>,
+        stage: &StageState,
+        history: &[ActionExecutionDetail],
+        trigger: &Trigger<'_>,
+    ) -> (Decision, Option<Mail>) {
+        let verdict = verdict(stage, history, trigger, &self.config);
         tracing::debug!(
             pipeline = target.pipeline,
             stage = target.stage,
@@ -126,6 +198,14 @@ impl Retrier {
             Verdict::GiveUp { failures, message } => return self.give_up(target, trigger, failures, &message),
         };
         (decision, None)
+    }
+
+    /// The latest executions of the pipeline, the newest first: as many as one answer has, which is more than may run at
+    /// once.
+    async fn executions(&self, pipeline: &str) -> Result<Vec<PipelineExecutionSummary>, Decision> {
+        let request = self.codepipeline.list_pipeline_executions().pipeline_name(pipeline).max_results(100);
+        let answer = request.send().await.map_err(|error| decision_of("ListPipelineExecutions", pipeline, error))?;
+        Ok(answer.pipeline_execution_summaries.unwrap_or_default())
     }
 
     async fn history(&self, target: &Target<'_>) -> Result<Vec<ActionExecutionDetail>, Decision> {
@@ -219,8 +299,29 @@ impl Retrier {
         (Decision::new(Outcome::Skipped, reason), mail)
     }
 
-    /// Another execution is in the stage. CodePipeline retries only the latest one of a stage, so what the gate stopped is
-    /// dropped, whatever the mode of the pipeline, and people are notified.
+    /// Another execution is the latest of the stage. In mode `PARALLEL` that says nothing about this one, which has a state
+    /// of its own there. AWS does not document whether CodePipeline retries it, so it is asked: where it refuses, people are
+    /// notified, as in the other modes.
+    async fn not_latest(&self, stages: &[StageState], notice: &Failed, by: &str) -> Work {
+        let Failed { pipeline, execution_id, stage, .. } = notice;
+        let executions = match self.executions(pipeline).await {
+            Ok(executions) => executions,
+            Err(decision) => return decision.into(),
+        };
+        let this = executions.iter().find(|execution| execution.pipeline_execution_id() == Some(execution_id));
+        if !this.is_some_and(is_parallel) {
+            return self.superseded(notice, by).await;
+        }
+        let trigger = Trigger::Failed(notice);
+        let work = self.parallel(pipeline, execution_id, stages, stage.as_deref(), &trigger).await;
+        if work.decisions.is_empty() {
+            return Decision::new(Outcome::Skipped, "the stage is not failed any more in this execution").into();
+        }
+        work
+    }
+
+    /// CodePipeline retries only the latest execution of a stage, so what the gate stopped is dropped, and people are
+    /// notified.
     async fn superseded(&self, notice: &Failed, by: &str) -> Work {
         let Failed { pipeline, execution_id, stage, level, .. } = notice;
         let reason = format!("superseded: the latest execution of the stage is {by}");
@@ -246,6 +347,23 @@ impl Retrier {
             self.config.retry_mode
         )
     }
+}
+
+impl Target<'_> {
+    /// What was decided about this stage.
+    fn work(&self, decision: Decision, mail: Option<Mail>) -> Work {
+        let decision = Decision {
+            pipeline: Some(self.pipeline.to_owned()),
+            stage: Some(self.stage.to_owned()),
+            execution_id: Some(self.execution_id.to_owned()),
+            ..decision
+        };
+        Work { decisions: vec![decision], mail }
+    }
+}
+
+fn is_parallel(execution: &PipelineExecutionSummary) -> bool {
+    execution.execution_mode() == Some(&ExecutionMode::Parallel)
 }
 
 /// The notices of the action and of the pipeline say the same as that of the stage, so only the latter is mailed.

@@ -2,7 +2,8 @@
 //!
 //! Which actions failed, why, and when, is read from the state of the stage; how often, from the history of the pipeline
 //! execution. The history has a field for the error too, but AWS documents only for the state that it is the message
-//! that the gate gave, so the message is read there.
+//! that the gate gave, so the message is read there; in the history only for an execution of mode `PARALLEL` that the
+//! state does not show.
 //!
 //! The conditions of the stage are read, too: the gate may be a rule of one, and a condition may be why the stage failed,
 //! or what CodePipeline does about the failure.
@@ -11,9 +12,9 @@ use std::fmt;
 
 use aws_sdk_codepipeline::primitives::DateTime;
 use aws_sdk_codepipeline::types::{
-    ActionCategory, ActionExecution, ActionExecutionDetail, ActionExecutionStatus, ConditionExecutionStatus,
-    ConditionType, ExecutionType, RuleExecutionStatus, RuleState, StageConditionState, StageExecutionStatus,
-    StageRetryMode, StageState,
+    ActionCategory, ActionExecution, ActionExecutionDetail, ActionExecutionStatus, ActionState,
+    ConditionExecutionStatus, ConditionType, ExecutionType, RuleExecutionStatus, RuleState, StageConditionState,
+    StageExecution, StageExecutionStatus, StageRetryMode, StageState,
 };
 use gate_message::{Cause, GateMessage};
 use time::{Duration, OffsetDateTime};
@@ -25,7 +26,7 @@ use crate::event::Failed;
 const CLOCK_TOLERANCE: Duration = Duration::minutes(1);
 
 /// After that, nobody expects that a stage starts again because an AWS Health event closed.
-const MAX_AGE: Duration = Duration::days(1);
+pub(crate) const MAX_AGE: Duration = Duration::days(1);
 
 /// So long the history of an execution may lag behind the state. What failed earlier is of another execution.
 const HISTORY_LAG: Duration = Duration::minutes(5);
@@ -164,6 +165,55 @@ fn named_stage<'a>(
         return Err(NoStage::NotFailed(latest.status().clone()));
     }
     Ok((stage, latest.pipeline_execution_id()))
+}
+
+/// The stages in which an execution of a pipeline of mode `PARALLEL` failed, as its own history tells: `GetPipelineState`
+/// shows only the latest execution of a stage, and that may be another one.
+///
+/// What holds for all executions is taken from the state: the actions of a stage, and whether a person has frozen it. The
+/// conditions there are those of the latest execution, so none is known. Mode `PARALLEL` has no rollbacks.
+#[must_use]
+pub fn parallel_stages(
+    stages: &[StageState],
+    execution_id: &str,
+    history: &[ActionExecutionDetail],
+) -> Vec<StageState> {
+    let of_execution = |stage: &StageState| {
+        let actions = stage.action_states().iter().filter_map(|action| {
+            let is_of_action = |past: &&ActionExecutionDetail| {
+                past.stage_name() == stage.stage_name() && past.action_name() == action.action_name()
+            };
+            // The newest comes first: reversed, so that of two of one instant it is taken.
+            let past = history.iter().rev().filter(is_of_action).max_by_key(|past| at(past.start_time()))?;
+            Some(
+                ActionState::builder()
+                    .set_action_name(action.action_name().map(str::to_owned))
+                    .latest_execution(past_execution(past))
+                    .build(),
+            )
+        });
+        let actions: Vec<_> = actions.collect();
+        let latest = StageExecution::builder().pipeline_execution_id(execution_id).status(StageExecutionStatus::Failed);
+        let own = StageState::builder()
+            .set_stage_name(stage.stage_name().map(str::to_owned))
+            .set_inbound_transition_state(stage.inbound_transition_state().cloned())
+            .set_action_states(Some(actions))
+            .set_latest_execution(latest.build().ok())
+            .build();
+        let is_failed = actions_with(&own, &ActionExecutionStatus::Failed).next().is_some();
+        is_failed.then_some(own)
+    };
+    stages.iter().filter_map(of_execution).collect()
+}
+
+fn past_execution(past: &ActionExecutionDetail) -> ActionExecution {
+    let result = past.output().and_then(|output| output.execution_result());
+    ActionExecution::builder()
+        .set_action_execution_id(past.action_execution_id().map(str::to_owned))
+        .set_status(past.status().cloned())
+        .set_last_status_change(past.last_update_time().copied())
+        .set_error_details(result.and_then(|result| result.error_details()).cloned())
+        .build()
 }
 
 /// Decides about a failed stage. `history` has the action executions of the pipeline execution that failed in it.
@@ -430,9 +480,11 @@ impl FailedAction<'_> {
         config.retry_any_failure || is_silent_gate || self.cause() == Some(Cause::Transient)
     }
 
-    fn begun_after(&self, time: OffsetDateTime) -> usize {
+    /// How many attempts began after an event was sent, whose time is in whole seconds: what began within that second counts
+    /// as begun before.
+    fn begun_after(&self, sent: OffsetDateTime) -> usize {
         let begun = self.attempts.iter().filter_map(|past| at(past.start_time()));
-        begun.filter(|begun| *begun > time).count()
+        begun.filter(|begun| *begun - sent >= Duration::SECOND).count()
     }
 }
 
@@ -540,8 +592,9 @@ fn attempts(
 #[cfg(test)]
 mod tests {
     use aws_sdk_codepipeline::types::{
-        ActionExecutionInput, ActionOwner, ActionState, ActionTypeId, ConditionExecution, ConditionState, ErrorDetails,
-        RetryStageMetadata, RuleExecution, StageConditionsExecution, StageExecution, TransitionState,
+        ActionExecutionInput, ActionExecutionOutput, ActionExecutionResult, ActionOwner, ActionTypeId,
+        ConditionExecution, ConditionState, ErrorDetails, RetryStageMetadata, RuleExecution, StageConditionsExecution,
+        TransitionState,
     };
     use gatehouse_shared::env::Env;
     use time::macros::datetime;
@@ -1292,6 +1345,54 @@ mod tests {
         ] {
             assert_eq!(both(&gate_failed(GATE), &attempts_at(begun), &[])[1], expected, "{begun:?}");
         }
+        // The time of the event is in whole seconds, those of CodePipeline are not.
+        let mut attempts = attempts_at(&[0, 20]);
+        attempts[1].start_time = Some(DateTime::from_millis(FAILED_AT.unix_timestamp() * 1_000 + 900));
+        assert_eq!(both(&gate_failed(GATE), &attempts, &[])[1], CASE.closed);
+    }
+
+    #[test]
+    fn the_history_tells_where_an_execution_of_mode_parallel_failed() {
+        let transition = TransitionState::builder().enabled(false).disabled_reason("incident 4711").build();
+        let mut shown = [
+            stage("Source", "e-9", "Succeeded", &[("Fetch", "f9", "Succeeded", "")], &CASE),
+            stage(
+                "Production",
+                "e-9",
+                "InProgress",
+                &[("Gate", "g9", "InProgress", ""), ("Deploy", "d8", "Failed", REAL)],
+                &CASE,
+            ),
+        ];
+        shown[1].inbound_transition_state = Some(transition.clone());
+        shown[1].before_entry_condition_state = Some(condition(ConditionExecutionStatus::Failed, REAL, Some(60)));
+        let in_order = |runs: &[Past]| {
+            let mut history = past(runs);
+            for (second, run) in history.iter_mut().rev().enumerate() {
+                let time = DateTime::from_secs(FAILED_AT.unix_timestamp() + i64::try_from(second).unwrap());
+                (run.start_time, run.last_update_time) = (Some(time), Some(time));
+                let error = ErrorDetails::builder().code("JobFailed").message(GATE).build();
+                let result = ActionExecutionResult::builder().error_details(error).build();
+                run.output = Some(ActionExecutionOutput::builder().execution_result(result).build());
+            }
+            history
+        };
+        let failed = in_order(&[("Production", "Gate", "g1", "Failed"), ("Source", "Fetch", "f1", "Succeeded")]);
+        let [own] = &parallel_stages(&shown, "e-2", &failed)[..] else { panic!("one stage failed") };
+        assert_eq!((own.stage_name(), own.inbound_transition_state()), (Some("Production"), Some(&transition)));
+        assert_eq!(own.latest_execution().unwrap().pipeline_execution_id(), "e-2");
+        assert_eq!(own.before_entry_condition_state(), None);
+        assert_eq!(both(own, &failed, &[]), ["held: the transition into the stage is disabled: incident 4711"; 2]);
+        shown[1].inbound_transition_state = None;
+        let own = &parallel_stages(&shown, "e-2", &failed)[0];
+        assert_eq!(both(own, &failed, &[]), [CASE.notice, CASE.closed]);
+
+        // The latest run of an action counts, in whatever order the history has them.
+        let mut again = in_order(&[("Production", "Gate", "g2", "InProgress"), ("Production", "Gate", "g1", "Failed")]);
+        assert_eq!(parallel_stages(&shown, "e-2", &again), []);
+        again.reverse();
+        assert_eq!(parallel_stages(&shown, "e-2", &again), []);
+        assert_eq!(parallel_stages(&shown, "e-2", &[]), []);
     }
 
     #[test]

@@ -9,13 +9,14 @@ use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::config::retry::RetryConfig;
 use aws_sdk_codepipeline::operation::get_pipeline_state::GetPipelineStateOutput;
 use aws_sdk_codepipeline::operation::list_action_executions::ListActionExecutionsOutput;
+use aws_sdk_codepipeline::operation::list_pipeline_executions::ListPipelineExecutionsOutput;
 use aws_sdk_codepipeline::operation::retry_stage_execution::RetryStageExecutionOutput;
 use aws_sdk_codepipeline::primitives::DateTime;
 use aws_sdk_codepipeline::types::{
-    ActionExecution, ActionExecutionDetail, ActionExecutionInput, ActionExecutionStatus, ActionState,
-    ConditionExecutionStatus, ConditionState, ErrorDetails, ExecutionType, RuleExecution, RuleExecutionStatus,
-    RuleState, StageConditionState, StageConditionsExecution, StageExecution, StageExecutionStatus, StageState,
-    TransitionState,
+    ActionExecution, ActionExecutionDetail, ActionExecutionInput, ActionExecutionOutput, ActionExecutionResult,
+    ActionExecutionStatus, ActionState, ConditionExecutionStatus, ConditionState, ErrorDetails, ExecutionMode,
+    ExecutionType, PipelineExecutionStatus, PipelineExecutionSummary, RuleExecution, RuleExecutionStatus, RuleState,
+    StageConditionState, StageConditionsExecution, StageExecution, StageExecutionStatus, StageState, TransitionState,
 };
 use aws_sdk_sns::operation::publish::PublishOutput;
 use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
@@ -61,6 +62,11 @@ struct Pipeline {
     message: &'static str,
     failed_at: OffsetDateTime,
     kind: ExecutionType,
+    mode: ExecutionMode,
+    /// When the execution that is not the latest any more ended.
+    earlier_failed_at: OffsetDateTime,
+    /// The executions whose stage was retried.
+    retried: Vec<String>,
     /// Why the transition into the stage is disabled, if it is.
     frozen: Option<&'static str>,
     /// The entry condition on which the stage failed, instead of at its action.
@@ -90,6 +96,9 @@ impl World {
             message: GATE,
             failed_at: NOTICE,
             kind,
+            mode: ExecutionMode::Superseded,
+            earlier_failed_at: NOTICE,
+            retried: vec![],
             frozen: None,
             condition: None,
             mails: vec![],
@@ -121,7 +130,7 @@ impl World {
             let pipeline = world.lock().unwrap();
             let asked = request.filter().and_then(|filter| filter.pipeline_execution_id());
             if asked == Some(EARLIER) {
-                return MockResponse::Output(pipeline.dropped());
+                return MockResponse::Output(pipeline.earlier());
             }
             assert_eq!(asked, Some(EXECUTION));
             let Some(answer) = pipeline.refusal("ListActionExecutions") else {
@@ -130,12 +139,24 @@ impl World {
             MockResponse::Http(answer)
         });
         let world = pipeline.clone();
+        let executions = mock!(Client::list_pipeline_executions).then_compute_response(move |request| {
+            assert_eq!(request.max_results(), Some(100));
+            let pipeline = world.lock().unwrap();
+            match pipeline.refusal("ListPipelineExecutions") {
+                Some(answer) => MockResponse::Http(answer),
+                None => MockResponse::Output(pipeline.executions()),
+            }
+        });
+        let world = pipeline.clone();
         let retry = mock!(Client::retry_stage_execution).then_compute_response(move |request| {
             assert_eq!(request.stage_name(), Some("Production"));
-            assert_eq!(request.pipeline_execution_id(), Some(EXECUTION));
             let mut pipeline = world.lock().unwrap();
             let Some(answer) = pipeline.refusal("RetryStageExecution") else {
-                pipeline.status = StageExecutionStatus::InProgress;
+                let execution = request.pipeline_execution_id().unwrap();
+                if execution == EXECUTION {
+                    pipeline.status = StageExecutionStatus::InProgress;
+                }
+                pipeline.retried.push(execution.to_owned());
                 return MockResponse::Output(RetryStageExecutionOutput::builder().build());
             };
             MockResponse::Http(answer)
@@ -153,8 +174,9 @@ impl World {
             }
         });
         let codepipeline =
-            mock_client!(aws_sdk_codepipeline, RuleMode::MatchAny, [&state, &history, &retry], |config| config
-                .retry_config(RetryConfig::disabled()));
+            mock_client!(aws_sdk_codepipeline, RuleMode::MatchAny, [&state, &history, &executions, &retry], |config| {
+                config.retry_config(RetryConfig::disabled())
+            });
         let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&publish], |config| config
             .retry_config(RetryConfig::disabled()));
         Self { pipeline, retry, publish, codepipeline, sns }
@@ -203,15 +225,50 @@ impl Pipeline {
         GetPipelineStateOutput::builder().stage_states(production.build()).build()
     }
 
-    /// The history of the earlier execution: its gate failed.
-    fn dropped(&self) -> ListActionExecutionsOutput {
+    /// The history of the earlier execution: its gate failed, and runs again once it was retried.
+    fn earlier(&self) -> ListActionExecutionsOutput {
         let function = [("FunctionName".to_owned(), "gate".to_owned())].into();
-        let execution = ActionExecutionDetail::builder()
-            .stage_name("Production")
-            .action_name("HealthGate")
+        let error = ErrorDetails::builder().code("JobFailed").message(self.message).build();
+        let result = ActionExecutionResult::builder().error_details(error).build();
+        let time = DateTime::from_secs(self.earlier_failed_at.unix_timestamp());
+        let execution = ActionExecutionDetail::builder().stage_name("Production").action_name("HealthGate");
+        let failed = execution
+            .clone()
+            .action_execution_id("earlier-1")
             .status(ActionExecutionStatus::Failed)
-            .input(ActionExecutionInput::builder().set_configuration(Some(function)).build());
-        ListActionExecutionsOutput::builder().action_execution_details(execution.build()).build()
+            .start_time(time)
+            .last_update_time(time)
+            .input(ActionExecutionInput::builder().set_configuration(Some(function)).build())
+            .output(ActionExecutionOutput::builder().execution_result(result).build());
+        let again =
+            execution.action_execution_id("earlier-2").status(ActionExecutionStatus::InProgress).start_time(time);
+        let is_retried = self.retried.iter().any(|execution| execution == EARLIER);
+        ListActionExecutionsOutput::builder()
+            .set_action_execution_details(Some(
+                is_retried.then(|| again.build()).into_iter().chain([failed.build()]).collect(),
+            ))
+            .build()
+    }
+
+    /// The executions, the newest first.
+    fn executions(&self) -> ListPipelineExecutionsOutput {
+        let execution = |id: &str, status: PipelineExecutionStatus, time: OffsetDateTime| {
+            PipelineExecutionSummary::builder()
+                .pipeline_execution_id(id)
+                .status(status)
+                .execution_mode(self.mode.clone())
+                .last_update_time(DateTime::from_secs(time.unix_timestamp()))
+                .build()
+        };
+        let failed_or_running = |is_failed: bool| {
+            if is_failed { PipelineExecutionStatus::Failed } else { PipelineExecutionStatus::InProgress }
+        };
+        let latest = failed_or_running(self.status == StageExecutionStatus::Failed);
+        let earlier = failed_or_running(!self.retried.iter().any(|execution| execution == EARLIER));
+        ListPipelineExecutionsOutput::builder()
+            .pipeline_execution_summaries(execution(EXECUTION, latest, self.failed_at))
+            .pipeline_execution_summaries(execution(EARLIER, earlier, self.earlier_failed_at))
+            .build()
     }
 
     /// One execution a page, the newest first. Without failures, the history has not caught up with the state.
@@ -630,6 +687,75 @@ async fn people_are_notified_of_an_execution_that_the_gate_stopped_and_another_r
     let function = world.function(&[("NOTIFY_TOPIC_ARN", PEOPLE), ("HEALTH_GATE_FUNCTION_NAME", "other")]);
     assert_eq!(outcomes(&function, superseded("retry-eventbridge-stage-failed")).await, [Outcome::Skipped]);
     assert_eq!((world.mails().len(), world.retry.num_calls()), (1, 0));
+}
+
+#[tokio::test]
+async fn an_execution_of_mode_parallel_is_retried_though_another_one_is_the_latest() {
+    let settings = [("NOTIFY_TOPIC_ARN", PEOPLE), ("HEALTH_GATE_FUNCTION_NAME", "gate")];
+    let notice = || {
+        let mut event = sample("retry-eventbridge-stage-failed");
+        event["detail"]["execution-id"] = EARLIER.into();
+        event
+    };
+    for (mode, expected) in [
+        (ExecutionMode::Superseded, &[][..]),
+        (ExecutionMode::Queued, &[]),
+        (ExecutionMode::from("A_NEW_MODE"), &[]),
+        (ExecutionMode::Parallel, &[EARLIER]),
+    ] {
+        let world = World::failed(1);
+        world.set(|pipeline| pipeline.mode = mode.clone());
+        let function = world.function(&settings);
+        let outcome = if expected.is_empty() { Outcome::Skipped } else { Outcome::Retried };
+        assert_eq!(outcomes(&function, notice()).await, [outcome], "{mode}");
+        assert_eq!(world.pipeline.lock().unwrap().retried, expected, "{mode}");
+        // Once more: what runs again is not failed any more.
+        assert_eq!(outcomes(&function, notice()).await, [Outcome::Skipped], "{mode}");
+        assert_eq!(world.pipeline.lock().unwrap().retried, expected, "{mode}");
+        assert_eq!(world.mails().len(), if expected.is_empty() { 2 } else { 0 }, "{mode}");
+    }
+
+    // Where CodePipeline retries no other than the latest in this mode too, people are notified.
+    let world = World::faulty("RetryStageExecution", "NotLatestPipelineExecutionException");
+    world.set(|pipeline| pipeline.mode = ExecutionMode::Parallel);
+    assert_eq!(outcomes(&world.function(&settings), notice()).await, [Outcome::Skipped]);
+    let [mail] = &world.mails()[..] else { panic!("{:?}", world.mails()) };
+    assert!(mail.contains(EARLIER), "{mail}");
+}
+
+#[tokio::test]
+async fn a_closed_event_retries_the_executions_of_mode_parallel_that_the_state_does_not_show() {
+    let settings = [("PIPELINES", "web"), ("NOTIFY_TOPIC_ARN", PEOPLE)];
+    let parallel = || {
+        let world = held(1);
+        let failed_at = world.pipeline.lock().unwrap().failed_at;
+        world.set(|pipeline| {
+            pipeline.mode = ExecutionMode::Parallel;
+            pipeline.earlier_failed_at = failed_at;
+        });
+        world
+    };
+    let world = parallel();
+    assert_eq!(outcomes(&world.function(&settings), closed()).await, [Outcome::Retried, Outcome::Retried]);
+    assert_eq!(world.pipeline.lock().unwrap().retried, [EXECUTION, EARLIER]);
+    let [mail] = &world.mails()[..] else { panic!("{:?}", world.mails()) };
+    assert!(mail.contains("2 stages retried") && mail.contains(EXECUTION) && mail.contains(EARLIER), "{mail}");
+    assert_eq!(outcomes(&world.function(&settings), closed()).await, [Outcome::Ignored]);
+
+    // The latest one went on, and the state shows no failed stage.
+    let world = parallel();
+    world.set(|pipeline| pipeline.status = StageExecutionStatus::Succeeded);
+    assert_eq!(outcomes(&world.function(&settings), closed()).await, [Outcome::Retried]);
+    assert_eq!(world.pipeline.lock().unwrap().retried, [EARLIER]);
+
+    // What failed days ago is left alone, and so is another message.
+    let world = parallel();
+    world.set(|pipeline| pipeline.earlier_failed_at -= time::Duration::days(2));
+    assert_eq!(outcomes(&world.function(&settings), closed()).await, [Outcome::Retried]);
+    assert_eq!(world.pipeline.lock().unwrap().retried, [EXECUTION]);
+    let world = parallel();
+    world.set(|pipeline| pipeline.message = "[health-gate] 1 AWS Health event in us-east-1");
+    assert_eq!(outcomes(&world.function(&settings), closed()).await, [Outcome::Ignored, Outcome::Ignored]);
 }
 
 #[tokio::test]
