@@ -171,6 +171,7 @@ def approval_of(execution_id):
             found["ExecutionStartTime"].timestamp() + LINK_TTL,
             steps[0]["ExecutionStartTime"].timestamp() + steps[0]["TimeoutSeconds"],
         ),
+        "ends": steps[0]["ExecutionStartTime"].timestamp() + steps[0]["TimeoutSeconds"],
         "name": parameters.get("imageName") or images[0][0],
         "build": parameters.get("buildArn"),
         "summary": parameters.get("summary"),
@@ -302,6 +303,7 @@ def page(approval, token, expires):
 <dl>
 {rows}<dt>Approvals</dt><dd>{given} given</dd>
 <dt>Link expires</dt><dd>{datetime.fromtimestamp(expires, UTC):%Y-%m-%d %H:%M} UTC</dd>
+<dt>Approval ends</dt><dd>{datetime.fromtimestamp(approval["ends"], UTC):%Y-%m-%d %H:%M} UTC</dd>
 </dl>
 </div>
 <section class="card" aria-labelledby="images">

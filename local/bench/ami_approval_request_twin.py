@@ -126,6 +126,7 @@ def start(notice, name, images):
         Parameters={
             "images": images,
             "receivers": [",".join(TARGETS)],
+            "effects": ["snapshots=false"],
             "imagesText": [", ".join(images)],
             "receiversText": [", ".join(receivers)],
             "imageName": [line(name, 512)],

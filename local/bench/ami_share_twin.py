@@ -46,7 +46,7 @@ def ssm():
 
 
 def approved_build(event):
-    """The build that the execution approved, with these images and receivers."""
+    """The build that the execution approved, with these images and receivers, and nothing done besides."""
     found = ssm().get_automation_execution(AutomationExecutionId=event["executionId"])["AutomationExecution"]
     steps = [step["StepStatus"] for step in found["StepExecutions"] if step["Action"] == "aws:approve"]
     parameters = found["Parameters"]
@@ -56,6 +56,7 @@ def approved_build(event):
         or found["AutomationExecutionStatus"] not in ("InProgress", "Waiting", "Success", "Failed", "TimedOut")
         or not set(event["images"]) <= set(parameters["images"])
         or set(",".join(parameters["receivers"]).split(",")) != {target for _, target in WANTED}
+        or parameters["effects"] != ["snapshots=false"]
         or [event["buildArn"]] != parameters["buildArn"]
     ):
         raise PermissionError(f"the execution {event['executionId']} does not approve this")

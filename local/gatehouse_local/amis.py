@@ -391,6 +391,7 @@ def wait_for_sample_approval(aws: LocalAws, region: str) -> None:
             "imageName": [sample["imageName"]],
             "buildArn": [sample["buildArn"]],
             "receivers": [events.AMIS_TARGET],
+            "effects": ["snapshots=false"],
         },
         Tags=[{"Key": TAG[0], "Value": TAG[1]}],
     )

@@ -7,6 +7,7 @@ with `create`. What moto lacks or does differently:
   image has at most 1,000 permissions.
 - `CreateVolumePermission.Add` of a snapshot; it takes accounts only.
 - An image whose snapshot is encrypted with an AWS-managed key cannot be shared.
+- Each image is a minute younger than the one that was made before it.
 - Watermarks: at most 5 for an image, never on a public one. An image that is made from another one has its watermarks,
   with the other one as source (`create` with `parent`).
 - Accounts that do not exist (`unknown_accounts`): EC2 refuses the whole call.
@@ -16,7 +17,7 @@ with `create`. What moto lacks or does differently:
 
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.moto_api._internal import mock_random
@@ -61,6 +62,7 @@ class Image:
     owner: str
     tags: dict[str, str]
     snapshots: list[Snapshot]
+    created: datetime
     state: str = "available"
     deprecated: datetime | None = None
     permissions: list[Permission] = field(default_factory=list)
@@ -80,7 +82,7 @@ class Image:
             "State": self.state,
             "OwnerId": self.owner,
             "Public": self.public,
-            "CreationDate": "2026-01-17T06:00:00.000Z",
+            "CreationDate": self.created.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
             "Architecture": "x86_64",
             "ImageType": "machine",
             "RootDeviceType": "ebs",
@@ -154,7 +156,8 @@ class Images:
         `parent` is the image that it was built from, of which it inherits the watermarks.
         """
         snapshot = Snapshot(f"snap-{mock_random.get_random_hex(17)}", region, key, aws_managed)
-        image = Image(image_id, name, region, owner, dict(BUILT if tags is None else tags), [snapshot])
+        created = datetime(2026, 1, 17, 6, tzinfo=UTC) + timedelta(minutes=len(self.images))
+        image = Image(image_id, name, region, owner, dict(BUILT if tags is None else tags), [snapshot], created)
         image.watermarks = dict(parent.watermarks) if parent else {}
         self.images[region, image_id] = image
         self.snapshots[region, snapshot.id] = snapshot
@@ -177,11 +180,23 @@ class Images:
 
     def _describe(self, call: Invocation) -> dict[str, Any]:
         here = {image.id: image for (region, _), image in self.images.items() if region == call.region}
-        wanted = call.params.get("ImageIds", list(here))
-        for image_id in wanted:
+        for image_id in call.params.get("ImageIds", []):
             if image_id not in here or here[image_id].state == "deregistered":
                 raise _unknown_image(image_id, here.get(image_id))
-        return {"Images": [here[image_id].described() for image_id in wanted]}
+        wanted = set(call.params.get("ImageIds", here))
+        # What a filter does not find is no error.
+        for condition in call.params.get("Filters", []):
+            if condition["Name"] != "image-id":
+                raise AwsError("NotImplemented", f"{condition['Name']} is not a filter of local images", 501)
+            wanted &= set(condition["Values"])
+        owners = {"self": ACCOUNT_ID}
+        owned = {owners.get(owner, owner) for owner in call.params.get("Owners", [])}
+        found = [
+            image
+            for image in here.values()
+            if image.id in wanted and image.state != "deregistered" and (not owned or image.owner in owned)
+        ]
+        return {"Images": [image.described() for image in found]}
 
     def _describe_attribute(self, call: Invocation) -> dict[str, Any]:
         image = self._own(call)

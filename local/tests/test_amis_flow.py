@@ -415,6 +415,43 @@ def test_an_approval_holds_for_its_images_its_build_and_its_receivers(aws, make)
     assert shared(aws) == [[ACCOUNT], [ACCOUNT]]
 
 
+EFFECTS = {
+    "ShareSnapshots": "true",
+    "ApprovedWatermark": "approved",
+    "LatestParameter": "/golden-ami/{name}/latest",
+    "DeprecatePreviousAfterDays": "30",
+}
+
+
+@pytest.mark.parametrize(
+    "changed", [{}, *({name: value} for name, value in EFFECTS.items() if "Deprecate" not in name)]
+)
+def test_what_is_done_besides_is_approved_with_the_image(aws, make, changed):
+    given = EFFECTS if not changed else {}
+    stack = make(**given)
+    build(stack)
+    execution = stack.executions[0]
+    if given:  # both mails and the page name it
+        named = ("Snapshots", "approved", "/golden-ami/{name}/latest", "after 30 days")
+        texts = [mail.text for mail in stack.mails] + [fetch(link(stack))[2]]
+        assert len(texts) == 3 and all(part in text for part in named for text in texts)
+    aws.disturb("refuse", service="ec2", operation="ModifyImageAttribute", code="OperationNotPermitted", times=None)
+    stack.signal(execution.id)
+    aws.calm()
+    for region, image in IMAGES.items():
+        aws.images.images[region, image].watermarks.clear()
+    # A deployment between the approval and the repeat turns it on, or off.
+    event = {"executionId": execution.id}
+    assert "ask for the approval again" in refused(make(**changed), event)
+    assert shared(aws) == [[], []]
+    # As it was approved, the repeat does it.
+    assert not stack.invoke(SHARE, event).failed
+    for region, image in IMAGES.items():
+        found = aws.images.images[region, image]
+        assert bool(found.watermarks) is bool(given)
+        assert [it.permissions for it in found.snapshots] == [[{"UserId": ACCOUNT}] if given else []]
+
+
 def test_without_the_check_the_caller_decides_and_no_mail_says_approved(aws, make):
     stack = make(RequireApproval="false")
     assert not stack.invoke(SHARE, {"images": [f"us-east-1:{IMAGES['us-east-1']}"]}).failed
@@ -446,6 +483,23 @@ def test_the_watermark_is_on_approved_images_alone_and_not_on_what_inherits_it(a
     assert parent.watermarks[KEY][0] == parent.id
 
 
+def test_an_image_that_is_gone_keeps_the_inherited_watermark_on_no_other(aws, make):
+    stack = make(ApprovedWatermark="approved", ApprovalTimeout=str(HOUR))
+    parent = aws.images.create("ami-00000000000000001")
+    parent.watermarks[KEY] = (parent.id, datetime.now(UTC))
+    images = {"us-east-1": [IMAGES["us-east-1"], *NEXT_IMAGES.values()]}
+    for image in images["us-east-1"]:
+        aws.images.create(image)
+    notice = image_builder.notice(IMAGES)
+    notice["outputResources"]["amis"].append({"region": "us-east-1", "image": NEXT_IMAGES["us-east-1"]})
+    assert not stack.publish(notice).failed
+    gone, other = (aws.images.images["us-east-1", image] for image in images["us-east-1"])
+    gone.state, other.watermarks[KEY] = "deregistered", parent.watermarks[KEY]
+    stack.pass_time(HOUR + 1)
+    assert other.watermarks == {}
+    assert not any("could not be detached" in mail.text for mail in stack.mails)
+
+
 # Alarms ---------------------------------------------------------------------------------------
 
 
@@ -475,7 +529,7 @@ def test_the_alarm_of_the_page_sees_what_the_page_answers(aws, make, service, op
     alarms = [it["Properties"] for it in stack._deployed.of_type("AWS::CloudWatch::Alarm").values()]
     [alarm] = [
         it for it in alarms
-        if it["Dimensions"] == [{"Name": "FunctionName", "Value": "<AmiApprovalPageFunction>"}]
+        if it.get("Dimensions") == [{"Name": "FunctionName", "Value": "<AmiApprovalPageFunction>"}]
         and it["Namespace"] == "Gatehouse"
     ]  # fmt: skip
     assert failed_metric(outcome) > alarm["Threshold"]
@@ -834,6 +888,39 @@ def test_watermark_latest_parameter_and_deprecation(aws, make):
     assert aws.images.images["eu-west-1", IMAGES["eu-west-1"]].deprecated is None
     latest = aws.client("ssm").get_parameter(Name="/golden-ami/golden-al2023/latest")["Parameter"]
     assert latest["Value"] == NEXT_IMAGES["us-east-1"]
+
+
+def test_a_repeat_of_an_older_approval_never_moves_the_parameter_back(aws, make):
+    name = "/golden-ami/golden-al2023/latest"
+    stack = approved(make, LatestParameter="/golden-ami/{name}/latest", DeprecatePreviousAfterDays="0")
+    older = stack.executions[0]
+    newer = aws.images.create(NEXT_IMAGES["us-east-1"])
+    build(stack, NEXT_IMAGES, notice={"build": 4})
+    stack.signal(stack.executions[1].id)
+    with aws.recording() as calls:
+        outcome = stack.invoke(SHARE, {"executionId": older.id})
+    assert {image["ami_id"]: image["latest"]["outcome"] for image in outcome.payload["images"]} == {
+        IMAGES["us-east-1"]: "newer", IMAGES["eu-west-1"]: "unchanged"
+    }  # fmt: skip
+    assert not {"PutParameter", "EnableImageDeprecation"} & set(operations(calls))
+    assert aws.client("ssm").get_parameter(Name=name)["Parameter"]["Value"] == newer.id
+    assert newer.deprecated is None
+
+
+def test_nothing_besides_is_done_for_an_image_that_is_not_of_the_approval(aws, make):
+    stack = approved(make, **EFFECTS)
+    others = [
+        aws.images.create(image, region) for region, image in zip(IMAGES, ["ami-00000000000000001"] * 2, strict=True)
+    ]
+    assert not stack.invoke(SHARE, {"executionId": stack.executions[0].id}).failed
+    for other in others:
+        assert (other.watermarks, other.permissions, other.deprecated) == ({}, [], None)
+        assert [it.permissions for it in other.snapshots] == [[]]
+    names = {
+        region: [it["Name"] for it in aws.client("ssm", region).describe_parameters()["Parameters"]]
+        for region in IMAGES
+    }
+    assert names == {region: ["/golden-ami/golden-al2023/latest"] for region in IMAGES}
 
 
 def test_an_image_of_another_pipeline_is_not_deprecated(aws, make):

@@ -325,6 +325,17 @@ def test_an_account_that_does_not_exist_refuses_the_whole_call(aws, ec2):
     assert aws.images.images["us-east-1", AMI].permissions == []
 
 
+def test_a_filter_finds_what_is_there_and_refuses_nothing(aws, ec2):
+    aws.images.create(OTHER, owner="444455556666")
+    found = ec2.describe_images(Filters=[{"Name": "image-id", "Values": [AMI, OTHER, "ami-0123"]}])["Images"]
+    assert {it["ImageId"] for it in found} == {AMI, OTHER}
+    assert len({it["CreationDate"] for it in found}) == 2, "one is younger"
+    own = ec2.describe_images(Owners=["self"], Filters=[{"Name": "image-id", "Values": [AMI, OTHER]}])["Images"]
+    assert [it["ImageId"] for it in own] == [AMI]
+    aws.images.images["us-east-1", AMI].state = "deregistered"
+    assert ec2.describe_images(Filters=[{"Name": "image-id", "Values": [AMI]}])["Images"] == []
+
+
 def test_an_image_that_was_deregistered_is_unavailable(aws, ec2):
     aws.images.images["us-east-1", AMI].state = "deregistered"
     assert refused(ec2.describe_images, ImageIds=[AMI])[0] == "InvalidAMIID.Unavailable"

@@ -149,6 +149,7 @@ def test_the_longest_exclusions_fit_the_quota(scope):
         for events_left_out in names:
             found = pattern(
                 rule="HubRule",
+                Mail="plain",
                 Scope=scope,
                 HubAccountIds="444455556666",
                 ExcludePrincipalArns=principals,
@@ -363,7 +364,9 @@ def test_only_the_rules_invoke_the_function():
     [source] = stack.properties("IamAlertMailFunction")["Events"].values()
     assert source["Type"] == "SQS" and source["Properties"]["Queue"] == "<AlertQueue.Arn>"
     policy = stack.properties("AlertQueuePolicy")
-    *allowed, tls = policy["PolicyDocument"]["Statement"]
+    statements = policy["PolicyDocument"]["Statement"]
+    allowed = [it for it in statements if it["Effect"] == "Allow"]
+    [tls] = [it for it in statements if it["Sid"] == "RequireTls"]
     assert policy["Queues"] == ["<AlertQueue>"]
     for statement, rule in zip(allowed, ("IamRule", "HubRule"), strict=True):
         assert (statement["Effect"], statement["Principal"]) == ("Allow", {"Service": "events.amazonaws.com"})
@@ -396,7 +399,10 @@ def test_the_bus_admits_the_organization_or_the_accounts_given_and_events_of_iam
     assert not deployed().of_type("AWS::Events::EventBus")
     stack = deployed(HubOrganizationId="o-abcdefghij", HubAccountIds="444455556666,777788889999")
     organization = stack.properties("HubBusOrganizationPolicy")["Statement"]
-    iam_alone = {"ForAllValues:StringEquals": {"events:source": "aws.iam"}}
+    iam_alone = {
+        "BoolIfExists": {"events:eventBusInvocation": "true"},
+        "ForAllValues:StringEquals": {"events:source": "aws.iam"},
+    }
     assert organization["Condition"] == {"StringEquals": {"aws:PrincipalOrgID": "o-abcdefghij"}} | iam_alone
     accounts = stack.properties("HubBusAccountPolicy")["Statement"]
     assert accounts["Principal"] == {"AWS": ["444455556666", "777788889999"]}
@@ -444,6 +450,7 @@ def combinations(mail, scope):
             ("NotifyEmail", "you@example.com"),
             ("AlarmTopicArn", ALARM_TOPIC),
             ("Tracing", "on"),
+            ("KeepLogs", "Yes"),
         )
     ]
     for chosen in itertools.product(*switches):
@@ -460,12 +467,13 @@ def expected(given):
         ("HubOrganizationId" in given, {"HubBusOrganizationPolicy"}),
         ("HubAccountIds" in given, {"HubBusAccountPolicy"}),
         ("CreateTrail" in given, {"Trail", "TrailBucket", "TrailBucketPolicy"}),
+        ("KeepLogs" in given and given["Mail"] == "readable", {"KeptMailLogGroup"}),
         ("NotificationKeyArn" in given, {"KeyPolicy"}),
         ("NotifyEmail" in given, {"AlertSubscription"}),
         ("NotifyEmail" in given and "AlarmTopicArn" not in given, {"AlarmTopic", "AlarmTopicPolicy", "AlarmMail"}),
     ):
         found |= names if asked else set()
-    return found
+    return found - ({"MailLogGroup"} if "KeepLogs" in given else set())
 
 
 @pytest.mark.parametrize("mail", ["readable", "plain"])
@@ -488,6 +496,37 @@ def test_every_combination_of_settings_gives_a_whole_stack(mail, scope):
         statements = stack.properties("FailureQueuePolicy")["PolicyDocument"]["Statement"]
         senders = [it["Condition"]["ArnEquals"]["aws:SourceArn"] for it in statements if it["Effect"] == "Allow"]
         assert set(senders) == rules and len(senders) == len(rules)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("given", EXCLUSIONS)
+def test_plain_mails_leave_out_what_any_credentials_can_make(scope, given):
+    """Nothing paces them: what fails needs no right, and could suspend the address."""
+    denied, changed = events.load("iam-alerts/denied.json"), events.load("iam-alerts/put-role-policy.json")
+    root = events.load("iam-alerts/root-access-key.json")
+    failed_root = root | {"detail": root["detail"] | {"errorCode": "AccessDenied"}}
+    for rule in ("IamRule", "HubRule"):
+        asked = {"Scope": scope, "HubAccountIds": "444455556666"} | given
+        readable, ours = (pattern(rule=rule, Mail=mail, **asked) for mail in ("readable", "plain"))
+        for judged, event in ((True, changed), (True, root), (True, failed_root), (False, denied)):
+            there = event | {"account": "444455556666"}
+            assert matches(ours, there) is (judged and matches(readable, there))
+        assert matches(ours, failed_root | {"account": "444455556666"})
+        assert {key: value for key, value in ours["detail"].items() if key != "$or"} == readable["detail"]
+
+
+@pytest.mark.parametrize(
+    ("given", "group", "policy"), [("No", "MailLogGroup", "Delete"), ("Yes", "KeptMailLogGroup", "Retain")]
+)
+def test_the_log_of_the_alerts_stays_where_it_is_asked_for(given, group, policy):
+    stack = deployed(KeepLogs=given)
+    [(name, found)] = stack.of_type("AWS::Logs::LogGroup").items()
+    assert (name, found["UpdateReplacePolicy"]) == (group, policy)
+    assert found["DeletionPolicy"] == {"Delete": "Delete", "Retain": "RetainExceptOnCreate"}[policy]
+    # A name of its own would be in the way of the next stack.
+    assert ("LogGroupName" in found["Properties"]) is (given == "No")
+    assert stack.properties("IamAlertMailFunction")["LoggingConfig"]["LogGroup"] == f"<{group}>"
+    assert f"<{group}.Arn>" in json.dumps(stack.properties("MailRole"))
 
 
 def test_plain_mails_need_no_code():

@@ -53,10 +53,10 @@ def test_the_runbook_asks_the_approvers_and_then_shares(given, approvers):
 def test_every_parameter_that_the_runbook_uses_is_declared():
     content = document()
     used = {name for name in json.dumps(content["mainSteps"]).split("{{ ")[1:] if not name.startswith("automation:")}
-    # The receivers are for the share function, which reads the execution.
-    assert {name.partition(" ")[0] for name in used} == content["parameters"].keys() - {"receivers"}
+    # Receivers and effects are for the share function, which reads the execution.
+    assert {name.partition(" ")[0] for name in used} == content["parameters"].keys() - {"receivers", "effects"}
     lists = {name for name, spec in content["parameters"].items() if spec["type"] == "StringList"}
-    assert lists == {"images", "receivers"}
+    assert lists == {"images", "receivers", "effects"}
     for text in (it for it in json.dumps(content["mainSteps"]).split('"') if "{{ " in it):
         assert all(text == f"{{{{ {name} }}}}" or f"{{{{ {name} }}}}" not in text for name in lists), text
 
@@ -191,11 +191,33 @@ def test_only_own_images_of_image_builder_can_be_changed(function, action):
     }
 
 
-def test_snapshots_are_shared_with_the_accounts_given_and_never_with_everybody():
+EFFECTS = {
+    "ShareSnapshots": "true",
+    "ApprovedWatermark": "approved",
+    "LatestParameter": "/golden/{name}",
+    "DeprecatePreviousAfterDays": "30",
+}
+
+
+@pytest.mark.parametrize("given", [{}, EFFECTS, TARGET | {"TargetAccountIds": "111122223333,444455556666"}])
+def test_what_is_recorded_at_the_request_is_what_the_share_function_is_set_to(given):
+    """The two functions compare receivers and effects by their own settings."""
+    stack = deployed(**given)
+    request, share = (
+        stack.properties(name)["Environment"]["Variables"]
+        for name in ("AmiApprovalRequestFunction", "AmiShareFunction")
+    )
+    names = {name for name in share if name.startswith("TARGET_") and not name.endswith("_TOPIC_ARN")}
+    names |= {"SHARE_SNAPSHOTS", "APPROVED_WATERMARK", "LATEST_PARAMETER", "DEPRECATE_PREVIOUS_AFTER_DAYS"}
+    assert {name: request.get(name) for name in names} == {name: share.get(name) for name in names}
+    assert share["SHARE_SNAPSHOTS"] == given.get("ShareSnapshots", "false")
+
+
+def test_snapshots_of_image_builder_are_shared_with_the_accounts_given_and_never_with_everybody():
     accounts = {"TargetAccountIds": "111122223333,444455556666"}
     [statement] = only(granted("AmiShareFunction", ShareSnapshots="true", **accounts), "ec2:ModifySnapshotAttribute")
     assert statement["Condition"] == {
-        "StringEquals": {"ec2:Owner": ACCOUNT},
+        "StringEquals": {"aws:ResourceTag/CreatedBy": "EC2 Image Builder", "ec2:Owner": ACCOUNT},
         "ForAllValues:StringEquals": {"ec2:Add/userId": ["111122223333", "444455556666"]},
         "Null": {"ec2:Add/userId": "false", "ec2:Add/group": "true"},
     }
@@ -301,6 +323,7 @@ def test_a_right_is_granted_where_its_setting_asks_for_it(function, given, added
 def test_only_the_parameter_given_can_be_written(latest, name, allowed):
     [statement] = only(granted("AmiShareFunction", LatestParameter=latest), "ssm:PutParameter")
     assert fnmatchcase(f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter{name}", statement["Resource"]) is allowed
+    assert statement["Condition"] == {"StringEqualsIfExists": {"ssm:Overwrite": "true"}}
 
 
 # Topics ---------------------------------------------------------------------------------------
@@ -440,6 +463,51 @@ def test_the_page_is_watched_by_what_it_counts():
 # The page -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("published", "delivered", "is_alarm"), [(None, None, False), (2, 2, False), (2, None, True), (1, 0, True)]
+)
+def test_an_approval_that_reaches_nobody_raises_an_alarm(published, delivered, is_alarm):
+    alarm = deployed().properties("NobodyAskedAlarm")
+    parts = {it["Id"]: it["MetricStat"]["Metric"] for it in alarm["Metrics"] if "MetricStat" in it}
+    dimensions = [{"Name": "TopicName", "Value": "<ApproverTopic.TopicName>"}]
+    assert {(name, it["MetricName"]) for name, it in parts.items()} == {
+        ("published", "NumberOfMessagesPublished"),
+        ("delivered", "NumberOfNotificationsDelivered"),
+    }
+    assert all(it["Dimensions"] == dimensions and it["Namespace"] == "AWS/SNS" for it in parts.values())
+    [watched] = [it["Expression"] for it in alarm["Metrics"] if it["ReturnData"]]
+    seen = {
+        "published": published,
+        "delivered": delivered,
+        "FILL": lambda value, other: other if value is None else value,
+        "IF": lambda condition, then, otherwise: then if condition else otherwise,
+    }
+    # CloudWatch's operators, in Python's words.
+    value = eval(watched.replace("AND", "and"), {"__builtins__": {}}, seen)
+    assert (value > alarm["Threshold"]) is is_alarm
+
+
+@pytest.mark.parametrize(("given", "kept"), [({}, False), ({"KeepLogs": "Yes"}, True)])
+def test_the_logs_of_the_functions_stay_where_it_is_asked_for(given, kept):
+    stack = deployed(**given, **LINK)
+    for function in ("AmiApprovalRequestFunction", "AmiApprovalPageFunction", "AmiShareFunction"):
+        name = stack.properties(function)["LoggingConfig"]["LogGroup"].strip("<>")
+        group = stack.resources[name]
+        assert group["DeletionPolicy"] == ("RetainExceptOnCreate" if kept else "Delete")
+        assert group["UpdateReplacePolicy"] == ("Retain" if kept else "Delete")
+        # A name of its own would be in the way of the next stack.
+        assert ("LogGroupName" in group["Properties"]) is not kept
+        [write] = only(granted(function, **given), "logs:PutLogEvents")
+        assert write["Resource"] == f"<{name}.Arn>"
+    assert len(stack.of_type("AWS::Logs::LogGroup")) == 4
+
+
+def test_a_stack_that_asks_nobody_says_so():
+    assert deployed().outputs["ApproversReach"]["Value"].startswith("Nobody: ")
+    for given in ({"ApproverEmail": "a@example.com"}, {"FurtherApproverEndpoints": "b@example.com"}):
+        assert "Nobody" not in deployed(**given).outputs["ApproversReach"]["Value"]
+
+
 def test_without_a_link_there_is_no_api_and_the_page_has_no_rights():
     stack = deployed()
     assert not stack.of_type("AWS::Serverless::HttpApi")
@@ -502,6 +570,23 @@ def test_the_example_publishes_its_builds_and_shares_with_nobody():
     components = [it["ComponentArn"] for it in example.properties("Recipe")["Components"]]
     assert any("amazon-cloudwatch-agent-linux" in component for component in components)
     assert "amazon-linux-2023" in example.properties("Recipe")["ParentImage"]
+
+
+@pytest.mark.parametrize(
+    ("region", "given", "zone", "zone_id"),
+    [
+        ("us-east-1", {}, None, "use1-az1"),
+        ("eu-west-1", {}, None, None),
+        ("us-east-1", {"AvailabilityZone": "us-east-1c"}, "us-east-1c", None),
+    ],
+)
+def test_the_example_builds_in_a_zone_that_has_its_instance_type(region, given, zone, zone_id):
+    example = Deployed(load(EXAMPLE), region=region, **TOPIC, **given)
+    subnet = example.properties("Subnet")
+    assert (subnet.get("AvailabilityZone"), subnet.get("AvailabilityZoneId")) == (zone, zone_id)
+    assert example.properties("Infrastructure")["InstanceTypes"] == ["t3.small"]
+    several = Deployed(load(EXAMPLE), **TOPIC, InstanceType="t3.small,m7i.large")
+    assert several.properties("Infrastructure")["InstanceTypes"] == ["t3.small", "m7i.large"]
 
 
 def test_the_example_builds_in_a_network_of_its_own_or_in_the_subnet_given():

@@ -82,6 +82,7 @@ CONDITION_KEYS = {
     "kms:Decrypt": {"kms:ViaService"},
     "kms:GenerateDataKey": {"kms:ViaService"},
     "ssm:AddTagsToResource": {"aws:RequestTag"},
+    "ssm:PutParameter": {"ssm:Overwrite"},
     "ssm:SendAutomationSignal": {"aws:ResourceTag"},
     "wafv2:CreateIPSet": {"aws:RequestTag"},
     "wafv2:TagResource": {"aws:RequestTag"},
@@ -102,13 +103,13 @@ WITHOUT_A_KEY = {
     "sns:Publish": "names the topic",
     "sqs:DeleteMessage": "names the queue",
     "sqs:SendMessage": "names the queue",
-    "ssm:PutParameter": "names the parameter",
     "ssm:StartAutomationExecution": "names the runbook; its executions are made with our tag",
     "xray:PutTelemetryRecords": "no resources, no keys",
     "xray:PutTraceSegments": "no resources, no keys",
 }
 # A statement without such a key, though AWS offers one for its action.
 WITHOUT_ITS_KEY = {
+    "PublishIds": "a parameter is made without Overwrite, which admits no tags, and overwritten later",
     "TagPublishedIds": "PutParameter tags only what it creates, and the keys of the parameter Tags are the user's",
 }
 READS = ("Describe", "Get", "List", "ReceiveMessage")

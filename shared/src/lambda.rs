@@ -50,7 +50,8 @@ where
 {
     let handler = |event: LambdaEvent<Value>| {
         let LambdaEvent { payload, context } = event;
-        logged(handler(LambdaEvent { payload: sent_again(payload), context }))
+        // On the heap: as a part of the runtime's own futures it is deeper than the compiler looks.
+        logged(Box::pin(handler(LambdaEvent { payload: sent_again(payload), context })))
     };
     lambda_runtime::run(service_fn(handler)).await
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use ami_approval::effects::Effects;
 use ami_approval::execution::{Execution, Sharing, State, Vote};
 use ami_approval::image::ImageRef;
 use ami_approval::target::Targets;
@@ -26,6 +27,7 @@ fn main() {
         id: "333ba70b-2333-48db-b17e-a5e69c6f4d1c".to_owned(),
         document: "approval".to_owned(),
         receivers: None,
+        effects: None,
         is_approved: false,
         sharing: Sharing::NotBegun,
         status: "Waiting".to_owned(),
@@ -48,7 +50,15 @@ fn main() {
         units: vec![],
     };
     let expires_at = datetime!(2026-11-28 12:34 UTC);
-    let view =
-        View { execution: &execution, targets: &targets, scans: &scans, token: "v2.x", expires_at, has_voted: false };
+    let effects = Effects { watermark: "approved".parse().ok(), ..Effects::default() };
+    let view = View {
+        execution: &execution,
+        targets: &targets,
+        effects: &effects,
+        scans: &scans,
+        token: "v2.x",
+        expires_at,
+        has_voted: false,
+    };
     print!("{}", Page::approval(&view).html);
 }

@@ -30,6 +30,7 @@ mod scan;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ami_approval::effects::Effects;
 use ami_approval::execution::{Execution, State};
 use ami_approval::link::Token;
 use ami_approval::target::Targets;
@@ -118,7 +119,7 @@ impl ApprovalPage {
             return Ok(Page::expired().into());
         }
         let execution_id = Some(token.execution_id().to_owned());
-        let Some((execution, receivers)) = self.execution(&token).await? else {
+        let Some((execution, receivers, effects)) = self.execution(&token).await? else {
             return Ok(Answer { execution_id, ..Page::unknown().into() });
         };
         // The MAC is right, and no link of ours lasts that long.
@@ -129,7 +130,7 @@ impl ApprovalPage {
             return Ok(Answer { execution_id, ..page.into() });
         }
         let (page, decided) = match &action {
-            Action::Show { token: text } => (self.show(&execution, &receivers, &token, text).await, None),
+            Action::Show { token: text } => (self.show(&execution, &receivers, &effects, &token, text).await, None),
             Action::Decide { decision, name, comment, .. } => {
                 self.decide(&execution, &token, *decision, name, comment).await?
             }
@@ -138,11 +139,19 @@ impl ApprovalPage {
     }
 
     /// The page with the buttons.
-    async fn show(&self, execution: &Execution, receivers: &Targets, token: &Token, text: &str) -> Page {
+    async fn show(
+        &self,
+        execution: &Execution,
+        receivers: &Targets,
+        effects: &Effects,
+        token: &Token,
+        text: &str,
+    ) -> Page {
         let scans = tokio::time::timeout(SCANS, scan::scans(&self.ec2, &execution.images)).await;
         Page::approval(&View {
             execution,
             targets: receivers,
+            effects,
             scans: &scans.unwrap_or_else(|_| BTreeMap::new()),
             token: text,
             expires_at: token.expires_at(),
@@ -181,7 +190,7 @@ impl ApprovalPage {
         let Err(error) = sent else {
             let given = execution.given() + usize::from(decision == Decision::Approve);
             // The decision is made, whatever this answers: it only says more.
-            let now = self.execution(token).await.ok().flatten().map(|(now, _)| now);
+            let now = self.execution(token).await.ok().flatten().map(|(now, ..)| now);
             let page = Page::decided(decision, now.as_ref().unwrap_or(execution), given);
             return Ok((page, Some((decision, name))));
         };
@@ -194,7 +203,7 @@ impl ApprovalPage {
             }
         }
         // Somebody was faster, or the reply to an earlier attempt was lost: the execution tells.
-        let Some((now, _)) = self.execution(token).await? else { return Ok((Page::unknown(), None)) };
+        let Some((now, ..)) = self.execution(token).await? else { return Ok((Page::unknown(), None)) };
         let page = match (now.state, decision) {
             (State::Approved, Decision::Approve) => Page::decided(decision, &now, now.needed),
             (State::Rejected, Decision::Reject) => Page::decided(decision, &now, 0),
@@ -204,14 +213,14 @@ impl ApprovalPage {
         Ok((page, None))
     }
 
-    /// The execution with its receivers; `None` where there is none, or it approves no image.
-    async fn execution(&self, token: &Token) -> Result<Option<(Execution, Targets)>, Unavailable> {
+    /// The execution with its receivers and effects; `None` where there is none, or it approves no image.
+    async fn execution(&self, token: &Token) -> Result<Option<(Execution, Targets, Effects)>, Unavailable> {
         let request = self.ssm.get_automation_execution().automation_execution_id(token.execution_id());
         match request.send().await {
             Ok(answer) => Ok(answer.automation_execution().and_then(|execution| {
                 let execution = Execution::read(execution).ok()?;
-                let receivers = execution.receivers.clone()?;
-                Some((execution, receivers))
+                let (receivers, effects) = execution.receivers.clone().zip(execution.effects.clone())?;
+                Some((execution, receivers, effects))
             })),
             Err(error) if error.code() == Some("AutomationExecutionNotFoundException") => Ok(None),
             Err(error) => {

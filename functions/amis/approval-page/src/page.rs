@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ami_approval::effects::Effects;
 use ami_approval::execution::{Execution, Sharing, State};
 use ami_approval::image::ImageRef;
 use ami_approval::target::Targets;
@@ -32,7 +33,7 @@ impl Page {
     /// The image, who will receive it, and two buttons.
     #[must_use]
     pub fn approval(view: &View<'_>) -> Self {
-        let View { execution, targets, scans, token, expires_at, has_voted } = view;
+        let View { execution, targets, effects, scans, token, expires_at, has_voted } = view;
         let images = execution.images.iter().map(|image| ImageRow {
             region: image.region.to_string(),
             ami_id: image.ami_id.to_string(),
@@ -44,6 +45,8 @@ impl Page {
             build_arn: execution.build_arn.as_deref().map(visible),
             images: images.collect(),
             receivers: targets.described(),
+            effects: effects.described(),
+            decide_until: execution.decide_until.map(minute),
             votes: execution.votes.iter().map(|vote| visible(&vote.role())).collect(),
             given: execution.given(),
             needed: execution.needed.max(execution.given()),
@@ -225,6 +228,8 @@ pub struct View<'a> {
     pub execution: &'a Execution,
     /// Who will receive the images.
     pub targets: &'a Targets,
+    /// What is done with the images besides.
+    pub effects: &'a Effects,
     /// What Amazon Inspector says of each image.
     pub scans: &'a BTreeMap<ImageRef, String>,
     /// The token, which the form sends back.
@@ -243,6 +248,8 @@ struct Approval<'a> {
     build_arn: Option<String>,
     images: Vec<ImageRow>,
     receivers: Vec<(&'static str, &'a str)>,
+    effects: Vec<(&'static str, String)>,
+    decide_until: Option<String>,
     votes: Vec<String>,
     given: usize,
     needed: usize,
@@ -307,11 +314,12 @@ mod tests {
             id: "333ba70b-2333-48db-b17e-a5e69c6f4d1c".to_owned(),
             document: "approval".to_owned(),
             receivers: None,
+            effects: None,
             is_approved: false,
             sharing: Sharing::NotBegun,
             status: "Waiting".to_owned(),
             started_at: None,
-            decide_until: None,
+            decide_until: Some(datetime!(2026-11-30 06:00 UTC)),
             images: vec!["eu-west-1:ami-11111111".parse().unwrap(), "us-east-1:ami-22222222".parse().unwrap()],
             image_name: "Web".to_owned(),
             build_arn: Some("arn:aws:imagebuilder:eu-west-1:111122223333:image/web/1.0.0/3".to_owned()),
@@ -333,7 +341,10 @@ mod tests {
     fn page(execution: &Execution, has_voted: bool) -> String {
         let scans = BTreeMap::from([(execution.images[0].clone(), "highest severity: high".to_owned())]);
         let expires_at = datetime!(2026-11-28 12:34 UTC);
-        let view = View { execution, targets: &targets(), scans: &scans, token: "v2.t.1.m", expires_at, has_voted };
+        let effects = Effects { watermark: "approved".parse().ok(), share_snapshots: true, ..Effects::default() };
+        let (targets, token) = (targets(), "v2.t.1.m");
+        let view =
+            View { execution, targets: &targets, effects: &effects, scans: &scans, token, expires_at, has_voted };
         Page::approval(&view).html
     }
 
@@ -353,6 +364,8 @@ mod tests {
             "organization/o-abcdefghij",
             "ou-ab12-11111111",
             "2026-11-28 12:34 UTC",
+            "<dt>Approval ends</dt><dd>2026-11-30 06:00 UTC</dd>",
+            "<li>Snapshots: <bdi>shared with the accounts</bdi></li>\n<li>Watermark: <bdi>approved</bdi></li>",
             "0 of 1 given",
             "<input type=\"hidden\" name=\"token\" value=\"v2.t.1.m\">",
             "value=\"approve\"",

@@ -113,6 +113,7 @@ impl World {
             "ExecutionStartTime": self.began,
             "Parameters": {
                 "receivers": ["444455556666"],
+                "effects": ["snapshots=false"],
                 "images": ["eu-west-1:ami-11111111", "us-east-1:ami-22222222"],
                 "imageName": [self.name],
                 "buildArn": ["arn:aws:imagebuilder:eu-west-1:111122223333:image/web/1.0.0/3"],

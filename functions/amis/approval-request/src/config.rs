@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use ami_approval::effects::Effects;
 use ami_approval::link::LinkKeyArn;
 use ami_approval::target::Targets;
-use ami_approval::watermark::Watermark;
 use gatehouse_shared::env::Reader;
 use gatehouse_shared::sns::TopicArn;
 use time::Duration;
@@ -22,8 +22,9 @@ pub struct Config {
     /// `TARGET_ACCOUNT_IDS`, `TARGET_ORGANIZATION_ARNS`, `TARGET_OU_ARNS`: who receives an approved image. The execution
     /// records it, and `ami-share` compares.
     pub targets: Targets,
-    /// `APPROVED_WATERMARK`: the watermark of approved images. It is taken away from an image that inherited it.
-    pub watermark: Option<Watermark>,
+    /// `SHARE_SNAPSHOTS`, `APPROVED_WATERMARK`, `LATEST_PARAMETER`, `DEPRECATE_PREVIOUS_AFTER_DAYS`: what is done with an
+    /// approved image besides. The execution records it, too. The watermark is taken away from an image that inherited it.
+    pub effects: Effects,
     /// `APPROVAL_LINK`, `APPROVAL_PAGE_URL`, `LINK_KEY_ARN`, `LINK_TTL_HOURS`: the link in the approvers' mail;
     /// `None` where `APPROVAL_LINK` is `false`, the default.
     pub link: Option<LinkConfig>,
@@ -50,14 +51,14 @@ impl Config {
         let approver_topic_arn = env.required("APPROVER_TOPIC_ARN", "expected the ARN of the approvers' topic");
         let automation_document = document(env);
         let targets = Targets::from_env(env);
-        let watermark = env.parsed("APPROVED_WATERMARK");
+        let effects = Effects::from_env(env);
         let link = link(env);
         let dry_run = env.flag("DRY_RUN", false);
         Some(Self {
             approver_topic_arn: approver_topic_arn?,
             automation_document,
             targets: targets?,
-            watermark,
+            effects,
             link,
             dry_run,
         })
@@ -171,6 +172,7 @@ mod tests {
             ("LINK_KEY_ARN", KEY),
             ("LINK_TTL_HOURS", "24"),
             ("TARGET_ACCOUNT_IDS", "444455556666"),
+            ("SHARE_SNAPSHOTS", "true"),
             ("APPROVED_WATERMARK", "approved"),
             ("DRY_RUN", "true"),
         ]);
@@ -178,7 +180,8 @@ mod tests {
         let link = config.link.unwrap();
         assert_eq!(link.page_url.with_token("t"), "https://abc.execute-api.eu-west-1.amazonaws.com/approval?token=t");
         assert_eq!((link.key_arn.as_str(), link.ttl), (KEY, Duration::hours(24)));
-        assert_eq!((config.targets.len(), config.watermark.unwrap().as_str()), (1, "approved"));
+        assert_eq!(config.targets.len(), 1);
+        assert_eq!(config.effects.to_values(), ["snapshots=true", "watermark=approved"]);
         assert!(config.dry_run);
     }
 

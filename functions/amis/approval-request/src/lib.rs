@@ -47,7 +47,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::mail::{Approval, Mail};
 use crate::notice::{Decision, Notice, decide};
-use crate::report::{Outcome, Report};
+use crate::report::{Concluded, Report};
 use crate::request::Request;
 
 /// Kept back from Lambda's deadline, to log what happened.
@@ -136,7 +136,7 @@ impl ApprovalRequest {
     }
 
     async fn work(&self, work: Work, place: &Place) -> Result<Report, Error> {
-        let (report, mail) = match work {
+        let (report, concluded) = match work {
             Work::Message(envelope) => {
                 let message = self.verifier.verify(envelope, Channel::Lambda, clock::now()).await?;
                 self.notice(&Notice::parse(message.message())?, place).await?
@@ -145,12 +145,14 @@ impl ApprovalRequest {
             Work::Ended { execution_id, status } => self.ended(&execution_id, &status, place).await?,
             Work::Again(execution_id) => self.again(&execution_id, place).await?,
         };
-        self.finish(report, mail).await
+        self.finish(report, concluded).await
     }
 
     /// Logs what was decided and sends the mails.
-    async fn finish(&self, report: Report, mail: Option<Mail>) -> Result<Report, Error> {
-        let report = Report { mail: mail.as_ref().map(|mail| mail.subject.clone()), ..report };
+    async fn finish(&self, report: Report, concluded: Concluded) -> Result<Report, Error> {
+        let outcome = concluded.outcome();
+        let mail = concluded.into_mail();
+        let report = Report { outcome, mail: mail.as_ref().map(|mail| mail.subject.clone()), ..report };
         log::report(&report);
         let kept = mail::watermark_kept(&report);
         for Mail { subject, text } in mail.into_iter().chain(kept).filter(|_| !self.config.dry_run) {
@@ -177,16 +179,16 @@ impl ApprovalRequest {
         Ok(Notice::of_image(build, image)?)
     }
 
-    async fn notice(&self, notice: &Notice, place: &Place) -> Result<(Report, Option<Mail>), Error> {
+    async fn notice(&self, notice: &Notice, place: &Place) -> Result<(Report, Concluded), Error> {
         Ok(match decide(notice, &place.account) {
             Decision::Request { images, elsewhere } => {
                 let request = Request::new(notice, images, elsewhere, &self.config);
                 self.request(Report::new(notice), &request, mail::details(notice), place).await?
             }
-            Decision::NotAvailable => told(notice, Outcome::NothingToApprove, mail::not_available(notice)),
-            Decision::NoAmi => told(notice, Outcome::NothingToApprove, mail::no_ami(notice)),
-            Decision::AllElsewhere => told(notice, Outcome::NothingToApprove, mail::all_elsewhere(notice)),
-            Decision::TooMany { over } => told(notice, Outcome::NotRequested, mail::too_many(notice, &over)),
+            Decision::NotAvailable => (Report::new(notice), Concluded::NothingToApprove(mail::not_available(notice))),
+            Decision::NoAmi => (Report::new(notice), Concluded::NothingToApprove(mail::no_ami(notice))),
+            Decision::AllElsewhere => (Report::new(notice), Concluded::NothingToApprove(mail::all_elsewhere(notice))),
+            Decision::TooMany { over } => (Report::new(notice), Concluded::NotRequested(mail::too_many(notice, &over))),
         })
     }
 
@@ -197,11 +199,11 @@ impl ApprovalRequest {
         request: &Request,
         details: String,
         place: &Place,
-    ) -> Result<(Report, Option<Mail>), Error> {
+    ) -> Result<(Report, Concluded), Error> {
         let images = request.images.iter().map(ToString::to_string).collect();
-        let mut report = Report { outcome: Outcome::Requested, images, ..report };
+        let mut report = Report { images, ..report };
         if self.config.dry_run {
-            return Ok((Report { outcome: Outcome::Planned, ..report }, None));
+            return Ok((report, Concluded::Planned));
         }
         report.watermark_kept = self.detach_inherited(&request.images, place).await;
         let execution_id = match automation::start(&self.ssm, &self.config.automation_document, request).await? {
@@ -215,25 +217,22 @@ impl ApprovalRequest {
                     reason,
                     "not requested"
                 );
-                let mail = mail::mismatch(request, &details);
-                return Ok((
-                    Report { outcome: Outcome::NotRequested, reason: Some(reason.to_owned()), ..report },
-                    Some(mail),
-                ));
+                report.reason = Some(reason.to_owned());
+                return Ok((report, Concluded::NotRequested(mail::mismatch(request, &details))));
             }
         };
         report.execution_id = Some(execution_id.clone());
         let execution = automation::started(&self.ssm, &execution_id).await?;
         if execution.sharing == Sharing::Done {
-            let reason = Some("it was approved before, and shared".to_owned());
-            return Ok((Report { reason, ..report }, None));
+            report.reason = Some("it was approved before, and shared".to_owned());
+            return Ok((report, Concluded::Requested(None)));
         }
         if !matches!(execution.state, State::NotYet | State::Waiting) {
-            let reason = Some(format!("the execution has ended with status {}", execution.status));
-            let mail = Some(mail::ended(&execution, &place.again(&execution_id)));
-            return Ok((Report { outcome: Outcome::NotRequested, reason, ..report }, mail));
+            report.reason = Some(format!("the execution has ended with status {}", execution.status));
+            let mail = mail::ended(&execution, &place.again(&execution_id));
+            return Ok((report, Concluded::NotRequested(mail)));
         }
-        let Some(config) = &self.config.link else { return Ok((report, None)) };
+        let Some(config) = &self.config.link else { return Ok((report, Concluded::Requested(None))) };
         let expires_at = execution.link_expiry(config.ttl).filter(|at| *at > clock::now());
         let link = match expires_at {
             Some(at) => {
@@ -246,43 +245,42 @@ impl ApprovalRequest {
             report.reason = Some("the link has expired (LINK_TTL_HOURS): the mail has none".to_owned());
         }
         let approval = Approval { request, execution: &execution, details: &details, link };
-        Ok((report, Some(mail::approve(&approval))))
+        Ok((report, Concluded::Requested(Some(mail::approve(&approval)))))
     }
 
     async fn detach_inherited(&self, images: &[ImageRef], place: &Place) -> Vec<String> {
-        let Some(watermark) = &self.config.watermark else { return Vec::new() };
+        let Some(watermark) = &self.config.effects.watermark else { return Vec::new() };
         watermark::detach_inherited(&self.sdk, watermark, &place.account, images).await
     }
 
     /// An execution ended without a shared image: the approvers read how, and how to ask again.
-    async fn ended(&self, execution_id: &str, status: &str, place: &Place) -> Result<(Report, Option<Mail>), Error> {
+    async fn ended(&self, execution_id: &str, status: &str, place: &Place) -> Result<(Report, Concluded), Error> {
         let Some(execution) = automation::find(&self.ssm, execution_id).await? else {
-            let report = Report::of_execution(execution_id, Outcome::Ended, status);
-            return Ok((report, Some(mail::ended_elsewhere(execution_id, status))));
+            let mail = mail::ended_elsewhere(execution_id, status);
+            return Ok((Report::of_execution(execution_id, status), Concluded::Ended(Some(mail))));
         };
-        let mut report = Report::of(&execution, Outcome::Ended);
+        let mut report = Report::of(&execution);
         if execution.sharing == Sharing::Done {
-            return Ok((report, None));
+            return Ok((report, Concluded::Ended(None)));
         }
         if !execution.is_approved && !self.config.dry_run {
             report.watermark_kept = self.detach_inherited(&execution.images, place).await;
         }
         let mail = mail::ended(&execution, &place.again(execution_id));
-        Ok((report, Some(mail)))
+        Ok((report, Concluded::Ended(Some(mail))))
     }
 
     /// Starts a fresh execution for what another one was about.
-    async fn again(&self, execution_id: &str, place: &Place) -> Result<(Report, Option<Mail>), Error> {
+    async fn again(&self, execution_id: &str, place: &Place) -> Result<(Report, Concluded), Error> {
         let refused = |report: Report, reason: &str| {
-            let report = Report { outcome: Outcome::NotRequested, reason: Some(reason.to_owned()), ..report };
             let mail = mail::not_again(&report, reason);
-            (report, Some(mail))
+            (Report { reason: Some(reason.to_owned()), ..report }, Concluded::NotRequested(mail))
         };
         let Some(execution) = automation::find(&self.ssm, execution_id).await? else {
-            let report = Report::of_execution(execution_id, Outcome::NotRequested, "unknown");
+            let report = Report::of_execution(execution_id, "unknown");
             return Ok(refused(report, "this capability has no execution with that id, or its role may not read it"));
         };
-        let report = Report::of(&execution, Outcome::Requested);
+        let report = Report::of(&execution);
         if let Some(reason) = self.why_not_again(&execution) {
             return Ok(refused(report, &reason));
         }
@@ -292,8 +290,7 @@ impl ApprovalRequest {
         let tags = automation::tags(&self.ssm, execution_id).await?;
         let request = Request::again(&execution, build, tags, &self.config);
         let details = mail::details_again(&execution);
-        let (report, mail) = self.request(report, &request, details, place).await?;
-        Ok((report, mail))
+        self.request(report, &request, details, place).await
     }
 
     fn why_not_again(&self, execution: &Execution) -> Option<String> {
@@ -316,8 +313,4 @@ enum Work {
     Build(BuildArn),
     Ended { execution_id: String, status: String },
     Again(String),
-}
-
-fn told(notice: &Notice, outcome: Outcome, mail: Mail) -> (Report, Option<Mail>) {
-    (Report { outcome, ..Report::new(notice) }, Some(mail))
 }

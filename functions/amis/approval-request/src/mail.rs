@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use ami_approval::effects::Effects;
 use ami_approval::execution::{Execution, State};
 use ami_approval::image::ImageRef;
 use ami_approval::target::Targets;
@@ -93,8 +94,8 @@ pub fn too_many(notice: &Notice, over: &[ImageRef]) -> Mail {
 #[must_use]
 pub fn mismatch(request: &Request, details: &str) -> Mail {
     let text = format!(
-        "An approval of the image {} was requested before, with other parameters: other AMIs, another name, or other \
-         receivers. So none was requested now, and the first one counts.\n\n\
+        "An approval of the image {} was requested before, with other parameters: other AMIs, another name, other \
+         receivers, or other settings of what is done besides. So none was requested now, and the first one counts.\n\n\
          See it in the console of Systems Manager (Automation executions, tag gatehouse:build). If it has ended, ask again: \
          invoke this function with {{\"again\": \"<id of that execution>\"}}.\n\n\
          These AMIs are not requested:\n{}\n{details}",
@@ -110,10 +111,11 @@ pub fn approve(approval: &Approval<'_>) -> Mail {
     let Approval { request, execution, details, link } = approval;
     let mut text = format!(
         "The image {} is ready and waits for your approval. It is shared when it is approved, and not before.\n\n\
-         These AMIs will be shared:\n{}\n{}{}{details}\n",
+         These AMIs will be shared:\n{}\n{}{}{}{details}\n",
         request.image_name,
         listed(&request.images),
         receivers(&request.receivers),
+        effects(&request.effects),
         elsewhere(&request.elsewhere),
     );
     if execution.needed > 1 {
@@ -266,6 +268,12 @@ fn receivers(targets: &Targets) -> String {
     format!("They will be shared with:\n{lines}\n")
 }
 
+/// What is done with an approved image besides; empty where nothing is.
+fn effects(effects: &Effects) -> String {
+    let lines: String = effects.described().iter().map(|(what, effect)| format!("  {what}: {effect}\n")).collect();
+    if lines.is_empty() { lines } else { format!("Besides:\n{lines}\n") }
+}
+
 /// Who decided, as far as Systems Manager shows it.
 fn votes(execution: &Execution) -> String {
     let mut text = String::from("\n");
@@ -340,6 +348,7 @@ mod tests {
             build_arn: Some("arn:aws:imagebuilder:eu-west-1:111122223333:image/web/1.0.0/3".to_owned()),
             summary: Some("Recipe: web 1.0.0".to_owned()),
             receivers: None,
+            effects: None,
             state,
             is_approved: state == State::Approved,
             sharing: Sharing::NotBegun,

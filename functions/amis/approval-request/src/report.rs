@@ -6,12 +6,13 @@ use gatehouse_shared::metrics::Metrics;
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use crate::mail::Mail;
 use crate::notice::Notice;
 
 /// The result for one notice, one execution that ended, or one question asked again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// What was done.
+    /// What was done: that of the `Concluded` with which it is finished.
     pub outcome: Outcome,
     /// The build; empty where it is not known.
     pub build_arn: String,
@@ -54,6 +55,42 @@ pub enum Outcome {
     Planned,
 }
 
+/// An outcome with the mail to the approvers that it needs: one row for each, so that none of which a person must hear can be
+/// reported without its mail.
+#[derive(Debug)]
+pub(crate) enum Concluded {
+    /// Systems Manager asks the approvers in a mail of its own. Ours has the link, where there is one.
+    Requested(Option<Mail>),
+    /// They hear that nothing waits for them, and why.
+    NothingToApprove(Mail),
+    /// They hear why it does not wait, and what to do.
+    NotRequested(Mail),
+    /// They hear how it ended, and how to ask again; nothing where the image is shared, which the share function reports.
+    Ended(Option<Mail>),
+    /// Nothing was done, and nobody is notified.
+    Planned,
+}
+
+impl Concluded {
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Requested(_) => Outcome::Requested,
+            Self::NothingToApprove(_) => Outcome::NothingToApprove,
+            Self::NotRequested(_) => Outcome::NotRequested,
+            Self::Ended(_) => Outcome::Ended,
+            Self::Planned => Outcome::Planned,
+        }
+    }
+
+    pub(crate) fn into_mail(self) -> Option<Mail> {
+        match self {
+            Self::NothingToApprove(mail) | Self::NotRequested(mail) => Some(mail),
+            Self::Requested(mail) | Self::Ended(mail) => mail,
+            Self::Planned => None,
+        }
+    }
+}
+
 impl Report {
     pub(crate) fn new(notice: &Notice) -> Self {
         Self {
@@ -71,19 +108,19 @@ impl Report {
     }
 
     /// For an execution that was read.
-    pub(crate) fn of(execution: &Execution, outcome: Outcome) -> Self {
+    pub(crate) fn of(execution: &Execution) -> Self {
         Self {
             build_arn: execution.build_arn.clone().unwrap_or_default(),
             image_name: line(&execution.image_name, 256),
             images: execution.images.iter().map(ToString::to_string).collect(),
-            ..Self::of_execution(&execution.id, outcome, &execution.status)
+            ..Self::of_execution(&execution.id, &execution.status)
         }
     }
 
     /// For an execution of which the id is all that is known.
-    pub(crate) fn of_execution(execution_id: &str, outcome: Outcome, status: &str) -> Self {
+    pub(crate) fn of_execution(execution_id: &str, status: &str) -> Self {
         Self {
-            outcome,
+            outcome: Outcome::Requested,
             build_arn: String::new(),
             image_name: String::new(),
             status: status.to_owned(),

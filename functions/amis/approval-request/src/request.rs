@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use ami_approval::effects::Effects;
 use ami_approval::execution::Execution;
 use ami_approval::image::{BuildArn, ImageRef};
 use ami_approval::target::{MAX_VALUE, Targets};
@@ -32,6 +33,8 @@ pub struct Request {
     pub summary: String,
     /// The parameter `receivers`: who will receive the images.
     pub receivers: Targets,
+    /// The parameter `effects`: what is done with the images besides.
+    pub effects: Effects,
     /// Tags of the execution; rights to signal are bound to the first.
     pub tags: Vec<(String, String)>,
     /// AMIs that Image Builder has put into other accounts already.
@@ -57,12 +60,13 @@ impl Request {
             build: notice.build.clone(),
             summary: summary(notice),
             receivers: config.targets.clone(),
+            effects: config.effects.clone(),
             tags: tags.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
             elsewhere,
         }
     }
 
-    /// The request for the same images again, with the receivers of today. It has one client token for each execution that
+    /// The request for the same images again, with the receivers and effects of today. It has one client token for each execution that
     /// it comes after.
     #[must_use]
     pub fn again(execution: &Execution, build: BuildArn, tags: Vec<(String, String)>, config: &Config) -> Self {
@@ -73,6 +77,7 @@ impl Request {
             build,
             summary: execution.summary.clone().unwrap_or_default(),
             receivers: config.targets.clone(),
+            effects: config.effects.clone(),
             tags,
             elsewhere: Vec::new(),
         }
@@ -85,15 +90,19 @@ impl Request {
         let images: Vec<String> = self.images.iter().map(ToString::to_string).collect();
         let receivers: Vec<String> =
             self.receivers.described().iter().map(|(what, id)| format!("{what} {id}")).collect();
+        let effects: Vec<String> =
+            self.effects.described().iter().map(|(what, effect)| format!("{what}: {effect}")).collect();
         let texts = [
             ("imagesText", list(images.iter().map(String::as_str), MAX_VALUE)),
             ("receiversText", list(receivers.iter().map(String::as_str), MAX_VALUE)),
+            ("effectsText", list(effects.iter().map(String::as_str), MAX_VALUE)),
             ("imageName", self.image_name.clone()),
             ("buildArn", self.build.to_string()),
             ("summary", self.summary.clone()),
         ];
         let texts = texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name, vec![text]));
-        let lists = [("images", images), ("receivers", self.receivers.to_values())];
+        let lists =
+            [("images", images), ("receivers", self.receivers.to_values()), ("effects", self.effects.to_values())];
         lists.into_iter().chain(texts).map(|(name, values)| (name.to_owned(), values)).collect()
     }
 }
@@ -168,7 +177,8 @@ mod tests {
         let mut request = request(least);
         request.images = vec!["eu-west-1:ami-11111111".parse().unwrap()];
         let parameters = request.parameters();
-        assert!(!parameters.contains_key("summary"));
+        assert!(!parameters.contains_key("summary") && !parameters.contains_key("effectsText"));
+        assert_eq!(parameters["effects"], ["snapshots=false"]);
         assert_eq!(parameters["receivers"], ["444455556666"]);
         assert_eq!(parameters["receiversText"], ["Account 444455556666"]);
         assert_eq!(parameters["imagesText"], parameters["images"]);

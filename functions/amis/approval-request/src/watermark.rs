@@ -7,7 +7,7 @@ use ami_approval::target::AccountId;
 use ami_approval::watermark::{AttachedWatermark, Watermark};
 use aws_config::{Region, SdkConfig};
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::Image;
+use aws_sdk_ec2::types::{Filter, Image};
 use gatehouse_shared::failure::chain;
 
 /// Detaches the watermark from each image that inherited it. What failed is given, in words.
@@ -24,9 +24,11 @@ pub(crate) async fn detach_inherited(
         let there = sdk.to_builder().region(Region::new(region.to_string())).build();
         let ec2 = Client::new(&there);
         let ids = images.iter().filter(|image| image.region == *region).map(|image| image.ami_id.to_string()).collect();
+        // By a filter: an id that EC2 does not know any more would refuse the whole call, and keep the marks of the others.
         match ec2
             .describe_images()
-            .set_image_ids(Some(ids))
+            .owners("self")
+            .filters(Filter::builder().name("image-id").set_values(Some(ids)).build())
             .include_disabled(true)
             .include_deprecated(true)
             .send()

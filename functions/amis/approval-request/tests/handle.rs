@@ -148,6 +148,7 @@ impl World {
                 "buildArn": [BUILD],
                 "summary": ["Recipe: web 1.0.0"],
                 "receivers": ["444455556666"],
+                "effects": ["snapshots=false"],
             },
             "StepExecutions": [{
                 "StepName": "Approve",
@@ -241,6 +242,7 @@ async fn an_available_image_starts_one_execution_with_all_its_amis_of_this_accou
                     "summary": ["Recipe: web 1.0.0. Pipeline: web-weekly"],
                     "imagesText": ["eu-west-1:ami-0123456789abcdef0, us-east-1:ami-0fedcba9876543210"],
                     "receivers": ["444455556666"],
+                    "effects": ["snapshots=false"],
                     "receiversText": ["Account 444455556666"],
                 },
                 "Tags": [
@@ -291,12 +293,22 @@ fn verified(text: &str) -> Token {
 }
 
 #[tokio::test]
-async fn both_mails_name_the_receivers() {
+async fn both_mails_name_the_receivers_and_what_is_done_besides() {
     let (world, aws) = world();
-    report(&function(&aws, &LINK), &notice()).await;
+    let settings = [LINK[0], LINK[1], LINK[2], ("SHARE_SNAPSHOTS", "true"), ("LATEST_PARAMETER", "/golden/{name}")];
+    report(&function(&aws, &settings), &notice()).await;
+    assert!(world.lock().unwrap().mails[0].1.contains(
+        "Besides:\n  Snapshots: shared with the accounts\n  Parameter of the latest image: /golden/{name}\n"
+    ));
     assert!(world.lock().unwrap().mails[0].1.contains("They will be shared with:\n  Account 444455556666\n"));
     let started = aws.calls_of("StartAutomationExecution").remove(0);
-    assert_eq!(started.parameters["Parameters"]["receiversText"][0], "Account 444455556666");
+    let parameters = &started.parameters["Parameters"];
+    assert_eq!(parameters["receiversText"][0], "Account 444455556666");
+    assert_eq!(
+        parameters["effectsText"][0],
+        "Snapshots: shared with the accounts, Parameter of the latest image: /golden/{name}"
+    );
+    assert_eq!(parameters["effects"], json!(["snapshots=true", "latest=/golden/{name}"]));
 }
 
 #[tokio::test]
@@ -441,7 +453,7 @@ async fn asking_again_starts_a_fresh_execution_once_for_each_that_ended() {
     assert_eq!(world.executions.len(), 2, "the second delivery of the question finds the execution of the first");
     let second = &world.executions[1];
     assert_ne!(first.0, second.0);
-    for name in ["images", "imageName", "buildArn", "receivers"] {
+    for name in ["images", "imageName", "buildArn", "receivers", "effects"] {
         assert_eq!(first.1["Parameters"][name], second.1["Parameters"][name], "{name}");
     }
     assert_eq!(

@@ -5,6 +5,7 @@ use gatehouse_shared::arn::Arn;
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
+use crate::effects::Effects;
 use crate::image::ImageRef;
 use crate::role::Role;
 use crate::target::Targets;
@@ -29,6 +30,8 @@ pub struct Execution {
     pub summary: Option<String>,
     /// Who will receive it: the parameter `receivers`. `None` where the execution does not record it.
     pub receivers: Option<Targets>,
+    /// What is done besides: the parameter `effects`. `None` where the execution does not record it.
+    pub effects: Option<Effects>,
     /// The result for the approval.
     pub state: State,
     /// Whether each step that waits for approvers has the status Success, and there is one.
@@ -149,6 +152,7 @@ impl Execution {
             build_arn: one("buildArn"),
             summary: one("summary"),
             receivers: values("receivers").and_then(|values| Targets::from_values(values)),
+            effects: values("effects").and_then(|values| Effects::from_values(values)),
             state: state(status, current, &votes),
             is_approved,
             sharing: sharing(status, is_approved),
@@ -433,9 +437,11 @@ mod tests {
             .step_executions(step)
             .execution_start_time(started)
             .parameters("images", vec!["eu-west-1:ami-11111111".to_owned()])
-            .parameters("receivers", vec!["444455556666".to_owned()]);
+            .parameters("receivers", vec!["444455556666".to_owned()])
+            .parameters("effects", vec!["snapshots=true".to_owned()]);
         let mut execution = Execution::read(&execution.build()).unwrap();
         assert_eq!(execution.receivers.as_ref().unwrap().accounts.len(), 1);
+        assert!(execution.effects.as_ref().unwrap().share_snapshots);
         assert_eq!(execution.link_expiry(Duration::hours(72)), Some(began + Duration::hours(1)));
         assert_eq!(execution.link_expiry(Duration::minutes(5)), Some(began + Duration::minutes(5)));
         execution.decide_until = None;

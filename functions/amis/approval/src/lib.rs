@@ -4,13 +4,15 @@
 //! |---|---|
 //! | [`image`] | an image: Region and AMI id, as in the parameter `images` of the Automation document |
 //! | [`target`] | who receives an image: accounts, organizations, organizational units |
-//! | [`execution`] | what Systems Manager says about an approval: images, receivers, votes, state |
+//! | [`effects`] | what is done with an approved image besides sharing it |
+//! | [`execution`] | what Systems Manager says about an approval: images, receivers, effects, votes, state |
 //! | [`role`] | a role among the approvers |
 //! | [`link`] | the signed link in the approvers' mail |
 //! | [`watermark`] | the AMI watermark that means "approved" |
 //! | [`text`] | names that others chose, fit for a mail or a page |
 //! | `testing` | a stand-in for AWS behind the SDK's HTTP interface (feature `testing`) |
 
+pub mod effects;
 pub mod execution;
 pub mod image;
 pub mod link;

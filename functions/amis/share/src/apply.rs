@@ -45,6 +45,9 @@ async fn steps(
         let detached = clients.ec2.detach_image_watermark().image_id(ami_id).watermark_key(key).send().await;
         detached.map_err(|error| call("DetachImageWatermark", &error))?;
         tracing::info!(%image, watermark = key, "detached the inherited watermark");
+        if report.has_failed() {
+            report.notes.push(format!("The inherited watermark {key} was detached from {image}."));
+        }
     }
     if let Some(name) = &plan.watermark {
         time.check()?;

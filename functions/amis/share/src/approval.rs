@@ -1,6 +1,7 @@
 //! Whether the images were approved: the Automation execution that the input names is read, and nothing that the caller
 //! says is believed.
 
+use ami_approval::effects::Effects;
 use ami_approval::execution::{Execution, NoApproval};
 use ami_approval::image::{BuildArn, ImageRef};
 use ami_approval::target::{AccountId, Targets};
@@ -20,6 +21,8 @@ pub(crate) struct Trusted<'a> {
     pub(crate) document: &'a str,
     /// The receivers in the settings.
     pub(crate) receivers: &'a Targets,
+    /// What the settings want done besides.
+    pub(crate) effects: &'a Effects,
 }
 
 /// What was approved.
@@ -97,6 +100,15 @@ pub(crate) fn verify(execution: &Execution, input: &Input, trusted: &Trusted<'_>
         ),
         Some(_) => {}
     }
+    match &execution.effects {
+        None => reasons.push("it does not record what is done besides sharing: ask for the approval again".to_owned()),
+        Some(effects) if effects != trusted.effects => reasons.push(
+            "what it records besides sharing is not what the settings say (SHARE_SNAPSHOTS, APPROVED_WATERMARK, \
+             LATEST_PARAMETER, DEPRECATE_PREVIOUS_AFTER_DAYS), which have changed since: ask for the approval again"
+                .to_owned(),
+        ),
+        Some(_) => {}
+    }
     let build = execution.build_arn.as_deref().and_then(|arn| arn.parse::<BuildArn>().ok());
     match (&build, &input.build) {
         (None, _) => reasons.push("its parameter buildArn is not the ARN of a build".to_owned()),
@@ -138,6 +150,11 @@ mod tests {
         Env::of_table(&[("TARGET_ACCOUNT_IDS", accounts)]).read(Targets::from_env).unwrap()
     }
 
+    fn effects(days: &str) -> Effects {
+        let table = [("LATEST_PARAMETER", "/golden"), ("DEPRECATE_PREVIOUS_AFTER_DAYS", days)];
+        Env::of_table(&table).read(|env| Some(Effects::from_env(env))).unwrap()
+    }
+
     fn execution() -> Execution {
         Execution {
             id: "e-1".to_owned(),
@@ -147,6 +164,7 @@ mod tests {
             build_arn: Some(BUILD.to_owned()),
             summary: None,
             receivers: Some(targets("444455556666,777788889999")),
+            effects: Some(effects("30")),
             state: State::Approved,
             is_approved: true,
             sharing: Sharing::Running,
@@ -176,7 +194,8 @@ mod tests {
             execution_id: Some("e-1".to_owned()),
         };
         let (account, region) = ("111122223333".parse().unwrap(), "eu-west-1".parse().unwrap());
-        let trusted = Trusted { account: &account, region: &region, document, receivers: &receivers };
+        let effects = &effects("30");
+        let trusted = Trusted { account: &account, region: &region, document, receivers: &receivers, effects };
         verify(execution, &input, &trusted).map_err(|reasons| reasons.join("; "))
     }
 
@@ -229,6 +248,9 @@ mod tests {
                 None,
                 "have changed since",
             ),
+            ("no effects", changed(|it| it.effects = None), vec![], None, "does not record what is done besides"),
+            ("other effects", changed(|it| it.effects = Some(effects("0"))), vec![], None, "DEPRECATE_PREVIOUS_AFTER"),
+            ("less effects", changed(|it| it.effects = Some(Effects::default())), vec![], None, "SHARE_SNAPSHOTS"),
         ] {
             let reasons = verified(&execution, &images, build).unwrap_err();
             assert!(reasons.contains(reason) && !reasons.contains("; "), "{case}: {reasons}");

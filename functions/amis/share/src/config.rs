@@ -1,9 +1,7 @@
 //! Settings of the function.
 
-use std::str::FromStr;
-
+use ami_approval::effects::Effects;
 use ami_approval::target::Targets;
-use ami_approval::watermark::Watermark;
 use gatehouse_shared::env::Reader;
 use gatehouse_shared::sns::TopicArn;
 
@@ -19,17 +17,11 @@ pub struct Config {
     pub target_topic_arn: Option<TopicArn>,
     /// `APPROVER_TOPIC_ARN`: the topic that hears what failed.
     pub approver_topic_arn: Option<TopicArn>,
-    /// `SHARE_SNAPSHOTS`: also let the target accounts make volumes and copies from the snapshots. Snapshots cannot be
-    /// shared with organizations or organizational units.
-    pub share_snapshots: bool,
+    /// `SHARE_SNAPSHOTS`, `APPROVED_WATERMARK`, `LATEST_PARAMETER`, `DEPRECATE_PREVIOUS_AFTER_DAYS`: what is done with an
+    /// approved image besides. An approval records it, and holds for that alone.
+    pub effects: Effects,
     /// `REQUIRE_IMAGE_BUILDER`: refuse images that EC2 Image Builder did not build in this account.
     pub require_image_builder: bool,
-    /// `APPROVED_WATERMARK`: the AMI watermark that is attached before an image is shared.
-    pub watermark: Option<Watermark>,
-    /// `LATEST_PARAMETER`: the parameter that names the newest shared image in each Region; may hold `{name}`.
-    pub latest_parameter: Option<LatestParameter>,
-    /// `DEPRECATE_PREVIOUS_AFTER_DAYS`: deprecate the image that the parameter named before, after so many days.
-    pub deprecate_previous_after_days: Option<i64>,
     /// `DRY_RUN`: log the plan and stop.
     pub dry_run: bool,
 }
@@ -38,30 +30,20 @@ impl Config {
     /// Reads the settings.
     #[must_use]
     pub fn from_env(env: &Reader<'_>) -> Option<Self> {
-        let latest_parameter = env.parsed("LATEST_PARAMETER");
-        let days = env.within("DEPRECATE_PREVIOUS_AFTER_DAYS", 0..=3_650);
-        if let (Some(days), None) = (days, env.text("LATEST_PARAMETER")) {
-            let reason = "expected LATEST_PARAMETER as well, which tells the previous image";
-            env.fault("DEPRECATE_PREVIOUS_AFTER_DAYS", &days.to_string(), reason);
-        }
         let targets = Targets::from_env(env);
         let approval_document = approval_document(env);
         let target_topic_arn = env.parsed("TARGET_TOPIC_ARN");
         let approver_topic_arn = env.parsed("APPROVER_TOPIC_ARN");
-        let share_snapshots = env.flag("SHARE_SNAPSHOTS", false);
+        let effects = Effects::from_env(env);
         let require_image_builder = env.flag("REQUIRE_IMAGE_BUILDER", false);
-        let watermark = env.parsed("APPROVED_WATERMARK");
         let dry_run = env.flag("DRY_RUN", false);
         Some(Self {
             targets: targets?,
             approval_document,
             target_topic_arn,
             approver_topic_arn,
-            share_snapshots,
+            effects,
             require_image_builder,
-            watermark,
-            latest_parameter,
-            deprecate_previous_after_days: days,
             dry_run,
         })
     }
@@ -83,49 +65,6 @@ fn approval_document(env: &Reader<'_>) -> Option<String> {
     document.filter(|_| is_required)
 }
 
-/// The name of a parameter, in which `{name}` stands for the name of the image.
-///
-/// ```
-/// use ami_share::config::LatestParameter;
-///
-/// let parameter: LatestParameter = "/golden-ami/{name}/latest".parse().unwrap();
-/// assert_eq!(parameter.of("web"), "/golden-ami/web/latest");
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LatestParameter(String);
-
-impl LatestParameter {
-    /// The name for this image.
-    #[must_use]
-    pub fn of(&self, image_name: &str) -> String {
-        self.0.replace("{name}", image_name)
-    }
-
-    /// Whether the name depends on the image.
-    #[must_use]
-    pub fn needs_name(&self) -> bool {
-        self.0.contains("{name}")
-    }
-}
-
-impl FromStr for LatestParameter {
-    type Err = &'static str;
-
-    /// Source: Systems Manager API Reference, `PutParameter`.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let name = text.replace("{name}", "x");
-        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-/".contains(&byte);
-        let is_reserved = ["aws", "ssm"]
-            .iter()
-            .any(|start| name.trim_start_matches('/').get(..3).is_some_and(|given| given.eq_ignore_ascii_case(start)));
-        if name.len() <= 512 && name.starts_with('/') && name.bytes().all(is_allowed) && !is_reserved {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err("expected the name of a parameter, such as /golden-ami/{name}/latest")
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use gatehouse_shared::env::Env;
@@ -141,11 +80,8 @@ mod tests {
             approval_document: Some("approval".to_owned()),
             target_topic_arn: None,
             approver_topic_arn: None,
-            share_snapshots: false,
+            effects: Effects::default(),
             require_image_builder: false,
-            watermark: None,
-            latest_parameter: None,
-            deprecate_previous_after_days: None,
             dry_run: false,
         };
         assert_eq!(config, expected);
@@ -168,12 +104,13 @@ mod tests {
         ]);
         let config = env.read(Config::from_env).unwrap();
         assert_eq!(config.approval_document, None);
-        assert!(config.share_snapshots && config.require_image_builder && config.dry_run);
+        assert!(config.require_image_builder && config.dry_run);
         assert_eq!(config.target_topic_arn.unwrap().as_str(), "arn:aws:sns:eu-west-1:111122223333:targets");
         assert!(config.approver_topic_arn.is_some());
-        assert_eq!(config.watermark.unwrap().as_str(), "approved [2026]");
-        assert!(config.latest_parameter.unwrap().needs_name());
-        assert_eq!(config.deprecate_previous_after_days, Some(30));
+        assert_eq!(
+            config.effects.to_values(),
+            ["snapshots=true", "watermark=approved [2026]", "latest=/golden-ami/{name}/latest", "deprecate=30"]
+        );
     }
 
     #[test]
@@ -186,16 +123,13 @@ mod tests {
         assert_eq!(
             env.read(Config::from_env).unwrap_err().to_string(),
             "invalid settings: \
-             DEPRECATE_PREVIOUS_AFTER_DAYS is \"30\": expected LATEST_PARAMETER as well, which tells the previous image; \
              TARGET_ACCOUNT_IDS is \"\": expected at least one of TARGET_ACCOUNT_IDS, TARGET_ORGANIZATION_ARNS and \
              TARGET_OU_ARNS; \
              AUTOMATION_DOCUMENT is \"\": expected the name of the document that waits for the approval; or \
              REQUIRE_APPROVAL=false, where the caller alone decides what is shared; \
              TARGET_TOPIC_ARN is \"targets\": expected arn:<partition>:sns:<region>:<12 digits>:<topic name>; \
+             DEPRECATE_PREVIOUS_AFTER_DAYS is \"30\": expected LATEST_PARAMETER as well, which tells the previous image; \
              APPROVED_WATERMARK is \"a:b\": expected 3 to 128 letters, digits, spaces and ()[]./-'@_"
         );
-        for text in ["golden", "/golden-ami/{region}", "/golden ami", "/aws/x", "/SSM-x", "/{name}:3"] {
-            assert!(text.parse::<LatestParameter>().is_err(), "{text}");
-        }
     }
 }

@@ -81,7 +81,12 @@ pub(crate) async fn write(clients: &Clients, request: &Request<'_>) -> Result<La
         return Ok(report(LatestOutcome::Planned, value));
     }
     request.time.check()?;
-    put(clients, image, parameter).await?;
+    let version = put(clients, image.ami_id.as_str(), parameter).await?;
+    if let Some(newer) = written_meanwhile(clients, request, stored.as_ref(), version).await? {
+        put(clients, &newer, parameter).await?;
+        tracing::info!(%image, parameter, newer, "another run wrote a newer image meanwhile: it is written again");
+        return Ok(report(LatestOutcome::Newer, Some(&newer)));
+    }
     wait(clients, request).await?;
     tracing::info!(%image, parameter, "wrote the parameter");
     let mut latest = report(LatestOutcome::Written, value);
@@ -104,10 +109,33 @@ async fn stored(clients: &Clients, name: &str) -> Result<Option<Parameter>, Stri
     }
 }
 
+/// The newer image that another run wrote between the reading of `stored` and this run's `version`, when two approvals are
+/// given at once. Systems Manager cannot write on the condition of a version.
+async fn written_meanwhile(
+    clients: &Clients,
+    request: &Request<'_>,
+    stored: Option<&Parameter>,
+    version: i64,
+) -> Result<Option<String>, String> {
+    if version <= stored.map_or(0, Parameter::version) + 1 {
+        return Ok(None);
+    }
+    let Some(value) = in_version(clients, &request.parameter, version - 1).await? else { return Ok(None) };
+    let image = read::image(clients, &value).await?;
+    Ok(image.filter(|image| is_newer(image, request.facts)).map(|_| value))
+}
+
 /// The image in the version before the present one.
 async fn before(clients: &Clients, name: &str, stored: Option<&Parameter>) -> Result<Option<String>, String> {
-    let Some(version) = stored.map(Parameter::version).filter(|version| *version > 1) else { return Ok(None) };
-    match clients.ssm.get_parameter().name(format!("{name}:{}", version - 1)).send().await {
+    match stored.map(Parameter::version).filter(|version| *version > 1) {
+        Some(version) => in_version(clients, name, version - 1).await,
+        None => Ok(None),
+    }
+}
+
+/// The image in a version of the parameter; `None` where there is no such version any more.
+async fn in_version(clients: &Clients, name: &str, version: i64) -> Result<Option<String>, String> {
+    match clients.ssm.get_parameter().name(format!("{name}:{version}")).send().await {
         Ok(answer) => Ok(answer.parameter.and_then(|parameter| parameter.value)),
         // Systems Manager keeps the last 100 versions.
         Err(error)
@@ -121,16 +149,18 @@ async fn before(clients: &Clients, name: &str, stored: Option<&Parameter>) -> Re
     }
 }
 
-async fn put(clients: &Clients, image: &ImageRef, name: &str) -> Result<(), String> {
+/// Writes the id of an image. Gives the version.
+async fn put(clients: &Clients, ami_id: &str, name: &str) -> Result<i64, String> {
     let request = clients
         .ssm
         .put_parameter()
         .name(name)
-        .value(image.ami_id.as_str())
+        .value(ami_id)
         .r#type(ParameterType::String)
         .data_type(DATA_TYPE)
         .overwrite(true);
-    request.send().await.map(drop).map_err(|error| call("PutParameter", &error))
+    let answer = request.send().await.map_err(|error| call("PutParameter", &error))?;
+    Ok(answer.version())
 }
 
 /// Waits until the parameter has its value.

@@ -1,8 +1,8 @@
 //! Shares approved images with other accounts, organizations and organizational units.
 //!
 //! It is the step after the approval, and it believes no caller: it reads the Automation execution that the input names.
-//! Its document, the status of its approval, its images, their build and the receivers must be those of the settings and
-//! of the input; otherwise nothing is changed (`NotApproved`). `REQUIRE_APPROVAL=false` leaves all that to the caller.
+//! Its document, the status of its approval, its images, their build, the receivers and all that is done besides must be
+//! those of the settings and of the input; otherwise nothing is changed (`NotApproved`). `REQUIRE_APPROVAL=false` leaves all that to the caller.
 //!
 //! Every image is looked at before the first one is changed. One that must not be shared is refused with every reason, and
 //! the others go on. Then, for each image:
@@ -57,7 +57,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::input::Input;
 use crate::mail::Mail;
-use crate::plan::{Facts, Permissions, Plan, image_name, key_statement, plan};
+use crate::plan::{Facts, Permissions, Plan, Unshareable, image_name, key_statement, plan};
 use crate::report::{ImageReport, LatestOutcome, Outcome, Report};
 use crate::time_left::TimeLeft;
 
@@ -145,7 +145,8 @@ impl Share {
             Ok(Err(reason)) => return Ok(Err(vec![reason])),
             Err(error) => return Err(Error::Automation(error)),
         };
-        let trusted = Trusted { account, region, document, receivers: &self.config.targets };
+        let Config { targets: receivers, effects, .. } = &self.config;
+        let trusted = Trusted { account, region, document, receivers, effects };
         Ok(approval::verify(&execution, input, &trusted).map(Some))
     }
 
@@ -197,7 +198,7 @@ impl Share {
         let look = |image: ImageRef| async move {
             let clients = Clients::new(&self.sdk, image.region.as_str());
             let facts = match time.check() {
-                Ok(()) => read::facts(&clients, &image.ami_id, account, self.config.share_snapshots).await,
+                Ok(()) => read::facts(&clients, &image.ami_id, account, self.config.effects.share_snapshots).await,
                 Err(reason) => Err(reason),
             };
             self.look(image, clients, facts, account)
@@ -216,10 +217,11 @@ impl Share {
         };
         report.name.clone_from(&facts.name);
         match plan(&facts, account, &self.config, clock::now()) {
-            Err(reasons) => {
+            Err(Unshareable { reasons, inherited_watermark }) => {
                 tracing::warn!(%image, ?reasons, "refused");
                 let report = ImageReport { outcome: Outcome::Refused, reasons, ..report };
-                Work { image, clients, facts, plan: None, report }
+                let plan = Plan { inherited_watermark, ..Plan::default() };
+                Work { image, clients, facts, plan: Some(plan), report }
             }
             Ok(plan) => {
                 report.notes.clone_from(&plan.notes);
@@ -237,7 +239,7 @@ impl Share {
 
     /// Writes the parameter for an image that is shared.
     async fn latest(&self, work: &mut Work, input: &Input, time: TimeLeft) {
-        let Some(template) = &self.config.latest_parameter else { return };
+        let Some(template) = &self.config.effects.latest_parameter else { return };
         if work.report.has_failed() {
             return;
         }
@@ -257,7 +259,7 @@ impl Share {
             build: input.build.as_ref().or(work.facts.build.as_ref()),
             parameter,
             shared: &input.images,
-            deprecate_after_days: self.config.deprecate_previous_after_days,
+            deprecate_after_days: self.config.effects.deprecate_previous_after_days,
             now: clock::now(),
             time,
             dry_run: self.config.dry_run,
@@ -302,9 +304,10 @@ impl Share {
     }
 }
 
-/// The images that the tag of Image Builder does not name as made by this build. What could not be read fails by itself.
+/// The images that the tag of Image Builder does not name as made by this build. What could not be read, or is refused,
+/// fails by itself.
 fn of_another_build(works: &[Work], build: &BuildArn) -> Vec<String> {
-    let is_other = |work: &&Work| work.plan.is_some() && work.facts.build.as_ref() != Some(build);
+    let is_other = |work: &&Work| !work.report.has_failed() && work.facts.build.as_ref() != Some(build);
     let reason = |work: &Work| {
         let tag = work.facts.build.as_ref().map_or("another value, or none", BuildArn::as_str);
         format!("the tag Ec2ImageBuilderArn of {} has {tag}: the approval is about the build {build}", work.image)
@@ -315,7 +318,9 @@ fn of_another_build(works: &[Work], build: &BuildArn) -> Vec<String> {
 /// Carries out the plan of one image, if it has one.
 async fn share(mut work: Work, time: TimeLeft) -> Work {
     if let Some(plan) = work.plan.as_ref().filter(|plan| !plan.is_empty()) {
-        work.report.outcome = Outcome::Shared;
+        if !work.report.has_failed() {
+            work.report.outcome = Outcome::Shared;
+        }
         apply::apply(&work.clients, &work.image, plan, time, &mut work.report).await;
     }
     work

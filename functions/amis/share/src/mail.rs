@@ -97,7 +97,7 @@ pub fn failed(report: &Report) -> Option<Mail> {
         report.images.len()
     );
     for image in &images {
-        let refused = if image.outcome == Outcome::Refused { "refused, nothing was changed" } else { "failed" };
+        let refused = if image.outcome == Outcome::Refused { "refused, not shared" } else { "failed" };
         let _ = writeln!(text, "\n{} {}: {refused}", image.region, image.ami_id);
         for reason in &image.reasons {
             let _ = writeln!(text, "  - {}", line(reason, 1_000));
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(mail.subject, "Gatehouse amis: Web is not shared as it should be");
         for part in [
             "2 of its 3 AMIs",
-            "eu-west-1 ami-11111111: refused, nothing was changed\n  - its state is pending: expected available\n",
+            "eu-west-1 ami-11111111: refused, not shared\n  - its state is pending: expected available\n",
             "eu-west-1 ami-11111111: failed\n  - PutParameter: x y\n  Shared with 1 more targets.\n",
             "Automation execution: e-1",
         ] {

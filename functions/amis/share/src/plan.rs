@@ -151,19 +151,30 @@ impl Plan {
     }
 }
 
+/// An image that must not be shared.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", reasons.join("; "))]
+pub struct Unshareable {
+    /// Every reason, in words that say what to do.
+    pub reasons: Vec<String>,
+    /// The key of the watermark to detach all the same: it was inherited, and says "approved" of an image that is not.
+    pub inherited_watermark: Option<String>,
+}
+
 /// Decides for one image.
 ///
 /// # Errors
 ///
-/// Every reason not to share it, in words that say what to do.
-pub fn plan(facts: &Facts, account: &AccountId, config: &Config, now: OffsetDateTime) -> Result<Plan, Vec<String>> {
+/// [`Unshareable`] has every reason not to share it.
+pub fn plan(facts: &Facts, account: &AccountId, config: &Config, now: OffsetDateTime) -> Result<Plan, Unshareable> {
     let wanted = Permissions::of(&config.targets, account);
     let missing = wanted.without(&facts.permissions);
     let present = |mark: &Watermark| facts.watermarks.iter().find(|attached| attached.key == mark.key(account));
     let is_inherited = |attached: &&AttachedWatermark| attached.is_inherited(&facts.id);
-    let inherited = config.watermark.as_ref().and_then(present).filter(is_inherited).map(|mark| mark.key.clone());
+    let inherited =
+        config.effects.watermark.as_ref().and_then(present).filter(is_inherited).map(|mark| mark.key.clone());
     let is_missing = |mark: &&Watermark| present(mark).is_none_or(|attached| is_inherited(&attached));
-    let watermark = config.watermark.as_ref().filter(is_missing).map(ToString::to_string);
+    let watermark = config.effects.watermark.as_ref().filter(is_missing).map(ToString::to_string);
 
     let mut faults = Vec::new();
     if facts.owner != account.as_str() {
@@ -203,10 +214,11 @@ pub fn plan(facts: &Facts, account: &AccountId, config: &Config, now: OffsetDate
         faults.push(format!("it has {} watermarks: EC2 allows {MOST_WATERMARKS}. Detach one", facts.watermarks.len()));
     }
     if !faults.is_empty() {
-        return Err(faults);
+        let inherited_watermark = inherited.filter(|_| facts.owner == account.as_str());
+        return Err(Unshareable { reasons: faults, inherited_watermark });
     }
 
-    let snapshots = if config.share_snapshots {
+    let snapshots = if config.effects.share_snapshots {
         let missing = |snapshot: &Snapshot| (snapshot.id.clone(), &wanted.accounts - &snapshot.accounts);
         facts.snapshots.iter().map(missing).filter(|(_, accounts)| !accounts.is_empty()).collect()
     } else {
@@ -234,7 +246,7 @@ fn key_faults(snapshots: &[Snapshot]) -> BTreeSet<String> {
 
 fn notes(wanted: &Permissions, config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
-    if config.share_snapshots && !(wanted.organizations.is_empty() && wanted.units.is_empty()) {
+    if config.effects.share_snapshots && !(wanted.organizations.is_empty() && wanted.units.is_empty()) {
         notes.push(
             "SHARE_SNAPSHOTS serves accounts only: EC2 cannot share a snapshot with an organization or organizational unit, so \
              these can launch the image and cannot copy it."
@@ -439,7 +451,8 @@ mod tests {
             ("four watermarks", Facts { watermarks: marks(4), ..facts() }, &marked, None),
         ];
         for (case, facts, settings, expected) in cases {
-            let faults = plan(&facts, &account(), &config(settings), NOW).err().unwrap_or_default();
+            let faults =
+                plan(&facts, &account(), &config(settings), NOW).err().map(|it| it.reasons).unwrap_or_default();
             match expected {
                 None => assert_eq!(faults, Vec::<String>::new(), "{case}"),
                 Some(part) => assert!(faults.len() == 1 && faults[0].contains(part), "{case}: {faults:?}"),
@@ -455,7 +468,7 @@ mod tests {
             plan(&Facts { permissions, ..facts() }, &account(), &all(), NOW)
         };
         assert!(with(996).is_ok());
-        assert!(with(997).unwrap_err()[0].contains("it would have 1001 launch permissions"));
+        assert!(with(997).unwrap_err().to_string().contains("it would have 1001 launch permissions"));
     }
 
     #[test]
@@ -466,7 +479,7 @@ mod tests {
             snapshots: vec![snapshot(Some(key(KeyManager::Aws, None))), snapshot(Some(key(KeyManager::Aws, None)))],
             ..facts()
         };
-        assert_eq!(plan(&facts, &account(), &all(), NOW).unwrap_err().len(), 3);
+        assert_eq!(plan(&facts, &account(), &all(), NOW).unwrap_err().reasons.len(), 3);
     }
 
     #[test]
@@ -490,12 +503,26 @@ mod tests {
     }
 
     #[test]
+    fn an_image_that_is_refused_keeps_no_inherited_watermark_and_its_own_one() {
+        const KEY: &str = "111122223333:approved";
+        let config = config(&[("TARGET_ACCOUNT_IDS", "444455556666"), ("APPROVED_WATERMARK", "approved")]);
+        let refused = |source: &str, owner: &str| {
+            let (watermarks, owner) = (vec![mark(KEY, source)], owner.to_owned());
+            let facts = Facts { state: "pending".to_owned(), watermarks, owner, ..facts() };
+            plan(&facts, &account(), &config, NOW).unwrap_err().inherited_watermark
+        };
+        assert_eq!(refused("ami-00000000", "111122223333").as_deref(), Some(KEY));
+        assert_eq!(refused(OWN, "111122223333"), None);
+        assert_eq!(refused("ami-00000000", "999999999999"), None, "only the owner can");
+    }
+
+    #[test]
     fn snapshots_are_shared_with_accounts_only_and_the_notes_say_so() {
         let mut config = all();
         let snapshots = vec![Snapshot { accounts: texts(["444455556666"]), ..snapshot(None) }];
         let facts = Facts { snapshots, ..facts() };
         assert_eq!(plan(&facts, &account(), &config, NOW).unwrap().snapshots, []);
-        config.share_snapshots = true;
+        config.effects.share_snapshots = true;
         let plan = plan(&facts, &account(), &config, NOW).unwrap();
         assert_eq!(plan.snapshots, [("snap-1".to_owned(), texts(["777788889999"]))]);
         assert!(plan.notes[0].starts_with("SHARE_SNAPSHOTS serves accounts only"), "{:?}", plan.notes);

@@ -83,7 +83,7 @@ pub enum Outcome {
     Unchanged,
     /// `DRY_RUN` is set.
     Planned,
-    /// It must not be shared. Nothing was changed.
+    /// It must not be shared. Nothing was changed, but that an inherited watermark was detached.
     Refused,
     /// Something failed. What was done is listed.
     Failed,
@@ -118,6 +118,31 @@ pub enum LatestOutcome {
     Planned,
 }
 
+/// Who is notified by mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recipient {
+    /// The subscribers of `TARGET_TOPIC_ARN`: what was shared with them now.
+    Targets,
+    /// The subscribers of `APPROVER_TOPIC_ARN`: what failed, and why.
+    Approvers,
+}
+
+impl Outcome {
+    /// Who is notified of it: one row for each outcome. The approvers also get the statement for the key of an image that was
+    /// shared.
+    #[must_use]
+    pub fn recipients(self) -> &'static [Recipient] {
+        match self {
+            Self::Shared => &[Recipient::Targets],
+            // The receivers have it already; and a dry run changes nothing.
+            Self::Unchanged | Self::Planned => &[],
+            Self::Refused => &[Recipient::Approvers],
+            // Some of it may be shared.
+            Self::Failed => &[Recipient::Approvers, Recipient::Targets],
+        }
+    }
+}
+
 impl ImageReport {
     /// A report without anything done.
     #[must_use]
@@ -141,13 +166,14 @@ impl ImageReport {
     /// Whether something must be looked at.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        matches!(self.outcome, Outcome::Refused | Outcome::Failed)
+        self.outcome.recipients().contains(&Recipient::Approvers)
     }
 
     /// Whether targets got permissions that they did not have.
     #[must_use]
     pub fn is_newly_shared(&self) -> bool {
-        self.outcome != Outcome::Planned && !(self.added.is_empty() && self.snapshots.is_empty())
+        let notifies_targets = self.outcome.recipients().contains(&Recipient::Targets);
+        notifies_targets && !(self.added.is_empty() && self.snapshots.is_empty())
     }
 
     pub(crate) fn fail(&mut self, reason: String) {

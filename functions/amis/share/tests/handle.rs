@@ -349,7 +349,13 @@ fn execution(status: &str, approval: &str) -> Value {
         "AutomationExecutionId": EXECUTION,
         "DocumentName": "approval",
         "AutomationExecutionStatus": status,
-        "Parameters": { "images": [ONE, TWO], "imageName": ["Web"], "buildArn": [BUILD], "receivers": [TARGET] },
+        "Parameters": {
+            "images": [ONE, TWO],
+            "imageName": ["Web"],
+            "buildArn": [BUILD],
+            "receivers": [TARGET],
+            "effects": ["snapshots=false", "watermark=approved"],
+        },
         "StepExecutions": [
             { "StepName": "Approve", "Action": "aws:approve", "StepStatus": approval },
             { "StepName": "Share", "Action": "aws:invokeLambdaFunction", "StepStatus": "InProgress" },
@@ -404,6 +410,8 @@ async fn without_an_approval_nothing_is_changed_and_the_approvers_hear_of_it() {
             "not about arn:aws:image",
         ),
         ("receivers", with("/Parameters/receivers", json!(["777788889999"])), by_execution(), "have changed since"),
+        ("effects", with("/Parameters/effects", json!(["snapshots=true"])), by_execution(), "SHARE_SNAPSHOTS"),
+        ("no effects", with("/Parameters/effects", json!([])), by_execution(), "does not record what is done besides"),
         (
             "a build that the images are not of",
             with("/Parameters/buildArn", json!([other_build])),
@@ -465,6 +473,23 @@ async fn an_inherited_watermark_is_replaced_by_one_of_the_image_itself() {
     aws.forget();
     invoke(&function(&aws, &ALL_SETTINGS), event).await.unwrap();
     assert_eq!(writes(&aws), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_image_that_is_refused_loses_the_watermark_that_it_inherited() {
+    let key = format!("{ACCOUNT}:approved");
+    for (source, is_kept) in [("ami-00000000", false), ("ami-11111111", true)] {
+        let (world, aws) = world();
+        let watermarks = BTreeMap::from([(key.clone(), source.to_owned())]);
+        let refused = FakeImage { watermarks, state: "pending", ..image() };
+        world.lock().unwrap().images.insert(ONE.to_owned(), refused);
+        let error = invoke(&function(&aws, &ALL_SETTINGS), json!({ "images": [ONE], "buildArn": BUILD })).await;
+        assert!(error.unwrap_err().to_string().contains("its state is pending"));
+        let world = world.lock().unwrap();
+        assert_eq!(world.images[ONE].watermarks.contains_key(&key), is_kept);
+        assert_eq!(world.mails[0].2.contains("The inherited watermark 111122223333:approved was detached"), !is_kept);
+        assert!(world.images[ONE].permissions.is_empty() && world.parameters.is_empty());
+    }
 }
 
 #[tokio::test]
@@ -791,6 +816,34 @@ async fn the_parameter_never_goes_back_and_no_newer_image_is_deprecated() {
     let world = world.lock().unwrap();
     assert_eq!(world.parameters[&name], ["ami-33333333"]);
     assert_eq!(world.images["eu-west-1:ami-33333333"].deprecated_at, None);
+}
+
+/// Two approvals are given at once: the run of the older one reads the parameter before the other writes it, and writes after.
+#[tokio::test]
+async fn a_newer_image_that_another_run_writes_meanwhile_stays() {
+    let (world, _) = world();
+    let name = "eu-west-1:/golden-ami/web/latest".to_owned();
+    let newer = FakeImage { created: "2026-12-01T10:00:00.000Z", ..image() };
+    world.lock().unwrap().images.insert("eu-west-1:ami-33333333".to_owned(), newer);
+    for (meanwhile, expected, outcome) in [
+        ("ami-33333333", "ami-33333333", LatestOutcome::Newer),
+        ("ami-00000000", "ami-11111111", LatestOutcome::Written),
+    ] {
+        world.lock().unwrap().parameters.insert(name.clone(), vec!["ami-00000000".to_owned()]);
+        let (state, written) = (world.clone(), name.clone());
+        let mut is_first = true;
+        let aws = FakeAws::new(move |call| {
+            let mut world = state.lock().unwrap();
+            if call.operation == "PutParameter" && std::mem::take(&mut is_first) {
+                world.parameters.get_mut(&written).unwrap().push(meanwhile.to_owned());
+            }
+            world.answer(call)
+        });
+        let report = invoke(&function(&aws, &ALL_SETTINGS), json!({ "images": [ONE] })).await.unwrap();
+        assert_eq!(report.images[0].latest.as_ref().unwrap().outcome, outcome, "{meanwhile}");
+        assert_eq!(world.lock().unwrap().parameters[&name].last().unwrap(), expected, "{meanwhile}");
+        assert_eq!(world.lock().unwrap().images["eu-west-1:ami-33333333"].deprecated_at, None);
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,5 @@
 //! Entry point: read settings, build clients, hand over.
 
-// The types of the SDK's futures, nested in those of the story, are deeper than the compiler's default.
-#![recursion_limit = "256"]
-
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;

@@ -141,8 +141,7 @@ fn national(text: &Text<'_>, plan: &Plan, found: &mut Vec<Range<usize>>) {
         if plus && bytes[first] != plan.code[0] {
             continue;
         }
-        let may_be_one =
-            || has_digits(bytes, first, plan.least) && text.has_keyword(&(start..start + 2 * MAX_DIGITS));
+        let may_be_one = || has_digits(bytes, first, plan.least) && text.has_keyword(&(start..start + 2 * MAX_DIGITS));
         if !(plus || zeros || may_be_one()) {
             continue;
         }
