@@ -69,6 +69,19 @@ impl Deadline {
     }
 }
 
+/// The pauses between attempts: each is twice as long as the one before. Where none is left, so is no attempt.
+///
+/// ```
+/// use std::time::Duration;
+/// use gatehouse_shared::deadline::backoff;
+///
+/// let pauses = backoff(Duration::from_millis(500), Duration::from_secs(2));
+/// assert_eq!(pauses.map(|pause| pause.as_millis()).collect::<Vec<_>>(), [500, 1_000, 2_000]);
+/// ```
+pub fn backoff(first: Duration, last: Duration) -> impl Iterator<Item = Duration> {
+    std::iter::successors(Some(first), |pause| Some(*pause * 2)).take_while(move |pause| *pause <= last)
+}
+
 /// The result of the work; `None` where it is not done at `stop`. After `stop` it is not begun.
 pub async fn within<T>(stop: Instant, work: impl Future<Output = T>) -> Option<T> {
     if Instant::now() >= stop {

@@ -3,6 +3,9 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
+/// An error of any type, as the source of another one.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
 /// An error with a name that stays the same from release to release, so that alarms, retry rules
 /// and searches can rely on it.
 ///

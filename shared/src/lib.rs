@@ -9,7 +9,7 @@
 //! | [`clock`] | the only reader of the system time |
 //! | [`deadline`] | until when an invocation may work, so that it reports in time |
 //! | [`log`] | one JSON line for each decision; the report |
-//! | [`sns`] | the crate `gatehouse-sns`: messages and their verification; with it [`region`] and [`fetch`] |
+//! | [`sns`] | the crate `gatehouse-sns`: messages and their verification; with it [`arn`], [`region`] and [`fetch`] |
 //! | [`verifier`] | its verifier, with settings from the environment |
 //! | [`metrics`] | CloudWatch embedded metric format |
 //! | [`text`] | names that others chose, fit for a mail or a page |
@@ -39,6 +39,11 @@ pub use gatehouse_sns as sns;
 /// The one HTTP GET: size limit, time-out, HTTPS, no redirects.
 pub mod fetch {
     pub use gatehouse_sns::{FetchError, Fetcher, PlainHttp};
+}
+
+/// ARNs in their parts, and ids of accounts; parsed in `gatehouse-sns` and nowhere else.
+pub mod arn {
+    pub use gatehouse_sns::{AccountId, Arn};
 }
 
 /// The name of a Region, its partition and DNS suffix; parsed in `gatehouse-sns` and nowhere else.

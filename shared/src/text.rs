@@ -32,6 +32,22 @@ pub fn shorten(text: &str, most: usize) -> String {
     short
 }
 
+/// The start of a text in quotes, control characters escaped: what an untrusted caller sent, fit for an error or a log.
+///
+/// ```
+/// use gatehouse_shared::text::quoted;
+///
+/// assert_eq!(quoted("a\nb"), r#""a\nb""#);
+/// assert_eq!(quoted(&"a".repeat(121)), format!("\"{}\"…", "a".repeat(120)));
+/// ```
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    match text.char_indices().nth(120) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
 /// The text with control characters, and characters that change the direction of writing or cannot be seen, written out
 /// as `\u{202e}`, so that a person sees them.
 ///

@@ -65,6 +65,7 @@
 //! Who names new URLs all the time, or the same ones again and again, delays the first certificate of a Region in a new
 //! process; SNS keeps trying meanwhile. A certificate that was read is out of their reach.
 
+mod arn;
 mod certificate;
 mod delivery;
 mod envelope;
@@ -80,6 +81,7 @@ mod topic;
 mod verified;
 mod verifier;
 
+pub use arn::{AccountId, Arn};
 #[cfg(feature = "fetch")]
 pub use certificate::HttpsCertificates;
 pub use certificate::{

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::Region;
+use crate::{AccountId, Arn, Region};
 
 /// The ARN of an SNS topic, such as `arn:aws:sns:us-east-1:806199016981:AmazonIpSpaceChanged`.
 ///
@@ -77,15 +77,14 @@ impl FromStr for TopicArn {
     /// Source: SNS API Reference, `CreateTopic`: names have up to 256 letters, digits, hyphens and underscores, and
     /// those of FIFO topics end with `.fifo`.
     fn from_str(text: &str) -> Result<Self, TopicArnError> {
-        let parts: Vec<&str> = text.split(':').collect();
-        let ["arn", partition, "sns", region, account, name] = parts[..] else { return Err(TopicArnError::Form) };
+        let arn = Arn::parse(text).filter(|arn| arn.service == "sns").ok_or(TopicArnError::Form)?;
+        let Arn { partition, region, account, resource: name, .. } = arn;
         let region: Region = region.parse().map_err(|_| TopicArnError::Form)?;
-        let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
         let stem = name.strip_suffix(".fifo").unwrap_or(name);
         let is_name = !stem.is_empty()
             && name.len() <= 256
             && stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-        if !is_account || !is_name {
+        if account.parse::<AccountId>().is_err() || !is_name {
             return Err(TopicArnError::Form);
         }
         let expected = region.partition();

@@ -1,9 +1,7 @@
 //! Why an invocation failed, and why the page is not available.
 
 use gatehouse_shared::aws_error::ErrorKind;
-use gatehouse_shared::failure::ErrorType;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use gatehouse_shared::failure::{BoxError, ErrorType};
 
 /// Why an invocation failed. Whatever a person can meet gets a page instead; only an event that is no HTTP request fails.
 #[derive(Debug, thiserror::Error)]

@@ -3,13 +3,11 @@
 use ami_approval::link::LinkKeyArn;
 use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
 use gatehouse_shared::aws_error::ErrorKind;
-use gatehouse_shared::failure::ErrorType;
+use gatehouse_shared::failure::{BoxError, ErrorType};
 use gatehouse_shared::sns::VerifyError;
 
 use crate::event::EventError;
 use crate::notice::NoticeError;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a notice could not be handled. SNS invokes the function again, and the event goes to the on-failure destination
 /// in the end, where the function has one.

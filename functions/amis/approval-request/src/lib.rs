@@ -30,9 +30,9 @@ use std::time::Duration;
 
 use ami_approval::execution::{Execution, Sharing, State};
 use ami_approval::image::{BuildArn, ImageRef};
-use ami_approval::target::AccountId;
 use aws_config::SdkConfig;
 use aws_sdk_ssm::Client;
+use gatehouse_shared::arn::{AccountId, Arn};
 use gatehouse_shared::deadline::{Deadline, within};
 use gatehouse_shared::failure::all_or_first;
 use gatehouse_shared::notify::Notifier;
@@ -73,9 +73,9 @@ impl Place {
     fn of(context: &Context) -> Result<Self, Error> {
         let arn = &context.invoked_function_arn;
         let account = AccountId::of_arn(arn).ok_or_else(|| Error::Account { seen: arn.clone() })?;
-        let region = arn.split(':').nth(3).unwrap_or_default().to_owned();
-        let name = arn.split(':').nth(6).unwrap_or_default().to_owned();
-        Ok(Self { account, region, function_name: name })
+        let (region, resource) = Arn::parse(arn).map_or(("", ""), |arn| (arn.region, arn.resource));
+        let name = resource.split(':').nth(1).unwrap_or_default();
+        Ok(Self { account, region: region.to_owned(), function_name: name.to_owned() })
     }
 
     /// The command by which a person asks again.

@@ -1,6 +1,7 @@
 //! What Systems Manager knows of an approval.
 
 use aws_sdk_ssm::types::{AutomationExecution, AutomationExecutionStatus as Status, StepExecution};
+use gatehouse_shared::arn::Arn;
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
@@ -102,7 +103,7 @@ impl Vote {
     /// ```
     #[must_use]
     pub fn role(&self) -> String {
-        let resource = self.approver.splitn(6, ':').nth(5).unwrap_or_default();
+        let resource = Arn::parse(&self.approver).map_or("", |arn| arn.resource);
         match resource.split_once('/') {
             Some(("assumed-role", rest)) => match rest.split_once('/') {
                 Some((role, session)) => format!("{role} (session {session})"),

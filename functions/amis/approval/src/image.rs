@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use gatehouse_shared::arn::Arn;
 use gatehouse_shared::region::Region;
 
 use crate::target::AccountId;
@@ -146,10 +147,8 @@ impl FromStr for BuildArn {
 
     /// Source: Image Builder API Reference, `GetImage`.
     fn from_str(text: &str) -> Result<Self, BuildArnError> {
-        let parts: Vec<&str> = text.split(':').collect();
-        let ["arn", partition, "imagebuilder", region, account, resource] = parts[..] else {
-            return Err(BuildArnError);
-        };
+        let arn = Arn::parse(text).filter(|arn| arn.service == "imagebuilder").ok_or(BuildArnError)?;
+        let Arn { partition, region, account, resource, .. } = arn;
         let region: Region = region.parse().map_err(|_| BuildArnError)?;
         let account = account.parse().map_err(|_| BuildArnError)?;
         let parts: Vec<&str> = resource.split('/').collect();

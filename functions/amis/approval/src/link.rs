@@ -26,6 +26,7 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use gatehouse_shared::arn::{AccountId, Arn};
 use time::OffsetDateTime;
 
 /// What the MAC covers begins with this, so that the key signs nothing that another use of it could accept.
@@ -61,15 +62,11 @@ impl FromStr for LinkKeyArn {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parts: Vec<&str> = text.split(':').collect();
-        match parts[..] {
-            ["arn", _, "kms", region, account, key]
-                if !region.is_empty() && account.len() == 12 && key.len() > 4 && key.starts_with("key/") =>
-            {
-                Ok(Self(text.to_owned()))
-            }
-            _ => Err(Self::EXPECTED),
-        }
+        let is_key = |arn: &Arn<'_>| {
+            let id = arn.resource.strip_prefix("key/").filter(|id| !id.is_empty() && !id.contains(':'));
+            arn.service == "kms" && !arn.region.is_empty() && arn.account.parse::<AccountId>().is_ok() && id.is_some()
+        };
+        Arn::parse(text).filter(is_key).map(|_| Self(text.to_owned())).ok_or(Self::EXPECTED)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::target::AccountId;
+use gatehouse_shared::arn::{AccountId, Arn};
 
 /// A role: account and name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Role {
     /// ```
     #[must_use]
     pub fn is(&self, arn: &str) -> bool {
-        let name = match arn.splitn(6, ':').nth(5).and_then(|resource| resource.split_once('/')) {
+        let name = match Arn::parse(arn).and_then(|arn| arn.resource.split_once('/')) {
             Some(("role", path)) => path.rsplit('/').next(),
             Some(("assumed-role", session)) => session.split('/').next(),
             _ => None,
@@ -38,7 +38,7 @@ impl FromStr for Role {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const EXPECTED: &str = "expected the ARN of a role, arn:aws:iam::<12 digits>:role/<name>";
-        let resource = text.splitn(6, ':').nth(5).and_then(|resource| resource.strip_prefix("role/"));
+        let resource = Arn::parse(text).and_then(|arn| arn.resource.strip_prefix("role/"));
         let name = resource.and_then(|path| path.rsplit('/').next()).filter(|name| !name.is_empty()).ok_or(EXPECTED)?;
         Ok(Self { account: AccountId::of_arn(text).ok_or(EXPECTED)?, name: name.to_owned() })
     }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+pub use gatehouse_shared::arn::AccountId;
+use gatehouse_shared::arn::Arn;
 use gatehouse_shared::env::Reader;
 
 /// Systems Manager accepts at most 512 characters in a value of a parameter of an execution.
@@ -131,44 +133,6 @@ macro_rules! text_type {
     };
 }
 
-/// The id of an account: 12 digits.
-///
-/// ```
-/// use ami_approval::target::AccountId;
-///
-/// assert!("111122223333".parse::<AccountId>().is_ok());
-/// assert_eq!("1111-2222-3333".parse::<AccountId>().unwrap_err(), "expected the 12 digits of an account id");
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AccountId(String);
-text_type!(AccountId);
-
-impl AccountId {
-    /// The account that an ARN names, such as that of this function.
-    ///
-    /// ```
-    /// use ami_approval::target::AccountId;
-    ///
-    /// let arn = "arn:aws:lambda:eu-west-1:111122223333:function:ami-share";
-    /// assert_eq!(AccountId::of_arn(arn).unwrap().as_str(), "111122223333");
-    /// assert_eq!(AccountId::of_arn("arn:aws:s3:::bucket"), None);
-    /// ```
-    #[must_use]
-    pub fn of_arn(arn: &str) -> Option<Self> {
-        let mut parts = arn.split(':');
-        (parts.next() == Some("arn")).then(|| parts.nth(3)?.parse().ok()).flatten()
-    }
-}
-
-impl FromStr for AccountId {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let is_id = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
-        if is_id { Ok(Self(text.to_owned())) } else { Err("expected the 12 digits of an account id") }
-    }
-}
-
 /// The ARN of an organization.
 ///
 /// ```
@@ -247,13 +211,9 @@ impl FromStr for UnitArn {
 
 /// What comes after the account in an ARN of AWS Organizations.
 fn organizations_resource(arn: &str) -> Option<&str> {
-    let mut parts = arn.splitn(6, ':');
-    let is_arn = parts.next() == Some("arn")
-        && parts.next().is_some_and(|partition| partition.starts_with("aws"))
-        && parts.next() == Some("organizations")
-        && parts.next() == Some("")
-        && parts.next().is_some_and(|account| account.parse::<AccountId>().is_ok());
-    parts.next().filter(|_| is_arn)
+    let Arn { partition, service, region, account, resource } = Arn::parse(arn)?;
+    let is_expected = partition.starts_with("aws") && service == "organizations" && region.is_empty();
+    (is_expected && account.parse::<AccountId>().is_ok()).then_some(resource)
 }
 
 fn is_organization_id(id: &str) -> bool {

@@ -2,11 +2,9 @@
 
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use gatehouse_shared::aws_error::ErrorKind;
-use gatehouse_shared::failure::{self, ErrorType};
+use gatehouse_shared::failure::{self, BoxError, ErrorType};
 
 use crate::input::InputError;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why an invocation failed.
 #[derive(Debug, thiserror::Error)]

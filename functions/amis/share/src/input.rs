@@ -2,6 +2,7 @@
 
 use ami_approval::image::{BuildArn, ImageRef};
 use gatehouse_shared::region::Region;
+use gatehouse_shared::text::quoted;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -107,8 +108,7 @@ fn field<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, InputError>
 where
     T::Err: std::fmt::Display,
 {
-    let shown: String = text.chars().take(120).collect();
-    text.parse().map_err(|expected: T::Err| wrong(name, &format!("{shown:?}"), &expected.to_string()))
+    text.parse().map_err(|expected: T::Err| wrong(name, &quoted(text), &expected.to_string()))
 }
 
 fn wrong(field: &str, seen: &str, expected: &str) -> InputError {

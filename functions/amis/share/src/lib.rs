@@ -39,10 +39,10 @@ pub mod report;
 mod time_left;
 
 use ami_approval::image::{BuildArn, ImageRef};
-use ami_approval::target::AccountId;
 use aws_config::SdkConfig;
 use futures::StreamExt as _;
 use futures::stream;
+use gatehouse_shared::arn::{AccountId, Arn};
 use gatehouse_shared::deadline::Deadline;
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::region::Region;
@@ -334,6 +334,6 @@ fn oldest_first(works: &[Work]) -> Vec<usize> {
 }
 
 fn account_and_region(function_arn: &str) -> Result<(AccountId, Region), Error> {
-    let region = function_arn.split(':').nth(3).and_then(|region| region.parse().ok());
+    let region = Arn::parse(function_arn).and_then(|arn| arn.region.parse().ok());
     AccountId::of_arn(function_arn).zip(region).ok_or_else(|| Error::Function { seen: function_arn.to_owned() })
 }

@@ -1,11 +1,9 @@
 //! Why an event could not be mailed.
 
-use gatehouse_shared::failure::ErrorType;
+use gatehouse_shared::failure::{BoxError, ErrorType};
 use gatehouse_shared::sqs::RecordsError;
 
 use crate::event::EventError;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why an event could not be mailed. Its message goes back to the queue, and after five times to the failure queue.
 #[derive(Debug, thiserror::Error)]

@@ -1,12 +1,10 @@
 //! Why a message could not be handled.
 
 use gatehouse_shared::aws_error::ErrorKind;
-use gatehouse_shared::failure::ErrorType;
+use gatehouse_shared::failure::{BoxError, ErrorType};
 use gatehouse_shared::sns::{ParseError, VerifyError};
 
 use data_protection::{Faults, NothingApplies};
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a message could not be handled. Lambda invokes the function again, and the event goes to the on-failure
 /// destination in the end, where the function has one. No error holds a part of a message.

@@ -4,12 +4,10 @@ use std::str::Utf8Error;
 
 use aws_sdk_sns::error::{ProvideErrorMetadata, SdkError};
 use gatehouse_shared::aws_error::ErrorKind;
-use gatehouse_shared::failure::ErrorType;
+use gatehouse_shared::failure::{BoxError, ErrorType};
 use gatehouse_shared::sns::{ParseError, TopicArn, VerifyError};
 
 use crate::route::RouteError;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why an invocation failed. Each request of a function URL gets an answer; only another event fails.
 #[derive(Debug, thiserror::Error)]

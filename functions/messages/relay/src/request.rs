@@ -7,6 +7,7 @@ use aws_lambda_events::lambda_function_urls::LambdaFunctionUrlRequest;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use gatehouse_shared::sns::{Envelope, ParseError};
+use gatehouse_shared::text::shorten;
 use serde_json::Value;
 
 use crate::error::{Declined, Error, Malformed};
@@ -139,11 +140,7 @@ fn header<'a>(request: &'a LambdaFunctionUrlRequest, name: &str) -> Option<&'a s
     request.headers.get(name)?.to_str().ok()
 }
 
-/// The start of what a stranger sent, fit for a log.
+/// The start of what an untrusted caller sent, fit for a log.
 pub(crate) fn shortened(text: &str) -> String {
-    const SHOWN: usize = 120;
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    shorten(text, 121)
 }

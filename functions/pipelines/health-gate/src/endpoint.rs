@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use gatehouse_shared::env::Env;
+use gatehouse_shared::failure::BoxError;
 use gatehouse_shared::region::Region;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::{RData, RecordType};
@@ -23,13 +24,10 @@ const TIME_TO_LIVE: Duration = Duration::from_secs(5 * 60);
 /// The fallbacks are good enough not to wait longer.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What went wrong in a look-up.
-pub type LookupError = Box<dyn std::error::Error + Send + Sync>;
-
 /// Looks CNAME records up.
 pub trait Resolver: Send + Sync {
     /// The name that `name` stands for; both fully qualified.
-    fn cname<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<String, LookupError>>;
+    fn cname<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<String, BoxError>>;
 }
 
 /// The DNS servers of `/etc/resolv.conf`.
@@ -37,7 +35,7 @@ pub trait Resolver: Send + Sync {
 pub struct Dns;
 
 impl Resolver for Dns {
-    fn cname<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<String, LookupError>> {
+    fn cname<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<String, BoxError>> {
         Box::pin(async move {
             let resolver = TokioResolver::builder_tokio()?.build()?;
             let reply = resolver.lookup(name, RecordType::CNAME).await?;
@@ -156,7 +154,7 @@ mod tests {
     }
 
     impl Resolver for Fake {
-        fn cname<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<String, LookupError>> {
+        fn cname<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<String, BoxError>> {
             self.lookups.fetch_add(1, Ordering::Relaxed);
             assert!(name.starts_with("global.health.") && name.ends_with('.'), "{name}");
             Box::pin(async {

@@ -1,6 +1,6 @@
 //! Why an invocation failed.
 
-use gatehouse_shared::failure::ErrorType;
+use gatehouse_shared::failure::{BoxError, ErrorType};
 
 /// Why an invocation failed. All else is an answer to the job.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub enum Error {
         /// Which job.
         job_id: String,
         /// What SNS answered.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: BoxError,
     },
 }
 

@@ -279,14 +279,15 @@ mod tests {
     use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
     use futures::future::BoxFuture;
     use gatehouse_shared::env::Env;
+    use gatehouse_shared::failure::BoxError;
 
     use super::*;
-    use crate::endpoint::{LookupError, Resolver};
+    use crate::endpoint::Resolver;
 
     struct NoDns;
 
     impl Resolver for NoDns {
-        fn cname<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<String, LookupError>> {
+        fn cname<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<String, BoxError>> {
             unreachable!("the environment sets an endpoint, and {name} is looked up")
         }
     }

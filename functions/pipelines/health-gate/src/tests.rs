@@ -22,7 +22,7 @@ use futures::future::BoxFuture;
 use gate_message::GateMessage;
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
-use gatehouse_shared::failure::{ErrorType, chain};
+use gatehouse_shared::failure::{BoxError, ErrorType, chain};
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::testing::real;
 use lambda_runtime::{Context, LambdaEvent};
@@ -32,7 +32,7 @@ use tokio::time::Instant;
 
 use crate::answer::{self, Outcome, Reply};
 use crate::config::Config;
-use crate::endpoint::{Endpoint, LookupError, Resolver};
+use crate::endpoint::{Endpoint, Resolver};
 use crate::error::Error;
 use crate::health::{self, Health};
 use crate::token::Token;
@@ -189,7 +189,7 @@ impl HttpConnector for Aws {
 struct Active;
 
 impl Resolver for Active {
-    fn cname<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<String, LookupError>> {
+    fn cname<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<String, BoxError>> {
         Box::pin(async { Ok("health.us-east-2.amazonaws.com.".to_owned()) })
     }
 }

@@ -2,13 +2,11 @@
 
 use aws_sdk_codepipeline::error::{ProvideErrorMetadata, SdkError};
 use gatehouse_shared::aws_error::ErrorKind;
-use gatehouse_shared::failure::ErrorType;
+use gatehouse_shared::failure::{BoxError, ErrorType};
 use gatehouse_shared::sns::VerifyError;
 
 use crate::delivery::DeliveryError;
 use crate::event::EventError;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why something could not be done. A record of a queue that meets one is delivered again, and goes to the
 /// dead-letter queue in the end; so does an event that invoked the function, if it has an on-failure destination.

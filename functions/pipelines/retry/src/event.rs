@@ -4,6 +4,7 @@
 //! `detailType` and EventBridge `detail-type`, `version` is 5, 5.0 or "1", `failedActions` may repeat or be absent.
 //! Only what a retry needs is read.
 
+use gatehouse_shared::text::quoted;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -142,12 +143,12 @@ fn codepipeline(event: &Map<String, Value>) -> Result<Event, EventError> {
         "CodePipeline Action Execution State Change" => Level::Action,
         "CodePipeline Stage Execution State Change" => Level::Stage,
         "CodePipeline Pipeline Execution State Change" => Level::Pipeline,
-        other => return Ok(ignored(format!("{} is not a change of state", shortened(other)))),
+        other => return Ok(ignored(format!("{} is not a change of state", quoted(other)))),
     };
     let detail = detail(event)?;
     let state = text(detail, "state", "detail.state")?;
     if state != "FAILED" {
-        return Ok(ignored(format!("the state is {}: only FAILED is retried", shortened(&state))));
+        return Ok(ignored(format!("the state is {}: only FAILED is retried", quoted(&state))));
     }
     let stage = match level {
         Level::Action | Level::Stage => Some(text(detail, "stage", "detail.stage")?),
@@ -170,12 +171,12 @@ fn health(event: &Map<String, Value>) -> Result<Event, EventError> {
     let detail_type = detail_type(event)?;
     // Events about abuse have a type of their own; both say the same.
     if !["AWS Health Event", "AWS Health Abuse Event"].contains(&detail_type) {
-        return Ok(ignored(format!("{} is not an AWS Health event", shortened(detail_type))));
+        return Ok(ignored(format!("{} is not an AWS Health event", quoted(detail_type))));
     }
     let detail = detail(event)?;
     let arn = text(detail, "eventArn", "detail.eventArn")?;
     if detail.get("statusCode").is_none_or(|status| status != "closed") {
-        return Ok(ignored(format!("{} is not closed", shortened(&arn))));
+        return Ok(ignored(format!("{} is not closed", quoted(&arn))));
     }
     Ok(Event::HealthClosed(HealthClosed {
         arn,
@@ -225,17 +226,9 @@ fn malformed(field: &'static str, seen: Option<&Value>, expected: &'static str) 
 fn described(value: Option<&Value>) -> String {
     match value {
         None => "missing".to_owned(),
-        Some(Value::String(text)) => shortened(text),
+        Some(Value::String(text)) => quoted(text),
         Some(Value::Array(_)) => "an array".to_owned(),
         Some(Value::Object(_)) => "an object".to_owned(),
         Some(other) => other.to_string(),
-    }
-}
-
-/// The start of a text in quotes, control characters escaped, fit for a log.
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(120) {
-        Some((end, _)) => format!("{:?}…", &text[..end]),
-        None => format!("{text:?}"),
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use gatehouse_shared::aws_error::ErrorKind;
+use gatehouse_shared::deadline::backoff;
 use gatehouse_shared::failure::chain;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
@@ -17,12 +18,12 @@ use tracing::debug;
 /// How many calls are under way at a time in one Region: enough to be quick, too few to be throttled.
 pub(crate) const AT_A_TIME: usize = 4;
 /// The first pause before something is looked at, or tried, again. Each further one is twice as long.
-pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const INITIAL_BACKOFF: Duration = Duration::from_millis(500);
 /// The longest pause, and the last: a minute in all.
 ///
 /// Source: EC2 Developer Guide, "Eventual consistency in the Amazon EC2 API": "starting with a couple of seconds of wait
 /// time, and increasing gradually up to a few minutes".
-pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(32);
+pub(crate) const MAX_BACKOFF: Duration = Duration::from_secs(32);
 
 /// A call that failed, as AWS put it.
 #[derive(Debug, thiserror::Error)]
@@ -171,17 +172,16 @@ impl Caller {
         is_transient: impl Fn(&CallError) -> bool,
         call: impl AsyncFn() -> Result<T, E>,
     ) -> Result<T, CallError> {
-        let mut pause = FIRST_PAUSE;
-        loop {
+        for pause in backoff(INITIAL_BACKOFF, MAX_BACKOFF) {
             match self.call_once(&call).await {
-                Err(error) if is_transient(&error) && pause <= LONGEST_PAUSE => {
+                Err(error) if is_transient(&error) => {
                     debug!(error = error.to_string(), ?pause, "waiting until AWS knows it");
                     self.pause(pause).await;
-                    pause *= 2;
                 }
                 outcome => return outcome,
             }
         }
+        self.call_once(&call).await
     }
 
     async fn call_once<T, E: Into<CallError>>(&self, call: &impl AsyncFn() -> Result<T, E>) -> Result<T, CallError> {

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_wafv2::types::{IpAddressVersion, IpSetSummary, Scope, Tag};
+use gatehouse_shared::deadline::backoff;
 use ip_ranges_planner::family::Family;
 use ip_ranges_planner::plan::{Plan, Quotas};
 use ip_ranges_planner::set;
@@ -20,7 +21,7 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::{Advice, FamilyKey, Label, NEW, Outcome, PoolOutcome, Wanted};
-use crate::aws::caller::{CallError, Caller, FIRST_PAUSE, LONGEST_PAUSE};
+use crate::aws::caller::{CallError, Caller, INITIAL_BACKOFF, MAX_BACKOFF};
 use crate::config::{Config, CustomTag, WafScope};
 use crate::failure::{Failure, FailureKind};
 use crate::report::TargetReport;
@@ -167,18 +168,15 @@ impl Waf {
 
     /// The set of this name, which AWS WAF has and may not list yet; `None` if it does not in some seconds.
     async fn find(&self, prefix_name: &str, name: &str) -> Result<Option<Result<IpSet, Foreign>>, CallError> {
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = backoff(INITIAL_BACKOFF, MAX_BACKOFF / 4);
         loop {
             let listed = self.list(|listed| listed == name).await?;
             let found = match listed.first() {
                 Some(summary) => self.read_one(prefix_name, summary).await?,
                 None => None,
             };
-            if found.is_some() || pause > LONGEST_PAUSE / 4 {
-                return Ok(found);
-            }
+            let Some(pause) = pauses.next().filter(|_| found.is_none()) else { return Ok(found) };
             self.caller.pause(pause).await;
-            pause *= 2;
         }
     }
 
@@ -510,7 +508,7 @@ impl<'a> PoolRun<'a> {
                 Err(error) if is_gone(&error) => self.clear(),
                 Err(error) if attempt < ATTEMPTS && error.code() == Some(LOCK) => {
                     debug!(name = self.name, attempt, "something else wrote to the IP set; reading it again");
-                    waf.caller.pause(FIRST_PAUSE * 2_u32.pow(attempt - 1)).await;
+                    waf.caller.pause(INITIAL_BACKOFF * 2_u32.pow(attempt - 1)).await;
                     self.read_again(waf, &goal).await?;
                 }
                 Err(error) => return Err(Failure::of(self.updating(), &error)),

@@ -12,6 +12,7 @@ use aws_sdk_ec2::types::{
     AddPrefixListEntry, Filter, ManagedPrefixList, PrefixListState, RemovePrefixListEntry, ResourceType,
 };
 use futures::future::join_all;
+use gatehouse_shared::deadline::backoff;
 use ip_ranges_planner::family::Family;
 use ip_ranges_planner::plan::{self, Changes as RangeChanges, Plan, Pool, Quotas, ResourceState};
 use ipnet::IpNet;
@@ -21,7 +22,7 @@ use super::{
     Advice, FamilyKey, Label, NEW, NotKept, Outcome, PoolOutcome, Wanted, free_numbers, kept, not_adopted, number,
     pretend,
 };
-use crate::aws::caller::{CallError, FIRST_PAUSE, LONGEST_PAUSE};
+use crate::aws::caller::{CallError, INITIAL_BACKOFF, MAX_BACKOFF};
 use crate::aws::ec2::Ec2;
 use crate::config::{Adopt, Config};
 use crate::failure::Failure;
@@ -562,8 +563,7 @@ async fn ready(
     is_done: impl Fn(&ManagedPrefixList) -> Option<i64>,
 ) -> Result<i64, CallError> {
     let id = &list.id;
-    let mut pause = FIRST_LOOK;
-    while pause <= 2 * LONGEST_PAUSE {
+    for pause in std::iter::once(FIRST_LOOK).chain(backoff(INITIAL_BACKOFF, 2 * MAX_BACKOFF)) {
         let described = ec2
             .call(list.just_created, async || {
                 ec2.client.describe_managed_prefix_lists().prefix_list_ids(id).send().await
@@ -588,7 +588,6 @@ async fn ready(
             }
         }
         ec2.pause(pause).await;
-        pause = if pause < FIRST_PAUSE { FIRST_PAUSE } else { pause * 2 };
     }
     Err(CallError::Unanswered(format!("{id} is still being changed; the next run continues")))
 }

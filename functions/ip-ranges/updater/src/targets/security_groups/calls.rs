@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{Filter, ResourceType, SecurityGroup, Tag};
+use gatehouse_shared::deadline::backoff;
 use ip_ranges_planner::family::Family;
 use ipnet::IpNet;
 use tracing::info;
 
 use super::group::{self, Egress, Group, PoolKey};
-use crate::aws::caller::{CallError, FIRST_PAUSE, LONGEST_PAUSE};
+use crate::aws::caller::{CallError, INITIAL_BACKOFF, MAX_BACKOFF};
 use crate::aws::ec2::Ec2;
 use crate::config::Adopt;
 use crate::tags::{self, ATTACH_TAG, PORT_TAG, PREFIX_NAME_TAG, SERVICE_TAG};
@@ -253,7 +254,7 @@ impl Ec2 {
         // Every new group has the rule for IPv4, whatever EC2 shows at first. The one for IPv6 it has where the VPC has an
         // IPv6 block: revoked once it is seen.
         let mut open: Vec<Family> = families.iter().copied().filter(|family| *family == Family::Ipv4).collect();
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = backoff(INITIAL_BACKOFF, MAX_BACKOFF);
         loop {
             for family in &open {
                 self.revoke_egress(group, *family).await?;
@@ -263,19 +264,18 @@ impl Ec2 {
             // An answer that does not show the rule for IPv4 as it must be by now is from before: it may lack the rule for
             // IPv6 as well.
             let is_current = egress.lets_all_out(Family::Ipv4) != families.contains(&Family::Ipv4);
-            let is_last = pause > LONGEST_PAUSE;
-            match open.first() {
-                None if is_current || is_last => {
-                    info!(group_id = group.id, name = group.name, "outbound rules removed");
-                    return Ok(egress);
-                }
-                Some(family) if is_last => {
+            let next_pause = pauses.next().filter(|_| !(open.is_empty() && is_current));
+            match (next_pause, open.first()) {
+                (Some(pause), _) => self.pause(pause).await,
+                (None, Some(family)) => {
                     let left = format!("the group still has its outbound rule for all {family} traffic");
                     return Err(CallError::NotDone(left));
                 }
-                _ => self.pause(pause).await,
+                (None, None) => {
+                    info!(group_id = group.id, name = group.name, "outbound rules removed");
+                    return Ok(egress);
+                }
             }
-            pause *= 2;
         }
     }
 

@@ -18,10 +18,11 @@ use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::SecurityGroup;
 use gatehouse_shared::clock;
+use gatehouse_shared::deadline::backoff;
 
 use super::group::Group;
 use super::pool::PoolRun;
-use crate::aws::caller::{CallError, FIRST_PAUSE, LONGEST_PAUSE};
+use crate::aws::caller::{CallError, INITIAL_BACKOFF, MAX_BACKOFF};
 use crate::aws::ec2::Ec2;
 use crate::failure::Failure;
 use crate::tags::{self, Removing};
@@ -97,7 +98,8 @@ impl<'a> Announcement<'a> {
     /// A range that it has not seen before is that of a run with an older document, which read the groups before this one
     /// tagged them.
     pub(super) async fn verify_changes(&self, pools: &[PoolRun<'_>]) -> Vec<Failure> {
-        let mut pause = FIRST_PAUSE;
+        // EC2 may not show the changes of this run at once.
+        let mut pauses = backoff(INITIAL_BACKOFF, MAX_BACKOFF / 4);
         loop {
             let described = match self.read().await {
                 Ok(described) => described,
@@ -112,15 +114,13 @@ impl<'a> Announcement<'a> {
             if differences.is_empty() {
                 return Vec::new();
             }
-            // EC2 may not show the changes of this run at once.
-            if pause > LONGEST_PAUSE / 4 {
+            let Some(pause) = pauses.next() else {
                 let failure = |(pool, (removed, added)): &(crate::targets::Label, (_, _))| {
                     Failure::changed_meanwhile(pool.to_string(), removed, added)
                 };
                 return differences.iter().map(failure).collect();
-            }
+            };
             self.ec2.pause(pause).await;
-            pause *= 2;
         }
     }
 
