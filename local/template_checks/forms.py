@@ -36,6 +36,7 @@ FORMS = {
     "ApproverPrincipalArn": ["", ROLE],
     "AvailabilityZone": ["", "us-east-1a"],
     "BuildTopicArn": [TOPIC],
+    "ChatTopicArn": ["", TOPIC],
     "ConnectionArn": ["", "arn:aws:codeconnections:us-east-1:111122223333:connection/0f1e2d3c"],
     "DataProtectionPolicy": ["", '{"Name":"' + "p" * 2980 + '"}', "ssm:/gatehouse/messages/policy"],
     "DeprecatePreviousAfterDays": ["", "30"],
@@ -93,10 +94,13 @@ FORMS = {
 }  # fmt: skip
 # Parameters that need not meet all others: what they decide stands alone, and 17 together are 200,000 combinations.
 ALONE = {
-    "functions/iam-alerts/template.yaml": {"Dashboard"},  # one resource that nothing refers to; so in each template
-    "functions/ip-ranges/template.yaml": {"Dashboard"},
-    "functions/pipelines/template.yaml": {"Dashboard"},
+    # Resources that nothing refers to, targets of rules, and actions of alarms; so in each template.
+    "functions/iam-alerts/template.yaml": {"Dashboard", "ChatTopicArn"},
+    "functions/ip-ranges/template.yaml": {"Dashboard", "ChatTopicArn"},
+    "functions/pipelines/template.yaml": {"Dashboard", "ChatTopicArn"},
+    "functions/messages/audience.yaml": {"ChatTopicArn"},
     "functions/amis/template.yaml": {
+        "ChatTopicArn",
         "Dashboard",
         "DeprecatePreviousAfterDays",  # one policy of a role that is there in any case
         "FurtherApproverEndpoints",  # a condition of one statement
@@ -106,6 +110,7 @@ ALONE = {
         "TopicArns",  # a variable
     },
     "functions/messages/template.yaml": {
+        "ChatTopicArn",
         "Dashboard",
         "Debug",  # the level of the logs
         "RelayConcurrency",  # a property of the relay

@@ -10,13 +10,18 @@
 //! | [`sns`] | the crate `gatehouse-sns`: messages and their verification; with it [`region`] and [`fetch`] |
 //! | [`verifier`] | its verifier, with settings from the environment |
 //! | [`metrics`] | CloudWatch embedded metric format |
-//! | [`text`] | names that others chose, fit for a mail or a page |
-//! | `notify` | a summary published to a topic (feature `notify`) |
+//! | [`text`], [`mod@harmless`] | names that others chose, fit for a mail or a page |
+//! | [`console`] | pages of the AWS console |
+//! | `notify`, `chat` | a notification, by mail and in chat (feature `notify`; chat is Amazon Q Developer in chat applications) |
 //! | `testing` | a labelled test key and certificate, a signer (feature `testing`) |
 
+#[cfg(feature = "notify")]
+pub mod chat;
 pub mod clock;
+pub mod console;
 pub mod env;
 pub mod failure;
+pub mod harmless;
 pub mod lambda;
 pub mod log;
 pub mod metrics;

@@ -17,6 +17,7 @@
 //! - A mail may come twice when a notice is delivered twice while the approval waits. None is lost.
 
 mod automation;
+mod chat;
 pub mod config;
 pub mod error;
 pub mod event;
@@ -39,6 +40,7 @@ use gatehouse_shared::sns::{Channel, Envelope, Verifier};
 use gatehouse_shared::{clock, log};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
 use crate::automation::Started;
 use crate::config::Config;
@@ -88,7 +90,7 @@ impl Place {
 }
 
 impl ApprovalRequest {
-    /// The function. `notifier` publishes to `APPROVER_TOPIC_ARN`.
+    /// The function. `notifier` publishes to `APPROVER_TOPIC_ARN` and `CHAT_TOPIC_ARN`.
     #[must_use]
     pub fn new(config: Config, verifier: Verifier, sdk: SdkConfig, notifier: Notifier) -> Self {
         let ssm = Client::new(&sdk);
@@ -126,8 +128,9 @@ impl ApprovalRequest {
                         failures.push(Error::OutOfTime);
                         continue;
                     }
+                    let stop = Instant::now() + time;
                     // On the heap: nested futures of this depth are more than the compiler lays out.
-                    match tokio::time::timeout(time, Box::pin(self.work(work, &place))).await {
+                    match timeout_at(stop, Box::pin(self.work(work, &place, stop))).await {
                         Ok(Ok(report)) => reports.push(report),
                         Ok(Err(error)) => failures.push(error),
                         Err(_) => failures.push(Error::OutOfTime),
@@ -144,7 +147,7 @@ impl ApprovalRequest {
         Err(first)
     }
 
-    async fn work(&self, work: Work, place: &Place) -> Result<Report, Error> {
+    async fn work(&self, work: Work, place: &Place, stop: Instant) -> Result<Report, Error> {
         let (report, mail) = match work {
             Work::Message(envelope) => {
                 let message = self.verifier.verify(envelope, Channel::Lambda, clock::now()).await?;
@@ -154,16 +157,17 @@ impl ApprovalRequest {
             Work::Ended { execution_id, status } => self.ended(&execution_id, &status, place).await?,
             Work::Again(execution_id) => self.again(&execution_id, place).await?,
         };
-        self.finish(report, mail).await
+        self.finish(report, mail, place, stop).await
     }
 
-    /// Logs what was decided and sends the mails.
-    async fn finish(&self, report: Report, mail: Option<Mail>) -> Result<Report, Error> {
+    /// Logs what was decided and sends the mails, and what chat shows of them.
+    async fn finish(&self, report: Report, mail: Option<Mail>, place: &Place, stop: Instant) -> Result<Report, Error> {
         let report = Report { mail: mail.as_ref().map(|mail| mail.subject.clone()), ..report };
         log::report(&report);
         let kept = mail::watermark_kept(&report);
-        for Mail { subject, text } in mail.into_iter().chain(kept).filter(|_| !self.config.dry_run) {
-            self.notifier.publish(&subject, &text).await.map_err(|error| Error::Notify(Box::new(error)))?;
+        let notifications = chat::notifications(&report, mail, kept, &place.region);
+        for notification in notifications.iter().filter(|_| !self.config.dry_run) {
+            self.notifier.publish(notification, stop).await.map_err(|error| Error::Notify(Box::new(error)))?;
         }
         match report.watermark_kept.first() {
             Some(first) => Err(Error::Watermark { first: first.clone() }),

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use ami_approval::target::Targets;
 use ami_approval::watermark::Watermark;
+use gatehouse_shared::chat::ChatTopic;
 use gatehouse_shared::env::Reader;
 use gatehouse_shared::sns::TopicArn;
 
@@ -19,6 +20,8 @@ pub struct Config {
     pub target_topic_arn: Option<TopicArn>,
     /// `APPROVER_TOPIC_ARN`: the topic that hears what failed.
     pub approver_topic_arn: Option<TopicArn>,
+    /// `CHAT_TOPIC_ARN`: the topic of Amazon Q Developer in chat applications, for all of it.
+    pub chat_topic: Option<ChatTopic>,
     /// `SHARE_SNAPSHOTS`: also let the target accounts make volumes and copies from the snapshots. Snapshots cannot be
     /// shared with organizations or organizational units.
     pub share_snapshots: bool,
@@ -48,6 +51,7 @@ impl Config {
         let approval_document = approval_document(env);
         let target_topic_arn = env.parsed("TARGET_TOPIC_ARN");
         let approver_topic_arn = env.parsed("APPROVER_TOPIC_ARN");
+        let chat_topic = ChatTopic::from_env(env);
         let share_snapshots = env.flag("SHARE_SNAPSHOTS", false);
         let require_image_builder = env.flag("REQUIRE_IMAGE_BUILDER", false);
         let watermark = env.parsed("APPROVED_WATERMARK");
@@ -57,6 +61,7 @@ impl Config {
             approval_document,
             target_topic_arn,
             approver_topic_arn,
+            chat_topic,
             share_snapshots,
             require_image_builder,
             watermark,
@@ -141,6 +146,7 @@ mod tests {
             approval_document: Some("approval".to_owned()),
             target_topic_arn: None,
             approver_topic_arn: None,
+            chat_topic: None,
             share_snapshots: false,
             require_image_builder: false,
             watermark: None,

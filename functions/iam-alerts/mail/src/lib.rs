@@ -22,7 +22,6 @@ pub mod config;
 pub mod content;
 pub mod error;
 pub mod event;
-pub mod harmless;
 pub mod mail;
 pub mod principal;
 pub mod record;
@@ -37,7 +36,7 @@ use gatehouse_shared::{clock, log};
 use lambda_runtime::{Context, LambdaEvent};
 use serde::Serialize;
 use serde_json::Value;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::batch::{BatchResponse, ItemFailure, Message, by_mail, messages};
 use crate::config::Config;
@@ -46,6 +45,8 @@ use crate::event::{Event, events};
 use crate::mail::Mail;
 use crate::record::Record;
 use crate::report::{Outcome, Report};
+
+pub use gatehouse_shared::harmless;
 
 /// Kept back from Lambda's deadline, to log what happened.
 const RESERVE: Duration = Duration::from_secs(2);
@@ -78,7 +79,7 @@ pub struct IamAlertMail {
 }
 
 impl IamAlertMail {
-    /// The function with its client. `notifier` publishes to `NOTIFY_TOPIC_ARN`.
+    /// The function with its client. `notifier` publishes to `NOTIFY_TOPIC_ARN` and `CHAT_TOPIC_ARN`.
     #[must_use]
     pub fn new(config: Config, notifier: Notifier) -> Self {
         Self { config, notifier, next_mail: Cell::new(None) }
@@ -149,13 +150,13 @@ impl IamAlertMail {
     }
 
     async fn in_time(&self, events: &[Event], context: &Context) -> Result<Vec<Report>, Error> {
-        let time = clock::until(context.deadline, clock::now()).saturating_sub(RESERVE);
+        let stop = Instant::now() + clock::until(context.deadline, clock::now()).saturating_sub(RESERVE);
         // Boxed: the compiler gives up on the layout of futures within so many others.
-        timeout(time, Box::pin(self.alert(events))).await.unwrap_or(Err(Error::OutOfTime))
+        timeout_at(stop, Box::pin(self.alert(events, stop))).await.unwrap_or(Err(Error::OutOfTime))
     }
 
     /// The events of one mail: decide, log, mail.
-    async fn alert(&self, events: &[Event]) -> Result<Vec<Report>, Error> {
+    async fn alert(&self, events: &[Event], stop: Instant) -> Result<Vec<Report>, Error> {
         let (mut reports, mut mails): (Vec<_>, Vec<_>) = events.iter().map(|event| self.decide(event)).unzip();
         let mut mail = mails.pop().flatten();
         if events.len() > 1 && mail.is_some() {
@@ -164,9 +165,10 @@ impl IamAlertMail {
             mail = Some(of_all);
         }
         reports.iter().for_each(log::report);
-        if let Some(Mail { subject, text }) = mail.filter(|_| !self.config.dry_run) {
+        if let Some(mail) = mail.filter(|_| !self.config.dry_run) {
             self.pause().await;
-            self.notifier.publish(&subject, &text).await.map_err(|error| Error::Notify(Box::new(error)))?;
+            let published = self.notifier.publish(&mail::notification(mail, events, &reports), stop).await;
+            published.map_err(|error| Error::Notify(Box::new(error)))?;
         }
         Ok(reports)
     }

@@ -86,13 +86,12 @@ impl Updater {
     /// [`Error`], so that Lambda tries again and alarms see it. What was done before that is in the log.
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Report, Error> {
         let stop = run::stop(event.context.deadline);
-        let request_id = &event.context.request_id;
         match self.run(&event.payload, stop).await {
             Ok(mut report) => {
                 // Before anything is published: a deadline or a fault there does not take the record.
                 log::report(&report);
                 measure(&report, &event.context.env_config.function_name);
-                let unpublished = self.notifications.of_report(&report, request_id, stop).await;
+                let unpublished = self.notifications.of_report(&report, &event.context, stop).await;
                 report.failures.extend(unpublished);
                 for (region, failure) in report.all_failures() {
                     let Failure { kind, what, reason } = failure;
@@ -106,7 +105,7 @@ impl Updater {
             }
             Err(error) => {
                 if let Some(Failure { what, reason, .. }) =
-                    self.notifications.of_error(&chain(&error), request_id, stop).await
+                    self.notifications.of_error(&chain(&error), &event.context, stop).await
                 {
                     error!(what, reason, "not done");
                 }

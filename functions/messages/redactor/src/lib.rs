@@ -27,12 +27,13 @@ use std::time::Duration;
 use aws_sdk_sns::error::ProvideErrorMetadata as _;
 use aws_sdk_ssm::Client;
 use gatehouse_shared::failure::{ErrorType as _, chain};
-use gatehouse_shared::notify::Notifier;
+use gatehouse_shared::notify::{Notification, Notifier};
 use gatehouse_shared::sns::{Channel, Envelope, MessageType, TopicArn, Verifier, envelopes_of_lambda_event};
 use gatehouse_shared::{clock, log};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
 use time::OffsetDateTime;
+use tokio::time::{Instant, timeout_at};
 
 use crate::attributes::attributes_of;
 use crate::config::Config;
@@ -58,7 +59,7 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    /// The function with its clients. `publisher` is for `TARGET_TOPIC_ARN`, `denied` for `DENIED_TOPIC_ARN`.
+    /// The function with its clients. `publisher` is for `TARGET_TOPIC_ARN`, `denied` for `DENIED_TOPIC_ARN` and `CHAT_TOPIC_ARN`.
     #[must_use]
     pub fn new(
         config: Config,
@@ -100,7 +101,8 @@ impl Redactor {
                         failures.push(Error::OutOfTime { message_id });
                         continue;
                     }
-                    match tokio::time::timeout(time, self.message(envelope, &payload, record, now)).await {
+                    let stop = Instant::now() + time;
+                    match timeout_at(stop, self.message(envelope, &payload, record, now, stop)).await {
                         Ok(Ok((report, audit))) => {
                             reports.push(report);
                             audits.extend(audit);
@@ -126,6 +128,7 @@ impl Redactor {
         event: &Value,
         record: usize,
         now: OffsetDateTime,
+        stop: Instant,
     ) -> Result<(Report, Option<Audit>), Error> {
         let message = self.verifier.verify(envelope, Channel::Lambda, now).await?;
         if message.message_type() != MessageType::Notification {
@@ -162,16 +165,18 @@ impl Redactor {
         }
         log::report(&report);
         if matches!(report.outcome, Outcome::Denied | Outcome::NothingLeft) && !self.dry_run {
-            self.notify(&report).await?;
+            self.notify(&report, stop).await?;
         }
         Ok((report, audit))
     }
 
     /// Notifies the owners, where there are any, of a message that was not delivered.
-    async fn notify(&self, report: &Report) -> Result<(), Error> {
+    async fn notify(&self, report: &Report, stop: Instant) -> Result<(), Error> {
         let Some(notifier) = &self.denied else { return Ok(()) };
-        let answer = notifier.publish("Gatehouse messages: not delivered", &notice(report, &self.principal)).await;
-        answer.map_err(|error| Error::Notify {
+        let notification = Notification::new("Gatehouse messages: not delivered", notice(report, &self.principal))
+            .in_thread(&report.message_id)
+            .about(&report.topic_arn);
+        notifier.publish(&notification, stop).await.map_err(|error| Error::Notify {
             message_id: report.message_id.clone(),
             next: next_of_publish(error.code()),
             source: error.into(),
@@ -244,7 +249,9 @@ mod tests {
         let event = lambda_event([Signer::new().sign(message)]);
         for (minutes, outcome, publications) in [(0, Outcome::Denied, 1), (5, Outcome::Published, 2)] {
             let envelope = envelopes_of_lambda_event(&event).unwrap().remove(0);
-            let (report, _) = function.message(envelope, &event, 0, start + Duration::minutes(minutes)).await.unwrap();
+            let stop = Instant::now() + std::time::Duration::from_secs(60);
+            let now = start + Duration::minutes(minutes);
+            let (report, _) = function.message(envelope, &event, 0, now, stop).await.unwrap();
             assert_eq!((report.outcome, publish.num_calls()), (outcome, publications), "after {minutes} minutes");
         }
     }

@@ -1,6 +1,7 @@
 //! Settings: the function's environment, overridden by the action's UserParameters.
 
 use aws_sdk_health::types::{EventActionability, EventScopeCode, EventStatusCode, EventTypeCategory};
+use gatehouse_shared::chat::ChatTopic;
 use gatehouse_shared::env::{Env, Reader, SettingsError};
 use gatehouse_shared::one_of;
 use gatehouse_shared::region::Region;
@@ -82,6 +83,8 @@ pub struct Config {
     pub label: Option<String>,
     /// The topic that gets a message when a stage begins to wait. Not for UserParameters.
     pub notify_topic_arn: Option<TopicArn>,
+    /// The same for Amazon Q Developer in chat applications. Not for UserParameters.
+    pub chat_topic: Option<ChatTopic>,
     /// The Region of this function.
     own_region: String,
 }
@@ -131,6 +134,7 @@ impl Config {
             on_unfamiliar: OnUnfamiliar::Fail,
             label: None,
             notify_topic_arn: env.parsed("NOTIFY_TOPIC_ARN"),
+            chat_topic: ChatTopic::from_env(env),
             own_region,
         };
         Some(defaults.overridden(env, str::to_owned))
@@ -253,6 +257,7 @@ impl Config {
             on_unfamiliar: env.parsed(&format_name("ON_UNFAMILIAR")).unwrap_or(self.on_unfamiliar),
             label: self.label,
             notify_topic_arn: self.notify_topic_arn,
+            chat_topic: self.chat_topic,
             own_region: self.own_region,
         }
     }
@@ -385,6 +390,7 @@ mod tests {
             on_unfamiliar: OnUnfamiliar::Fail,
             label: None,
             notify_topic_arn: None,
+            chat_topic: None,
             own_region: "eu-west-1".to_owned(),
         };
         assert_eq!(environment(&[]), Ok(expected.clone()));
