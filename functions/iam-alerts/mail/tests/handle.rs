@@ -337,10 +337,10 @@ async fn an_alert_is_shown_in_chat_harmless_and_a_refusal_there_loses_no_mail() 
         let messages: Vec<Value> = shown.iter().map(|message| chat_message(message).unwrap()).collect();
         let threads: Vec<_> =
             messages.iter().map(|message| message["metadata"]["threadId"].as_str().unwrap()).collect();
-        assert_eq!(threads, ["e-1", "6b1e6a4c-0000", "f-1"], "an alert is no reply to another one");
+        assert_eq!(threads, ["6b1e6a4c-0000", "e-1", "f-1"], "an alert is no reply to another one");
         let link = "<https://us-east-1.console.aws.amazon.com/cloudtrailv2/home?region=us-east-1#/events/6b1e6a4c-0000|\
                     Open the record in CloudTrail>";
-        assert_eq!(messages[1]["content"]["nextSteps"], json!([link]));
-        assert!(shown[1].contains("(cut; the mail or the log has the rest)"), "{}", shown[1]);
+        assert_eq!(messages[0]["content"]["nextSteps"], json!([link]));
+        assert!(shown[0].contains("(cut; the mail or the log has the rest)"), "{}", shown[0]);
     }
 }
