@@ -152,6 +152,7 @@ class CodePipeline:
         aws.handlers |= {
             ("codepipeline", "PutJobSuccessResult"): self._put_success,
             ("codepipeline", "PutJobFailureResult"): self._put_failure,
+            ("codepipeline", "GetJobDetails"): self._get_job_details,
             ("codepipeline", "GetPipelineState"): self._get_state,
             ("codepipeline", "ListActionExecutions"): self._list_runs,
             ("codepipeline", "ListPipelineExecutions"): self._list_executions,
@@ -464,6 +465,19 @@ class CodePipeline:
                 "InvalidJobStateException", f"Job {job.id} is in state {status}, and takes no result any more"
             )
         return job
+
+    def _get_job_details(self, call: "Invocation") -> dict[str, Any]:
+        """Of a job that has its answer AWS documents nothing: here it is as strict as for an answer."""
+        job = self._job(call)
+        pipeline = job.pipeline
+        context = {
+            "pipelineName": pipeline.name,
+            "stage": {"name": job.run.stage},
+            "action": {"name": job.run.action, "actionExecutionId": job.run.id},
+            "pipelineArn": f"arn:aws:codepipeline:{pipeline.region}:{ACCOUNT_ID}:{pipeline.name}",
+            "pipelineExecutionId": job.run.execution_id,
+        }
+        return {"jobDetails": {"id": job.id, "accountId": ACCOUNT_ID, "data": {"pipelineContext": context}}}
 
     def _put_success(self, call: "Invocation") -> dict[str, Any]:
         job = self._job(call)

@@ -36,6 +36,7 @@ FORMS = {
     "ApproverPrincipalArn": ["", ROLE],
     "AvailabilityZone": ["", "us-east-1a"],
     "BuildTopicArn": [TOPIC],
+    "ChatTopicArn": ["", TOPIC],
     "ConnectionArn": ["", "arn:aws:codeconnections:us-east-1:111122223333:connection/0f1e2d3c"],
     "DataProtectionPolicy": ["", '{"Name":"' + "p" * 2980 + '"}', "ssm:/gatehouse/messages/policy"],
     "DeprecatePreviousAfterDays": ["", "30"],
@@ -95,11 +96,13 @@ FORMS = {
 }  # fmt: skip
 # Parameters that need not meet all others: what they decide stands alone, and 17 together are 200,000 combinations.
 ALONE = {
-    # Dashboard is one resource that nothing refers to, PermissionsBoundary a property of roles: so in each template.
-    "functions/iam-alerts/template.yaml": {"Dashboard", "PermissionsBoundary"},
-    "functions/ip-ranges/template.yaml": {"Dashboard", "PermissionsBoundary"},
-    "functions/pipelines/template.yaml": {"Dashboard", "PermissionsBoundary"},
+    # Resources that nothing refers to, targets of rules, actions of alarms, a property of roles: so in each template.
+    "functions/iam-alerts/template.yaml": {"Dashboard", "ChatTopicArn", "PermissionsBoundary"},
+    "functions/ip-ranges/template.yaml": {"Dashboard", "ChatTopicArn", "PermissionsBoundary"},
+    "functions/pipelines/template.yaml": {"Dashboard", "ChatTopicArn", "PermissionsBoundary"},
+    "functions/messages/audience.yaml": {"ChatTopicArn"},
     "functions/amis/template.yaml": {
+        "ChatTopicArn",
         "Dashboard",
         "DeprecatePreviousAfterDays",  # one policy of a role that is there in any case
         "FurtherApproverEndpoints",  # a condition of one statement
@@ -110,6 +113,7 @@ ALONE = {
         "TopicArns",  # a variable
     },
     "functions/messages/template.yaml": {
+        "ChatTopicArn",
         "Dashboard",
         "Debug",  # the level of the logs
         "PermissionsBoundary",

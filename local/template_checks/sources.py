@@ -13,6 +13,7 @@ from gatehouse_local import ROOT, models
 
 # What of `shared` reads settings, names errors or calls AWS, by what a function writes to use it.
 SHARED = {
+    "chat.rs": r"\bChatTopic\b",
     "failure.rs": r"\banswer_always\b",
     "log.rs": r"\blog::init\b",
     "notify.rs": r"\bNotifier\b",

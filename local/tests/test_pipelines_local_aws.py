@@ -426,3 +426,14 @@ def test_a_rollback_is_an_execution_of_its_own_that_meets_the_gate_too(aws, code
     assert (state["pipelineExecutionId"], state["status"]) == (rollback, "InProgress")
     codepipeline.put_job_success_result(jobId=job_id(aws.codepipeline.next_job()))
     assert pipeline.executions[rollback] == "Succeeded"
+
+
+def test_a_job_says_which_execution_it_belongs_to_until_it_has_its_answer(aws, codepipeline, pipeline):
+    execution_id = aws.codepipeline.start(pipeline)
+    job = aws.codepipeline.next_job()
+    context = codepipeline.get_job_details(jobId=job_id(job))["jobDetails"]["data"]["pipelineContext"]
+    assert (context["pipelineName"], context["stage"]["name"]) == ("web", "Production")
+    assert context["pipelineExecutionId"] == execution_id
+    assert refused(codepipeline.get_job_details, jobId=NOBODY)[0] == "JobNotFoundException"
+    fail(codepipeline, job)
+    assert refused(codepipeline.get_job_details, jobId=job_id(job))[0] == "InvalidJobStateException"

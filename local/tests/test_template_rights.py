@@ -274,6 +274,7 @@ def test_publishing_and_tracing_are_granted_when_asked_for():
 
 # Calls that know no resource, so that their statements must say "*".
 WITHOUT_RESOURCE = {
+    "codepipeline:GetJobDetails",
     "codepipeline:PutJobFailureResult",
     "codepipeline:PutJobSuccessResult",
     "ec2:DescribeImages",

@@ -12,16 +12,21 @@
 //! | [`sns`] | the crate `gatehouse-sns`: messages and their verification; with it [`arn`], [`region`] and [`fetch`] |
 //! | [`verifier`] | its verifier, with settings from the environment |
 //! | [`metrics`] | CloudWatch embedded metric format |
-//! | [`text`] | names that others chose, fit for a mail or a page |
+//! | [`text`], [`mod@harmless`] | names that others chose, fit for a mail or a page |
+//! | [`console`] | pages of the AWS console |
 //! | `sqs` | the messages of a queue, and which of them are delivered again (feature `sqs`) |
-//! | `notify` | a summary published to a topic (feature `notify`) |
+//! | `notify`, `chat` | a notification, by mail and in chat (feature `notify`; chat is Amazon Q Developer in chat applications) |
 //! | `testing` | a labelled test key and certificate, a signer (feature `testing`) |
 
 pub mod aws_error;
+#[cfg(feature = "notify")]
+pub mod chat;
 pub mod clock;
+pub mod console;
 pub mod deadline;
 pub mod env;
 pub mod failure;
+pub mod harmless;
 pub mod lambda;
 pub mod log;
 pub mod metrics;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use SigningName::{GovWest, Shared, Signing, WithRegion};
+
 /// The name of an AWS Region, such as `eu-west-1`, in lower case.
 ///
 /// Checked for its form, not against a list: new Regions appear more often than functions are deployed.
@@ -38,7 +40,94 @@ const PARTITIONS: [(&str, &str, &str); 7] = [
     ("aws-eusc", "eusc-", "amazonaws.eu"),
 ];
 
+/// The forms of the name in the certificate that SNS signs with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SigningName {
+    /// `sns.amazonaws.com`: the Regions that were there before 2019.
+    Shared,
+    /// `sns-signing.eu-south-1.amazonaws.com`: all that AWS opened since.
+    Signing,
+    /// `sns-cn-north-1.amazonaws.com.cn`.
+    WithRegion,
+    /// `sns-us-gov-west-1.amazonaws.com`.
+    GovWest,
+}
+
+/// All Regions, with the form of the name in SNS's certificates; `None` where no source has it. The one list: what else
+/// depends on a Region is a column of it.
+///
+/// Sources: `endpoints.json` of botocore 1.43, the Regions of EC2 in all partitions; `SnsHostProvider` of the AWS SDK for
+/// Java 2.
+const REGIONS: [(&str, Option<SigningName>); 46] = [
+    ("af-south-1", Some(Signing)),
+    ("ap-east-1", Some(Signing)),
+    ("ap-east-2", Some(Signing)),
+    ("ap-northeast-1", Some(Shared)),
+    ("ap-northeast-2", Some(Shared)),
+    ("ap-northeast-3", Some(Shared)),
+    ("ap-south-1", Some(Shared)),
+    ("ap-south-2", Some(Signing)),
+    ("ap-southeast-1", Some(Shared)),
+    ("ap-southeast-2", Some(Shared)),
+    ("ap-southeast-3", Some(Signing)),
+    ("ap-southeast-4", Some(Signing)),
+    ("ap-southeast-5", Some(Signing)),
+    ("ap-southeast-6", Some(Signing)),
+    ("ap-southeast-7", Some(Signing)),
+    ("ca-central-1", Some(Shared)),
+    ("ca-west-1", Some(Signing)),
+    ("eu-central-1", Some(Shared)),
+    ("eu-central-2", Some(Signing)),
+    ("eu-north-1", Some(Shared)),
+    ("eu-south-1", Some(Signing)),
+    ("eu-south-2", Some(Signing)),
+    ("eu-west-1", Some(Shared)),
+    ("eu-west-2", Some(Shared)),
+    ("eu-west-3", Some(Shared)),
+    ("il-central-1", Some(Signing)),
+    ("me-central-1", Some(Signing)),
+    ("me-south-1", Some(Signing)),
+    ("mx-central-1", Some(Signing)),
+    ("sa-east-1", Some(Shared)),
+    ("us-east-1", Some(Shared)),
+    ("us-east-2", Some(Shared)),
+    ("us-west-1", Some(Shared)),
+    ("us-west-2", Some(Shared)),
+    ("cn-north-1", Some(WithRegion)),
+    ("cn-northwest-1", Some(WithRegion)),
+    ("us-gov-east-1", Some(GovWest)),
+    ("us-gov-west-1", Some(GovWest)),
+    ("us-iso-east-1", Some(WithRegion)),
+    ("us-iso-west-1", None),
+    ("us-isob-east-1", Some(WithRegion)),
+    ("us-isob-west-1", None),
+    ("eu-isoe-west-1", Some(Signing)),
+    ("us-isof-east-1", Some(Signing)),
+    ("us-isof-south-1", Some(Signing)),
+    ("eusc-de-east-1", Some(Signing)),
+];
+
 impl Region {
+    /// Whether this version knows a Region of that name. AWS opens new ones, so a function accepts others where it can.
+    ///
+    /// ```
+    /// # use gatehouse_sns::Region;
+    /// let is_known = |name: &str| name.parse::<Region>().unwrap().is_known();
+    /// assert!(is_known("eu-west-1") && !is_known("eu-west-9"));
+    /// ```
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.row().is_some()
+    }
+
+    pub(crate) fn signing_name(&self) -> Option<SigningName> {
+        self.row()?.1
+    }
+
+    fn row(&self) -> Option<&'static (&'static str, Option<SigningName>)> {
+        REGIONS.iter().find(|(name, _)| *name == self.0)
+    }
+
     /// The name as text.
     ///
     /// ```

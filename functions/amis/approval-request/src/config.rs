@@ -6,6 +6,7 @@ use std::str::FromStr;
 use ami_approval::effects::Effects;
 use ami_approval::link::LinkKeyArn;
 use ami_approval::target::Targets;
+use gatehouse_shared::chat::ChatTopic;
 use gatehouse_shared::env::Reader;
 use gatehouse_shared::sns::TopicArn;
 use time::Duration;
@@ -17,6 +18,8 @@ use url::{Host, Url};
 pub struct Config {
     /// `APPROVER_TOPIC_ARN`: the topic of the approvers.
     pub approver_topic_arn: TopicArn,
+    /// `CHAT_TOPIC_ARN`: the topic of Amazon Q Developer in chat applications.
+    pub chat_topic: Option<ChatTopic>,
     /// `AUTOMATION_DOCUMENT`: the name or ARN of the Automation document that waits for the approval and then shares.
     pub automation_document: String,
     /// `TARGET_ACCOUNT_IDS`, `TARGET_ORGANIZATION_ARNS`, `TARGET_OU_ARNS`: who receives an approved image. The execution
@@ -49,6 +52,7 @@ impl Config {
     #[must_use]
     pub fn from_env(env: &Reader<'_>) -> Option<Self> {
         let approver_topic_arn = env.required("APPROVER_TOPIC_ARN", "expected the ARN of the approvers' topic");
+        let chat_topic = ChatTopic::from_env(env);
         let automation_document = document(env);
         let targets = Targets::from_env(env);
         let effects = Effects::from_env(env);
@@ -56,6 +60,7 @@ impl Config {
         let dry_run = env.flag("DRY_RUN", false);
         Some(Self {
             approver_topic_arn: approver_topic_arn?,
+            chat_topic,
             automation_document,
             targets: targets?,
             effects,

@@ -17,6 +17,7 @@
 //! - A mail may come twice when a notice is delivered twice while the approval waits. None is lost.
 
 mod automation;
+mod chat;
 pub mod config;
 pub mod error;
 pub mod event;
@@ -40,6 +41,7 @@ use gatehouse_shared::sns::{Channel, Envelope, Verifier};
 use gatehouse_shared::{clock, log};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::automation::Started;
 use crate::config::Config;
@@ -89,7 +91,7 @@ impl Place {
 }
 
 impl ApprovalRequest {
-    /// The function. `notifier` publishes to `APPROVER_TOPIC_ARN`.
+    /// The function. `notifier` publishes to `APPROVER_TOPIC_ARN` and `CHAT_TOPIC_ARN`.
     #[must_use]
     pub fn new(config: Config, verifier: Verifier, sdk: SdkConfig, notifier: Notifier) -> Self {
         let ssm = Client::new(&sdk);
@@ -122,7 +124,7 @@ impl ApprovalRequest {
             Err(error) => failures.push(error),
             Ok((place, works)) => {
                 for work in works {
-                    match within(stop, self.work(work, &place)).await {
+                    match within(stop, self.work(work, &place, stop)).await {
                         Some(Ok(report)) => reports.push(report),
                         Some(Err(error)) => failures.push(error),
                         None => failures.push(Error::OutOfTime),
@@ -134,7 +136,7 @@ impl ApprovalRequest {
         all_or_first(reports, failures)
     }
 
-    async fn work(&self, work: Work, place: &Place) -> Result<Report, Error> {
+    async fn work(&self, work: Work, place: &Place, stop: Instant) -> Result<Report, Error> {
         let (report, concluded) = match work {
             Work::Message(envelope) => {
                 let message = self.verifier.verify(envelope, Channel::Lambda, clock::now()).await?;
@@ -144,18 +146,25 @@ impl ApprovalRequest {
             Work::Ended { execution_id, status } => self.ended(&execution_id, &status, place).await?,
             Work::Again(execution_id) => self.again(&execution_id, place).await?,
         };
-        self.finish(report, concluded).await
+        self.finish(report, concluded, place, stop).await
     }
 
-    /// Logs what was decided and sends the mails.
-    async fn finish(&self, report: Report, concluded: Concluded) -> Result<Report, Error> {
+    /// Logs what was decided and sends the mails, and what chat shows of them.
+    async fn finish(
+        &self,
+        report: Report,
+        concluded: Concluded,
+        place: &Place,
+        stop: Instant,
+    ) -> Result<Report, Error> {
         let outcome = concluded.outcome();
         let mail = concluded.into_mail();
         let report = Report { outcome, mail: mail.as_ref().map(|mail| mail.subject.clone()), ..report };
         log::report(&report);
         let kept = mail::watermark_kept(&report);
-        for Mail { subject, text } in mail.into_iter().chain(kept).filter(|_| !self.config.dry_run) {
-            self.notifier.publish(&subject, &text).await.map_err(|error| Error::Notify(Box::new(error)))?;
+        let notifications = chat::notifications(&report, mail, kept, &place.region);
+        for notification in notifications.iter().filter(|_| !self.config.dry_run) {
+            self.notifier.publish(notification, stop).await.map_err(|error| Error::Notify(Box::new(error)))?;
         }
         match report.watermark_kept.first() {
             Some(first) => Err(Error::Watermark { first: first.clone() }),

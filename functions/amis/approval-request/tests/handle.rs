@@ -20,7 +20,7 @@ use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::sns::Verifier;
-use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification, real};
+use gatehouse_shared::testing::{Signer, StaticCertificates, chat_message, lambda_event, notification, real};
 use gatehouse_shared::verifier;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
@@ -29,6 +29,7 @@ use time::{Duration, OffsetDateTime};
 
 const EXECUTION: &str = "333ba70b-2333-48db-b17e-a5e69c6f4d1c";
 const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:image-builder";
+const CHAT: &str = "arn:aws:sns:us-east-1:444455556666:chat";
 const APPROVERS: &str = "arn:aws:sns:eu-west-1:111122223333:Automation-approvers";
 const BUILD: &str = "arn:aws:imagebuilder:eu-west-1:111122223333:image/web/1.0.0/3";
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -49,6 +50,8 @@ struct World {
     approval: Option<&'static str>,
     /// Watermarks: Region and id of the image, key, source image.
     watermarks: Vec<(String, String, String)>,
+    /// What chat got.
+    shown: Vec<Value>,
     mails: Vec<(String, String)>,
     /// The operation, how often it fails, and with what.
     faults: Vec<(&'static str, usize, Reply)>,
@@ -124,6 +127,11 @@ impl World {
                 self.watermarks.retain(|(known, key, _)| *known != image || key != call.text("WatermarkKey"));
                 Reply::Xml("<return>true</return>".to_owned())
             }
+            "Publish" if call.text("TopicArn") == CHAT => {
+                assert_eq!(call.region, "us-east-1");
+                self.shown.push(chat_message(call.text("Message")).unwrap());
+                Reply::Xml("<MessageId>m-1</MessageId>".to_owned())
+            }
             "Publish" => {
                 assert_eq!(call.text("TopicArn"), APPROVERS);
                 self.mails.push((call.text("Subject").to_owned(), call.text("Message").to_owned()));
@@ -172,7 +180,8 @@ fn function(aws: &FakeAws, settings: &[(&str, &str)]) -> ApprovalRequest {
     let env = Env::of_table(&table);
     let (config, sns) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
     let verifier = Verifier::with_source(sns, StaticCertificates::new());
-    let notifier = Notifier::new(&aws.sdk(), &config.approver_topic_arn);
+    let sdk = aws.sdk();
+    let notifier = Notifier::new(&sdk, &config.approver_topic_arn).with_chat(&sdk, config.chat_topic.as_ref());
     ApprovalRequest::new(config, verifier, aws.sdk(), notifier)
 }
 
@@ -698,4 +707,46 @@ async fn real_deliveries_start_what_they_say() {
         assert_eq!(reports[0].images, images, "{name}");
         assert_eq!(world.lock().unwrap().executions.len(), 1, "{name}");
     }
+}
+
+#[tokio::test]
+async fn chat_asks_for_the_approval_without_the_link_and_hears_the_end_in_the_thread_of_the_build() {
+    let chat = ("CHAT_TOPIC_ARN", CHAT);
+    for settings in [&[chat][..], &[LINK[0], LINK[1], LINK[2], chat]] {
+        let (world, aws) = world();
+        let function = function(&aws, settings);
+        report(&function, &notice()).await;
+        world.lock().unwrap().status = "TimedOut";
+        let ended = json!({ "source": "aws.ssm", "detail-type": "EC2 Automation Execution Status-change Notification",
+                            "detail": { "ExecutionId": EXECUTION, "Status": "TimedOut" } });
+        invoke(&function, ended).await.unwrap();
+        let world = world.lock().unwrap();
+        let [asked, ended] = &world.shown[..] else { panic!("{:?}", world.shown) };
+        assert_eq!(world.mails.len(), settings.len().min(2), "Systems Manager sends the mail without a link");
+        for message in [asked, ended] {
+            assert_eq!(message["metadata"]["threadId"], BUILD);
+            assert!(!message.to_string().contains("token="), "{message}");
+        }
+        assert_eq!(asked["content"]["title"], "Gatehouse amis: approve Web");
+        assert!(asked["content"]["nextSteps"][0].as_str().unwrap().ends_with("|Approve or reject>"), "{asked}");
+        assert!(ended["content"]["title"].as_str().unwrap().contains("was not approved in time"), "{ended}");
+    }
+}
+
+#[tokio::test]
+async fn a_chat_that_refuses_loses_no_mail_and_fails_nothing() {
+    let (world, aws) = world();
+    let function = function(&aws, &[LINK[0], LINK[1], LINK[2], ("CHAT_TOPIC_ARN", CHAT)]);
+    report(&function, &notice()).await;
+    assert_eq!(aws.calls_of("Publish").len(), 2);
+    // The mail is the first call, chat the second one.
+    let calls = aws.calls_of("Publish");
+    assert_eq!((calls[0].text("TopicArn"), calls[1].text("TopicArn")), (APPROVERS, CHAT));
+    let refusing = FakeAws::new(move |call| match (call.operation.as_str(), call.text("TopicArn")) {
+        ("Publish", CHAT) => Reply::Error("AuthorizationError"),
+        _ => world.lock().unwrap().answer(call),
+    });
+    let function = self::function(&refusing, &[LINK[0], LINK[1], LINK[2], ("CHAT_TOPIC_ARN", CHAT)]);
+    assert_eq!(report(&function, &notice()).await.mail.as_deref(), Some("Gatehouse amis: approve Web"));
+    assert_eq!(refusing.calls_of("Publish").len(), 2);
 }

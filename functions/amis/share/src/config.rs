@@ -2,6 +2,7 @@
 
 use ami_approval::effects::Effects;
 use ami_approval::target::Targets;
+use gatehouse_shared::chat::ChatTopic;
 use gatehouse_shared::env::Reader;
 use gatehouse_shared::sns::TopicArn;
 
@@ -17,6 +18,8 @@ pub struct Config {
     pub target_topic_arn: Option<TopicArn>,
     /// `APPROVER_TOPIC_ARN`: the topic that hears what failed.
     pub approver_topic_arn: Option<TopicArn>,
+    /// `CHAT_TOPIC_ARN`: the topic of Amazon Q Developer in chat applications, for all of it.
+    pub chat_topic: Option<ChatTopic>,
     /// `SHARE_SNAPSHOTS`, `APPROVED_WATERMARK`, `LATEST_PARAMETER`, `DEPRECATE_PREVIOUS_AFTER_DAYS`: what is done with an
     /// approved image besides. An approval records it, and holds for that alone.
     pub effects: Effects,
@@ -35,6 +38,7 @@ impl Config {
         let target_topic_arn = env.parsed("TARGET_TOPIC_ARN");
         let approver_topic_arn = env.parsed("APPROVER_TOPIC_ARN");
         let effects = Effects::from_env(env);
+        let chat_topic = ChatTopic::from_env(env);
         let require_image_builder = env.flag("REQUIRE_IMAGE_BUILDER", false);
         let dry_run = env.flag("DRY_RUN", false);
         Some(Self {
@@ -43,6 +47,7 @@ impl Config {
             target_topic_arn,
             approver_topic_arn,
             effects,
+            chat_topic,
             require_image_builder,
             dry_run,
         })
@@ -81,6 +86,7 @@ mod tests {
             target_topic_arn: None,
             approver_topic_arn: None,
             effects: Effects::default(),
+            chat_topic: None,
             require_image_builder: false,
             dry_run: false,
         };

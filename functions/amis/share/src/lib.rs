@@ -38,6 +38,8 @@ mod read;
 pub mod report;
 mod time_left;
 
+use std::time::Duration;
+
 use ami_approval::image::{BuildArn, ImageRef};
 use aws_config::SdkConfig;
 use futures::StreamExt as _;
@@ -63,6 +65,9 @@ use crate::time_left::TimeLeft;
 
 /// How many images are worked on at a time.
 const AT_A_TIME: usize = 8;
+
+/// Kept back from Lambda's deadline, to answer.
+const RESERVE: Duration = Duration::from_secs(1);
 
 /// The function.
 pub struct Share {
@@ -167,7 +172,8 @@ impl Share {
         report.metrics(&context.env_config.function_name, clock::now()).emit();
         if !self.config.dry_run {
             let mail = mail::not_approved(&report, &reasons);
-            self.publish("APPROVER_TOPIC_ARN", self.config.approver_topic_arn.as_ref(), Some(mail)).await?;
+            let approvers = self.config.approver_topic_arn.as_ref();
+            self.publish("APPROVER_TOPIC_ARN", approvers, Some(mail), &report, context).await?;
         }
         Err(Error::NotApproved { reason })
     }
@@ -178,6 +184,7 @@ impl Share {
         let has_key = images.iter().any(|image| !image.keys.is_empty());
         Report {
             execution_id: input.execution_id,
+            build_arn: input.build.map(|build| build.to_string()),
             approved,
             image_name: input.image_name,
             key_policy_statement: has_key.then(|| key_statement(&receivers)),
@@ -190,7 +197,7 @@ impl Share {
     async fn tell(&self, report: &Report, context: &Context) -> Result<(), Error> {
         log::report(report);
         report.metrics(&context.env_config.function_name, clock::now()).emit();
-        self.notify(report).await
+        self.notify(report, context).await
     }
 
     /// Reads every image and decides for it, before anything is changed.
@@ -278,21 +285,31 @@ impl Share {
     }
 
     /// Sends the mails; each even where the one before was refused.
-    async fn notify(&self, report: &Report) -> Result<(), Error> {
+    async fn notify(&self, report: &Report, context: &Context) -> Result<(), Error> {
         if self.config.dry_run {
             return Ok(());
         }
-        let targets =
-            self.publish("TARGET_TOPIC_ARN", self.config.target_topic_arn.as_ref(), mail::shared(report)).await;
+        let targets = self.config.target_topic_arn.as_ref();
+        let targets = self.publish("TARGET_TOPIC_ARN", targets, mail::shared(report), report, context).await;
         let approvers = self.config.approver_topic_arn.as_ref();
-        let failed = self.publish("APPROVER_TOPIC_ARN", approvers, mail::failed(report)).await;
-        let key = self.publish("APPROVER_TOPIC_ARN", approvers, mail::key_policy(report)).await;
+        let failed = self.publish("APPROVER_TOPIC_ARN", approvers, mail::failed(report), report, context).await;
+        let key = self.publish("APPROVER_TOPIC_ARN", approvers, mail::key_policy(report), report, context).await;
         targets.and(failed).and(key)
     }
 
-    async fn publish(&self, setting: &'static str, topic: Option<&TopicArn>, mail: Option<Mail>) -> Result<(), Error> {
-        let (Some(topic), Some(Mail { subject, text })) = (topic, mail) else { return Ok(()) };
-        let published = Notifier::new(&self.sdk, topic).publish(&subject, &text).await;
+    async fn publish(
+        &self,
+        setting: &'static str,
+        topic: Option<&TopicArn>,
+        mail: Option<Mail>,
+        report: &Report,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let notifier = Notifier::for_topics(&self.sdk, topic, self.config.chat_topic.as_ref());
+        let (Some(notifier), Some(mail)) = (notifier, mail) else { return Ok(()) };
+        let (_, region) = account_and_region(&context.invoked_function_arn)?;
+        let stop = Deadline::new(context).stop_for_log(RESERVE);
+        let published = notifier.publish(&mail::notification(mail, report, &region), stop).await;
         published.map_err(|error| Error::Notify { setting, source: Box::new(error) })
     }
 

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use ami_approval::text::line;
+use gatehouse_shared::console;
+use gatehouse_shared::notify::Notification;
+use gatehouse_shared::region::Region;
 
 use crate::report::{ImageReport, Latest, LatestOutcome, Outcome, Report};
 
@@ -80,6 +83,24 @@ pub fn not_approved(report: &Report, reasons: &[String]) -> Mail {
          invoked the function, look in CloudTrail.\n",
     );
     Mail { subject: "Gatehouse amis: refused to share what is not approved".to_owned(), text }
+}
+
+/// The mail with what chat shows of it: all about one build is one thread. That something is refused is a thread of its own,
+/// since nobody but the caller says which build it is about, and a reply is easily overlooked.
+#[must_use]
+pub fn notification(mail: Mail, report: &Report, region: &Region) -> Notification {
+    let thread = report.build_arn.as_ref().or(report.execution_id.as_ref()).filter(|_| !is_refusal(report));
+    let page = report.execution_id.as_ref().and_then(|id| console::automation_execution(region, id));
+    let notification = Notification::new(mail.subject, mail.text)
+        .in_thread(thread.map_or("", String::as_str))
+        .with_link("Open the Automation execution", page)
+        .with_context("executionId", report.execution_id.as_deref().unwrap_or_default());
+    report.images.iter().fold(notification, |notification, image| notification.about(&image.ami_id))
+}
+
+/// Whether nothing of the input is approved.
+fn is_refusal(report: &Report) -> bool {
+    !report.approved && report.images.iter().all(|image| image.outcome == Outcome::Refused)
 }
 
 /// What failed; `None` where nothing did.
@@ -165,6 +186,7 @@ mod tests {
     fn report(images: Vec<ImageReport>) -> Report {
         Report {
             execution_id: Some("e-1".to_owned()),
+            build_arn: None,
             approved: true,
             image_name: Some("Web".to_owned()),
             receivers: Permissions::default(),

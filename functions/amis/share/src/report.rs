@@ -15,6 +15,9 @@ pub struct Report {
     /// The Automation execution, where the input names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub execution_id: Option<String>,
+    /// The build that the images are of, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build_arn: Option<String>,
     /// Whether the execution says that the images were approved; `false` where `REQUIRE_APPROVAL` is.
     pub approved: bool,
     /// The name of the images, where it is known.

@@ -14,6 +14,7 @@ use ami_share::report::{LatestOutcome, Outcome, Report};
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::ErrorType as _;
+use gatehouse_shared::testing::chat_message;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use time::Duration;
@@ -24,6 +25,7 @@ const ORGANIZATION: &str = "arn:aws:organizations::111122223333:organization/o-a
 const UNIT: &str = "arn:aws:organizations::111122223333:ou/o-abcdefghij/ou-ab12-11111111";
 const TARGETS_TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:targets";
 const APPROVERS_TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:Automation-approvers";
+const CHAT: &str = "arn:aws:sns:us-east-1:444455556666:chat";
 const ONE: &str = "eu-west-1:ami-11111111";
 const TWO: &str = "us-east-1:ami-22222222";
 const BUILD: &str = "arn:aws:imagebuilder:eu-west-1:111122223333:image/web/1.0.0/3";
@@ -88,6 +90,9 @@ struct World {
     /// Name in its Region, and all versions.
     parameters: BTreeMap<String, Vec<String>>,
     data_type: &'static str,
+    /// What chat got.
+    shown: Vec<Value>,
+    chat_refuses: bool,
     mails: Vec<(String, String, String)>,
     /// The operation, the Region or nothing for each, how often it fails, and with what.
     faults: Vec<(&'static str, &'static str, usize, Reply)>,
@@ -234,6 +239,13 @@ impl World {
                 let versions = self.parameters.entry(key).or_default();
                 versions.push(call.text("Value").to_owned());
                 Reply::Json(json!({ "Version": versions.len() }))
+            }
+            "Publish" if call.text("TopicArn") == CHAT => {
+                self.shown.push(chat_message(call.text("Message")).unwrap());
+                if self.chat_refuses {
+                    return Reply::Error("AuthorizationError");
+                }
+                Reply::Xml("<MessageId>m-1</MessageId>".to_owned())
             }
             "Publish" => {
                 let text = |name| call.text(name).to_owned();
@@ -937,4 +949,28 @@ async fn what_is_not_understood_calls_nothing() {
         assert_eq!(invoke(&function(&aws, &SETTINGS), event).await.unwrap_err().error_type(), "InvalidEvent");
     }
     assert_eq!(aws.calls(), []);
+}
+
+#[tokio::test]
+async fn what_became_of_an_image_is_shown_in_the_thread_of_its_build() {
+    let settings: Vec<_> = APPROVED.into_iter().chain([("CHAT_TOPIC_ARN", CHAT)]).collect();
+    for refuses in [false, true] {
+        let (world, aws) = world();
+        world.lock().unwrap().execution = Some(execution("InProgress", "Success"));
+        world.lock().unwrap().chat_refuses = refuses;
+        invoke(&function(&aws, &settings), by_execution()).await.unwrap();
+        let world = world.lock().unwrap();
+        assert_eq!(world.mails.len(), 1, "chat refuses: {refuses}");
+        let [message] = &world.shown[..] else { panic!("{:?}", world.shown) };
+        assert_eq!(message["metadata"]["threadId"], BUILD);
+        let page = format!("/systems-manager/automation/execution/{EXECUTION}?region=eu-west-1|Open the");
+        assert!(message["content"]["nextSteps"][0].as_str().unwrap().contains(&page), "{message}");
+    }
+    // Whoever asks without an approval names the build: that is no reply in its thread.
+    let (world, aws) = world();
+    invoke(&function(&aws, &settings), both()).await.unwrap_err();
+    let world = world.lock().unwrap();
+    let [message] = &world.shown[..] else { panic!("{:?}", world.shown) };
+    assert_eq!(message["metadata"]["threadId"], Value::Null);
+    assert!(message["content"]["title"].as_str().unwrap().ends_with("refused to share what is not approved"));
 }

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use gatehouse_shared::chat::ChatTopic;
 use gatehouse_shared::env::Reader;
 use gatehouse_shared::sns::TopicArn;
 
@@ -10,6 +11,8 @@ use gatehouse_shared::sns::TopicArn;
 pub struct Config {
     /// `NOTIFY_TOPIC_ARN`: the topic that gets the mails.
     pub notify_topic_arn: TopicArn,
+    /// `CHAT_TOPIC_ARN`: the topic of Amazon Q Developer in chat applications.
+    pub chat_topic: Option<ChatTopic>,
     /// `EXCLUDE_EVENT_NAMES`: calls about which no mail is written, comma-separated; none where it is unset.
     pub exclude_event_names: Vec<EventName>,
     /// `DRY_RUN`: log what would be mailed and stop.
@@ -21,9 +24,10 @@ impl Config {
     #[must_use]
     pub fn from_env(env: &Reader<'_>) -> Option<Self> {
         let notify_topic_arn = env.required("NOTIFY_TOPIC_ARN", "expected the ARN of the topic that gets the mails");
+        let chat_topic = ChatTopic::from_env(env);
         let exclude_event_names = env.list("EXCLUDE_EVENT_NAMES").unwrap_or_default();
         let dry_run = env.flag("DRY_RUN", false);
-        Some(Self { notify_topic_arn: notify_topic_arn?, exclude_event_names, dry_run })
+        Some(Self { notify_topic_arn: notify_topic_arn?, chat_topic, exclude_event_names, dry_run })
     }
 }
 

@@ -22,7 +22,6 @@ pub mod config;
 pub mod content;
 pub mod error;
 pub mod event;
-pub mod harmless;
 pub mod mail;
 pub mod principal;
 pub mod record;
@@ -48,6 +47,8 @@ use crate::event::{Event, events};
 use crate::mail::Mail;
 use crate::record::Record;
 use crate::report::{Outcome, Report};
+
+pub use gatehouse_shared::harmless;
 
 /// Kept back from Lambda's deadline, to log what happened.
 const RESERVE: Duration = Duration::from_secs(2);
@@ -80,7 +81,7 @@ pub struct IamAlertMail {
 }
 
 impl IamAlertMail {
-    /// The function with its client. `notifier` publishes to `NOTIFY_TOPIC_ARN`.
+    /// The function with its client. `notifier` publishes to `NOTIFY_TOPIC_ARN` and `CHAT_TOPIC_ARN`.
     #[must_use]
     pub fn new(config: Config, notifier: Notifier) -> Self {
         Self { config, notifier, next_mail: Cell::new(None) }
@@ -146,11 +147,11 @@ impl IamAlertMail {
     }
 
     async fn in_time(&self, events: &[Event], stop: Instant) -> Result<Vec<Report>, Error> {
-        within(stop, self.alert(events)).await.unwrap_or(Err(Error::OutOfTime))
+        within(stop, self.alert(events, stop)).await.unwrap_or(Err(Error::OutOfTime))
     }
 
     /// The events of one mail: decide, log, mail.
-    async fn alert(&self, events: &[Event]) -> Result<Vec<Report>, Error> {
+    async fn alert(&self, events: &[Event], stop: Instant) -> Result<Vec<Report>, Error> {
         let (mut reports, mut mails): (Vec<_>, Vec<_>) = events.iter().map(|event| self.decide(event)).unzip();
         let mut mail = mails.pop().flatten();
         if events.len() > 1 && mail.is_some() {
@@ -159,9 +160,10 @@ impl IamAlertMail {
             mail = Some(of_all);
         }
         reports.iter().for_each(log::report);
-        if let Some(Mail { subject, text }) = mail.filter(|_| !self.config.dry_run) {
+        if let Some(mail) = mail.filter(|_| !self.config.dry_run) {
             self.pause().await;
-            self.notifier.publish(&subject, &text).await.map_err(|error| Error::Notify(Box::new(error)))?;
+            let published = self.notifier.publish(&mail::notification(mail, events, &reports), stop).await;
+            published.map_err(|error| Error::Notify(Box::new(error)))?;
         }
         Ok(reports)
     }

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use gatehouse_shared::notify::{LONGEST_MESSAGE, LONGEST_SUBJECT};
+use gatehouse_shared::console;
+use gatehouse_shared::harmless::harmless;
+use gatehouse_shared::notify::{LONGEST_MESSAGE, LONGEST_SUBJECT, Notification};
 use gatehouse_shared::region::Region;
 use gatehouse_shared::text::{one_line, shorten, visible};
 use serde_json::Value;
@@ -12,9 +14,9 @@ use time::macros::format_description;
 
 use crate::content::{LEFT_OUT, document, is_secret, readable};
 use crate::event::Event;
-use crate::harmless::harmless;
 use crate::principal::Principal;
 use crate::record::{Record, SessionContext, UserIdentity, is_true};
+use crate::report::Report;
 
 /// Characters of one value, such as a user agent, on its line.
 const LONGEST_VALUE: usize = 1_000;
@@ -96,6 +98,20 @@ pub fn as_it_is(event: &Event, reason: &str) -> Mail {
         subject: ascii(&format!("Gatehouse iam-alerts: an event that is not understood in {}", one_line(account))),
         text: limited(explained(text)),
     }
+}
+
+/// The mail with what chat shows of it. Each has a thread of its own: an alert that is a reply to another one is easily
+/// overlooked. One that comes twice is a reply to itself.
+#[must_use]
+pub fn notification(mail: Mail, events: &[Event], reports: &[Report]) -> Notification {
+    let first = events.first().zip(reports.first());
+    let id = first.and_then(|(event, report)| report.record_id.as_deref().or(event.id.as_deref()));
+    let link = events.first().and_then(|event| console_link(event, &Record::of(&event.detail).ok()?));
+    let principals = reports.iter().filter_map(|report| report.principal_arn.as_deref()).take(1);
+    let notification = Notification::new(mail.subject, mail.text)
+        .in_thread(id.unwrap_or_default())
+        .with_link("Open the record in CloudTrail", link);
+    principals.fold(notification, |notification, arn| notification.about(arn))
 }
 
 /// What, who and where. `FAILED`, `ROOT` and the account are kept whole; the name of the call is cut before they are, and
@@ -377,14 +393,7 @@ fn console_link(event: &Event, record: &Record) -> Option<String> {
         return None;
     }
     let region: Region = record.aws_region.as_deref().or(event.region.as_deref())?.parse().ok()?;
-    let host = match region.partition() {
-        "aws" => format!("{region}.console.aws.amazon.com"),
-        "aws-cn" => format!("{region}.console.amazonaws.cn"),
-        "aws-us-gov" => format!("{region}.console.amazonaws-us-gov.com"),
-        "aws-eusc" => format!("{region}.console.amazonaws-eusc.eu"),
-        _ => return None,
-    };
-    Some(format!("https://{host}/cloudtrailv2/home?region={region}#/events/{id}"))
+    console::url(&region, &format!("/cloudtrailv2/home?region={region}#/events/{id}"))
 }
 
 /// `<name>: <value>`, where there is a value.

@@ -20,7 +20,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     };
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(5)).build();
     let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
-    let notifier = Notifier::new(&sdk, &config.notify_topic_arn);
+    let notifier = Notifier::new(&sdk, &config.notify_topic_arn).with_chat(&sdk, config.chat_topic.as_ref());
     let function = IamAlertMail::new(config, notifier);
     lambda::run(|event| function.handle(event)).await
 }

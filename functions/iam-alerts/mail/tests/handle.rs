@@ -2,13 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws_sdk_sns::operation::publish::PublishOutput;
-use aws_smithy_mocks::{RuleMode, mock, mock_client};
+use aws_sdk_sns::operation::publish::{PublishError, PublishOutput};
+use aws_sdk_sns::types::error::AuthorizationErrorException;
+use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::notify::{LONGEST_MESSAGE, Notifier};
+use gatehouse_shared::testing::chat_message;
 use iam_alert_mail::config::Config;
 use iam_alert_mail::event::events;
 use iam_alert_mail::mail::{about, as_it_is};
@@ -21,6 +24,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 const TOPIC: &str = "arn:aws:sns:us-east-1:111122223333:iam-alerts";
+const CHAT: &str = "arn:aws:sns:eu-west-1:444455556666:chat";
 
 fn event(detail: Value) -> Value {
     json!({ "id": "e-1", "source": "aws.iam", "detail-type": "AWS API Call via CloudTrail",
@@ -29,10 +33,14 @@ fn event(detail: Value) -> Value {
 
 /// The function with a client of the topic, which answers as `publish` says.
 fn function(sns: &aws_sdk_sns::Client) -> IamAlertMail {
-    let table = [("NOTIFY_TOPIC_ARN", TOPIC)];
-    let env = Env::of_table(&table);
+    function_with(&[("NOTIFY_TOPIC_ARN", TOPIC)], sns)
+}
+
+fn function_with(table: &[(&str, &str)], sns: &aws_sdk_sns::Client) -> IamAlertMail {
+    let env = Env::of_table(table);
     let config = env.read(Config::from_env).unwrap();
-    let notifier = Notifier::new(sns.config().to_builder(), &config.notify_topic_arn);
+    let sns = sns.config().to_builder();
+    let notifier = Notifier::new(sns.clone(), &config.notify_topic_arn).with_chat(sns, config.chat_topic.as_ref());
     IamAlertMail::new(config, notifier)
 }
 
@@ -289,5 +297,50 @@ proptest! {
         prop_assert!(mail.subject.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
         prop_assert!(mail.subject.starts_with("Gatehouse iam-alerts: "));
         prop_assert!(mail.text.len() <= LONGEST_MESSAGE && !mail.text.contains('\r'));
+    }
+}
+
+/// What chat gets of calls whose caller wrote links and mentions, and what becomes of the batch where chat refuses it.
+#[tokio::test(start_paused = true)]
+async fn an_alert_is_shown_in_chat_harmless_and_a_refusal_there_loses_no_mail() {
+    for refuses in [false, true] {
+        let shown = Arc::new(Mutex::new(Vec::new()));
+        let seen = shown.clone();
+        let chat = mock!(aws_sdk_sns::Client::publish)
+            .match_requests(move |request| {
+                let is_chat = request.topic_arn() == Some(CHAT);
+                seen.lock().unwrap().extend(request.message().filter(|_| is_chat).map(str::to_owned));
+                is_chat
+            })
+            .then_compute_response(move |_| match refuses {
+                true => MockResponse::Error(PublishError::AuthorizationErrorException(
+                    AuthorizationErrorException::builder().build(),
+                )),
+                false => MockResponse::Output(PublishOutput::builder().build()),
+            });
+        let mail = mock!(aws_sdk_sns::Client::publish).then_output(|| PublishOutput::builder().build());
+        let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&chat, &mail]);
+        let function = function_with(&[("NOTIFY_TOPIC_ARN", TOPIC), ("CHAT_TOPIC_ARN", CHAT)], &sns);
+        let detail = json!({
+            "eventName": "CreateUser", "eventID": "6b1e6a4c-0000", "awsRegion": "us-east-1",
+            "userAgent": "<!channel> @here https://evil.example/ack `x`",
+            "userIdentity": { "type": "IAMUser", "userName": "<https://evil.com|Ana>", "arn": "arn:aws:iam::111122223333:user/Ana" },
+            "requestParameters": { "policyDocument": "a".repeat(300_000) },
+        });
+        let failed = json!({ "eventName": "DeleteUser", "eventID": "f-1", "errorCode": "AccessDenied" });
+        let odd = json!({ "eventName": 7 });
+        let events = [event(detail), event(failed.clone()), event(failed), event(odd)];
+        let answer = function.handle(invocation(batch(&events))).await.unwrap();
+        assert_eq!(failures(&answer), [""; 0], "chat refuses: {refuses}");
+        assert_eq!((mail.num_calls(), chat.num_calls()), (3, 3));
+        let shown = std::mem::take(&mut *shown.lock().unwrap());
+        let messages: Vec<Value> = shown.iter().map(|message| chat_message(message).unwrap()).collect();
+        let threads: Vec<_> =
+            messages.iter().map(|message| message["metadata"]["threadId"].as_str().unwrap()).collect();
+        assert_eq!(threads, ["6b1e6a4c-0000", "e-1", "f-1"], "an alert is no reply to another one");
+        let link = "<https://us-east-1.console.aws.amazon.com/cloudtrailv2/home?region=us-east-1#/events/6b1e6a4c-0000|\
+                    Open the record in CloudTrail>";
+        assert_eq!(messages[0]["content"]["nextSteps"], json!([link]));
+        assert!(shown[0].contains("(cut; the mail or the log has the rest)"), "{}", shown[0]);
     }
 }

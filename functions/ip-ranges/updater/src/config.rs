@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
+use gatehouse_shared::chat::ChatTopic;
 use gatehouse_shared::env::Reader;
 use gatehouse_shared::fetch::PlainHttp;
 use gatehouse_shared::one_of;
@@ -68,6 +69,8 @@ pub struct Config {
     pub parameter_prefix: Option<ParameterPrefix>,
     /// Where a summary of each change or failure goes.
     pub notify_topic_arn: Option<TopicArn>,
+    /// The same for Amazon Q Developer in chat applications.
+    pub chat_topic: Option<ChatTopic>,
     /// Log and answer the plan, change nothing.
     pub dry_run: bool,
 }
@@ -224,6 +227,7 @@ impl Config {
             plain_http,
             parameter_prefix: env.parsed("PARAMETER_PREFIX"),
             notify_topic_arn: env.parsed("NOTIFY_TOPIC_ARN"),
+            chat_topic: ChatTopic::from_env(env),
             dry_run: env.flag("DRY_RUN", false),
         })
     }

@@ -93,13 +93,12 @@ impl Updater {
         let deadline = Deadline::new(&event.context);
         let stop = deadline.stop_for_answer(run::TIME_TO_REPORT);
         let stop_publishing = deadline.stop_for_log(TIME_TO_LOG);
-        let request_id = &event.context.request_id;
         match self.run(&event.payload, stop).await {
             Ok(mut report) => {
                 // Before anything is published: a deadline or a fault there does not take the record.
                 log::report(&report);
                 measure(&report, &event.context.env_config.function_name);
-                let unpublished = self.notifications.of_report(&report, request_id, stop_publishing).await;
+                let unpublished = self.notifications.of_report(&report, &event.context, stop_publishing).await;
                 report.failures.extend(unpublished);
                 for (region, failure) in report.all_failures() {
                     let Failure { kind, what, reason } = failure;
@@ -113,7 +112,7 @@ impl Updater {
             }
             Err(error) => {
                 if let Some(Failure { what, reason, .. }) =
-                    self.notifications.of_error(&chain(&error), request_id, stop_publishing).await
+                    self.notifications.of_error(&chain(&error), &event.context, stop_publishing).await
                 {
                     error!(what, reason, "not done");
                 }

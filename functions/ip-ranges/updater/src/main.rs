@@ -37,7 +37,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         }
     };
     let regions = config.regions.iter().map(|region| Region::connect(region, &sdk)).collect();
-    let notifier = config.notify_topic_arn.as_ref().map(|topic_arn| Notifier::new(&sdk, topic_arn));
+    let notifier = Notifier::for_topics(&sdk, config.notify_topic_arn.as_ref(), config.chat_topic.as_ref());
     let updater = Updater::new(config, verifier, fetcher, regions, notifier);
     lambda::run(|event| updater.handle(event)).await
 }

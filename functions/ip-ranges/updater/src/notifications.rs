@@ -2,8 +2,10 @@
 
 use std::cell::RefCell;
 
+use gatehouse_shared::console;
 use gatehouse_shared::failure::chain;
-use gatehouse_shared::notify::Notifier;
+use gatehouse_shared::notify::{Notification, Notifier};
+use lambda_runtime::Context;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
@@ -13,7 +15,7 @@ use crate::report::Report;
 /// How many notifications wait for a topic that cannot be reached.
 const MOST_WAITING: usize = 10;
 
-/// Publishes to the topic of `NOTIFY_TOPIC_ARN`, if there is one.
+/// Publishes to the topics of `NOTIFY_TOPIC_ARN` and `CHAT_TOPIC_ARN`, if there are any.
 ///
 /// It remembers what this process published, and what it could not: Lambda gives an asynchronous event that failed to
 /// the function twice more, under the same request id and as a rule in the same process. A failure that lasts is then
@@ -27,8 +29,8 @@ pub(crate) struct Notifications {
 struct Memory {
     /// The last request, and the failures that were published for it.
     published: Option<(String, Vec<String>)>,
-    /// Subject and text of what could not be published.
-    waiting: Vec<(String, String)>,
+    /// What could not be published.
+    waiting: Vec<Notification>,
 }
 
 impl Notifications {
@@ -39,7 +41,8 @@ impl Notifications {
     }
 
     /// Publishes what a run changed, and what it could not do. That it could not be published is a failure too.
-    pub(crate) async fn of_report(&self, report: &Report, request_id: &str, stop: Instant) -> Option<Failure> {
+    pub(crate) async fn of_report(&self, report: &Report, context: &Context, stop: Instant) -> Option<Failure> {
+        let request_id = &context.request_id;
         let failures = report.failure_texts();
         let is_news = report.has_changes() || !(failures.is_empty() || self.is_published(request_id, &failures));
         let message = (is_news && !report.dry_run).then(|| {
@@ -48,16 +51,19 @@ impl Notifications {
             if !failures.is_empty() {
                 subject = format!("FAILED in part: {subject}, {} not done", failures.len());
             }
-            (subject, report.to_string())
+            // What one document led to is one thread.
+            notification(&subject, report.to_string(), context).in_thread(&format!("ip-ranges/{}", report.sync_token))
         });
         self.publish(message, request_id, failures, stop).await
     }
 
     /// Publishes why a run could not begin.
-    pub(crate) async fn of_error(&self, error: &str, request_id: &str, stop: Instant) -> Option<Failure> {
+    pub(crate) async fn of_error(&self, error: &str, context: &Context, stop: Instant) -> Option<Failure> {
+        let request_id = &context.request_id;
         let failures = vec![error.to_owned()];
         let is_news = !self.is_published(request_id, &failures);
-        let message = is_news.then(|| ("FAILED, nothing was changed".to_owned(), error.to_owned()));
+        let message = is_news
+            .then(|| notification("FAILED, nothing was changed", error.to_owned(), context).in_thread(request_id));
         self.publish(message, request_id, failures, stop).await
     }
 
@@ -68,7 +74,7 @@ impl Notifications {
 
     async fn publish(
         &self,
-        message: Option<(String, String)>,
+        message: Option<Notification>,
         request_id: &str,
         failures: Vec<String>,
         stop: Instant,
@@ -83,11 +89,10 @@ impl Notifications {
         };
         waiting.extend(message);
         let mut failure = None;
-        while let Some((subject, text)) = waiting.first() {
-            let subject = format!("Gatehouse ip-ranges: {subject}");
-            let reason = match timeout_at(stop, notifier.publish(&subject, text)).await {
+        while let Some(notification) = waiting.first() {
+            let reason = match timeout_at(stop, notifier.publish(notification, stop)).await {
                 Ok(Ok(())) => {
-                    debug!(subject, "published");
+                    debug!(subject = notification.subject, "published");
                     waiting.remove(0);
                     continue;
                 }
@@ -103,4 +108,9 @@ impl Notifications {
         self.memory.borrow_mut().waiting = waiting;
         failure
     }
+}
+
+fn notification(what: &str, text: String, context: &Context) -> Notification {
+    let log = console::own_log(context);
+    Notification::new(format!("Gatehouse ip-ranges: {what}"), text).with_link("Open the log, which has the report", log)
 }

@@ -1,8 +1,11 @@
 //! Whole runs: an event comes in, a document is served on loopback, EC2 and SNS are [`FakeEc2`].
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::ErrorType as _;
-use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification};
+use gatehouse_shared::testing::{Signer, StaticCertificates, chat_message, lambda_event, notification};
 use gatehouse_shared::verifier;
 use lambda_runtime::Context;
 use md5::{Digest, Md5};
@@ -52,7 +55,8 @@ async fn world(settings: &[(&str, &str)]) -> World {
     let config = env.read(Config::from_env).unwrap();
     let fetcher = Fetcher::new(crate::download::TIME_OUT, config.plain_http).unwrap();
     let regions = config.regions.iter().map(|region| Region::connect(region, &ec2.sdk())).collect();
-    let notifier = config.notify_topic_arn.as_ref().map(|topic_arn| Notifier::new(&ec2.sdk(), topic_arn));
+    let sdk = ec2.sdk();
+    let notifier = Notifier::for_topics(&sdk, config.notify_topic_arn.as_ref(), config.chat_topic.as_ref());
     let updater = Updater::new(config, verifier, fetcher, regions, notifier);
     World { updater, ec2, certificates, url: url.clone() }
 }
@@ -66,6 +70,11 @@ impl World {
     async fn handle_as(&self, request_id: &str, seconds: i64, event: Value) -> Result<Report, (&'static str, String)> {
         let mut context = Context::default();
         context.request_id = request_id.to_owned();
+        context.invoked_function_arn = "arn:aws:lambda:eu-west-1:111122223333:function:updater".to_owned();
+        context.env_config = Arc::new(lambda_runtime::Config {
+            log_group: "/aws/lambda/updater".to_owned(),
+            ..lambda_runtime::Config::default()
+        });
         context.deadline = u64::try_from((clock::now().unix_timestamp() + seconds) * 1_000).unwrap();
         let event = LambdaEvent::new(event, context);
         self.updater.handle(event).await.map_err(|error| (error.error_type(), chain(&error)))
@@ -160,7 +169,8 @@ impl World {
     fn published(&self) -> Vec<(String, String)> {
         let requests = std::mem::take(&mut self.ec2.state().requests);
         let published = requests.into_iter().filter(|request| request["Action"] == "Publish");
-        published.map(|request| (request["Subject"].clone(), request["Message"].clone())).collect()
+        let text = |request: &BTreeMap<String, String>, name: &str| request.get(name).cloned().unwrap_or_default();
+        published.map(|request| (text(&request, "Subject"), text(&request, "Message"))).collect()
     }
 
     fn subjects(&self) -> Vec<String> {
@@ -253,6 +263,39 @@ async fn a_summary_that_cannot_be_published_fails_the_run_and_is_published_by_a_
     assert_eq!(world.subjects(), ["Gatehouse ip-ranges: 1 added, 0 removed"]);
     world.handle(json!({})).await.unwrap();
     assert_eq!(world.subjects(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_notification_has_a_twin_in_chat_and_a_chat_that_refuses_changes_nothing() {
+    const CHAT: &str = "arn:aws:sns:us-east-1:444455556666:chat";
+    for settings in [&[CHANGES, ("CHAT_TOPIC_ARN", CHAT)][..], &[("CHAT_TOPIC_ARN", CHAT)]] {
+        let world = world(settings).await;
+        world.handle(json!({})).await.unwrap();
+        let published = world.published();
+        let (subject, message) = published.last().unwrap();
+        assert_eq!((published.len(), subject.as_str()), (settings.len(), ""));
+        let message = chat_message(message).unwrap();
+        assert_eq!(message["content"]["title"], "Gatehouse ip-ranges: 1 added, 0 removed");
+        assert_eq!(message["metadata"]["threadId"], "ip-ranges/1786607225");
+        let link = message["content"]["nextSteps"][0].as_str().unwrap();
+        assert!(link.starts_with("<https://eu-west-1.console.aws.amazon.com/cloudwatch/"), "{link}");
+        assert!(link.ends_with("$252Faws$252Flambda$252Fupdater|Open the log, which has the report>"), "{link}");
+
+        world.handle_as("7", 300, json!({"Records": []})).await.unwrap_err();
+        let published = world.published();
+        let message = chat_message(&published.last().unwrap().1).unwrap();
+        assert_eq!(message["metadata"]["threadId"], "7", "there is no document yet");
+    }
+
+    // The only topic is that of chat, so each refusal is one of it.
+    let world = world(&[("CHAT_TOPIC_ARN", CHAT)]).await;
+    world.ec2.state().broken.insert("Publish", Fault::Denied);
+    let report = world.handle(json!({})).await.unwrap();
+    assert_eq!(report.failures.len(), 0);
+    world.ec2.state().broken.clear();
+    world.published();
+    world.handle(json!({})).await.unwrap();
+    assert_eq!(world.published(), [], "nothing waits for chat");
 }
 
 #[tokio::test]

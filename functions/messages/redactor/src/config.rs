@@ -1,5 +1,6 @@
 //! Settings of the function.
 
+use gatehouse_shared::chat::ChatTopic;
 use gatehouse_shared::env::Reader;
 use gatehouse_shared::sns::TopicArn;
 
@@ -17,6 +18,8 @@ pub struct Config {
     pub target_topic_arn: TopicArn,
     /// `DENIED_TOPIC_ARN`: who is notified of a message that is not delivered. Unset: nobody, it is only logged.
     pub denied_topic_arn: Option<TopicArn>,
+    /// `CHAT_TOPIC_ARN`: the topic of Amazon Q Developer in chat applications, for the same.
+    pub chat_topic: Option<ChatTopic>,
     /// `DRY_RUN`: log what would be done and publish nothing.
     pub dry_run: bool,
     /// `ALLOW_UNPROTECTED`: publish messages as they are where no statement applies to `SUBSCRIBER_PRINCIPAL`.
@@ -44,6 +47,7 @@ impl Config {
         let target_topic_arn: Option<TopicArn> =
             env.required("TARGET_TOPIC_ARN", "expected the ARN of the subscriber's topic");
         let denied_topic_arn: Option<TopicArn> = env.parsed("DENIED_TOPIC_ARN");
+        let chat_topic = ChatTopic::from_env(env);
         let dry_run = env.flag("DRY_RUN", false);
         let allow_unprotected = env.flag("ALLOW_UNPROTECTED", false);
         let options = Options { require_keywords: env.flag("REQUIRE_KEYWORDS", true) };
@@ -75,6 +79,7 @@ impl Config {
             subscriber_principal: subscriber_principal?,
             target_topic_arn: target_topic_arn?,
             denied_topic_arn,
+            chat_topic,
             dry_run,
             allow_unprotected,
             options,

@@ -28,12 +28,13 @@ use aws_sdk_sns::error::ProvideErrorMetadata as _;
 use aws_sdk_ssm::Client;
 use gatehouse_shared::deadline::{Deadline, within};
 use gatehouse_shared::failure::all_or_first;
-use gatehouse_shared::notify::Notifier;
+use gatehouse_shared::notify::{Notification, Notifier};
 use gatehouse_shared::sns::{Channel, Envelope, MessageType, TopicArn, Verifier, envelopes_of_lambda_event};
 use gatehouse_shared::{clock, log};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
 use time::OffsetDateTime;
+use tokio::time::{Instant, timeout_at};
 
 use crate::attributes::attributes_of;
 use crate::config::Config;
@@ -59,7 +60,7 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    /// The function with its clients. `publisher` is for `TARGET_TOPIC_ARN`, `denied` for `DENIED_TOPIC_ARN`.
+    /// The function with its clients. `publisher` is for `TARGET_TOPIC_ARN`, `denied` for `DENIED_TOPIC_ARN` and `CHAT_TOPIC_ARN`.
     #[must_use]
     pub fn new(
         config: Config,
@@ -96,7 +97,7 @@ impl Redactor {
             Ok(envelopes) => {
                 for (record, envelope) in envelopes.into_iter().enumerate() {
                     let message_id = envelope.unverified_message_id().to_owned();
-                    match within(stop, self.message(envelope, &payload, record, clock::now())).await {
+                    match within(stop, self.message(envelope, &payload, record, clock::now(), stop)).await {
                         Some(Ok((report, audit))) => {
                             reports.push(report);
                             audits.extend(audit);
@@ -117,6 +118,7 @@ impl Redactor {
         event: &Value,
         record: usize,
         now: OffsetDateTime,
+        stop: Instant,
     ) -> Result<(Report, Option<Audit>), Error> {
         let message = self.verifier.verify(envelope, Channel::Lambda, now).await?;
         if message.message_type() != MessageType::Notification {
@@ -153,16 +155,18 @@ impl Redactor {
         }
         log::report(&report);
         if matches!(report.outcome, Outcome::Denied | Outcome::NothingLeft) && !self.dry_run {
-            self.notify(&report).await?;
+            self.notify(&report, stop).await?;
         }
         Ok((report, audit))
     }
 
     /// Notifies the owners, where there are any, of a message that was not delivered.
-    async fn notify(&self, report: &Report) -> Result<(), Error> {
+    async fn notify(&self, report: &Report, stop: Instant) -> Result<(), Error> {
         let Some(notifier) = &self.denied else { return Ok(()) };
-        let answer = notifier.publish("Gatehouse messages: not delivered", &notice(report, &self.principal)).await;
-        answer.map_err(|error| Error::Notify {
+        let notification = Notification::new("Gatehouse messages: not delivered", notice(report, &self.principal))
+            .in_thread(&report.message_id)
+            .about(&report.topic_arn);
+        notifier.publish(&notification, stop).await.map_err(|error| Error::Notify {
             message_id: report.message_id.clone(),
             next: next_of_publish(error.code()),
             source: error.into(),
@@ -235,7 +239,9 @@ mod tests {
         let event = lambda_event([Signer::new().sign(message)]);
         for (minutes, outcome, publications) in [(0, Outcome::Denied, 1), (5, Outcome::Published, 2)] {
             let envelope = envelopes_of_lambda_event(&event).unwrap().remove(0);
-            let (report, _) = function.message(envelope, &event, 0, start + Duration::minutes(minutes)).await.unwrap();
+            let stop = Instant::now() + std::time::Duration::from_secs(60);
+            let now = start + Duration::minutes(minutes);
+            let (report, _) = function.message(envelope, &event, 0, now, stop).await.unwrap();
             assert_eq!((report.outcome, publish.num_calls()), (outcome, publications), "after {minutes} minutes");
         }
     }

@@ -22,7 +22,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(5)).build();
     let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
     let publisher = Publisher::new(&sdk, &config.target_topic_arn);
-    let denied = config.denied_topic_arn.as_ref().map(|topic_arn| Notifier::new(&sdk, topic_arn));
+    let denied = Notifier::for_topics(&sdk, config.denied_topic_arn.as_ref(), config.chat_topic.as_ref());
     let function = Redactor::new(config, verifier, aws_sdk_ssm::Client::new(&sdk), publisher, denied);
     lambda::run(|event| function.handle(event)).await
 }

@@ -17,7 +17,9 @@ use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::sns::{CertificateSource, CertificateUrl, Fetching, Verifier};
-use gatehouse_shared::testing::{SIGNING_CERTIFICATE_PEM, Signer, StaticCertificates, lambda_event, notification};
+use gatehouse_shared::testing::{
+    SIGNING_CERTIFICATE_PEM, Signer, StaticCertificates, chat_message, lambda_event, notification,
+};
 use gatehouse_shared::verifier;
 use lambda_runtime::{Context, LambdaEvent};
 use message_redactor::Redactor;
@@ -100,7 +102,7 @@ fn redactor_with(
     let (config, settings) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
     let verifier = Verifier::with_source(settings, certificates);
     let publisher = Publisher::new(sns.to_builder(), &config.target_topic_arn);
-    let denied = config.denied_topic_arn.as_ref().map(|topic| Notifier::new(sns.to_builder(), topic));
+    let denied = Notifier::for_topics(sns.to_builder(), config.denied_topic_arn.as_ref(), config.chat_topic.as_ref());
     Redactor::new(config, verifier, ssm, publisher, denied)
 }
 
@@ -562,5 +564,24 @@ fn faults_of_the_settings_are_reported_together() {
         for part in parts {
             assert!(error.contains(part), "{part}: {error}");
         }
+    }
+}
+
+#[tokio::test]
+async fn chat_hears_of_a_message_that_is_not_delivered_and_its_refusal_is_no_failure() {
+    const CHAT: &str = "arn:aws:sns:us-east-1:444455556666:chat";
+    for (denied, refuses) in [(DENIED, false), (DENIED, true), ("", false)] {
+        let (sns, published) =
+            answering(move |topic, _| if refuses && topic == CHAT { failure("AuthorizationError") } else { success() });
+        let policy = policy(&deny());
+        let settings =
+            [("DATA_PROTECTION_POLICY", policy.as_str()), ("CHAT_TOPIC_ARN", CHAT), ("DENIED_TOPIC_ARN", denied)];
+        let function = redactor_with(&settings, sns.config(), client!(aws_sdk_ssm, []), StaticCertificates::new());
+        let reports = function.handle(invocation(CARD, json!({}))).await.unwrap();
+        assert_eq!(outcomes(&reports), [Outcome::Denied]);
+        assert_eq!(published.to(DENIED).len(), usize::from(!denied.is_empty()));
+        let message = chat_message(&published.to(CHAT)[0]).unwrap();
+        assert_eq!(message["metadata"]["threadId"], "m-1");
+        assert!(!message.to_string().contains(CARD), "{message}");
     }
 }

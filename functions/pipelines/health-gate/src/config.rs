@@ -1,13 +1,12 @@
 //! Settings: the function's environment, overridden by the action's UserParameters.
 
 use aws_sdk_health::types::{EventActionability, EventPersona, EventScopeCode, EventStatusCode, EventTypeCategory};
+use gatehouse_shared::chat::ChatTopic;
 use gatehouse_shared::env::{Env, Reader, SettingsError};
 use gatehouse_shared::one_of;
 use gatehouse_shared::region::Region;
 use gatehouse_shared::sns::TopicArn;
 use serde_json::{Map, Value};
-
-use crate::regions;
 
 /// The Region that AWS Health reports for events of global services, such as IAM or Route 53.
 pub(crate) const GLOBAL: &str = "global";
@@ -85,6 +84,8 @@ pub struct Config {
     pub label: Option<String>,
     /// The topic that gets a message when a stage begins to wait. Not for UserParameters.
     pub notify_topic_arn: Option<TopicArn>,
+    /// The same for Amazon Q Developer in chat applications. Not for UserParameters.
+    pub chat_topic: Option<ChatTopic>,
     /// The Region of this function.
     own_region: String,
 }
@@ -135,6 +136,7 @@ impl Config {
             on_unfamiliar: OnUnfamiliar::Fail,
             label: None,
             notify_topic_arn: env.parsed("NOTIFY_TOPIC_ARN"),
+            chat_topic: ChatTopic::from_env(env),
             own_region,
         };
         Some(defaults.overridden(env, str::to_owned))
@@ -176,7 +178,12 @@ impl Config {
     /// The Regions that do not exist in the partition of this function, as far as this version knows. The function's own
     /// one does exist.
     pub(crate) fn unfamiliar_regions(&self) -> Vec<String> {
-        let is_known = |name: &str| name == self.own_region || regions::is_known(name, &self.own_region);
+        let own = self.own_region.parse::<Region>().map(|own| own.partition());
+        let is_known = |name: &str| {
+            let region = name.parse::<Region>();
+            let is_known = region.is_ok_and(|region| region.is_known() && Ok(region.partition()) == own);
+            name == GLOBAL || name == self.own_region || is_known
+        };
         self.regions.iter().filter(|region| !is_known(region)).cloned().collect()
     }
 
@@ -261,6 +268,7 @@ impl Config {
             on_unfamiliar: env.parsed(&format_name("ON_UNFAMILIAR")).unwrap_or(self.on_unfamiliar),
             label: self.label,
             notify_topic_arn: self.notify_topic_arn,
+            chat_topic: self.chat_topic,
             own_region: self.own_region,
         }
     }
@@ -394,6 +402,7 @@ mod tests {
             on_unfamiliar: OnUnfamiliar::Fail,
             label: None,
             notify_topic_arn: None,
+            chat_topic: None,
             own_region: "eu-west-1".to_owned(),
         };
         assert_eq!(environment(&[]), Ok(expected.clone()));

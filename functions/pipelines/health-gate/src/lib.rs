@@ -28,7 +28,6 @@ pub mod endpoint;
 pub mod error;
 pub mod health;
 pub mod job;
-mod regions;
 pub mod token;
 pub mod verdict;
 
@@ -40,13 +39,15 @@ use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use aws_sdk_codepipeline::types::FailureType;
+use aws_sdk_codepipeline::types::{FailureType, PipelineContext};
 use futures::FutureExt;
+use gatehouse_shared::arn::Arn;
 use gatehouse_shared::deadline::{Deadline, within};
 use gatehouse_shared::env::SettingsError;
+use gatehouse_shared::failure::chain;
 use gatehouse_shared::metrics::Metrics;
-use gatehouse_shared::notify::Notifier;
-use gatehouse_shared::{clock, lambda, log};
+use gatehouse_shared::notify::{Notification, Notifier};
+use gatehouse_shared::{clock, console, lambda, log};
 use lambda_runtime::{Context, LambdaEvent};
 use serde::Serialize;
 use serde_json::Value;
@@ -65,8 +66,14 @@ use crate::verdict::{Answer, Asked, HealthCheck, Unfamiliar, Verdict};
 /// before the deadline even where the first attempt is lost.
 pub const ANSWER_RESERVE: Duration = Duration::from_secs(5);
 
+/// What asking for the pipeline may delay an answer by.
+const PIPELINE_TIME: Duration = Duration::from_millis(800);
+
 /// Answering and notifying stop this long before Lambda's deadline, so that a failure is still logged.
 const LAST_CALL: Duration = Duration::from_millis(300);
+
+/// The open issues of an account in the console of AWS Health.
+const HEALTH_DASHBOARD: &str = "https://health.aws.amazon.com/health/home#/account/dashboard/open-issues";
 
 /// The gate: settings and clients of one function.
 pub struct Gate {
@@ -105,7 +112,8 @@ pub struct Report {
 
 impl Gate {
     /// The gate with its clients. Faulty settings do not stop the function: they are the answer to each job, which would
-    /// otherwise keep its action running until CodePipeline gives up. `notifier` publishes to `NOTIFY_TOPIC_ARN`.
+    /// otherwise keep its action running until CodePipeline gives up. `notifier` publishes to `NOTIFY_TOPIC_ARN` and
+    /// `CHAT_TOPIC_ARN`.
     #[must_use]
     pub fn new(
         config: Result<Config, SettingsError>,
@@ -135,6 +143,12 @@ impl Gate {
         }
         let work = AssertUnwindSafe(self.verdict(&job, &config, &findings, stop_asking)).catch_unwind();
         let verdict = work.await.unwrap_or_else(|panic| internal_error(&*panic));
+        let pipeline = match (&verdict.answer, &job) {
+            (Answer::Wait { .. }, Job { id: Some(job_id), continuation_token: None, .. }) => {
+                self.pipeline(job_id, stop_asking).await
+            }
+            _ => None,
+        };
         let outcome = match &job.id {
             Some(job_id) => {
                 let reply = Reply { job_id, request_id: &context.request_id, verdict: &verdict };
@@ -160,7 +174,7 @@ impl Gate {
             (Answer::Pass { .. }, _) => Ok(report),
             (_, Job { id: None, .. }) => Err(Error::Blocked { message: report.message }),
             (Answer::Wait { .. }, Job { id: Some(job_id), continuation_token: None, .. }) => {
-                self.notify(&context, &report, job_id, last_call).await?;
+                self.notify(&context, &report, job_id, pipeline.as_ref(), last_call).await?;
                 Ok(report)
             }
             _ => Ok(report),
@@ -202,12 +216,33 @@ impl Gate {
         verdict::decide(config, &asked, token, now)
     }
 
+    /// Which execution of which pipeline a job belongs to, for its thread in chat. The job does not say it, and only now
+    /// is it known to CodePipeline for certain: it has no answer yet.
+    async fn pipeline(&self, job_id: &str, stop: Instant) -> Option<PipelineContext> {
+        self.notifier.as_ref().filter(|notifier| notifier.has_chat())?;
+        let call = self.codepipeline.get_job_details().job_id(job_id).send();
+        let reason = match timeout_at(stop.min(Instant::now() + PIPELINE_TIME), call).await {
+            Ok(Ok(answer)) => return answer.job_details?.data?.pipeline_context,
+            Ok(Err(error)) => chain(&error),
+            Err(_) => "no reply in time".to_owned(),
+        };
+        tracing::warn!(job_id, reason, "the pipeline of the job is not known: its thread in chat is its own");
+        None
+    }
+
     /// Notifies people that a stage begins to wait: once for each wait, by the run whose answer to its first job took
     /// effect. CodePipeline takes one answer, so of two runs of one job, at the same time or not, one notifies.
     ///
     /// Where that fails, Lambda runs the event again. This process knows then that the notification is unsent; another one
     /// cannot tell the event from one that was delivered twice, and the alarm of failed invocations stays.
-    async fn notify(&self, context: &Context, report: &Report, job_id: &str, until: Instant) -> Result<(), Error> {
+    async fn notify(
+        &self,
+        context: &Context,
+        report: &Report,
+        job_id: &str,
+        pipeline: Option<&PipelineContext>,
+        until: Instant,
+    ) -> Result<(), Error> {
         let is_unsent = self.unsent.borrow().as_deref() == Some(job_id);
         let Some(notifier) = self.notifier.as_ref().filter(|_| report.outcome == Outcome::Answered || is_unsent) else {
             return Ok(());
@@ -221,7 +256,8 @@ impl Gate {
             report.message, context.request_id, context.env_config.function_name
         );
         let subject = "Gatehouse pipelines: a stage waits at the health gate";
-        let source = match timeout_at(until, notifier.publish(subject, &text)).await {
+        let notification = in_chat(Notification::new(subject, text), context, job_id, pipeline);
+        let source = match timeout_at(until, notifier.publish(&notification, until)).await {
             Ok(Ok(())) => {
                 self.unsent.borrow_mut().take_if(|_| is_unsent);
                 tracing::debug!(job_id, "a notification was sent to the topic");
@@ -233,6 +269,29 @@ impl Gate {
         self.unsent.replace(Some(job_id.to_owned()));
         Err(Error::Notify { job_id: job_id.to_owned(), source })
     }
+}
+
+/// The notification in the thread of the pipeline execution, or of the job where that is not known.
+fn in_chat(
+    notification: Notification,
+    context: &Context,
+    job_id: &str,
+    pipeline: Option<&PipelineContext>,
+) -> Notification {
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let name = text(pipeline.and_then(PipelineContext::pipeline_name));
+    let execution_id = text(pipeline.and_then(PipelineContext::pipeline_execution_id));
+    let region = Arn::parse(&context.invoked_function_arn).and_then(|arn| arn.region.parse().ok());
+    let page = region.filter(|_| !name.is_empty() && !execution_id.is_empty());
+    let page = page.and_then(|region| console::pipeline_execution(&region, &name, &execution_id));
+    let notification = notification
+        .in_thread(if execution_id.is_empty() { job_id } else { &execution_id })
+        .with_link("Open the pipeline execution", page)
+        .with_link("Look at AWS Health", Some(HEALTH_DASHBOARD.to_owned()))
+        .about(pipeline.and_then(PipelineContext::pipeline_arn).unwrap_or_default());
+    let stage = text(pipeline.and_then(|pipeline| pipeline.stage()?.name()));
+    let values = [("pipeline", name), ("stage", stage), ("executionId", execution_id)];
+    values.into_iter().fold(notification, |notification, (name, value)| notification.with_context(name, &value))
 }
 
 fn internal_error(panic: &(dyn Any + Send)) -> Verdict {

@@ -16,8 +16,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     // Faulty settings do not end the function: each job is answered with them.
     let config = env.read(Config::from_env);
     let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let topic = config.as_ref().ok().and_then(|config| config.notify_topic_arn.as_ref());
-    let notifier = topic.map(|topic| Notifier::new(&sdk, topic));
+    let topics = config.as_ref().map_or((None, None), |it| (it.notify_topic_arn.as_ref(), it.chat_topic.as_ref()));
+    let notifier = Notifier::for_topics(&sdk, topics.0, topics.1);
     let health = Health::new(health::client(&sdk), Endpoint::new(&env, Dns));
     let gate = Gate::new(config, health, answer::client(&sdk), notifier);
     lambda::run(|event| gate.handle(event)).await

@@ -24,7 +24,7 @@ use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{BoxError, ErrorType, chain};
 use gatehouse_shared::notify::Notifier;
-use gatehouse_shared::testing::real;
+use gatehouse_shared::testing::{chat_message, real};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -218,6 +218,7 @@ fn in_a_minute(payload: Value) -> LambdaEvent<Value> {
     let deadline = clock::now() + Duration::from_secs(60);
     let mut context = Context::default();
     context.request_id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd".to_owned();
+    context.invoked_function_arn = "arn:aws:lambda:eu-west-1:111122223333:function:gate".to_owned();
     context.deadline = u64::try_from(deadline.unix_timestamp_nanos() / 1_000_000).unwrap();
     LambdaEvent::new(payload, context)
 }
@@ -228,8 +229,8 @@ fn gate(aws: &Aws, settings: &[(&str, &str)]) -> Gate {
     let env = Env::of_table(&table);
     let config = env.read(Config::from_env);
     let sdk = sdk(aws.client());
-    let topic = config.as_ref().ok().and_then(|config| config.notify_topic_arn.as_ref());
-    let notifier = topic.map(|topic| Notifier::new(&sdk, topic));
+    let topics = config.as_ref().map_or((None, None), |it| (it.notify_topic_arn.as_ref(), it.chat_topic.as_ref()));
+    let notifier = Notifier::for_topics(&sdk, topics.0, topics.1);
     Gate::new(config, Health::new(health::client(&sdk), Endpoint::new(&env, Active)), answer::client(&sdk), notifier)
 }
 
@@ -683,6 +684,80 @@ async fn nobody_is_notified_of_a_stage_that_does_not_wait() {
     });
     let report = run(&aws, &[PEOPLE, ("WAIT_MINUTES", "60")], plain_job()).await.unwrap();
     assert_eq!((report.outcome, aws.calls("Publish").len()), (Outcome::NoSuchJob, 0));
+}
+
+const CHAT: (&str, &str) = ("CHAT_TOPIC_ARN", "arn:aws:sns:us-east-1:444455556666:chat");
+const EXECUTION: &str = "8bdcdf4b-2dd1-4bbe-8aeb-562ff8b55969";
+
+/// The message that chat got; it is the last of so many that were published.
+fn shown(aws: &Aws, published: usize) -> Value {
+    let calls = aws.calls("Publish");
+    assert_eq!(calls.len(), published, "{calls:?}");
+    let fields: Vec<_> = url::form_urlencoded::parse(calls[published - 1].body.as_str().unwrap().as_bytes()).collect();
+    let field =
+        |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.clone().into_owned());
+    assert_eq!(field("TopicArn").as_deref(), Some(CHAT.1));
+    chat_message(&field("Message").unwrap()).unwrap()
+}
+
+/// The gate tells in the thread of the pipeline execution, which the retry uses, too.
+#[tokio::test(start_paused = true)]
+async fn chat_shows_that_a_stage_waits_in_the_thread_of_its_execution_or_else_of_the_job() {
+    type CodePipeline = fn() -> Behaviour;
+    let context = || {
+        ok(&json!({ "jobDetails": { "id": JOB_ID, "data": { "pipelineContext": {
+            "pipelineName": "web", "stage": { "name": "Production" }, "pipelineExecutionId": EXECUTION,
+            "pipelineArn": "arn:aws:codepipeline:eu-west-1:111122223333:web",
+        }}}}))
+    };
+    let cases: [(CodePipeline, &str); 4] = [
+        (context, EXECUTION),
+        (|| refusal(400, "JobNotFoundException"), JOB_ID),
+        (|| Behaviour::Hang, JOB_ID),
+        (|| ok(&json!({})), JOB_ID),
+    ];
+    for (details, thread) in cases {
+        let aws = Aws::new(move |call, _| match call.operation.as_str() {
+            "DescribeEvents" => ok(&json!({ "events": [issue(1)] })),
+            "GetJobDetails" => details(),
+            _ => ok(&json!({})),
+        });
+        let report = run(&aws, &[PEOPLE, CHAT, ("WAIT_MINUTES", "60")], plain_job()).await.unwrap();
+        assert_eq!((report.verdict, report.outcome), ("wait", Outcome::Answered));
+        let message = shown(&aws, 2);
+        assert_eq!(message["metadata"]["threadId"], thread);
+        let steps = message["content"]["nextSteps"].to_string();
+        assert!(steps.contains("|Look at AWS Health>"), "{steps}");
+        let page = format!("/codesuite/codepipeline/pipelines/web/executions/{EXECUTION}/timeline?region=eu-west-1|");
+        assert_eq!(steps.contains(&page), thread == EXECUTION, "{steps}");
+        assert!(aws.calls("PutJob")[0].after < Duration::from_secs(1), "asking does not hold up the answer");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chat_that_refuses_or_hangs_is_no_failure_and_nothing_is_mailed_twice() {
+    type Sns = fn() -> Behaviour;
+    let cases: [Sns; 2] = [|| refusal(403, "AuthorizationError"), || Behaviour::Hang];
+    for sns in cases {
+        let aws = Aws::new(move |call, _| match call.operation.as_str() {
+            "DescribeEvents" => ok(&json!({ "events": [issue(1)] })),
+            "Publish" if call.host.contains("us-east-1") => sns(),
+            _ => ok(&json!({})),
+        });
+        let gate = gate(&aws, &[("WAIT_MINUTES", "60"), PEOPLE, CHAT]);
+        let mails = |aws: &Aws| aws.calls("Publish").iter().filter(|call| call.host.contains("eu-west-1")).count();
+        gate.handle(in_a_minute(plain_job())).await.unwrap();
+        assert_eq!(mails(&aws), 1);
+        assert!(aws.started.elapsed() < Duration::from_secs(10));
+    }
+    // Where nothing waits, or there is no chat, CodePipeline is not asked.
+    for (settings, events) in
+        [(vec![PEOPLE, ("WAIT_MINUTES", "60")], json!([issue(1)])), (vec![PEOPLE, CHAT], json!([issue(1)]))]
+    {
+        let aws = Aws::with_events(events);
+        run(&aws, &settings, plain_job()).await.unwrap();
+        assert!(aws.calls("GetJobDetails").is_empty());
+    }
 }
 
 #[tokio::test(start_paused = true)]

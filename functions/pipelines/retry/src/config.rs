@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use aws_sdk_codepipeline::types::StageRetryMode;
+use gatehouse_shared::chat::ChatTopic;
 use gatehouse_shared::env::Reader;
 use gatehouse_shared::sns::TopicArn;
 use time::Duration;
@@ -30,6 +31,8 @@ pub struct Config {
     /// `NOTIFY_TOPIC_ARN`: the topic that gets a message when the retries are used up, and when stages were retried
     /// because an AWS Health event closed.
     pub notify_topic_arn: Option<TopicArn>,
+    /// `CHAT_TOPIC_ARN`: the topic of Amazon Q Developer in chat applications, for the same.
+    pub chat_topic: Option<ChatTopic>,
     /// `DRY_RUN`: log what would be done and stop.
     pub dry_run: bool,
 }
@@ -65,6 +68,7 @@ impl Config {
             retry_mode: retry_mode(env),
             retry_any_failure: env.flag("RETRY_ANY_FAILURE", false),
             notify_topic_arn: env.parsed("NOTIFY_TOPIC_ARN"),
+            chat_topic: ChatTopic::from_env(env),
             dry_run: env.flag("DRY_RUN", false),
         })
     }
@@ -115,6 +119,7 @@ mod tests {
             retry_mode: StageRetryMode::FailedActions,
             retry_any_failure: false,
             notify_topic_arn: None,
+            chat_topic: None,
             dry_run: false,
         };
         assert_eq!(config, expected);

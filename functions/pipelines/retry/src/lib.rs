@@ -44,7 +44,7 @@ use std::time::Duration;
 use aws_sdk_codepipeline::Client;
 use gatehouse_shared::clock;
 use gatehouse_shared::deadline::{Deadline, within};
-use gatehouse_shared::notify::Notifier;
+use gatehouse_shared::notify::{Notification, Notifier};
 use gatehouse_shared::sns::{Channel, Envelope, MessageType, Verified, Verifier};
 use gatehouse_shared::sqs::{Message, SqsBatchResponse};
 use lambda_runtime::{Context, LambdaEvent};
@@ -55,7 +55,7 @@ use crate::config::Config;
 use crate::delivery::{Body, Delivery};
 use crate::error::Error;
 use crate::event::{Event, EventError};
-use crate::report::{Answer, Decision, Mail, Outcome, Work};
+use crate::report::{Answer, Decision, Outcome, Work};
 use crate::retry::{Retrier, work_within};
 
 /// No work is started, and none goes on, this long before Lambda's deadline, or half-way where the function has less
@@ -80,7 +80,7 @@ struct Limits {
 }
 
 impl PipelineRetry {
-    /// The function with its clients. `notifier` publishes to `NOTIFY_TOPIC_ARN`.
+    /// The function with its clients. `notifier` publishes to `NOTIFY_TOPIC_ARN` and `CHAT_TOPIC_ARN`.
     #[must_use]
     pub fn new(config: Config, verifier: Verifier, codepipeline: Client, notifier: Option<Notifier>) -> Self {
         Self { verifier, retrier: Retrier::new(config, codepipeline), notifier }
@@ -162,7 +162,7 @@ impl PipelineRetry {
         let Work { mut decisions, mail } = work;
         decisions.iter().filter(|decision| decision.error.is_none()).for_each(|decision| decision.log(message_id));
         if let (Some(mail), Some(notifier)) = (mail, &self.notifier)
-            && let Err(error) = publish(notifier, mail, limits.mail).await
+            && let Err(error) = publish(notifier, &mail, limits.mail).await
         {
             decisions.push(error.into());
         }
@@ -170,8 +170,9 @@ impl PipelineRetry {
     }
 }
 
-async fn publish(notifier: &Notifier, Mail { subject, text }: Mail, until: Instant) -> Result<(), Error> {
-    let source = match timeout_at(until, notifier.publish(&subject, &text)).await {
+async fn publish(notifier: &Notifier, mail: &Notification, until: Instant) -> Result<(), Error> {
+    let subject = mail.subject.clone();
+    let source = match timeout_at(until, notifier.publish(mail, until)).await {
         Ok(Ok(())) => {
             tracing::debug!(subject, "a notification was sent to the topic");
             return Ok(());

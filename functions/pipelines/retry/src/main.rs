@@ -26,7 +26,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let timeouts =
         TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).operation_timeout(CALL_TIMEOUT).build();
     let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
-    let notifier = config.notify_topic_arn.as_ref().map(|topic| Notifier::new(&sdk, topic));
+    let notifier = Notifier::for_topics(&sdk, config.notify_topic_arn.as_ref(), config.chat_topic.as_ref());
     let function = PipelineRetry::new(config, verifier, aws_sdk_codepipeline::Client::new(&sdk), notifier);
     lambda::run(|event| function.handle(event)).await
 }

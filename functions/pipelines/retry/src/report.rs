@@ -2,6 +2,7 @@
 
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::metrics::Metrics;
+use gatehouse_shared::notify::Notification;
 use gatehouse_shared::sqs::SqsBatchResponse;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -48,18 +49,11 @@ pub enum Outcome {
     Failed,
 }
 
-/// A notification for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mail {
-    pub(crate) subject: String,
-    pub(crate) text: String,
-}
-
 /// What became of one event.
 #[derive(Debug, Default)]
 pub(crate) struct Work {
     pub(crate) decisions: Vec<Decision>,
-    pub(crate) mail: Option<Mail>,
+    pub(crate) mail: Option<Notification>,
 }
 
 impl Decision {

@@ -1,5 +1,6 @@
 //! Looks at a pipeline and does what the verdict says.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use aws_sdk_codepipeline::Client;
@@ -8,14 +9,17 @@ use aws_sdk_codepipeline::types::{
     ActionExecutionDetail, ActionExecutionFilter, ExecutionMode, PipelineExecutionStatus, PipelineExecutionSummary,
     StageState,
 };
+use gatehouse_shared::console;
 use gatehouse_shared::deadline::within;
+use gatehouse_shared::notify::Notification;
+use gatehouse_shared::region::Region;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::error::{Error, Refusal, refusal};
 use crate::event::{Failed, HealthClosed, Level};
-use crate::report::{Decision, Mail, Outcome, Work};
+use crate::report::{Decision, Outcome, Work};
 use crate::verdict::{
     MAX_AGE, NoStage, Release, Trigger, Verdict, failed_at_the_gate, failed_stages, parallel_stages, verdict,
 };
@@ -33,6 +37,26 @@ struct Target<'a> {
     pipeline: &'a str,
     stage: &'a str,
     execution_id: &'a str,
+}
+
+impl Target<'_> {
+    /// In chat, what is about one execution is one thread, which the gate's notification begins.
+    fn notification(
+        &self,
+        subject: String,
+        text: String,
+        label: &'static str,
+        region: Option<&Region>,
+    ) -> Notification {
+        let Target { pipeline, stage, execution_id } = *self;
+        let page = region.and_then(|region| console::pipeline_execution(region, pipeline, execution_id));
+        Notification::new(subject, text)
+            .in_thread(execution_id)
+            .with_link(label, page)
+            .with_context("pipeline", pipeline)
+            .with_context("stage", stage)
+            .with_context("executionId", execution_id)
+    }
 }
 
 impl Retrier {
@@ -71,8 +95,13 @@ impl Retrier {
                 decision
             }));
         }
-        let mail = closed_mail(event, &decisions);
+        let mail = closed_mail(event, &decisions, self.region().as_ref());
         Work { decisions, mail }
+    }
+
+    /// Where the pipelines are.
+    fn region(&self) -> Option<Region> {
+        self.codepipeline.config().region()?.as_ref().parse().ok()
     }
 
     fn is_allowed(&self, pipeline: &str) -> bool {
@@ -178,7 +207,7 @@ impl Retrier {
         stage: &StageState,
         history: &[ActionExecutionDetail],
         trigger: &Trigger<'_>,
-    ) -> (Decision, Option<Mail>) {
+    ) -> (Decision, Option<Notification>) {
         let verdict = verdict(stage, history, trigger, &self.config);
         tracing::debug!(
             pipeline = target.pipeline,
@@ -215,7 +244,12 @@ impl Retrier {
         pages.map_err(|error| decision_of("ListActionExecutions", target.pipeline, error))
     }
 
-    async fn retry(&self, target: &Target<'_>, trigger: &Trigger<'_>, reason: &str) -> (Decision, Option<Mail>) {
+    async fn retry(
+        &self,
+        target: &Target<'_>,
+        trigger: &Trigger<'_>,
+        reason: &str,
+    ) -> (Decision, Option<Notification>) {
         let Config { retry_mode, dry_run, .. } = &self.config;
         let reason = format!("{reason}, {retry_mode}");
         if *dry_run {
@@ -233,7 +267,7 @@ impl Retrier {
         };
         match refusal("RetryStageExecution", target.pipeline, error) {
             Refusal::Superseded => {
-                let mail = is_of_stage(trigger).then(|| superseded_mail(target, "another one"));
+                let mail = is_of_stage(trigger).then(|| superseded_mail(target, "another one", self.region().as_ref()));
                 (Decision::new(Outcome::Skipped, SUPERSEDED), mail)
             }
             Refusal::Final(reason) => (Decision::new(Outcome::Skipped, reason), None),
@@ -248,22 +282,23 @@ impl Retrier {
         trigger: &Trigger<'_>,
         failures: usize,
         message: &str,
-    ) -> (Decision, Option<Mail>) {
+    ) -> (Decision, Option<Notification>) {
         let Target { pipeline, stage, execution_id } = *target;
         let Config { max_retries, dry_run, .. } = self.config;
         let used_up = format!("failed {failures} times, and MAX_RETRIES is {max_retries}");
         if dry_run {
             return (Decision::new(Outcome::Planned, format!("{used_up}; a notification would be sent")), None);
         }
-        let mail = is_of_stage(trigger).then(|| Mail {
-            subject: format!("Gatehouse pipelines: stage {stage} of pipeline {pipeline} is not retried any more"),
-            text: format!(
+        let mail = is_of_stage(trigger).then(|| {
+            let subject = format!("Gatehouse pipelines: stage {stage} of pipeline {pipeline} is not retried any more");
+            let text = format!(
                 "Stage {stage} of pipeline {pipeline} {used_up}. It is not retried any more.\n\n\
                  Pipeline execution: {execution_id}\n\
                  It failed with:\n{message}\n\n\
                  When the cause is gone, retry it in the CodePipeline console, or with:\n{}\n",
                 self.command(pipeline, stage, execution_id)
-            ),
+            );
+            target.notification(subject, text, "Retry the stage when the cause is gone", self.region().as_ref())
         });
         (Decision::new(Outcome::GaveUp, used_up), mail)
     }
@@ -275,26 +310,33 @@ impl Retrier {
         trigger: &Trigger<'_>,
         reason: &str,
         release: &Release,
-    ) -> (Decision, Option<Mail>) {
+    ) -> (Decision, Option<Notification>) {
         let Target { pipeline, stage, execution_id } = *target;
-        let mail = (is_of_stage(trigger) && !self.config.dry_run).then(|| Mail {
-            subject: format!("Gatehouse pipelines: stage {stage} of pipeline {pipeline} is not retried"),
-            text: format!(
-                "Stage {stage} of pipeline {pipeline} failed at the health gate, and is not retried: {reason}.\n\n\
-                 Pipeline execution: {execution_id}\n\n\
-                 When it may go on, {}\n",
-                match release {
-                    Release::Retry => format!(
+        let mail = (is_of_stage(trigger) && !self.config.dry_run).then(|| {
+            let (label, release) = match release {
+                Release::Retry => (
+                    "Retry the stage when it may go on",
+                    format!(
                         "retry it in the CodePipeline console, or with:\n{}",
                         self.command(pipeline, stage, execution_id)
                     ),
-                    Release::Override(condition) => format!(
+                ),
+                Release::Override(condition) => (
+                    "Override the condition when the stage may go on",
+                    format!(
                         "override the condition in the CodePipeline console, or with:\n\
                          aws codepipeline override-stage-condition --pipeline-name {pipeline} --stage-name {stage} \
                          --pipeline-execution-id {execution_id} --condition-type {condition}"
                     ),
-                }
-            ),
+                ),
+            };
+            let subject = format!("Gatehouse pipelines: stage {stage} of pipeline {pipeline} is not retried");
+            let text = format!(
+                "Stage {stage} of pipeline {pipeline} failed at the health gate, and is not retried: {reason}.\n\n\
+                 Pipeline execution: {execution_id}\n\n\
+                 When it may go on, {release}\n"
+            );
+            target.notification(subject, text, label, self.region().as_ref())
         });
         (Decision::new(Outcome::Skipped, reason), mail)
     }
@@ -336,7 +378,8 @@ impl Retrier {
             Err(decision) if decision.error.is_some() => return decision.into(),
             Err(_) => return skipped.into(),
         };
-        let mail = failed_at_the_gate(stage, &history, &self.config).then(|| superseded_mail(&target, by));
+        let mail = failed_at_the_gate(stage, &history, &self.config)
+            .then(|| superseded_mail(&target, by, self.region().as_ref()));
         Work { decisions: vec![skipped], mail }
     }
 
@@ -351,7 +394,7 @@ impl Retrier {
 
 impl Target<'_> {
     /// What was decided about this stage.
-    fn work(&self, decision: Decision, mail: Option<Mail>) -> Work {
+    fn work(&self, decision: Decision, mail: Option<Notification>) -> Work {
         let decision = Decision {
             pipeline: Some(self.pipeline.to_owned()),
             stage: Some(self.stage.to_owned()),
@@ -371,11 +414,11 @@ fn is_of_stage(trigger: &Trigger<'_>) -> bool {
     matches!(trigger, Trigger::Failed(Failed { level: Level::Stage, .. }))
 }
 
-fn superseded_mail(target: &Target<'_>, by: &str) -> Mail {
+fn superseded_mail(target: &Target<'_>, by: &str, region: Option<&Region>) -> Notification {
     let Target { pipeline, stage, execution_id } = *target;
-    Mail {
-        subject: format!("Gatehouse pipelines: stage {stage} of pipeline {pipeline} is not retried"),
-        text: format!(
+    target.notification(
+        format!("Gatehouse pipelines: stage {stage} of pipeline {pipeline} is not retried"),
+        format!(
             "Stage {stage} of pipeline {pipeline} failed at the health gate in the execution {execution_id}. It is not \
              retried, because {by} is the latest execution of the stage, and CodePipeline retries no other.\n\n\
              What the earlier execution would have deployed is not deployed, unless the later one has it too: in a \
@@ -383,13 +426,15 @@ fn superseded_mail(target: &Target<'_>, by: &str) -> Mail {
              revision again:\n\
              aws codepipeline start-pipeline-execution --name {pipeline}\n"
         ),
-    }
+        "Open the pipeline execution",
+        region,
+    )
 }
 
 /// What people hear of a closed AWS Health event: nothing where no stage failed because of it.
 ///
 /// Where some call failed, and nothing was retried, the event is delivered again: then the mail is that one's.
-fn closed_mail(event: &HealthClosed, decisions: &[Decision]) -> Option<Mail> {
+fn closed_mail(event: &HealthClosed, decisions: &[Decision], own_region: Option<&Region>) -> Option<Notification> {
     let concerned: Vec<_> =
         decisions.iter().filter(|decision| decision.stage.is_some() && decision.outcome != Outcome::Ignored).collect();
     let (retried, not_retried): (Vec<&Decision>, Vec<_>) =
@@ -414,7 +459,15 @@ fn closed_mail(event: &HealthClosed, decisions: &[Decision]) -> Option<Mail> {
         }
     }
     let subject = format!("Gatehouse pipelines: an AWS issue closed, {} {plural} retried", retried.len());
-    Some(Mail { subject, text })
+    // One execution has its own thread, which the gate began; several have one of the event.
+    let executions: BTreeSet<_> = concerned.iter().filter_map(|decision| decision.execution_id.as_deref()).collect();
+    let thread = executions.first().filter(|_| executions.len() == 1).copied().unwrap_or(arn);
+    let notification = Notification::new(subject, text).in_thread(thread).about(arn);
+    Some(concerned.iter().fold(notification, |notification, decision| {
+        let ids = decision.pipeline.as_deref().zip(decision.execution_id.as_deref()).zip(own_region);
+        let page = ids.and_then(|((pipeline, id), region)| console::pipeline_execution(region, pipeline, id));
+        notification.with_link("Open a pipeline execution", page)
+    }))
 }
 
 /// Does the work, or as much of it as there is time for.

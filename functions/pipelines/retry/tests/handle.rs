@@ -32,7 +32,7 @@ use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::sns::Verifier;
-use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification};
+use gatehouse_shared::testing::{Signer, StaticCertificates, chat_message, lambda_event, notification};
 use gatehouse_shared::verifier;
 use lambda_runtime::{Context, LambdaEvent};
 use pipeline_retry::config::Config;
@@ -48,6 +48,7 @@ const EXECUTION: &str = "8bdcdf4b-2dd1-4bbe-8aeb-562ff8b55969";
 const EARLIER: &str = "12345678-1234-5678-abcd-12345678abcd";
 const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:pipeline-notifications";
 const PEOPLE: &str = "arn:aws:sns:eu-west-1:111122223333:people";
+const CHAT: &str = "arn:aws:sns:eu-west-1:444455556666:chat";
 const EVENT: &str =
     "arn:aws:health:eu-west-1::event/EC2/AWS_EC2_OPERATIONAL_ISSUE/AWS_EC2_OPERATIONAL_ISSUE_VKTXI_EXAMPLE111";
 const GATE: &str = "[health-gate] 1 AWS Health event in eu-west-1: the stage fails\n- EC2 in eu-west-1, \
@@ -72,6 +73,8 @@ struct Pipeline {
     /// The entry condition on which the stage failed, instead of at its action.
     condition: Option<StageConditionState>,
     /// What was published, subject first.
+    /// What chat got.
+    shown: Vec<Value>,
     mails: Vec<String>,
     /// The operation that answers with an error code instead.
     fault: Option<(&'static str, &'static str)>,
@@ -101,6 +104,7 @@ impl World {
             retried: vec![],
             frozen: None,
             condition: None,
+            shown: Vec::new(),
             mails: vec![],
             fault: None,
         })
@@ -163,6 +167,14 @@ impl World {
         });
         let world = pipeline.clone();
         let publish = mock!(aws_sdk_sns::Client::publish).then_compute_response(move |request| {
+            if request.topic_arn() == Some(CHAT) {
+                let mut pipeline = world.lock().unwrap();
+                pipeline.shown.push(chat_message(request.message().unwrap()).unwrap());
+                return match pipeline.refusal("Publish to chat") {
+                    Some(answer) => MockResponse::Http(answer),
+                    None => MockResponse::Output(PublishOutput::builder().build()),
+                };
+            }
             assert_eq!(request.topic_arn(), Some(PEOPLE));
             let subject = request.subject().unwrap();
             assert!(subject.starts_with("Gatehouse pipelines: "), "{subject}");
@@ -299,8 +311,8 @@ fn function(settings: &[(&str, &str)], codepipeline: Client, sns: &aws_sdk_sns::
     let env = Env::of_table(settings);
     let (config, sns_settings) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
     let verifier = Verifier::with_source(sns_settings, StaticCertificates::new());
-    let topic = config.notify_topic_arn.as_ref();
-    let notifier = topic.map(|topic| Notifier::new(sns.config().to_builder(), topic));
+    let sns = sns.config().to_builder();
+    let notifier = Notifier::for_topics(sns, config.notify_topic_arn.as_ref(), config.chat_topic.as_ref());
     PipelineRetry::new(config, verifier, codepipeline, notifier)
 }
 
@@ -1019,4 +1031,50 @@ async fn the_requests_on_the_wire() {
     let function = function(&[("RETRY_MODE", "ALL_ACTIONS")], Client::from_conf(config.build()), &world.sns);
     assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [Outcome::Retried]);
     http.assert_requests_match(&[]);
+}
+
+/// The notifications about one execution are one thread, which the health gate begins.
+#[tokio::test]
+async fn what_is_mailed_is_shown_in_chat_in_the_thread_of_its_execution() {
+    let settings = [("PIPELINES", "web"), ("NOTIFY_TOPIC_ARN", PEOPLE), ("CHAT_TOPIC_ARN", CHAT)];
+    let stage_failed = || sample("retry-eventbridge-stage-failed");
+    let used_up = World::failed(6);
+    let frozen = World::failed(1);
+    frozen.set(|pipeline| pipeline.frozen = Some("incident 4711: ask @oncall, <https://evil.com|here>"));
+    let closes = held(1);
+    for (world, event, title, link) in [
+        (used_up, stage_failed(), "is not retried any more", "Retry the stage when the cause is gone"),
+        (
+            frozen,
+            stage_failed(),
+            "stage Production of pipeline web is not retried",
+            "Retry the stage when it may go on",
+        ),
+        (closes, closed(), "an AWS issue closed, 1 stage retried", "Open a pipeline execution"),
+    ] {
+        outcomes(&world.function(&settings), event).await;
+        let shown = std::mem::take(&mut world.pipeline.lock().unwrap().shown);
+        let [message] = &shown[..] else { panic!("{title}: {shown:?}") };
+        assert_eq!(world.mails().len(), 1);
+        assert!(message["content"]["title"].as_str().unwrap().ends_with(title), "{message}");
+        assert_eq!(message["metadata"]["threadId"], EXECUTION);
+        let page = format!("/codesuite/codepipeline/pipelines/web/executions/{EXECUTION}/timeline");
+        let step = message["content"]["nextSteps"][0].as_str().unwrap();
+        assert!(step.contains(&page) && step.ends_with(&format!("|{link}>")), "{step}");
+    }
+}
+
+#[tokio::test]
+async fn a_chat_that_refuses_loses_no_mail_and_fails_nothing() {
+    let world = World::failed(6);
+    world.set(|pipeline| pipeline.fault = Some(("Publish to chat", "AuthorizationError")));
+    let function = world.function(&[("NOTIFY_TOPIC_ARN", PEOPLE), ("CHAT_TOPIC_ARN", CHAT)]);
+    let queued = batch(&[("m-1", sample("retry-eventbridge-stage-failed").to_string())]);
+    assert!(failures(&function, queued).await.is_empty());
+    assert_eq!((world.mails().len(), world.pipeline.lock().unwrap().shown.len()), (1, 1));
+    // Without a topic for mails, chat gets the notifications all the same.
+    let world = World::failed(6);
+    let function = world.function(&[("CHAT_TOPIC_ARN", CHAT)]);
+    assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [Outcome::GaveUp]);
+    assert_eq!((world.mails().len(), world.pipeline.lock().unwrap().shown.len()), (0, 1));
 }

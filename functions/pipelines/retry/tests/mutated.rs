@@ -6,6 +6,7 @@ use std::fs;
 
 use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::operation::get_pipeline_state::GetPipelineStateOutput;
+use aws_sdk_codepipeline::operation::list_pipeline_executions::ListPipelineExecutionsOutput;
 use aws_smithy_mocks::{RuleMode, mock, mock_client};
 use gatehouse_shared::env::Env;
 use gatehouse_shared::sns::Verifier;
@@ -88,7 +89,9 @@ async fn ten_thousand_mutated_events() {
     let env = Env::of_table(&[("SNS_VERIFY", "off"), ("PIPELINES", "empty")]);
     let (config, sns) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
     let state = mock!(Client::get_pipeline_state).then_output(|| GetPipelineStateOutput::builder().build());
-    let codepipeline = mock_client!(aws_sdk_codepipeline, RuleMode::MatchAny, [&state]);
+    let executions =
+        mock!(Client::list_pipeline_executions).then_output(|| ListPipelineExecutionsOutput::builder().build());
+    let codepipeline = mock_client!(aws_sdk_codepipeline, RuleMode::MatchAny, [&state, &executions]);
     let verifier = Verifier::with_source(sns, StaticCertificates::new());
     let function = PipelineRetry::new(config, verifier, codepipeline, None);
 

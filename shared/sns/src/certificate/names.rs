@@ -1,15 +1,15 @@
 //! The names that SNS's certificates have.
 
 use crate::Region;
+use crate::region::SigningName;
 
 /// The names that a certificate of SNS may have in this Region: one, or all three known forms where the Region is
-/// newer than this table.
+/// newer than our list.
 ///
 /// AWS publishes no rule. Regions that were there before 2019 share one certificate, later ones have their own. AWS's
 /// SDK guesses the oldest form for a Region that it does not know; all that AWS opened since 2019 have the newest form,
-/// and those of the isolated partitions (`us-iso-`, `us-isob-`) a third one.
-///
-/// Source: `SnsHostProvider` of the AWS SDK for Java 2.
+/// and those of the isolated partitions (`us-iso-`, `us-isob-`) a third one. The form of each stands in the list of
+/// Regions.
 ///
 /// ```
 /// use gatehouse_sns::signing_common_names;
@@ -23,17 +23,12 @@ pub fn signing_common_names(region: &Region) -> Vec<String> {
     let shared = || format!("sns.{suffix}");
     let with_region = || format!("sns-{name}.{suffix}");
     let signing = || format!("sns-signing.{name}.{suffix}");
-    match name {
-        "us-east-1" | "us-east-2" | "us-west-1" | "us-west-2" | "ca-central-1" | "sa-east-1" | "eu-west-1"
-        | "eu-west-2" | "eu-west-3" | "eu-central-1" | "eu-north-1" | "ap-northeast-1" | "ap-northeast-2"
-        | "ap-northeast-3" | "ap-southeast-1" | "ap-southeast-2" | "ap-south-1" => vec![shared()],
-        "us-gov-west-1" | "us-gov-east-1" => vec!["sns-us-gov-west-1.amazonaws.com".to_owned()],
-        "cn-north-1" | "cn-northwest-1" | "us-iso-east-1" | "us-isob-east-1" => vec![with_region()],
-        "af-south-1" | "ap-east-1" | "ap-east-2" | "ap-south-2" | "ap-southeast-3" | "ap-southeast-4"
-        | "ap-southeast-5" | "ap-southeast-6" | "ap-southeast-7" | "ca-west-1" | "eu-central-2" | "eu-isoe-west-1"
-        | "eu-south-1" | "eu-south-2" | "eusc-de-east-1" | "il-central-1" | "me-central-1" | "me-south-1"
-        | "mx-central-1" | "us-isof-east-1" | "us-isof-south-1" => vec![signing()],
-        _ => vec![shared(), signing(), with_region()],
+    match region.signing_name() {
+        Some(SigningName::Shared) => vec![shared()],
+        Some(SigningName::Signing) => vec![signing()],
+        Some(SigningName::WithRegion) => vec![with_region()],
+        Some(SigningName::GovWest) => vec!["sns-us-gov-west-1.amazonaws.com".to_owned()],
+        None => vec![shared(), signing(), with_region()],
     }
 }
 

@@ -1,4 +1,4 @@
-//! Addresses in texts that somebody else chose, written so that no mail program makes a link of them.
+//! Addresses in texts that somebody else chose, written so that no mail program and no chat makes a link of them.
 
 /// Last labels of more than two letters of which mail programs make links. Those of two letters are those of countries.
 const LAST_LABELS: [&str; 35] = [
@@ -11,7 +11,7 @@ const LAST_LABELS: [&str; 35] = [
 /// such as `iam.amazonaws.com`, stay as they are: nobody can put a page there.
 ///
 /// ```
-/// use iam_alert_mail::harmless::harmless;
+/// use gatehouse_shared::harmless::harmless;
 ///
 /// assert_eq!(harmless("see HTTPS://evil.com/x, www.evil.test"), "see HxxPS://evil[.]com/x, www[.]evil[.]test");
 /// assert_eq!(harmless("ana@corp.com called iam.amazonaws.com"), "ana@corp.com called iam.amazonaws.com");
@@ -32,6 +32,8 @@ pub fn harmless(text: &str) -> String {
                 written.push_str(&word[..=at]);
                 written.push_str("xx");
                 written.push_str(&word[at + 3..]);
+            } else if lower.ends_with("hxxp") || lower.ends_with("hxxps") {
+                written.push_str(word);
             } else {
                 written.push_str(word);
                 written.push_str("[:]//");
@@ -93,6 +95,7 @@ mod tests {
             ("x.s3-website-us-east-1.amazonaws.com", "x[.]s3-website-us-east-1[.]amazonaws[.]com"),
             ("http://192.0.2.1/x", "hxxp://192.0.2.1/x"),
             ("ende.https://x", "ende.hxxps://x"),
+            ("hxxps://evil[.]com", "hxxps://evil[.]com"),
             ("évil.com", "évil[.]com"),
         ];
         for (given, expected) in cases {
