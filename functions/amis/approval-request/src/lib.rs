@@ -47,7 +47,7 @@ use crate::automation::Started;
 use crate::config::Config;
 use crate::error::Error;
 use crate::event::Event;
-use crate::mail::{Approval, Mail};
+use crate::mail::Approval;
 use crate::notice::{Decision, Notice, decide};
 use crate::report::{Concluded, Report};
 use crate::request::Request;

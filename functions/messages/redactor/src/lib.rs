@@ -34,7 +34,7 @@ use gatehouse_shared::{clock, log};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
 use time::OffsetDateTime;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::attributes::attributes_of;
 use crate::config::Config;
