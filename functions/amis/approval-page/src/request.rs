@@ -15,7 +15,7 @@ pub const LONGEST_COMMENT: usize = 400;
 
 /// A request, with what the log says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct PageRequest {
     /// Whether only the headers are wanted (`HEAD`).
     pub head: bool,
     /// Where it came from.
@@ -37,7 +37,7 @@ pub enum Action {
         /// The token of the link.
         token: String,
         /// Approve or reject.
-        decision: Decision,
+        decision: ApproverDecision,
         /// Who decides, as that person says.
         name: String,
         /// Why.
@@ -47,7 +47,7 @@ pub enum Action {
 
 /// Approve or reject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
+pub enum ApproverDecision {
     /// Share the image.
     Approve,
     /// Do not share it.
@@ -75,7 +75,7 @@ pub enum Rejection {
     NoForm,
 }
 
-impl Request {
+impl PageRequest {
     /// Reads the event of an HTTP API.
     ///
     /// # Errors
@@ -120,8 +120,8 @@ fn decide(request: &ApiGatewayV2httpRequest) -> Result<Action, Rejection> {
     let form = Fields::of(&body);
     let token = form.one("token").ok_or(Rejection::NoToken)?;
     let decision = match form.one("decision").as_deref() {
-        Some("approve") => Decision::Approve,
-        Some("reject") => Decision::Reject,
+        Some("approve") => ApproverDecision::Approve,
+        Some("reject") => ApproverDecision::Reject,
         _ => return Err(Rejection::NoDecision),
     };
     let name = form.one("name").map(|name| name.trim().to_owned()).unwrap_or_default();
@@ -174,17 +174,17 @@ mod tests {
     }
 
     fn post(body: &str) -> Result<Action, Rejection> {
-        Request::parse(event("POST", "/approval", "", body)).unwrap().action
+        PageRequest::parse(event("POST", "/approval", "", body)).unwrap().action
     }
 
     #[test]
     fn get_and_head_show_the_page() {
         for (method, head) in [("GET", false), ("HEAD", true)] {
-            let request = Request::parse(event(method, "/approval", "token=v1.x&utm=1", "")).unwrap();
+            let request = PageRequest::parse(event(method, "/approval", "token=v1.x&utm=1", "")).unwrap();
             assert_eq!((request.head, request.source_ip.as_deref()), (head, Some("192.0.2.1")));
             assert_eq!(request.action, Ok(Action::Show { token: "v1.x".to_owned() }));
         }
-        let staged = Request::parse(event("GET", "/production/approval", "token=v1.x", "")).unwrap();
+        let staged = PageRequest::parse(event("GET", "/production/approval", "token=v1.x", "")).unwrap();
         assert!(staged.action.is_ok());
     }
 
@@ -192,7 +192,7 @@ mod tests {
     fn a_link_without_one_token_is_refused() {
         for query in ["", "token", "token=", "token=a&token=b", "Token=a"] {
             assert_eq!(
-                Request::parse(event("GET", "/approval", query, "token=a")).unwrap().action,
+                PageRequest::parse(event("GET", "/approval", query, "token=a")).unwrap().action,
                 Err(Rejection::NoToken),
                 "{query}"
             );
@@ -206,13 +206,13 @@ mod tests {
             action,
             Action::Decide {
                 token: "v1.x".to_owned(),
-                decision: Decision::Approve,
+                decision: ApproverDecision::Approve,
                 name: "Alice Ä".to_owned(),
                 comment: "looks good\r\ngreat".to_owned(),
             }
         );
         let by_query = event("POST", "/approval", "token=v1.x&decision=approve&name=a", "");
-        assert_eq!(Request::parse(by_query).unwrap().action, Err(Rejection::NoToken));
+        assert_eq!(PageRequest::parse(by_query).unwrap().action, Err(Rejection::NoToken));
     }
 
     #[test]
@@ -236,14 +236,14 @@ mod tests {
         }
         let mut encoded = event("POST", "/approval", "", "not base64!");
         encoded["isBase64Encoded"] = true.into();
-        assert_eq!(Request::parse(encoded).unwrap().action, Err(Rejection::NoForm));
+        assert_eq!(PageRequest::parse(encoded).unwrap().action, Err(Rejection::NoForm));
     }
 
     #[test]
     fn the_longest_name_and_comment_pass() {
         let body =
             format!("token=t&decision=reject&name={}&comment={}", "%C3%84".repeat(64), "%F0%9F%98%80".repeat(400));
-        assert!(matches!(post(&body), Ok(Action::Decide { decision: Decision::Reject, .. })));
+        assert!(matches!(post(&body), Ok(Action::Decide { decision: ApproverDecision::Reject, .. })));
     }
 
     #[test]
@@ -257,11 +257,11 @@ mod tests {
         for (name, action) in expected {
             let Some(file) = real(&format!("lambda-events/httpapi-{name}.json")) else { return };
             let event: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
-            assert_eq!(Request::parse(event.clone()).unwrap().action, action, "{name}");
+            assert_eq!(PageRequest::parse(event.clone()).unwrap().action, action, "{name}");
             // At the page's own path they are what they are.
             let mut event = event;
             event["rawPath"] = "/approval".into();
-            let rejection = Request::parse(event).unwrap().action.unwrap_err();
+            let rejection = PageRequest::parse(event).unwrap().action.unwrap_err();
             assert_eq!(rejection, Rejection::NoToken, "{name}");
         }
     }
@@ -271,7 +271,7 @@ mod tests {
         for event in
             [json!({}), json!(null), json!({ "Records": [] }), json!({ "httpMethod": "GET", "path": "/approval" })]
         {
-            assert!(Request::parse(event.clone()).is_err(), "{event}");
+            assert!(PageRequest::parse(event.clone()).is_err(), "{event}");
         }
     }
 }

@@ -194,7 +194,7 @@ const AVAILABLE: &str = "AVAILABLE";
 
 /// What follows from a notice.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Decision {
+pub enum NoticeDecision {
     /// The approval is requested.
     Request {
         /// The AMIs of this account.
@@ -217,22 +217,22 @@ pub enum Decision {
 
 /// Decides what follows. `account` is that of this function: AMIs of other accounts cannot be shared from here.
 #[must_use]
-pub fn decide(notice: &Notice, account: &AccountId) -> Decision {
+pub fn decide(notice: &Notice, account: &AccountId) -> NoticeDecision {
     if notice.status != AVAILABLE {
-        return Decision::NotAvailable;
+        return NoticeDecision::NotAvailable;
     }
     if notice.amis.is_empty() {
-        return Decision::NoAmi;
+        return NoticeDecision::NoAmi;
     }
     let (own, elsewhere): (Vec<&Ami>, Vec<&Ami>) = notice.amis.iter().partition(|ami| ami.account == *account);
     if own.is_empty() {
-        return Decision::AllElsewhere;
+        return NoticeDecision::AllElsewhere;
     }
     let images: Vec<ImageRef> = own.into_iter().map(|ami| ami.image.clone()).collect();
     if images.len() > MOST_IMAGES {
-        return Decision::TooMany { over: images[MOST_IMAGES..].to_vec() };
+        return NoticeDecision::TooMany { over: images[MOST_IMAGES..].to_vec() };
     }
-    Decision::Request { images, elsewhere: elsewhere.into_iter().cloned().collect() }
+    NoticeDecision::Request { images, elsewhere: elsewhere.into_iter().cloned().collect() }
 }
 
 #[derive(Deserialize)]
@@ -310,7 +310,7 @@ mod tests {
 
     fn request(notice: &Notice, id: &str) -> (Vec<ImageRef>, Vec<Ami>) {
         match decide(notice, &account(id)) {
-            Decision::Request { images, elsewhere } => (images, elsewhere),
+            NoticeDecision::Request { images, elsewhere } => (images, elsewhere),
             other => panic!("{other:?}"),
         }
     }
@@ -352,7 +352,7 @@ mod tests {
         let Some(file) = real("imagebuilder/failed.json") else { return };
         let notice = Notice::parse(&fs::read_to_string(file).unwrap()).unwrap();
         assert_eq!((notice.status.as_str(), notice.reason.as_deref()), ("FAILED", Some("Image Failure reason.")));
-        assert_eq!(decide(&notice, &account("123456789012")), Decision::NotAvailable);
+        assert_eq!(decide(&notice, &account("123456789012")), NoticeDecision::NotAvailable);
     }
 
     #[test]
@@ -363,7 +363,7 @@ mod tests {
         let (own, elsewhere) = request(&notice, "123456789012");
         assert_eq!(images(&own), ["us-east-1:ami-0260900d063de06d6"]);
         assert_eq!(elsewhere.len(), 4);
-        assert_eq!(decide(&notice, &account("999999999999")), Decision::AllElsewhere);
+        assert_eq!(decide(&notice, &account("999999999999")), NoticeDecision::AllElsewhere);
     }
 
     #[test]
@@ -399,7 +399,7 @@ mod tests {
         for status in ["FAILED", "CANCELLED", "DEPRECATED", "available", "NEW ONE"] {
             let mut notice = least();
             notice["state"] = json!({ "status": status });
-            assert_eq!(decide(&parsed(&notice), &account("111122223333")), Decision::NotAvailable, "{status}");
+            assert_eq!(decide(&parsed(&notice), &account("111122223333")), NoticeDecision::NotAvailable, "{status}");
         }
     }
 
@@ -408,7 +408,7 @@ mod tests {
         for resources in [json!(null), json!({}), json!({ "amis": [] }), json!({ "amis": null, "containers": [{}] })] {
             let mut notice = least();
             notice["outputResources"] = resources;
-            assert_eq!(decide(&parsed(&notice), &account("111122223333")), Decision::NoAmi);
+            assert_eq!(decide(&parsed(&notice), &account("111122223333")), NoticeDecision::NoAmi);
         }
     }
 
@@ -422,8 +422,8 @@ mod tests {
                 .into();
             decide(&parsed(&notice), &account("111122223333"))
         };
-        assert!(matches!(with(50), Decision::Request { .. }));
-        let Decision::TooMany { over } = with(52) else { panic!() };
+        assert!(matches!(with(50), NoticeDecision::Request { .. }));
+        let NoticeDecision::TooMany { over } = with(52) else { panic!() };
         assert_eq!(images(&over), ["eu-west-1:ami-00000032", "eu-west-1:ami-00000033"]);
     }
 
@@ -479,7 +479,7 @@ mod tests {
                 notice["outputResources"]["amis"] = amis.clone();
                 let notice = parsed(&notice);
                 assert_eq!((notice.reason.as_deref(), notice.status.as_str()), (Some("no disk"), status));
-                assert_eq!(decide(&notice, &account("111122223333")), Decision::NotAvailable);
+                assert_eq!(decide(&notice, &account("111122223333")), NoticeDecision::NotAvailable);
             }
         }
     }

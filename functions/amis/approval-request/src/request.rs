@@ -20,7 +20,7 @@ const LONGEST_TAG: usize = 256;
 /// The request for an approval. The same notice always gives the same request, whether SNS or EventBridge brought it, so
 /// that Systems Manager knows a second delivery by its client token.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Request {
+pub struct StartRequest {
     /// A UUID in lower case, derived from the document and the ARN of the build.
     pub client_token: String,
     /// The parameter `images`: the AMIs of this account in all Regions, sorted.
@@ -41,7 +41,7 @@ pub struct Request {
     pub elsewhere: Vec<Ami>,
 }
 
-impl Request {
+impl StartRequest {
     /// The request for these images of the build.
     #[must_use]
     pub fn new(notice: &Notice, mut images: Vec<ImageRef>, elsewhere: Vec<Ami>, config: &Config) -> Self {
@@ -155,8 +155,8 @@ mod tests {
         env.read(Config::from_env).unwrap()
     }
 
-    fn request(notice: &str) -> Request {
-        Request::new(&Notice::parse(notice).unwrap(), vec![], vec![], &config("ApproveAndShare"))
+    fn request(notice: &str) -> StartRequest {
+        StartRequest::new(&Notice::parse(notice).unwrap(), vec![], vec![], &config("ApproveAndShare"))
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::content::{LEFT_OUT, document, is_secret, readable};
 use crate::event::Event;
 use crate::principal::Principal;
 use crate::record::{Record, SessionContext, UserIdentity, is_true};
-use crate::report::Report;
+use crate::report::AlertReport;
 
 /// Characters of one value, such as a user agent, on its line.
 const LONGEST_VALUE: usize = 1_000;
@@ -103,7 +103,7 @@ pub fn as_it_is(event: &Event, reason: &str) -> Mail {
 /// The mail with what chat shows of it. Each has a thread of its own: an alert that is a reply to another one is easily
 /// overlooked. One that comes twice is a reply to itself.
 #[must_use]
-pub fn notification(mail: Mail, events: &[Event], reports: &[Report]) -> Notification {
+pub fn notification(mail: Mail, events: &[Event], reports: &[AlertReport]) -> Notification {
     let first = events.first().zip(reports.first());
     let id = first.and_then(|(event, report)| report.record_id.as_deref().or(event.id.as_deref()));
     let link = events.first().and_then(|event| console_link(event, &Record::of(&event.detail).ok()?));

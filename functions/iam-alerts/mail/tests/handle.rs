@@ -16,8 +16,8 @@ use iam_alert_mail::config::Config;
 use iam_alert_mail::event::events;
 use iam_alert_mail::mail::{about, as_it_is};
 use iam_alert_mail::record::Record;
-use iam_alert_mail::report::Outcome;
-use iam_alert_mail::{Answer, IamAlertMail};
+use iam_alert_mail::report::AlertOutcome;
+use iam_alert_mail::{AlertResponse, IamAlertMail};
 use lambda_runtime::{Context, LambdaEvent};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -60,8 +60,10 @@ async fn a_call_is_published_once_to_the_topic_with_its_subject() {
         .then_output(|| PublishOutput::builder().build());
     let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&publish]);
     let detail = json!({ "eventName": "CreateUser", "userIdentity": { "type": "IAMUser", "userName": "Ana" } });
-    let Answer::Reports(reports) = function(&sns).handle(invocation(event(detail))).await.unwrap() else { panic!() };
-    assert_eq!((reports.len(), reports[0].outcome, publish.num_calls()), (1, Outcome::Mailed, 1));
+    let AlertResponse::Reports(reports) = function(&sns).handle(invocation(event(detail))).await.unwrap() else {
+        panic!()
+    };
+    assert_eq!((reports.len(), reports[0].outcome, publish.num_calls()), (1, AlertOutcome::Mailed, 1));
 }
 
 /// SNS suspends the subscription of an address that gets more than 10 mails a second; two instances run at once.
@@ -92,8 +94,8 @@ fn batch(events: &[Value]) -> Value {
     json!({ "Records": events.iter().enumerate().map(record).collect::<Vec<_>>() })
 }
 
-fn failures(answer: &Answer) -> Vec<String> {
-    let Answer::Batch(response) = answer else { panic!("{answer:?}") };
+fn failures(answer: &AlertResponse) -> Vec<String> {
+    let AlertResponse::Batch(response) = answer else { panic!("{answer:?}") };
     response.batch_item_failures.iter().map(|failure| failure.item_identifier.clone()).collect()
 }
 

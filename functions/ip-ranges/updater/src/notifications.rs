@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use crate::failure::{Failure, FailureKind};
-use crate::report::Report;
+use crate::report::UpdateReport;
 
 /// How many notifications wait for a topic that cannot be reached.
 const MOST_WAITING: usize = 10;
@@ -41,7 +41,7 @@ impl Notifications {
     }
 
     /// Publishes what a run changed, and what it could not do. That it could not be published is a failure too.
-    pub(crate) async fn of_report(&self, report: &Report, context: &Context, stop: Instant) -> Option<Failure> {
+    pub(crate) async fn of_report(&self, report: &UpdateReport, context: &Context, stop: Instant) -> Option<Failure> {
         let request_id = &context.request_id;
         let failures = report.failure_texts();
         let is_news = report.has_changes() || !(failures.is_empty() || self.is_published(request_id, &failures));

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 
 /// The answer of a run.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Report {
+pub struct UpdateReport {
     /// `notice`, `schedule` or `direct`.
     pub trigger: &'static str,
     /// Nothing was written; what is listed as added, removed, created and attached is what would be.
@@ -189,7 +189,7 @@ impl RegionReport {
     }
 }
 
-impl Report {
+impl UpdateReport {
     /// How many rules were added, removed, and how many ranges left out.
     #[must_use]
     pub fn totals(&self) -> Totals {
@@ -267,7 +267,7 @@ pub struct Totals {
 }
 
 /// The mail: what changed in which group, range by range, and what failed.
-impl fmt::Display for Report {
+impl fmt::Display for UpdateReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::new();
         let ranges: Vec<String> =
@@ -338,7 +338,8 @@ mod tests {
             failures: vec![failure("removing")],
             ..RegionReport::default()
         };
-        let report = Report { regions: vec![region], failures: vec![failure("SERVICE")], ..Report::default() };
+        let report =
+            UpdateReport { regions: vec![region], failures: vec![failure("SERVICE")], ..UpdateReport::default() };
         let text = report.to_string();
         let place = |part: &str| text.find(part).unwrap_or_else(|| panic!("no {part} in {text}"));
         let order = [

@@ -25,7 +25,7 @@ const LONGEST_BODY: usize = 4 * LONGEST_MESSAGE;
 
 /// A request, with what the log says of it.
 #[derive(Debug)]
-pub struct Request {
+pub struct RelayRequest {
     /// Lambda's identifier of the request.
     pub request_id: Option<String>,
     /// Where it came from.
@@ -43,7 +43,7 @@ pub struct Delivery {
     pub route: Route,
 }
 
-impl Request {
+impl RelayRequest {
     /// Reads the event of a function URL.
     ///
     /// # Errors
