@@ -222,7 +222,7 @@ mod tests {
 
     use super::*;
     use crate::env::Env;
-    use crate::testing::chat_message;
+    use gatehouse_testkit::chat_message;
 
     const MAIL: &str = "arn:aws:sns:eu-west-1:111122223333:people";
     const CHAT: &str = "arn:aws:sns:us-east-1:444455556666:chat";

@@ -5,8 +5,8 @@
 
 use gatehouse_shared::env::Env;
 use gatehouse_shared::sns::{Channel, Envelope, Mode, Settings, Topics, Verifier};
-use gatehouse_shared::testing::{LogLines, Signer, StaticCertificates, notification};
 use gatehouse_shared::verifier;
+use gatehouse_testkit::{LogLines, Signer, StaticCertificates, notification};
 use serde_json::Value;
 use time::macros::datetime;
 

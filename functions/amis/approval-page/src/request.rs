@@ -156,7 +156,7 @@ impl Fields {
 mod tests {
     use std::fs;
 
-    use gatehouse_shared::testing::real;
+    use gatehouse_testkit::real;
     use serde_json::json;
 
     use super::*;

@@ -91,7 +91,7 @@ fn field(field: &'static str, seen: &str, expected: &dyn std::fmt::Display) -> E
 mod tests {
     use std::fs;
 
-    use gatehouse_shared::testing::real;
+    use gatehouse_testkit::real;
     use serde_json::json;
 
     use super::*;

@@ -14,7 +14,7 @@ use ami_share::report::{LatestOutcome, ShareOutcome, ShareReport};
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::ErrorType as _;
-use gatehouse_shared::testing::chat_message;
+use gatehouse_testkit::chat_message;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use time::Duration;

@@ -11,7 +11,7 @@ use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::notify::{LONGEST_MESSAGE, Notifier};
-use gatehouse_shared::testing::chat_message;
+use gatehouse_testkit::chat_message;
 use iam_alert_mail::config::Config;
 use iam_alert_mail::event::events;
 use iam_alert_mail::mail::{about, as_it_is};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::ErrorType as _;
-use gatehouse_shared::testing::{Signer, StaticCertificates, chat_message, lambda_event, notification};
 use gatehouse_shared::verifier;
+use gatehouse_testkit::{Signer, StaticCertificates, chat_message, lambda_event, notification};
 use lambda_runtime::Context;
 use md5::{Digest, Md5};
 use serde_json::json;

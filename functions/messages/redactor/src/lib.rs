@@ -199,8 +199,8 @@ mod tests {
     use aws_sdk_sns::operation::publish::PublishOutput;
     use aws_smithy_mocks::{MockResponseInterceptor, create_mock_http_client, mock};
     use gatehouse_shared::env::Env;
-    use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification};
     use gatehouse_shared::verifier;
+    use gatehouse_testkit::{Signer, StaticCertificates, lambda_event, notification};
     use time::Duration;
     use time::macros::datetime;
 

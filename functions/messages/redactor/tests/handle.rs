@@ -17,10 +17,10 @@ use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::sns::{CertificateSource, CertificateUrl, Fetching, Verifier};
-use gatehouse_shared::testing::{
+use gatehouse_shared::verifier;
+use gatehouse_testkit::{
     SIGNING_CERTIFICATE_PEM, Signer, StaticCertificates, chat_message, lambda_event, notification,
 };
-use gatehouse_shared::verifier;
 use lambda_runtime::{Context, LambdaEvent};
 use message_redactor::Redactor;
 use message_redactor::config::Config;

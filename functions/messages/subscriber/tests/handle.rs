@@ -8,8 +8,8 @@ use expense_subscriber::error::Error;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::ErrorType as _;
 use gatehouse_shared::sns::Verifier;
-use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification};
 use gatehouse_shared::verifier;
+use gatehouse_testkit::{Signer, StaticCertificates, lambda_event, notification};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 

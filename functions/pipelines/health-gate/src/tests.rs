@@ -24,7 +24,7 @@ use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{BoxError, ErrorType, chain};
 use gatehouse_shared::notify::Notifier;
-use gatehouse_shared::testing::{chat_message, real};
+use gatehouse_testkit::{chat_message, real};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use time::OffsetDateTime;

@@ -10,8 +10,8 @@ use aws_sdk_codepipeline::operation::list_pipeline_executions::ListPipelineExecu
 use aws_smithy_mocks::{RuleMode, mock, mock_client};
 use gatehouse_shared::env::Env;
 use gatehouse_shared::sns::Verifier;
-use gatehouse_shared::testing::StaticCertificates;
 use gatehouse_shared::verifier;
+use gatehouse_testkit::StaticCertificates;
 use lambda_runtime::{Context, LambdaEvent};
 use pipeline_retry::PipelineRetry;
 use pipeline_retry::config::Config;

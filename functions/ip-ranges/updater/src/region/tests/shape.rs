@@ -283,7 +283,7 @@ async fn each_recorded_edition_is_followed_exactly() {
     use ip_ranges_planner::document::{self, Selection};
     use ip_ranges_planner::family::Family;
 
-    let Some(folder) = gatehouse_shared::testing::real("ip-ranges") else { return };
+    let Some(folder) = gatehouse_testkit::real("ip-ranges") else { return };
     let mut editions: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
     editions.sort();
     assert!(editions.len() > 3, "{editions:?}");
