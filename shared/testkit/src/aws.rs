@@ -223,9 +223,9 @@ async fn respond(protocol: Protocol, call: &Call, reply: Reply) -> Result<HttpRe
         Reply::Error(code) => error(400, code, "as tested"),
         Reply::ErrorWith(status, code, message) => error(status, code, &message),
         Reply::Throttled => match protocol {
-            Protocol::Ec2 => error(503, "RequestLimitExceeded", "as tested"),
-            Protocol::Query => error(400, "Throttling", "as tested"),
-            Protocol::Json | Protocol::Cbor => error(400, "ThrottlingException", "as tested"),
+            Protocol::Ec2 => error(503, "RequestLimitExceeded", "Request limit exceeded."),
+            Protocol::Query => error(400, "Throttling", "Rate exceeded"),
+            Protocol::Json | Protocol::Cbor => error(400, "ThrottlingException", "Rate exceeded"),
         },
         Reply::Unavailable => error(500, "InternalServerError", "as tested"),
         Reply::Unreadable => protocol::response(200, "<html>"),

@@ -108,7 +108,7 @@ async fn what_the_sdk_retries_and_what_it_reports() {
     let cases: [(&str, fn() -> Reply, usize, &str); 6] = [
         ("error", || Reply::Error("NotFound"), 1, "NotFound: as tested"),
         ("with", denied, 1, "AccessDenied: not you"),
-        ("throttled", || Reply::Throttled, 3, ": as tested"),
+        ("throttled", || Reply::Throttled, 3, " exceeded"),
         ("unavailable", || Reply::Unavailable, 3, "InternalServerError: as tested"),
         ("unreadable", || Reply::Unreadable, 1, ""),
         ("lost", || Reply::Lost, 3, "connection reset by peer"),
@@ -121,10 +121,13 @@ async fn what_the_sdk_retries_and_what_it_reports() {
             assert_eq!(aws.calls().len(), attempts, "{operation}, {name}: {error}");
         }
     }
-    let codes = ["ThrottlingException", "ThrottlingException", "Throttling", "RequestLimitExceeded"];
-    for (operation, code) in PROTOCOLS.into_iter().zip(codes) {
-        let error = call(&Aws::new(|_| Reply::Throttled), operation).await.unwrap_err();
-        assert_eq!(error, format!("{code}: as tested"));
+    for (operation, expected) in PROTOCOLS.into_iter().zip([
+        "ThrottlingException: Rate exceeded",
+        "ThrottlingException: Rate exceeded",
+        "Throttling: Rate exceeded",
+        "RequestLimitExceeded: Request limit exceeded.",
+    ]) {
+        assert_eq!(call(&Aws::new(|_| Reply::Throttled), operation).await.unwrap_err(), expected);
     }
 }
 
