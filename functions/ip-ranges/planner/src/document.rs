@@ -776,7 +776,8 @@ mod tests {
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let services = ["X".parse().unwrap()];
             let selection = Selection { services: &services, families: &Family::BOTH, range_regions: &[], aggregate: true };
-            prop_assert!(read(&bytes, selection).is_err());
+            let error = read(&bytes, selection).unwrap_err();
+            prop_assert!(matches!(error, DocumentError::Malformed(_) | DocumentError::Encoding(_)), "{error:?}");
         }
     }
 }
