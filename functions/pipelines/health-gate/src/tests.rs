@@ -729,7 +729,7 @@ async fn a_region_or_service_that_does_not_exist_is_a_fault_of_the_settings() {
         (r#"{"services": ["ECC2", "-MULTIPLE_SERVICES"]}"#, "service ECC2", 1),
         (r#"{"services": ["-ECC2"]}"#, "service ECC2", 1),
     ] {
-        let aws = Aws::new(move |call| open(call));
+        let aws = Aws::new(open);
         let report = run(&aws, &[], job(&json!({ "UserParameters": parameters }), None)).await.unwrap();
         let (operation, body) = only_answer(&aws);
         assert_eq!((report.verdict, operation.as_str()), ("fail", "PutJobFailureResult"), "{parameters}");
