@@ -191,7 +191,7 @@ fn event_of(message: &Verified) -> Result<Event, EventError> {
         return ignored(format!("a {} is for a person", message.message_type().as_str()));
     }
     match serde_json::from_str(message.message()).map(|event| Event::parse(&event)) {
-        Ok(Err(foreign @ EventError::Foreign { .. })) => ignored(foreign.to_string()),
+        Ok(Err(foreign @ EventError::Foreign(_))) => ignored(foreign.to_string()),
         Ok(event) => event,
         Err(_) => ignored("the message is not JSON, so it is for people".to_owned()),
     }
