@@ -7,7 +7,7 @@ use aws_sdk_imagebuilder::types::Image;
 use gatehouse_shared::field::{self, FieldError};
 use serde::Deserialize;
 
-use crate::request::MOST_IMAGES;
+use crate::request::MAX_IMAGES;
 
 /// A notice of Image Builder, reduced to what is used here.
 ///
@@ -193,8 +193,8 @@ pub fn decide(notice: &Notice, account: &AccountId) -> NoticeDecision {
         return NoticeDecision::AllElsewhere;
     }
     let images: Vec<ImageRef> = own.into_iter().map(|ami| ami.image.clone()).collect();
-    if images.len() > MOST_IMAGES {
-        return NoticeDecision::TooMany { over: images[MOST_IMAGES..].to_vec() };
+    if images.len() > MAX_IMAGES {
+        return NoticeDecision::TooMany { over: images[MAX_IMAGES..].to_vec() };
     }
     NoticeDecision::Request { images, elsewhere: elsewhere.into_iter().cloned().collect() }
 }

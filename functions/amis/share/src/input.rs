@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// The most images of one invocation: what an Automation execution can name.
-const MOST_IMAGES: usize = 50;
+const MAX_IMAGES: usize = 50;
 
 /// What the function is asked to share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,9 +97,9 @@ fn images_of(images: Value) -> Result<Vec<ImageRef>, InputError> {
             images.push(image);
         }
     }
-    if images.is_empty() || images.len() > MOST_IMAGES {
+    if images.is_empty() || images.len() > MAX_IMAGES {
         let seen = format!("an array of {} images", images.len());
-        return Err(FieldError::new("images", seen, format_args!("expected 1 to {MOST_IMAGES}")).into());
+        return Err(FieldError::new("images", seen, format_args!("expected 1 to {MAX_IMAGES}")).into());
     }
     Ok(images)
 }

@@ -10,7 +10,7 @@ use aws_sdk_sns::types::error::AuthorizationErrorException;
 use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
-use gatehouse_shared::notify::{LONGEST_MESSAGE, Notifier};
+use gatehouse_shared::notify::{MAX_MESSAGE_LENGTH, Notifier};
 use gatehouse_shared::testing::chat_message;
 use iam_alert_mail::config::Config;
 use iam_alert_mail::event::events;
@@ -298,7 +298,7 @@ proptest! {
         prop_assert!(mail.subject.len() < 100);
         prop_assert!(mail.subject.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
         prop_assert!(mail.subject.starts_with("Gatehouse iam-alerts: "));
-        prop_assert!(mail.text.len() <= LONGEST_MESSAGE && !mail.text.contains('\r'));
+        prop_assert!(mail.text.len() <= MAX_MESSAGE_LENGTH && !mail.text.contains('\r'));
     }
 }
 

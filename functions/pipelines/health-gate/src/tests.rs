@@ -140,7 +140,7 @@ impl HttpConnector for Aws {
         let body = request.body().bytes().unwrap();
         // AWS Health speaks Smithy RPC v2 CBOR with the SDK, CodePipeline AWS JSON 1.1.
         let is_cbor = header("smithy-protocol") == "rpc-v2-cbor";
-        // SNS speaks AWS Query and XML; Publish is all it is asked for.
+        // SNS speaks AWS Query and XML; Publish is the only call.
         let is_sns = header("content-type") == "application/x-www-form-urlencoded";
         let target = match (is_cbor, is_sns) {
             (true, _) => request.uri().to_owned(),
@@ -885,7 +885,7 @@ async fn a_region_or_service_that_nobody_knows_is_named_in_the_message() {
              for it: Region eu-west-9, service EC22; check the spelling"
         );
         assert_eq!(report.checked_regions, ["eu-west-1", "global"]);
-        // Those that exist are asked for once.
+        // Those that exist are requested once.
         let asked: Vec<_> =
             aws.calls("DescribeEventTypes").iter().map(|call| call.body["filter"]["services"].clone()).collect();
         let (all, unknown) = (json!(["EC2", "LAMBDA", "EC22"]), json!(["EC22"]));
