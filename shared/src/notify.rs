@@ -26,7 +26,7 @@ pub const MAX_SUBJECT_LENGTH: usize = 99;
 /// How long the topic of chat may take, attempts of the SDK included.
 const CHAT_TIME: Duration = Duration::from_secs(3);
 
-/// What subscribers are notified of: one thing.
+/// What people are notified of: one thing.
 ///
 /// ```
 /// use gatehouse_shared::notify::Notification;
