@@ -173,7 +173,7 @@ impl ApprovalPage {
         if self.config.dry_run {
             return Ok((Page::planned(execution), None));
         }
-        let name = line(name, request::LONGEST_NAME);
+        let name = line(name, request::MAX_NAME_LENGTH);
         let signal = match decision {
             ApproverDecision::Approve => SignalType::Approve,
             ApproverDecision::Reject => SignalType::Reject,
@@ -201,7 +201,7 @@ impl ApprovalPage {
                 return Err(Unavailable::Automation { operation: "SendAutomationSignal", next, source: error.into() });
             }
         }
-        // Somebody was faster, or the reply to an earlier attempt was lost: the execution tells.
+        // Somebody was faster, or the reply to an earlier attempt was lost: the execution shows it.
         let Some((now, ..)) = self.execution(token).await? else { return Ok((Page::unknown(), None)) };
         let page = match (now.state, decision) {
             (State::Approved, ApproverDecision::Approve) => Page::decided(decision, &now, now.needed),
@@ -232,7 +232,7 @@ impl ApprovalPage {
 
 /// Who decided and why, in the 512 characters that Systems Manager takes.
 fn signal_comment(name: &str, comment: &str) -> String {
-    let comment = line(comment, request::LONGEST_COMMENT);
+    let comment = line(comment, request::MAX_COMMENT_LENGTH);
     if comment.is_empty() { format!("{name} (approval page)") } else { format!("{name} (approval page): {comment}") }
 }
 
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn the_longest_name_and_comment_fit_into_the_signal() {
-        let text = signal_comment(&"ä".repeat(request::LONGEST_NAME), &"x".repeat(request::LONGEST_COMMENT));
+        let text = signal_comment(&"ä".repeat(request::MAX_NAME_LENGTH), &"x".repeat(request::MAX_COMMENT_LENGTH));
         assert!(text.chars().count() <= 512, "{}", text.chars().count());
         assert_eq!(signal_comment("Alice", ""), "Alice (approval page)");
         assert_eq!(signal_comment("Alice", "one\r\ntwo"), "Alice (approval page): one  two");

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use crate::request::{ApproverDecision, LONGEST_COMMENT, LONGEST_NAME, Rejection};
+use crate::request::{ApproverDecision, MAX_COMMENT_LENGTH, MAX_NAME_LENGTH, Rejection};
 
 /// The text of the only style element, as it is in the page.
 const STYLE: &str = include_str!("../templates/style.css");
@@ -53,8 +53,8 @@ impl Page {
             expires_at: minute(*expires_at),
             has_voted: *has_voted,
             token,
-            longest_name: LONGEST_NAME,
-            longest_comment: LONGEST_COMMENT,
+            longest_name: MAX_NAME_LENGTH,
+            longest_comment: MAX_COMMENT_LENGTH,
         };
         Self { status: 200, html: rendered(&html) }
     }
@@ -282,7 +282,7 @@ fn rendered(template: &impl Template) -> String {
     template.render().expect("a page of texts and numbers")
 }
 
-/// What happened after the approval. Only what Systems Manager shows is told as a fact.
+/// What happened after the approval. Only what Systems Manager shows is said to have happened.
 fn sharing_text(sharing: Sharing) -> &'static str {
     match sharing {
         Sharing::NotBegun | Sharing::Running => {

@@ -7,11 +7,11 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 /// The longest body that is read.
-const LONGEST_BODY: usize = 8 * 1024;
+const MAX_BODY_LENGTH: usize = 8 * 1024;
 /// The longest name of an approver, in characters.
-pub const LONGEST_NAME: usize = 64;
+pub const MAX_NAME_LENGTH: usize = 64;
 /// The longest comment, in characters. With the name it fits into the 512 that Systems Manager takes.
-pub const LONGEST_COMMENT: usize = 400;
+pub const MAX_COMMENT_LENGTH: usize = 400;
 
 /// A request, with what the log says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +106,7 @@ fn action(request: &ApiGatewayV2httpRequest) -> Result<Action, Rejection> {
 
 fn decide(request: &ApiGatewayV2httpRequest) -> Result<Action, Rejection> {
     let body = request.body.as_deref().unwrap_or_default();
-    if body.len() > LONGEST_BODY * 4 / 3 + 4 {
+    if body.len() > MAX_BODY_LENGTH * 4 / 3 + 4 {
         return Err(Rejection::TooLarge);
     }
     let body = if request.is_base64_encoded {
@@ -114,7 +114,7 @@ fn decide(request: &ApiGatewayV2httpRequest) -> Result<Action, Rejection> {
     } else {
         body.as_bytes().to_vec()
     };
-    if body.len() > LONGEST_BODY {
+    if body.len() > MAX_BODY_LENGTH {
         return Err(Rejection::TooLarge);
     }
     let form = Fields::of(&body);
@@ -131,7 +131,7 @@ fn decide(request: &ApiGatewayV2httpRequest) -> Result<Action, Rejection> {
     }
     // A browser counts a line break as one character and sends two.
     let length = |text: &str| text.replace("\r\n", "\n").chars().count();
-    if length(&name) > LONGEST_NAME || length(&comment) > LONGEST_COMMENT {
+    if length(&name) > MAX_NAME_LENGTH || length(&comment) > MAX_COMMENT_LENGTH {
         return Err(Rejection::TooLong);
     }
     Ok(Action::Decide { token, decision, name, comment })

@@ -15,7 +15,7 @@ use crate::config::LinkConfig;
 use crate::error::{self, Error};
 use crate::request::StartRequest;
 
-/// How often a new execution is asked for, as Systems Manager may not know it everywhere at once.
+/// How often a new execution is requested, as Systems Manager may not know it everywhere at once.
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(250);
 

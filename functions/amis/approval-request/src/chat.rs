@@ -10,7 +10,7 @@ use crate::report::{ApprovalOutcome, ApprovalReport};
 
 /// The notifications about one report. All of one build are one thread; `region` is that of the function.
 ///
-/// An approval that waits is told in chat by what the report has of it. Its mail is not shown: it may have the link, and
+/// An approval that waits is shown in chat by what the report has of it. Its mail is not shown: it may have the link, and
 /// whoever reads the channel could decide by it. Without the link there is no mail of ours, since Systems Manager sends one,
 /// which chat would drop.
 pub(crate) fn notifications(

@@ -12,7 +12,7 @@ use time::macros::format_description;
 
 use crate::notice::{Ami, Notice};
 use crate::report::ApprovalReport;
-use crate::request::{MOST_IMAGES, StartRequest};
+use crate::request::{MAX_IMAGES, StartRequest};
 
 /// A mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,11 +79,11 @@ pub fn all_elsewhere(notice: &Notice) -> Mail {
 #[must_use]
 pub fn too_many(notice: &Notice, over: &[ImageRef]) -> Mail {
     let mut text = format!(
-        "EC2 Image Builder built the image {} with {} AMIs in this account. Systems Manager accepts at most {MOST_IMAGES} \
+        "EC2 Image Builder built the image {} with {} AMIs in this account. Systems Manager accepts at most {MAX_IMAGES} \
          images for one approval, so none was requested and nothing is shared.\n\n\
          Distribute the image to fewer Regions, or share it by hand. These AMIs are over the limit:\n",
         notice.name,
-        over.len() + MOST_IMAGES
+        over.len() + MAX_IMAGES
     );
     text.push_str(&listed(over));
     let _ = write!(text, "\n{}", details(notice));

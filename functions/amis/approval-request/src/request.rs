@@ -13,9 +13,9 @@ use crate::config::Config;
 use crate::notice::{Ami, Notice};
 
 /// Systems Manager takes at most 50 values a parameter.
-pub const MOST_IMAGES: usize = 50;
+pub const MAX_IMAGES: usize = 50;
 /// Systems Manager takes at most 256 characters in the value of a tag.
-const LONGEST_TAG: usize = 256;
+const MAX_TAG_LENGTH: usize = 256;
 
 /// The request for an approval. The same notice always gives the same request, whether SNS or EventBridge brought it, so
 /// that Systems Manager knows a second delivery by its client token.
@@ -136,7 +136,7 @@ fn summary(notice: &Notice) -> String {
 /// Source: Systems Manager API Reference, `Tag`.
 fn tag_value(text: &str) -> String {
     let allowed = |c: char| if c.is_alphanumeric() || " _.:/=+-@".contains(c) { c } else { '-' };
-    text.chars().take(LONGEST_TAG).map(allowed).collect()
+    text.chars().take(MAX_TAG_LENGTH).map(allowed).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use gatehouse_shared::env::Env;
-use gatehouse_shared::notify::{LONGEST_MESSAGE, Notifier};
+use gatehouse_shared::notify::{MAX_MESSAGE_LENGTH, Notifier};
 use gatehouse_testkit::{Aws, Call, Reply, chat_message, invocation};
 use iam_alert_mail::config::Config;
 use iam_alert_mail::event::events;
@@ -276,7 +276,7 @@ proptest! {
         prop_assert!(mail.subject.len() < 100);
         prop_assert!(mail.subject.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
         prop_assert!(mail.subject.starts_with("Gatehouse iam-alerts: "));
-        prop_assert!(mail.text.len() <= LONGEST_MESSAGE && !mail.text.contains('\r'));
+        prop_assert!(mail.text.len() <= MAX_MESSAGE_LENGTH && !mail.text.contains('\r'));
     }
 }
 

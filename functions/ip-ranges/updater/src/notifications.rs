@@ -13,7 +13,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::report::UpdateReport;
 
 /// How many notifications wait for a topic that cannot be reached.
-const MOST_WAITING: usize = 10;
+const MAX_WAITING: usize = 10;
 
 /// Publishes to the topics of `NOTIFY_TOPIC_ARN` and `CHAT_TOPIC_ARN`, if there are any.
 ///
@@ -104,7 +104,7 @@ impl Notifications {
             failure = Some(Failure { kind: FailureKind::Partial, what, reason });
             break;
         }
-        waiting.truncate(MOST_WAITING);
+        waiting.truncate(MAX_WAITING);
         self.memory.borrow_mut().waiting = waiting;
         failure
     }

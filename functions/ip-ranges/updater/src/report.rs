@@ -1,4 +1,4 @@
-//! What a run did and what it did not, for the caller, the log and the people who asked to be told.
+//! What a run did and what it did not, for the caller, the log and subscribers of the topic.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -42,11 +42,11 @@ pub struct RegionReport {
     /// The SSM parameters that were written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<ParameterReport>,
-    /// Wanted ranges for which there is no room.
+    /// Wanted ranges for which there is no capacity.
     pub left_out: Vec<RangesWithoutRule>,
     /// Wanted ranges whose call failed, or was not made.
     pub not_added: Vec<RangesWithoutRule>,
-    /// Whether what is there could be read and planned. Without that, `left_out` says nothing.
+    /// Whether what is there could be read and planned. Without that, `left_out` is not known.
     pub is_planned: bool,
     /// What a person should look at, though nothing failed.
     pub notes: Vec<String>,
@@ -59,7 +59,7 @@ pub struct RegionReport {
 pub struct TargetReport {
     /// The groups, prefix lists or IP sets, changed or not.
     pub groups: Vec<ResourceReport>,
-    /// Wanted ranges for which there is no room.
+    /// Wanted ranges for which there is no capacity.
     pub left_out: Vec<RangesWithoutRule>,
     /// Wanted ranges whose call failed, or was not made.
     pub not_added: Vec<RangesWithoutRule>,
@@ -260,7 +260,7 @@ pub struct Totals {
     pub added: usize,
     /// Rules removed.
     pub removed: usize,
-    /// Wanted ranges for which there is no room.
+    /// Wanted ranges for which there is no capacity.
     pub left_out: usize,
     /// API calls.
     pub calls: usize,

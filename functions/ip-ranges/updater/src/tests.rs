@@ -124,7 +124,7 @@ async fn nothing_is_asked_of_anybody_for_a_notice_that_cannot_be_trusted() {
         (
             Signer::new().sign(elsewhere),
             "InvalidEvent",
-            "url is \"https://example.com/ip-ranges.json\", expected http://127",
+            "the field url is \"https://example.com/ip-ranges.json\": expected http://127",
         ),
         (Signer::new().sign(message(TOPIC, "hello")), "InvalidEvent", "not the JSON of AmazonIpSpaceChanged"),
         (

@@ -6,7 +6,7 @@
 //! | a subscription confirmation | confirmed by the API, so that unsubscribing needs the rights to do so; by its URL where SNS denies the call |
 //! | an unsubscribe confirmation | logged and counted: no more messages will come |
 //!
-//! The function stands on the public internet. The cheap checks come first, nothing is fetched before they pass, and a
+//! It is reachable from the internet. The cheap checks come first, nothing is fetched before they pass, and a
 //! sender who is refused gets the same answer whatever the reason; the log has it.
 //!
 //! # Answers
@@ -53,7 +53,7 @@
 //! - A flood at the URL throttles the function, and SNS has few attempts: watch the metric `Throttles`.
 //! - Whether SNS reports the end of a subscription that was confirmed like this is documented in two ways: always, by the
 //!   Developer Guide; only for a subscription that ends without authentication, by the API Reference of `Unsubscribe`.
-//!   So that no message comes is no proof that the subscription stands.
+//!   That no message comes does not prove that the subscription exists.
 //! - SNS accepts 256 KiB with all attributes. A message that is larger with those of the relay is not published: it is
 //!   answered 503 and goes to the redrive queue. `MaximumMessageSize` of the target topic raises the limit.
 //! - The order of messages is not kept. FIFO topics do not deliver over HTTPS.

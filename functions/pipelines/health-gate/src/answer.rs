@@ -78,9 +78,9 @@ impl Reply<'_> {
     /// Answers, and gives up at `until`.
     ///
     /// Throttling, errors of the server and lost replies are tried again with the same answer: if the lost one did
-    /// arrive, the next gets InvalidJobStateException, and the answer is ours. An answer that is refused for good gives way to one that
-    /// says less: without output variables where the pipeline has no room for them, else a failure. So one answer takes
-    /// effect, and never two.
+    /// arrive, the next gets InvalidJobStateException, and the answer is ours. An answer that is refused permanently gives
+    /// way to one that says less: without output variables where the pipeline has no place for them, else a failure. So
+    /// one answer takes effect, and never two.
     ///
     /// # Errors
     ///

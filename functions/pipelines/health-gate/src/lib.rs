@@ -104,7 +104,7 @@ pub struct GateReport {
     pub checked: bool,
     /// The Regions that AWS Health answered for; empty where it did not answer in full.
     pub checked_regions: Vec<String>,
-    /// How many pages AWS Health was asked for.
+    /// How many pages of AWS Health were requested.
     pub health_calls: usize,
     /// What became of the answer.
     pub outcome: JobOutcome,

@@ -754,7 +754,7 @@ async fn a_region_or_service_that_nobody_knows_is_named_in_the_message() {
              for it: Region eu-west-9, service EC22; check the spelling"
         );
         assert_eq!(report.checked_regions, ["eu-west-1", "global"]);
-        // Those that exist are asked for once.
+        // Those that exist are requested once.
         let asked: Vec<_> = aws
             .calls_of("DescribeEventTypes")
             .iter()

@@ -85,7 +85,7 @@ impl fmt::Display for Unfamiliar {
 }
 
 impl Verdict {
-    /// A failure before AWS Health was asked, which a person must mend.
+    /// A failure before AWS Health was asked, which a person must fix.
     #[must_use]
     pub fn setup(kind: FailureType, reason: &str) -> Self {
         let answer = JobResult::fail(Cause::Setup, kind, reason);
@@ -542,7 +542,7 @@ mod tests {
             ("block", "60", &unreachable(), None, "wait 0"),
             ("block", "60", &Unknown::OutOfTime, token(30, 2), "wait 2"),
             ("block", "60", &unreachable(), token(60, 0), "fail SystemUnavailable"),
-            // Nobody mends these by waiting.
+            // Waiting does not fix these.
             ("block", "60", &Unknown::Subscription, None, "fail PermissionError"),
             ("block", "60", &denied, token(30, 2), "fail PermissionError"),
             ("allow", "0", &unreachable(), None, "pass"),

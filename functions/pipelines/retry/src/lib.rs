@@ -19,7 +19,7 @@
 //! - The state of a stage shows only its latest execution, and CodePipeline retries no other. Once another one is in the
 //!   stage, what the gate stopped is not retried, and people are notified: in execution mode `SUPERSEDED` the later one
 //!   has its changes, in `QUEUED` it may not. In `PARALLEL` executions do not follow each other: the history of the
-//!   execution tells whether it failed, CodePipeline is asked to retry it, and where it refuses, people are notified. AWS
+//!   execution shows whether it failed, CodePipeline is asked to retry it, and where it refuses, people are notified. AWS
 //!   does not document whether it does. The latest 100 executions of a pipeline are known.
 //! - A stage that failed on a condition is not retried: CodePipeline retries only actions. Where the gate is the rule that
 //!   failed, people get the command that overrides the condition.
@@ -191,7 +191,7 @@ fn event_of(message: &Verified) -> Result<Event, EventError> {
         return ignored(format!("a {} is for a person", message.message_type().as_str()));
     }
     match serde_json::from_str(message.message()).map(|event| Event::parse(&event)) {
-        Ok(Err(foreign @ EventError::Foreign { .. })) => ignored(foreign.to_string()),
+        Ok(Err(foreign @ EventError::Foreign(_))) => ignored(foreign.to_string()),
         Ok(event) => event,
         Err(_) => ignored("the message is not JSON, so it is for people".to_owned()),
     }

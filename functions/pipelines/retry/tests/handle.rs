@@ -544,7 +544,7 @@ async fn a_notice_answers_the_failure_it_was_sent_for_and_no_later_one() {
 }
 
 #[tokio::test]
-async fn a_rollback_and_what_only_a_person_can_mend_are_never_retried() {
+async fn a_rollback_and_what_only_a_person_can_fix_are_never_retried() {
     let changes: [fn(&mut Pipeline); 2] = [
         |pipeline| pipeline.kind = ExecutionType::Rollback,
         |pipeline| pipeline.message = "[health-gate:setup] invalid settings",
