@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,9 @@ EXAMPLES = [
     for page in PAGES
     for template in re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
     if "Resources:" in template
+]
+TERRAFORM = [
+    (page, block) for page in PAGES for block in re.findall(r"^```hcl\n(.*?)^```", page.read_text(), re.M | re.S)
 ]
 SOURCES = "\n".join(
     path.read_text()
@@ -80,7 +84,19 @@ def test_an_example_for_cloudformation_is_a_valid_template(page, template, tmp_p
 
 
 def test_examples_are_found():
-    assert len(EXAMPLES) >= 3
+    assert len(EXAMPLES) >= 3 and len(TERRAFORM) >= 4
+
+
+@pytest.mark.parametrize(("page", "block"), TERRAFORM, ids=[name_of(page) for page, _ in TERRAFORM])
+def test_a_block_of_terraform_is_one(page, block):
+    """By a parser, and as Terraform itself writes it, where it is installed. What is in it only its provider knows."""
+    hcl2 = pytest.importorskip("hcl2", reason="python-hcl2 is not installed here: make packages")
+    assert hcl2.loads(block).keys() - {"__comments__"} <= {"data", "resource", "provider"}
+    if shutil.which("terraform"):
+        written = subprocess.run(
+            ["terraform", "fmt", "-"], input=block, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (written.returncode, written.stdout) == (0, block), written.stderr
 
 
 def test_the_first_readme_is_short():
