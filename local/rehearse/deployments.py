@@ -186,6 +186,8 @@ DEPLOYMENTS: tuple[Deployment, ...] = (
             "ShareSnapshots": "true",
             "RequireImageBuilder": "true",
             "ApprovedWatermark": "approved by ops",
+            "ApprovalLink": "true",
+            "KeepLogs": "Yes",
         },
         (Flow(amis.refuses_another_signature),),
     ),
