@@ -23,7 +23,7 @@ from gatehouse_local.functions import functions
 from gatehouse_local.runtime_api import RuntimeApi
 from rehearse import built, faults, readback, recording
 from rehearse.__main__ import report
-from rehearse.deployments import DEPLOYMENTS, SUITE, chosen, filled, overrides, spoke_of
+from rehearse.deployments import DEPLOYMENTS, SUITE, chosen, filled, overrides
 from rehearse.expected import Expected, expect
 from rehearse.story import Row
 from rehearse.world import HUB, Stack
@@ -32,23 +32,23 @@ from template_checks.expansion import Refused
 THERE = {
     "@topic": f"arn:aws:sns:us-east-1:{HUB}:rehearsal-alarms",
     "@key": f"arn:aws:kms:us-east-1:{HUB}:key/5a1e6b1c-0000-4000-8000-000000000000",
-    "@hub-bus": f"arn:aws:events:us-east-1:{HUB}:event-bus/hub",
 }
-SPOKE_DEPLOYMENT = spoke_of(Stack(None, "hub", HUB, Expected({}, {}), {}))
+IDS = {"HubBus": "hub", "ApprovalTopic": f"arn:aws:sns:us-east-1:{HUB}:reports"}
+ON_TOP = [it.on_top(Stack(None, it.stack, HUB, Expected({}, {}), IDS)) for it in DEPLOYMENTS if it.on_top]
 
 PYTHON = ROOT / ".venv-rehearse" / "bin" / "python"
 
 # What is deployed -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("deployment", [*DEPLOYMENTS, SPOKE_DEPLOYMENT], ids=lambda it: it.stack)
+@pytest.mark.parametrize("deployment", [*DEPLOYMENTS, *ON_TOP], ids=lambda it: it.stack)
 def test_its_template_admits_the_parameters_of_each_deployment(deployment):
     given = deployment.given(THERE)
     assert expect(deployment.template, deployment.stack, given, deployment.account).count >= 5
     expect(deployment.template, deployment.stack, given | filled(deployment.update, THERE), deployment.account)
 
 
-@pytest.mark.parametrize("deployment", [*DEPLOYMENTS, SPOKE_DEPLOYMENT], ids=lambda it: it.stack)
+@pytest.mark.parametrize("deployment", [*DEPLOYMENTS, *ON_TOP], ids=lambda it: it.stack)
 def test_sam_understands_the_parameters_as_they_are_meant(deployment):
     for given in filter(None, (deployment.given(THERE), filled(deployment.update, THERE))):
         assert CfnParameterOverridesType().convert(tuple(overrides(given)), None, None) == given
@@ -73,6 +73,14 @@ def test_every_config_env_is_rehearsed_with_default_and_with_rich_parameters():
         assert {"default", "rich"} <= rehearsed.keys() and rehearsed["rich"].flows
         needed = {"TargetAccountIds"} if config_env == "amis" else set()
         assert rehearsed["default"].parameters.keys() == needed
+
+
+def test_every_template_is_rehearsed_or_named_as_not():
+    page = (ROOT / "local/rehearse/README.md").read_text()
+    rehearsed = {it.template for it in (*DEPLOYMENTS, *ON_TOP)}
+    others = {path for path in ROOT.glob("functions/*/*.yaml")} - rehearsed
+    named = re.search(r"^Not rehearsed: (.*?)\n\n", page, re.MULTILINE | re.DOTALL)[1]
+    assert {path.name for path in others} == set(re.findall(r"`([\w-]+\.yaml)`", named))
 
 
 def test_stacks_are_chosen_by_name_or_by_config_env():
@@ -218,7 +226,7 @@ def test_only_a_fault_that_is_named_is_excused(service, monkeypatch):
 
 def test_every_type_of_the_templates_is_read_back_or_named_as_a_fault():
     kinds = set()
-    for deployment in (*DEPLOYMENTS, SPOKE_DEPLOYMENT):
+    for deployment in (*DEPLOYMENTS, *ON_TOP):
         expected = [expect(deployment.template, deployment.stack, deployment.given(THERE), deployment.account)]
         while expected:
             one = expected.pop()
