@@ -254,9 +254,7 @@ class Expansion:
             self._is_acyclic = not _cycle(self._references)
         return Combination(given, present, outputs, frozenset(self.resources), self._is_acyclic)
 
-    def _once(
-        self, name: str, part: dict[str, Any], given: Mapping[str, str], ask: Callable[[_Recording], Any]
-    ) -> Any:
+    def _once(self, name: str, part: dict[str, Any], given: Mapping[str, str], ask: Callable[[_Recording], Any]) -> Any:
         """What a part of the template answers, asked once for all combinations that are the same to it."""
         key = self._key(name, part, given)
         if key not in self._answers:
@@ -293,8 +291,10 @@ class Expansion:
                 frozenset(deployed.named),
                 frozenset([after] if isinstance(after, str) else after),
             )
-            self._references.setdefault(name, set()).update(made.refers_to, made.depends_on)
-            self._is_acyclic = None
+            known = self._references.setdefault(name, set())
+            if more := (made.refers_to | made.depends_on) - known:
+                known |= more
+                self._is_acyclic = None
         return self._resolved[key]
 
     def asked_by(self, name: str) -> set[str]:

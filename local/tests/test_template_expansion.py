@@ -77,8 +77,7 @@ def test_every_template_that_makes_roles_takes_a_boundary_and_the_suite_passes_i
 
 @pytest.mark.parametrize("template", [template for template in TEMPLATES if "Transform" in load(template)])
 def test_cfn_lint_has_nothing_to_say_about_what_the_transform_makes(template):
-    # Importing it takes seconds, which each process of a run side by side would spend.
-    import cfnlint.api
+    import cfnlint.api  # takes seconds, which each process of a run side by side would spend
     from cfnlint.config import ManualArgs
 
     # W1028: a choice that a condition of its resource has made already. It is there for the tests, which look at every
