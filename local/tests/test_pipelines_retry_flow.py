@@ -394,7 +394,7 @@ def test_each_parallel_execution_is_retried_by_its_own_history(account):
     account.publish(*notices)
     (first_kind, first_reason), (second_kind, second_reason) = decided(account.deliver())
     assert (first_kind, first_reason) == ("Retried", "retry 1 of 5, FAILED_ACTIONS")
-    assert (second_kind, "only a person can mend" in second_reason) == ("Skipped", True)
+    assert (second_kind, "only a person can fix" in second_reason) == ("Skipped", True)
     # A notice that comes again finds the stage running, and then the later failure.
     account.retry_queue.send(json.dumps(notices[0]))
     assert decided(account.deliver()) == [("Skipped", "the stage is not failed any more in this execution")]

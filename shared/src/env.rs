@@ -150,7 +150,7 @@ impl Reader<'_> {
 
     /// A comma-separated setting, item by item; `None` where it is unset.
     ///
-    /// Empty items are passed over, and an item that is given twice counts once. A wrong item is remembered as a fault
+    /// Empty items are skipped, and an item that is given twice counts once. A wrong item is remembered as a fault
     /// and left out. A text without any item, such as `,`, is a fault: whoever sets it means something, and it cannot
     /// be the default.
     pub fn list<T>(&self, name: &str) -> Option<Vec<T>>

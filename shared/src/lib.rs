@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`mod@env`] | typed settings, read once at cold start; all faults are reported together |
 //! | [`failure`] | stable names of errors; the error chain as text |
+//! | [`field`] | a field of an event or a message that does not have its form |
 //! | [`lambda`] | the loop of a function, which logs failures |
 //! | [`aws_error`] | what an error of AWS means: transient or not |
 //! | [`clock`] | the only reader of the system time |
@@ -26,6 +27,7 @@ pub mod console;
 pub mod deadline;
 pub mod env;
 pub mod failure;
+pub mod field;
 pub mod harmless;
 pub mod lambda;
 pub mod log;

@@ -20,13 +20,13 @@ use crate::metrics::Metrics;
 use crate::sns::TopicArn;
 
 /// The longest message in bytes: SNS accepts 256 KiB, attributes included.
-pub const LONGEST_MESSAGE: usize = 250 * 1024;
+pub const MAX_MESSAGE_LENGTH: usize = 250 * 1024;
 /// The longest subject. SNS: "Subjects must be ASCII text … must be less than 100 characters long".
-pub const LONGEST_SUBJECT: usize = 99;
+pub const MAX_SUBJECT_LENGTH: usize = 99;
 /// How long the topic of chat may take, attempts of the SDK included.
 const CHAT_TIME: Duration = Duration::from_secs(3);
 
-/// What people are told of one thing.
+/// What people are notified of: one thing.
 ///
 /// ```
 /// use gatehouse_shared::notify::Notification;
@@ -169,7 +169,7 @@ impl Notifier {
     pub async fn publish(&self, notification: &Notification, until: Instant) -> Result<(), SdkError<PublishError>> {
         let Notification { subject, text, is_mailed, .. } = notification;
         if let Some(mail) = self.mail.as_ref().filter(|_| *is_mailed) {
-            mail.publish(Some(subject_line(subject)), &fitting(text, LONGEST_MESSAGE)).await?;
+            mail.publish(Some(subject_line(subject)), &fitting(text, MAX_MESSAGE_LENGTH)).await?;
         }
         if let Some((topic, function_name)) = &self.chat {
             let until = until.min(Instant::now() + CHAT_TIME);
@@ -197,7 +197,7 @@ impl Notifier {
 /// characters.
 fn subject_line(text: &str) -> String {
     let printable = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
-    text.trim().chars().map(printable).take(LONGEST_SUBJECT).collect()
+    text.trim().chars().map(printable).take(MAX_SUBJECT_LENGTH).collect()
 }
 
 /// What stands at the end of a message that was cut.
@@ -344,8 +344,8 @@ mod tests {
         let long = format!("aä{}", "x".repeat(limit));
         assert_eq!(fitting(&long, limit), format!("a{CUT}"), "not within a character");
         assert_eq!(fitting(&long, limit + 1), format!("aä{CUT}"));
-        for limit in [limit, limit + 1, LONGEST_MESSAGE] {
-            assert!(fitting(&"ä".repeat(LONGEST_MESSAGE), limit).len() <= limit);
+        for limit in [limit, limit + 1, MAX_MESSAGE_LENGTH] {
+            assert!(fitting(&"ä".repeat(MAX_MESSAGE_LENGTH), limit).len() <= limit);
         }
     }
 }

@@ -55,7 +55,7 @@ impl AccountId {
     /// ```
     /// use gatehouse_sns::AccountId;
     ///
-    /// let arn = "arn:aws:lambda:eu-west-1:111122223333:function:ami-share";
+    /// let arn = "arn:aws:lambda:eu-west-1:111122223333:function:example";
     /// assert_eq!(AccountId::of_arn(arn).unwrap().as_str(), "111122223333");
     /// assert_eq!(AccountId::of_arn("arn:aws:s3:::bucket"), None);
     /// ```

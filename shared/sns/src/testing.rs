@@ -110,7 +110,7 @@ pub fn lambda_event(messages: impl IntoIterator<Item = Value>) -> Value {
     json!({ "Records": messages.into_iter().map(record_of).collect::<Vec<_>>() })
 }
 
-/// The same file for every URL; counts how often it was asked for. Clones share the count.
+/// The same file for every URL; counts how often it was requested. Clones share the count.
 #[derive(Debug, Clone)]
 pub struct StaticCertificates(Arc<State>);
 
@@ -150,7 +150,7 @@ impl StaticCertificates {
         self.0.status.store(status, Ordering::Relaxed);
     }
 
-    /// How often a certificate was asked for.
+    /// How often a certificate was requested.
     #[must_use]
     pub fn fetches(&self) -> usize {
         self.0.fetches.load(Ordering::Relaxed)

@@ -48,7 +48,7 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::error::{Error, Unavailable, next_of};
 use crate::page::{Page, View};
-use crate::request::{Action, Decision, Request};
+use crate::request::{Action, ApproverDecision, PageRequest};
 
 /// Kept back from Lambda's deadline, to answer.
 const RESERVE: Duration = Duration::from_secs(1);
@@ -64,16 +64,16 @@ pub struct ApprovalPage {
 }
 
 /// An answer, and what the log says of it.
-struct Answer {
+struct PageResponse {
     page: Page,
     execution_id: Option<String>,
     /// The decision that was sent, and who sent it.
-    decided: Option<(Decision, String)>,
+    decided: Option<(ApproverDecision, String)>,
     /// Whether the page failed. "Not ready yet" is no failure, though its status is 503 as well.
     failed: bool,
 }
 
-impl From<Page> for Answer {
+impl From<Page> for PageResponse {
     fn from(page: Page) -> Self {
         Self { page, execution_id: None, decided: None, failed: false }
     }
@@ -93,19 +93,19 @@ impl ApprovalPage {
     /// When the event is none. Whatever a person can meet has a page.
     pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Value, Error> {
         let LambdaEvent { payload, context } = invocation;
-        let request = Request::parse(payload)?;
+        let request = PageRequest::parse(payload)?;
         let stop = Deadline::new(&context).stop_for_log(RESERVE);
         let answered = within(stop, self.answer(request.action)).await;
         let answer = answered.unwrap_or(Err(Unavailable::OutOfTime)).unwrap_or_else(|error| {
             tracing::error!(errorType = error.error_type(), error = chain(&error), "the page is not available");
-            Answer { failed: true, ..Page::unavailable().into() }
+            PageResponse { failed: true, ..Page::unavailable().into() }
         });
         log(&answer, request.source_ip.as_deref());
         metrics(&context.env_config.function_name, &answer).emit();
         Ok(answer.page.response(request.head))
     }
 
-    async fn answer(&self, action: Result<Action, request::Rejection>) -> Result<Answer, Unavailable> {
+    async fn answer(&self, action: Result<Action, request::Rejection>) -> Result<PageResponse, Unavailable> {
         let action = match action {
             Ok(action) => action,
             Err(rejection) => return Ok(Page::rejection(rejection).into()),
@@ -119,14 +119,14 @@ impl ApprovalPage {
         }
         let execution_id = Some(token.execution_id().to_owned());
         let Some((execution, receivers, effects)) = self.execution(&token).await? else {
-            return Ok(Answer { execution_id, ..Page::unknown().into() });
+            return Ok(PageResponse { execution_id, ..Page::unknown().into() });
         };
         // The MAC is right, and no link of ours lasts that long.
         if execution.link_expiry(self.config.ttl).is_none_or(|latest| token.expires_at() > latest) {
-            return Ok(Answer { execution_id, ..Page::forged().into() });
+            return Ok(PageResponse { execution_id, ..Page::forged().into() });
         }
         if let Some(page) = Page::of_state(&execution) {
-            return Ok(Answer { execution_id, ..page.into() });
+            return Ok(PageResponse { execution_id, ..page.into() });
         }
         let (page, decided) = match &action {
             Action::Show { token: text } => (self.show(&execution, &receivers, &effects, &token, text).await, None),
@@ -134,7 +134,7 @@ impl ApprovalPage {
                 self.decide(&execution, &token, *decision, name, comment).await?
             }
         };
-        Ok(Answer { page, execution_id, decided, failed: false })
+        Ok(PageResponse { page, execution_id, decided, failed: false })
     }
 
     /// The page with the buttons.
@@ -163,20 +163,20 @@ impl ApprovalPage {
         &self,
         execution: &Execution,
         token: &Token,
-        decision: Decision,
+        decision: ApproverDecision,
         name: &str,
         comment: &str,
-    ) -> Result<(Page, Option<(Decision, String)>), Unavailable> {
+    ) -> Result<(Page, Option<(ApproverDecision, String)>), Unavailable> {
         if execution.has_vote_of(self.config.role.as_ref()) {
             return Ok((Page::voted(execution), None));
         }
         if self.config.dry_run {
             return Ok((Page::planned(execution), None));
         }
-        let name = line(name, request::LONGEST_NAME);
+        let name = line(name, request::MAX_NAME_LENGTH);
         let signal = match decision {
-            Decision::Approve => SignalType::Approve,
-            Decision::Reject => SignalType::Reject,
+            ApproverDecision::Approve => SignalType::Approve,
+            ApproverDecision::Reject => SignalType::Reject,
         };
         let sent = self
             .ssm
@@ -187,7 +187,7 @@ impl ApprovalPage {
             .send()
             .await;
         let Err(error) = sent else {
-            let given = execution.given() + usize::from(decision == Decision::Approve);
+            let given = execution.given() + usize::from(decision == ApproverDecision::Approve);
             // The decision is made, whatever this answers: it only says more.
             let now = self.execution(token).await.ok().flatten().map(|(now, ..)| now);
             let page = Page::decided(decision, now.as_ref().unwrap_or(execution), given);
@@ -201,11 +201,11 @@ impl ApprovalPage {
                 return Err(Unavailable::Automation { operation: "SendAutomationSignal", next, source: error.into() });
             }
         }
-        // Somebody was faster, or the reply to an earlier attempt was lost: the execution tells.
+        // Somebody was faster, or the reply to an earlier attempt was lost: the execution shows it.
         let Some((now, ..)) = self.execution(token).await? else { return Ok((Page::unknown(), None)) };
         let page = match (now.state, decision) {
-            (State::Approved, Decision::Approve) => Page::decided(decision, &now, now.needed),
-            (State::Rejected, Decision::Reject) => Page::decided(decision, &now, 0),
+            (State::Approved, ApproverDecision::Approve) => Page::decided(decision, &now, now.needed),
+            (State::Rejected, ApproverDecision::Reject) => Page::decided(decision, &now, 0),
             (State::Waiting, _) if now.has_vote_of(self.config.role.as_ref()) => Page::voted(&now),
             _ => Page::of_state(&now).unwrap_or_else(|| Page::not_taken(&now)),
         };
@@ -232,13 +232,13 @@ impl ApprovalPage {
 
 /// Who decided and why, in the 512 characters that Systems Manager takes.
 fn signal_comment(name: &str, comment: &str) -> String {
-    let comment = line(comment, request::LONGEST_COMMENT);
+    let comment = line(comment, request::MAX_COMMENT_LENGTH);
     if comment.is_empty() { format!("{name} (approval page)") } else { format!("{name} (approval page): {comment}") }
 }
 
 /// One line for each answer. The token is in none.
-fn log(answer: &Answer, source_ip: Option<&str>) {
-    let Answer { page, execution_id, decided, failed: _ } = answer;
+fn log(answer: &PageResponse, source_ip: Option<&str>) {
+    let PageResponse { page, execution_id, decided, failed: _ } = answer;
     let status = page.status;
     match decided {
         Some((decision, name)) => {
@@ -249,11 +249,11 @@ fn log(answer: &Answer, source_ip: Option<&str>) {
 }
 
 /// The metrics of one request: all at each.
-fn metrics(function_name: &str, answer: &Answer) -> Metrics {
+fn metrics(function_name: &str, answer: &PageResponse) -> Metrics {
     let decision = answer.decided.as_ref().map(|(decision, _)| *decision);
     Metrics::of(function_name, clock::now())
-        .count("Approved", usize::from(decision == Some(Decision::Approve)))
-        .count("Rejected", usize::from(decision == Some(Decision::Reject)))
+        .count("Approved", usize::from(decision == Some(ApproverDecision::Approve)))
+        .count("Rejected", usize::from(decision == Some(ApproverDecision::Reject)))
         .count("Forged", usize::from(answer.page.status == 403))
         .count("Failed", usize::from(answer.failed))
 }
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn the_longest_name_and_comment_fit_into_the_signal() {
-        let text = signal_comment(&"ä".repeat(request::LONGEST_NAME), &"x".repeat(request::LONGEST_COMMENT));
+        let text = signal_comment(&"ä".repeat(request::MAX_NAME_LENGTH), &"x".repeat(request::MAX_COMMENT_LENGTH));
         assert!(text.chars().count() <= 512, "{}", text.chars().count());
         assert_eq!(signal_comment("Alice", ""), "Alice (approval page)");
         assert_eq!(signal_comment("Alice", "one\r\ntwo"), "Alice (approval page): one  two");

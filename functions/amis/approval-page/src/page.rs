@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use crate::request::{Decision, LONGEST_COMMENT, LONGEST_NAME, Rejection};
+use crate::request::{ApproverDecision, MAX_COMMENT_LENGTH, MAX_NAME_LENGTH, Rejection};
 
 /// The text of the only style element, as it is in the page.
 const STYLE: &str = include_str!("../templates/style.css");
@@ -53,20 +53,20 @@ impl Page {
             expires_at: minute(*expires_at),
             has_voted: *has_voted,
             token,
-            longest_name: LONGEST_NAME,
-            longest_comment: LONGEST_COMMENT,
+            longest_name: MAX_NAME_LENGTH,
+            longest_comment: MAX_COMMENT_LENGTH,
         };
         Self { status: 200, html: rendered(&html) }
     }
 
     /// The decision was sent. `execution` is what Systems Manager shows since, and `given` counts the decision.
     #[must_use]
-    pub fn decided(decision: Decision, execution: &Execution, given: usize) -> Self {
+    pub fn decided(decision: ApproverDecision, execution: &Execution, given: usize) -> Self {
         let needed = execution.needed;
         let (title, text) = match decision {
-            Decision::Reject => ("Rejected", "The image is not shared.".to_owned()),
-            Decision::Approve if given >= needed => ("Approved", sharing_text(execution.sharing).to_owned()),
-            Decision::Approve => (
+            ApproverDecision::Reject => ("Rejected", "The image is not shared.".to_owned()),
+            ApproverDecision::Approve if given >= needed => ("Approved", sharing_text(execution.sharing).to_owned()),
+            ApproverDecision::Approve => (
                 "Your approval is recorded",
                 format!(
                     "{given} of {needed} approvals are given. The image is shared when the {} missing are given by approvers \
@@ -282,7 +282,7 @@ fn rendered(template: &impl Template) -> String {
     template.render().expect("a page of texts and numbers")
 }
 
-/// What happened after the approval. Only what Systems Manager shows is told as a fact.
+/// What happened after the approval. Only what Systems Manager shows is said to have happened.
 fn sharing_text(sharing: Sharing) -> &'static str {
     match sharing {
         Sharing::NotBegun | Sharing::Running => {
@@ -466,9 +466,9 @@ mod tests {
         );
         assert!(!html.contains("<form") && !html.contains("<button"));
         assert!(Page::voted(&execution).html.contains("1 of 3 approvals are given"));
-        assert!(Page::decided(Decision::Approve, &execution, 1).html.contains("1 of 3 approvals are given"));
-        assert!(Page::decided(Decision::Approve, &execution, 3).html.contains("will be shared now"));
-        assert!(Page::decided(Decision::Reject, &execution, 0).html.contains("not shared"));
+        assert!(Page::decided(ApproverDecision::Approve, &execution, 1).html.contains("1 of 3 approvals are given"));
+        assert!(Page::decided(ApproverDecision::Approve, &execution, 3).html.contains("will be shared now"));
+        assert!(Page::decided(ApproverDecision::Reject, &execution, 0).html.contains("not shared"));
     }
 
     #[test]
@@ -500,7 +500,7 @@ mod tests {
             (Sharing::Failed, "Sharing it failed"),
         ] {
             let approved = Execution { state: State::Approved, is_approved: true, sharing, ..execution() };
-            for page in [Page::of_state(&approved).unwrap(), Page::decided(Decision::Approve, &approved, 1)] {
+            for page in [Page::of_state(&approved).unwrap(), Page::decided(ApproverDecision::Approve, &approved, 1)] {
                 assert!(page.html.contains(text), "{sharing:?}: {}", page.html);
                 let is_called_shared = page.html.contains("The image is shared.");
                 assert_eq!(is_called_shared, sharing == Sharing::Done, "{sharing:?}: {}", page.html);

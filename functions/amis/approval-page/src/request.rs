@@ -7,15 +7,15 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 /// The longest body that is read.
-const LONGEST_BODY: usize = 8 * 1024;
+const MAX_BODY_LENGTH: usize = 8 * 1024;
 /// The longest name of an approver, in characters.
-pub const LONGEST_NAME: usize = 64;
+pub const MAX_NAME_LENGTH: usize = 64;
 /// The longest comment, in characters. With the name it fits into the 512 that Systems Manager takes.
-pub const LONGEST_COMMENT: usize = 400;
+pub const MAX_COMMENT_LENGTH: usize = 400;
 
 /// A request, with what the log says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct PageRequest {
     /// Whether only the headers are wanted (`HEAD`).
     pub head: bool,
     /// Where it came from.
@@ -37,7 +37,7 @@ pub enum Action {
         /// The token of the link.
         token: String,
         /// Approve or reject.
-        decision: Decision,
+        decision: ApproverDecision,
         /// Who decides, as that person says.
         name: String,
         /// Why.
@@ -47,7 +47,7 @@ pub enum Action {
 
 /// Approve or reject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
+pub enum ApproverDecision {
     /// Share the image.
     Approve,
     /// Do not share it.
@@ -75,7 +75,7 @@ pub enum Rejection {
     NoForm,
 }
 
-impl Request {
+impl PageRequest {
     /// Reads the event of an HTTP API.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ fn action(request: &ApiGatewayV2httpRequest) -> Result<Action, Rejection> {
 
 fn decide(request: &ApiGatewayV2httpRequest) -> Result<Action, Rejection> {
     let body = request.body.as_deref().unwrap_or_default();
-    if body.len() > LONGEST_BODY * 4 / 3 + 4 {
+    if body.len() > MAX_BODY_LENGTH * 4 / 3 + 4 {
         return Err(Rejection::TooLarge);
     }
     let body = if request.is_base64_encoded {
@@ -114,14 +114,14 @@ fn decide(request: &ApiGatewayV2httpRequest) -> Result<Action, Rejection> {
     } else {
         body.as_bytes().to_vec()
     };
-    if body.len() > LONGEST_BODY {
+    if body.len() > MAX_BODY_LENGTH {
         return Err(Rejection::TooLarge);
     }
     let form = Fields::of(&body);
     let token = form.one("token").ok_or(Rejection::NoToken)?;
     let decision = match form.one("decision").as_deref() {
-        Some("approve") => Decision::Approve,
-        Some("reject") => Decision::Reject,
+        Some("approve") => ApproverDecision::Approve,
+        Some("reject") => ApproverDecision::Reject,
         _ => return Err(Rejection::NoDecision),
     };
     let name = form.one("name").map(|name| name.trim().to_owned()).unwrap_or_default();
@@ -131,7 +131,7 @@ fn decide(request: &ApiGatewayV2httpRequest) -> Result<Action, Rejection> {
     }
     // A browser counts a line break as one character and sends two.
     let length = |text: &str| text.replace("\r\n", "\n").chars().count();
-    if length(&name) > LONGEST_NAME || length(&comment) > LONGEST_COMMENT {
+    if length(&name) > MAX_NAME_LENGTH || length(&comment) > MAX_COMMENT_LENGTH {
         return Err(Rejection::TooLong);
     }
     Ok(Action::Decide { token, decision, name, comment })
@@ -174,17 +174,17 @@ mod tests {
     }
 
     fn post(body: &str) -> Result<Action, Rejection> {
-        Request::parse(event("POST", "/approval", "", body)).unwrap().action
+        PageRequest::parse(event("POST", "/approval", "", body)).unwrap().action
     }
 
     #[test]
     fn get_and_head_show_the_page() {
         for (method, head) in [("GET", false), ("HEAD", true)] {
-            let request = Request::parse(event(method, "/approval", "token=v1.x&utm=1", "")).unwrap();
+            let request = PageRequest::parse(event(method, "/approval", "token=v1.x&utm=1", "")).unwrap();
             assert_eq!((request.head, request.source_ip.as_deref()), (head, Some("192.0.2.1")));
             assert_eq!(request.action, Ok(Action::Show { token: "v1.x".to_owned() }));
         }
-        let staged = Request::parse(event("GET", "/production/approval", "token=v1.x", "")).unwrap();
+        let staged = PageRequest::parse(event("GET", "/production/approval", "token=v1.x", "")).unwrap();
         assert!(staged.action.is_ok());
     }
 
@@ -192,7 +192,7 @@ mod tests {
     fn a_link_without_one_token_is_refused() {
         for query in ["", "token", "token=", "token=a&token=b", "Token=a"] {
             assert_eq!(
-                Request::parse(event("GET", "/approval", query, "token=a")).unwrap().action,
+                PageRequest::parse(event("GET", "/approval", query, "token=a")).unwrap().action,
                 Err(Rejection::NoToken),
                 "{query}"
             );
@@ -206,13 +206,13 @@ mod tests {
             action,
             Action::Decide {
                 token: "v1.x".to_owned(),
-                decision: Decision::Approve,
+                decision: ApproverDecision::Approve,
                 name: "Alice Ä".to_owned(),
                 comment: "looks good\r\ngreat".to_owned(),
             }
         );
         let by_query = event("POST", "/approval", "token=v1.x&decision=approve&name=a", "");
-        assert_eq!(Request::parse(by_query).unwrap().action, Err(Rejection::NoToken));
+        assert_eq!(PageRequest::parse(by_query).unwrap().action, Err(Rejection::NoToken));
     }
 
     #[test]
@@ -236,14 +236,14 @@ mod tests {
         }
         let mut encoded = event("POST", "/approval", "", "not base64!");
         encoded["isBase64Encoded"] = true.into();
-        assert_eq!(Request::parse(encoded).unwrap().action, Err(Rejection::NoForm));
+        assert_eq!(PageRequest::parse(encoded).unwrap().action, Err(Rejection::NoForm));
     }
 
     #[test]
     fn the_longest_name_and_comment_pass() {
         let body =
             format!("token=t&decision=reject&name={}&comment={}", "%C3%84".repeat(64), "%F0%9F%98%80".repeat(400));
-        assert!(matches!(post(&body), Ok(Action::Decide { decision: Decision::Reject, .. })));
+        assert!(matches!(post(&body), Ok(Action::Decide { decision: ApproverDecision::Reject, .. })));
     }
 
     #[test]
@@ -257,11 +257,11 @@ mod tests {
         for (name, action) in expected {
             let Some(file) = real(&format!("lambda-events/httpapi-{name}.json")) else { return };
             let event: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
-            assert_eq!(Request::parse(event.clone()).unwrap().action, action, "{name}");
+            assert_eq!(PageRequest::parse(event.clone()).unwrap().action, action, "{name}");
             // At the page's own path they are what they are.
             let mut event = event;
             event["rawPath"] = "/approval".into();
-            let rejection = Request::parse(event).unwrap().action.unwrap_err();
+            let rejection = PageRequest::parse(event).unwrap().action.unwrap_err();
             assert_eq!(rejection, Rejection::NoToken, "{name}");
         }
     }
@@ -271,7 +271,7 @@ mod tests {
         for event in
             [json!({}), json!(null), json!({ "Records": [] }), json!({ "httpMethod": "GET", "path": "/approval" })]
         {
-            assert!(Request::parse(event.clone()).is_err(), "{event}");
+            assert!(PageRequest::parse(event.clone()).is_err(), "{event}");
         }
     }
 }

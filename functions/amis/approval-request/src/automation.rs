@@ -13,9 +13,9 @@ use time::OffsetDateTime;
 
 use crate::config::LinkConfig;
 use crate::error::{self, Error};
-use crate::request::Request;
+use crate::request::StartRequest;
 
-/// How often a new execution is asked for, as Systems Manager may not know it everywhere at once.
+/// How often a new execution is requested, as Systems Manager may not know it everywhere at once.
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -29,7 +29,7 @@ pub(crate) enum Started {
 }
 
 /// Starts the execution, or finds the one that an earlier delivery started.
-pub(crate) async fn start(ssm: &Client, document: &str, request: &Request) -> Result<Started, Error> {
+pub(crate) async fn start(ssm: &Client, document: &str, request: &StartRequest) -> Result<Started, Error> {
     let tags = request.tags.iter().filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok());
     let started = ssm
         .start_automation_execution()

@@ -6,21 +6,21 @@ use gatehouse_shared::console;
 use gatehouse_shared::notify::Notification;
 
 use crate::mail::Mail;
-use crate::report::{Outcome, Report};
+use crate::report::{ApprovalOutcome, ApprovalReport};
 
 /// The notifications about one report. All of one build are one thread; `region` is that of the function.
 ///
-/// An approval that waits is told in chat by what the report has of it. Its mail is not shown: it may have the link, and
+/// An approval that waits is shown in chat by what the report has of it. Its mail is not shown: it may have the link, and
 /// whoever reads the channel could decide by it. Without the link there is no mail of ours, since Systems Manager sends one,
 /// which chat would drop.
 pub(crate) fn notifications(
-    report: &Report,
+    report: &ApprovalReport,
     mail: Option<Mail>,
     kept: Option<Mail>,
     region: &str,
 ) -> Vec<Notification> {
     let of_mail = |Mail { subject, text }: Mail| Notification::new(subject, text);
-    let waits = report.outcome == Outcome::Requested && report.execution_id.is_some();
+    let waits = report.outcome == ApprovalOutcome::Requested && report.execution_id.is_some();
     let first = match mail {
         Some(mail) if waits => Some(of_mail(mail).with_text_in_chat(waiting(report, true))),
         Some(mail) => Some(of_mail(mail)),
@@ -52,7 +52,7 @@ pub(crate) fn notifications(
     first.into_iter().chain(kept.map(of_mail)).map(in_chat).collect()
 }
 
-fn waiting(report: &Report, is_mailed: bool) -> String {
+fn waiting(report: &ApprovalReport, is_mailed: bool) -> String {
     let mut text = format!(
         "The image {} is ready and waits for approval. It is shared when it is approved, and not before.\n\n\
          These AMIs will be shared:\n",
@@ -78,15 +78,15 @@ mod tests {
 
     const BUILD: &str = "arn:aws:imagebuilder:eu-west-1:111122223333:image/web/1.0.0/3";
 
-    fn report(outcome: Outcome) -> Report {
-        Report {
+    fn report(outcome: ApprovalOutcome) -> ApprovalReport {
+        ApprovalReport {
             build_arn: BUILD.to_owned(),
             image_name: "Web".to_owned(),
             images: vec!["eu-west-1:ami-11111111".to_owned()],
             execution_id: Some("e-1".to_owned()),
             after_execution_id: None,
             outcome,
-            ..Report::of_execution("e-0", "AVAILABLE")
+            ..ApprovalReport::of_execution("e-0", "AVAILABLE")
         }
     }
 
@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn chat_never_has_the_link_by_which_anybody_decides() {
-        let [told] = notifications(&report(Outcome::Requested), Some(mail()), None, "eu-west-1").try_into().unwrap();
+        let [told] =
+            notifications(&report(ApprovalOutcome::Requested), Some(mail()), None, "eu-west-1").try_into().unwrap();
         assert_eq!(told.text, mail().text);
         let message = told.chat_message();
         assert!(!message.contains("token") && !message.contains("page.example"), "{message}");
@@ -113,23 +114,34 @@ mod tests {
 
     #[test]
     fn what_systems_manager_mails_is_told_in_chat_unless_nothing_waits() {
-        let [told] = notifications(&report(Outcome::Requested), None, None, "eu-west-1").try_into().unwrap();
+        let [told] = notifications(&report(ApprovalOutcome::Requested), None, None, "eu-west-1").try_into().unwrap();
         assert!(told.chat_message().contains("waits for approval"));
-        let shared =
-            Report { reason: Some("it was approved before, and shared".to_owned()), ..report(Outcome::Requested) };
-        for nothing in [shared, report(Outcome::Planned), report(Outcome::Ended)] {
+        let shared = ApprovalReport {
+            reason: Some("it was approved before, and shared".to_owned()),
+            ..report(ApprovalOutcome::Requested)
+        };
+        for nothing in [shared, report(ApprovalOutcome::Planned), report(ApprovalOutcome::Ended)] {
             assert_eq!(notifications(&nothing, None, None, "eu-west-1"), []);
         }
     }
 
     #[test]
     fn all_of_one_build_is_one_thread() {
-        for outcome in [Outcome::Requested, Outcome::NotRequested, Outcome::Ended, Outcome::NothingToApprove] {
+        for outcome in [
+            ApprovalOutcome::Requested,
+            ApprovalOutcome::NotRequested,
+            ApprovalOutcome::Ended,
+            ApprovalOutcome::NothingToApprove,
+        ] {
             for told in notifications(&report(outcome), Some(mail()), Some(mail()), "eu-west-1") {
                 assert!(told.chat_message().contains(&format!("\"threadId\":\"{BUILD}\"")), "{outcome:?}");
             }
         }
-        let unknown = Report { build_arn: String::new(), outcome: Outcome::Ended, ..Report::of_execution("e-0", "x") };
+        let unknown = ApprovalReport {
+            build_arn: String::new(),
+            outcome: ApprovalOutcome::Ended,
+            ..ApprovalReport::of_execution("e-0", "x")
+        };
         let [told] = notifications(&unknown, Some(mail()), None, "eu-west-1").try_into().unwrap();
         assert!(told.chat_message().contains("\"threadId\":\"e-0\""));
     }

@@ -3,7 +3,9 @@
 use ami_approval::image::BuildArn;
 use ami_approval::link::is_execution_id;
 use ami_approval::text::line;
+use gatehouse_shared::field::{self, FieldError};
 use gatehouse_shared::sns::{Envelope, ParseError, envelopes_of_lambda_event};
+use gatehouse_shared::text::quoted;
 use serde_json::Value;
 
 const BUILD_ENDED: &str = "EC2 Image Builder Image State Change";
@@ -40,16 +42,9 @@ pub enum EventError {
          {{\"again\": \"<execution id>\"}}, or one of these from the failure queue"
     )]
     Form(#[from] ParseError),
-    /// A field is not what it should be.
-    #[error("the field {field} is {seen:?}: {expected}")]
-    Field {
-        /// The field.
-        field: &'static str,
-        /// What was there, shortened.
-        seen: String,
-        /// What should be there.
-        expected: String,
-    },
+    /// A field does not have its form.
+    #[error(transparent)]
+    Field(#[from] FieldError),
 }
 
 impl Event {
@@ -61,11 +56,7 @@ impl Event {
             return Ok(Self::Again { execution_id: execution_id("again", seen)? });
         }
         match text("/detail-type") {
-            BUILD_ENDED => {
-                let arn = text("/resources/0");
-                let build = arn.parse().map_err(|error| field("resources[0]", arn, &error))?;
-                Ok(Self::BuildEnded(build))
-            }
+            BUILD_ENDED => Ok(Self::BuildEnded(field::parse("resources[0]", text("/resources/0"))?)),
             APPROVAL_ENDED => Ok(Self::ApprovalEnded {
                 execution_id: execution_id("detail.ExecutionId", text("/detail/ExecutionId"))?,
                 status: line(text("/detail/Status"), 64),
@@ -75,16 +66,12 @@ impl Event {
     }
 }
 
-fn execution_id(name: &'static str, seen: &str) -> Result<String, EventError> {
-    if is_execution_id(seen) {
-        Ok(seen.to_owned())
+fn execution_id(name: &str, text: &str) -> Result<String, FieldError> {
+    if is_execution_id(text) {
+        Ok(text.to_owned())
     } else {
-        Err(field(name, seen, &"expected the id of an Automation execution, a UUID in lower case"))
+        Err(FieldError::new(name, quoted(text), "expected the id of an Automation execution, a UUID in lower case"))
     }
-}
-
-fn field(field: &'static str, seen: &str, expected: &dyn std::fmt::Display) -> EventError {
-    EventError::Field { field, seen: line(seen, 200), expected: expected.to_string() }
 }
 
 #[cfg(test)]

@@ -47,10 +47,10 @@ use crate::automation::Started;
 use crate::config::Config;
 use crate::error::Error;
 use crate::event::Event;
-use crate::mail::{Approval, Mail};
-use crate::notice::{Decision, Notice, decide};
-use crate::report::{Concluded, Report};
-use crate::request::Request;
+use crate::mail::Approval;
+use crate::notice::{Notice, NoticeDecision, decide};
+use crate::report::{ApprovalReport, Concluded};
+use crate::request::StartRequest;
 
 /// Kept back from Lambda's deadline, to log what happened.
 const RESERVE: Duration = Duration::from_secs(2);
@@ -103,7 +103,7 @@ impl ApprovalRequest {
     /// # Errors
     ///
     /// The first failure, after everything else was done.
-    pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Vec<Report>, Error> {
+    pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Vec<ApprovalReport>, Error> {
         let LambdaEvent { payload, context } = invocation;
         let stop = Deadline::new(&context).stop_for_log(RESERVE);
         let mut reports = Vec::new();
@@ -136,7 +136,7 @@ impl ApprovalRequest {
         all_or_first(reports, failures)
     }
 
-    async fn work(&self, work: Work, place: &Place, stop: Instant) -> Result<Report, Error> {
+    async fn work(&self, work: Work, place: &Place, stop: Instant) -> Result<ApprovalReport, Error> {
         let (report, concluded) = match work {
             Work::Message(envelope) => {
                 let message = self.verifier.verify(envelope, Channel::Lambda, clock::now()).await?;
@@ -152,14 +152,14 @@ impl ApprovalRequest {
     /// Logs what was decided and sends the mails, and what chat shows of them.
     async fn finish(
         &self,
-        report: Report,
+        report: ApprovalReport,
         concluded: Concluded,
         place: &Place,
         stop: Instant,
-    ) -> Result<Report, Error> {
+    ) -> Result<ApprovalReport, Error> {
         let outcome = concluded.outcome();
         let mail = concluded.into_mail();
-        let report = Report { outcome, mail: mail.as_ref().map(|mail| mail.subject.clone()), ..report };
+        let report = ApprovalReport { outcome, mail: mail.as_ref().map(|mail| mail.subject.clone()), ..report };
         log::report(&report);
         let kept = mail::watermark_kept(&report);
         let notifications = chat::notifications(&report, mail, kept, &place.region);
@@ -187,29 +187,35 @@ impl ApprovalRequest {
         Ok(Notice::of_image(build, image)?)
     }
 
-    async fn notice(&self, notice: &Notice, place: &Place) -> Result<(Report, Concluded), Error> {
+    async fn notice(&self, notice: &Notice, place: &Place) -> Result<(ApprovalReport, Concluded), Error> {
         Ok(match decide(notice, &place.account) {
-            Decision::Request { images, elsewhere } => {
-                let request = Request::new(notice, images, elsewhere, &self.config);
-                self.request(Report::new(notice), &request, mail::details(notice), place).await?
+            NoticeDecision::Request { images, elsewhere } => {
+                let request = StartRequest::new(notice, images, elsewhere, &self.config);
+                self.request(ApprovalReport::new(notice), &request, mail::details(notice), place).await?
             }
-            Decision::NotAvailable => (Report::new(notice), Concluded::NothingToApprove(mail::not_available(notice))),
-            Decision::NoAmi => (Report::new(notice), Concluded::NothingToApprove(mail::no_ami(notice))),
-            Decision::AllElsewhere => (Report::new(notice), Concluded::NothingToApprove(mail::all_elsewhere(notice))),
-            Decision::TooMany { over } => (Report::new(notice), Concluded::NotRequested(mail::too_many(notice, &over))),
+            NoticeDecision::NotAvailable => {
+                (ApprovalReport::new(notice), Concluded::NothingToApprove(mail::not_available(notice)))
+            }
+            NoticeDecision::NoAmi => (ApprovalReport::new(notice), Concluded::NothingToApprove(mail::no_ami(notice))),
+            NoticeDecision::AllElsewhere => {
+                (ApprovalReport::new(notice), Concluded::NothingToApprove(mail::all_elsewhere(notice)))
+            }
+            NoticeDecision::TooMany { over } => {
+                (ApprovalReport::new(notice), Concluded::NotRequested(mail::too_many(notice, &over)))
+            }
         })
     }
 
     /// Starts the execution and asks. Without the link, Systems Manager itself sends the mail.
     async fn request(
         &self,
-        report: Report,
-        request: &Request,
+        report: ApprovalReport,
+        request: &StartRequest,
         details: String,
         place: &Place,
-    ) -> Result<(Report, Concluded), Error> {
+    ) -> Result<(ApprovalReport, Concluded), Error> {
         let images = request.images.iter().map(ToString::to_string).collect();
-        let mut report = Report { images, ..report };
+        let mut report = ApprovalReport { images, ..report };
         if self.config.dry_run {
             return Ok((report, Concluded::Planned));
         }
@@ -262,12 +268,17 @@ impl ApprovalRequest {
     }
 
     /// An execution ended without a shared image: the approvers read how, and how to ask again.
-    async fn ended(&self, execution_id: &str, status: &str, place: &Place) -> Result<(Report, Concluded), Error> {
+    async fn ended(
+        &self,
+        execution_id: &str,
+        status: &str,
+        place: &Place,
+    ) -> Result<(ApprovalReport, Concluded), Error> {
         let Some(execution) = automation::find(&self.ssm, execution_id).await? else {
             let mail = mail::ended_elsewhere(execution_id, status);
-            return Ok((Report::of_execution(execution_id, status), Concluded::Ended(Some(mail))));
+            return Ok((ApprovalReport::of_execution(execution_id, status), Concluded::Ended(Some(mail))));
         };
-        let mut report = Report::of(&execution);
+        let mut report = ApprovalReport::of(&execution);
         if execution.sharing == Sharing::Done {
             return Ok((report, Concluded::Ended(None)));
         }
@@ -279,16 +290,16 @@ impl ApprovalRequest {
     }
 
     /// Starts a fresh execution for what another one was about.
-    async fn again(&self, execution_id: &str, place: &Place) -> Result<(Report, Concluded), Error> {
-        let refused = |report: Report, reason: &str| {
+    async fn again(&self, execution_id: &str, place: &Place) -> Result<(ApprovalReport, Concluded), Error> {
+        let refused = |report: ApprovalReport, reason: &str| {
             let mail = mail::not_again(&report, reason);
-            (Report { reason: Some(reason.to_owned()), ..report }, Concluded::NotRequested(mail))
+            (ApprovalReport { reason: Some(reason.to_owned()), ..report }, Concluded::NotRequested(mail))
         };
         let Some(execution) = automation::find(&self.ssm, execution_id).await? else {
-            let report = Report::of_execution(execution_id, "unknown");
+            let report = ApprovalReport::of_execution(execution_id, "unknown");
             return Ok(refused(report, "this capability has no execution with that id, or its role may not read it"));
         };
-        let report = Report::of(&execution);
+        let report = ApprovalReport::of(&execution);
         if let Some(reason) = self.why_not_again(&execution) {
             return Ok(refused(report, &reason));
         }
@@ -296,7 +307,7 @@ impl ApprovalRequest {
             return Ok(refused(report, "its parameter buildArn is not the ARN of a build"));
         };
         let tags = automation::tags(&self.ssm, execution_id).await?;
-        let request = Request::again(&execution, build, tags, &self.config);
+        let request = StartRequest::again(&execution, build, tags, &self.config);
         let details = mail::details_again(&execution);
         self.request(report, &request, details, place).await
     }

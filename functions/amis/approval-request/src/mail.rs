@@ -11,8 +11,8 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::notice::{Ami, Notice};
-use crate::report::Report;
-use crate::request::{MOST_IMAGES, Request};
+use crate::report::ApprovalReport;
+use crate::request::{MAX_IMAGES, StartRequest};
 
 /// A mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Mail {
 #[derive(Debug)]
 pub struct Approval<'a> {
     /// What is approved.
-    pub request: &'a Request,
+    pub request: &'a StartRequest,
     /// The execution that waits.
     pub execution: &'a Execution,
     /// Recipe, pipeline, build.
@@ -79,11 +79,11 @@ pub fn all_elsewhere(notice: &Notice) -> Mail {
 #[must_use]
 pub fn too_many(notice: &Notice, over: &[ImageRef]) -> Mail {
     let mut text = format!(
-        "EC2 Image Builder built the image {} with {} AMIs in this account. Systems Manager accepts at most {MOST_IMAGES} \
+        "EC2 Image Builder built the image {} with {} AMIs in this account. Systems Manager accepts at most {MAX_IMAGES} \
          images for one approval, so none was requested and nothing is shared.\n\n\
          Distribute the image to fewer Regions, or share it by hand. These AMIs are over the limit:\n",
         notice.name,
-        over.len() + MOST_IMAGES
+        over.len() + MAX_IMAGES
     );
     text.push_str(&listed(over));
     let _ = write!(text, "\n{}", details(notice));
@@ -92,7 +92,7 @@ pub fn too_many(notice: &Notice, over: &[ImageRef]) -> Mail {
 
 /// An approval was requested for this build before, with other parameters.
 #[must_use]
-pub fn mismatch(request: &Request, details: &str) -> Mail {
+pub fn mismatch(request: &StartRequest, details: &str) -> Mail {
     let text = format!(
         "An approval of the image {} was requested before, with other parameters: other AMIs, another name, other \
          receivers, or other settings of what is done besides. So none was requested now, and the first one counts.\n\n\
@@ -198,7 +198,7 @@ pub fn ended_elsewhere(execution_id: &str, status: &str) -> Mail {
 
 /// Asking again was refused.
 #[must_use]
-pub fn not_again(report: &Report, reason: &str) -> Mail {
+pub fn not_again(report: &ApprovalReport, reason: &str) -> Mail {
     let execution = report.after_execution_id.as_deref().unwrap_or_default();
     let text = format!("A new approval after the execution {execution} was not started: {reason}.\n");
     Mail { subject: "Gatehouse amis: no new approval was started".to_owned(), text }
@@ -206,7 +206,7 @@ pub fn not_again(report: &Report, reason: &str) -> Mail {
 
 /// The watermark of approved images could not be taken away; `None` where there was none.
 #[must_use]
-pub fn watermark_kept(report: &Report) -> Option<Mail> {
+pub fn watermark_kept(report: &ApprovalReport) -> Option<Mail> {
     if report.watermark_kept.is_empty() {
         return None;
     }
@@ -316,7 +316,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::notice::{Decision, decide};
+    use crate::notice::{NoticeDecision, decide};
 
     fn notice(status: &str, amis: &str) -> Notice {
         Notice::parse(&format!(
@@ -368,10 +368,10 @@ mod tests {
                {"region": "us-east-1", "image": "ami-22222222", "accountId": "111122223333"},
                {"region": "eu-west-1", "image": "ami-33333333", "accountId": "444455556666"}"#,
         );
-        let Decision::Request { images, elsewhere } = decide(&notice, &"111122223333".parse().unwrap()) else {
+        let NoticeDecision::Request { images, elsewhere } = decide(&notice, &"111122223333".parse().unwrap()) else {
             panic!()
         };
-        let request = Request::new(&notice, images, elsewhere, &config());
+        let request = StartRequest::new(&notice, images, elsewhere, &config());
         let link = Some(("https://example.com/approval?token=v2.x".to_owned(), datetime!(2026-11-28 12:34:56 UTC)));
         let execution = execution(State::Waiting);
         let approval = Approval { request: &request, execution: &execution, details: &details(&notice), link };

@@ -1,13 +1,13 @@
 //! What Image Builder says of a build, and what follows from it.
 
-use ami_approval::image::{AmiId, AmiIdError, BuildArn, BuildArnError, ImageRef};
+use ami_approval::image::{BuildArn, ImageRef};
 use ami_approval::target::AccountId;
 use ami_approval::text::line;
 use aws_sdk_imagebuilder::types::Image;
-use gatehouse_shared::region::{Region, RegionError};
+use gatehouse_shared::field::{self, FieldError};
 use serde::Deserialize;
 
-use crate::request::MOST_IMAGES;
+use crate::request::MAX_IMAGES;
 
 /// A notice of Image Builder, reduced to what is used here.
 ///
@@ -55,44 +55,9 @@ pub enum NoticeError {
     /// The message has another form.
     #[error("expected a notice of EC2 Image Builder; does the topic carry other messages?")]
     Form(#[from] serde_json::Error),
-    /// The build has no ARN of a build.
-    #[error("the field arn is {seen:?}")]
-    Build {
-        /// What was there, shortened.
-        seen: String,
-        /// What is wrong with it.
-        source: BuildArnError,
-    },
-    /// An AMI has no id of an AMI.
-    #[error("the field outputResources.amis[{index}].image is {seen:?}")]
-    Image {
-        /// Which one.
-        index: usize,
-        /// What was there, shortened.
-        seen: String,
-        /// What is wrong with it.
-        source: AmiIdError,
-    },
-    /// An AMI is in no Region.
-    #[error("the field outputResources.amis[{index}].region is {seen:?}")]
-    Region {
-        /// Which one.
-        index: usize,
-        /// What was there, shortened.
-        seen: String,
-        /// What is wrong with it.
-        source: RegionError,
-    },
-    /// An account is none.
-    #[error("the field outputResources.amis[{index}].accountId is {seen:?}: {reason}")]
-    Account {
-        /// Which one.
-        index: usize,
-        /// What was there, shortened.
-        seen: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
+    /// A field does not have its form.
+    #[error(transparent)]
+    Field(#[from] FieldError),
 }
 
 impl Notice {
@@ -147,8 +112,7 @@ impl Notice {
     /// A build that is not available has no AMI that matters: entries that cannot be read are skipped then, as its reason
     /// must reach the approvers.
     fn read(wire: Wire) -> Result<Self, NoticeError> {
-        let build: BuildArn =
-            wire.arn.parse().map_err(|source| NoticeError::Build { seen: line(&wire.arn, 200), source })?;
+        let build: BuildArn = field::parse("arn", &wire.arn)?;
         let mut amis = Vec::new();
         let wire_amis = wire.output_resources.unwrap_or_default().amis.unwrap_or_default();
         for (index, ami) in wire_amis.into_iter().enumerate() {
@@ -194,7 +158,7 @@ const AVAILABLE: &str = "AVAILABLE";
 
 /// What follows from a notice.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Decision {
+pub enum NoticeDecision {
     /// The approval is requested.
     Request {
         /// The AMIs of this account.
@@ -217,22 +181,22 @@ pub enum Decision {
 
 /// Decides what follows. `account` is that of this function: AMIs of other accounts cannot be shared from here.
 #[must_use]
-pub fn decide(notice: &Notice, account: &AccountId) -> Decision {
+pub fn decide(notice: &Notice, account: &AccountId) -> NoticeDecision {
     if notice.status != AVAILABLE {
-        return Decision::NotAvailable;
+        return NoticeDecision::NotAvailable;
     }
     if notice.amis.is_empty() {
-        return Decision::NoAmi;
+        return NoticeDecision::NoAmi;
     }
     let (own, elsewhere): (Vec<&Ami>, Vec<&Ami>) = notice.amis.iter().partition(|ami| ami.account == *account);
     if own.is_empty() {
-        return Decision::AllElsewhere;
+        return NoticeDecision::AllElsewhere;
     }
     let images: Vec<ImageRef> = own.into_iter().map(|ami| ami.image.clone()).collect();
-    if images.len() > MOST_IMAGES {
-        return Decision::TooMany { over: images[MOST_IMAGES..].to_vec() };
+    if images.len() > MAX_IMAGES {
+        return NoticeDecision::TooMany { over: images[MAX_IMAGES..].to_vec() };
     }
-    Decision::Request { images, elsewhere: elsewhere.into_iter().cloned().collect() }
+    NoticeDecision::Request { images, elsewhere: elsewhere.into_iter().cloned().collect() }
 }
 
 #[derive(Deserialize)]
@@ -281,15 +245,12 @@ struct WireAmi {
 impl WireAmi {
     fn read(self, index: usize, build: &BuildArn) -> Result<Ami, NoticeError> {
         let (region, image) = (self.region.unwrap_or_default(), self.image.unwrap_or_default());
-        let region: Region =
-            region.parse().map_err(|source| NoticeError::Region { index, seen: line(&region, 64), source })?;
-        let ami_id: AmiId =
-            image.parse().map_err(|source| NoticeError::Image { index, seen: line(&image, 64), source })?;
+        let path = |name: &str| format!("outputResources.amis[{index}].{name}");
+        let region = field::parse(&path("region"), &region)?;
+        let ami_id = field::parse(&path("image"), &image)?;
         let account = match self.account_id {
             None => build.account().clone(),
-            Some(text) => {
-                text.parse().map_err(|reason| NoticeError::Account { index, seen: line(&text, 64), reason })?
-            }
+            Some(text) => field::parse(&path("accountId"), &text)?,
         };
         Ok(Ami { image: ImageRef { region, ami_id }, account })
     }
@@ -310,7 +271,7 @@ mod tests {
 
     fn request(notice: &Notice, id: &str) -> (Vec<ImageRef>, Vec<Ami>) {
         match decide(notice, &account(id)) {
-            Decision::Request { images, elsewhere } => (images, elsewhere),
+            NoticeDecision::Request { images, elsewhere } => (images, elsewhere),
             other => panic!("{other:?}"),
         }
     }
@@ -352,7 +313,7 @@ mod tests {
         let Some(file) = real("imagebuilder/failed.json") else { return };
         let notice = Notice::parse(&fs::read_to_string(file).unwrap()).unwrap();
         assert_eq!((notice.status.as_str(), notice.reason.as_deref()), ("FAILED", Some("Image Failure reason.")));
-        assert_eq!(decide(&notice, &account("123456789012")), Decision::NotAvailable);
+        assert_eq!(decide(&notice, &account("123456789012")), NoticeDecision::NotAvailable);
     }
 
     #[test]
@@ -363,7 +324,7 @@ mod tests {
         let (own, elsewhere) = request(&notice, "123456789012");
         assert_eq!(images(&own), ["us-east-1:ami-0260900d063de06d6"]);
         assert_eq!(elsewhere.len(), 4);
-        assert_eq!(decide(&notice, &account("999999999999")), Decision::AllElsewhere);
+        assert_eq!(decide(&notice, &account("999999999999")), NoticeDecision::AllElsewhere);
     }
 
     #[test]
@@ -399,7 +360,7 @@ mod tests {
         for status in ["FAILED", "CANCELLED", "DEPRECATED", "available", "NEW ONE"] {
             let mut notice = least();
             notice["state"] = json!({ "status": status });
-            assert_eq!(decide(&parsed(&notice), &account("111122223333")), Decision::NotAvailable, "{status}");
+            assert_eq!(decide(&parsed(&notice), &account("111122223333")), NoticeDecision::NotAvailable, "{status}");
         }
     }
 
@@ -408,7 +369,7 @@ mod tests {
         for resources in [json!(null), json!({}), json!({ "amis": [] }), json!({ "amis": null, "containers": [{}] })] {
             let mut notice = least();
             notice["outputResources"] = resources;
-            assert_eq!(decide(&parsed(&notice), &account("111122223333")), Decision::NoAmi);
+            assert_eq!(decide(&parsed(&notice), &account("111122223333")), NoticeDecision::NoAmi);
         }
     }
 
@@ -422,8 +383,8 @@ mod tests {
                 .into();
             decide(&parsed(&notice), &account("111122223333"))
         };
-        assert!(matches!(with(50), Decision::Request { .. }));
-        let Decision::TooMany { over } = with(52) else { panic!() };
+        assert!(matches!(with(50), NoticeDecision::Request { .. }));
+        let NoticeDecision::TooMany { over } = with(52) else { panic!() };
         assert_eq!(images(&over), ["eu-west-1:ami-00000032", "eu-west-1:ami-00000033"]);
     }
 
@@ -437,28 +398,48 @@ mod tests {
 
     #[test]
     fn a_wrong_field_is_named() {
-        let cases: [(&str, Value, &str); 5] = [
-            ("/arn", json!("arn:aws:s3:::x"), "the field arn is \"arn:aws:s3:::x\""),
+        const AMI: &str = "expected the id of an AMI, such as ami-0123456789abcdef0";
+        let cases = [
+            (
+                "/arn",
+                json!("arn:aws:s3:::x"),
+                "the field arn is \"arn:aws:s3:::x\": expected arn:<partition>:imagebuilder:<region>:<12 digits>:image/<name>/\
+                 <version>/<build number>"
+                    .to_owned(),
+            ),
             (
                 "/outputResources/amis/0/image",
                 json!("i-12345678"),
-                "the field outputResources.amis[0].image is \"i-12345678\"",
+                format!("the field outputResources.amis[0].image is \"i-12345678\": {AMI}"),
             ),
-            ("/outputResources/amis/0/image", json!(null), "the field outputResources.amis[0].image is \"\""),
-            ("/outputResources/amis/0/region", json!("moon"), "the field outputResources.amis[0].region is \"moon\""),
-            ("/state", json!({}), "expected a notice of EC2 Image Builder; does the topic carry other messages?"),
+            (
+                "/outputResources/amis/0/image",
+                json!(null),
+                format!("the field outputResources.amis[0].image is \"\": {AMI}"),
+            ),
+            (
+                "/outputResources/amis/0/region",
+                json!("moon"),
+                "the field outputResources.amis[0].region is \"moon\": expected the name of a Region such as eu-west-1"
+                    .to_owned(),
+            ),
+            (
+                "/outputResources/amis/0/accountId",
+                json!("me"),
+                "the field outputResources.amis[0].accountId is \"me\": expected the 12 digits of an account id".to_owned(),
+            ),
+            (
+                "/state",
+                json!({}),
+                "expected a notice of EC2 Image Builder; does the topic carry other messages?".to_owned(),
+            ),
         ];
         for (pointer, value, expected) in cases {
             let mut notice = least();
+            notice["outputResources"]["amis"][0]["accountId"] = "111122223333".into();
             *notice.pointer_mut(pointer).unwrap() = value;
             assert_eq!(Notice::parse(&notice.to_string()).unwrap_err().to_string(), expected);
         }
-        let mut notice = least();
-        notice["outputResources"]["amis"][0]["accountId"] = "me".into();
-        assert_eq!(
-            Notice::parse(&notice.to_string()).unwrap_err().to_string(),
-            "the field outputResources.amis[0].accountId is \"me\": expected the 12 digits of an account id"
-        );
         for text in ["", "hello", "[]", "{}", "{\"default\":\"x\"}"] {
             assert!(matches!(Notice::parse(text), Err(NoticeError::Form(_))), "{text}");
         }
@@ -479,7 +460,7 @@ mod tests {
                 notice["outputResources"]["amis"] = amis.clone();
                 let notice = parsed(&notice);
                 assert_eq!((notice.reason.as_deref(), notice.status.as_str()), (Some("no disk"), status));
-                assert_eq!(decide(&notice, &account("111122223333")), Decision::NotAvailable);
+                assert_eq!(decide(&notice, &account("111122223333")), NoticeDecision::NotAvailable);
             }
         }
     }

@@ -11,9 +11,9 @@ use crate::notice::Notice;
 
 /// The result for one notice, one execution that ended, or one question asked again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct ApprovalReport {
     /// What was done: that of the `Concluded` with which it is finished.
-    pub outcome: Outcome,
+    pub outcome: ApprovalOutcome,
     /// The build; empty where it is not known.
     pub build_arn: String,
     /// The name of the image; empty where it is not known.
@@ -42,7 +42,7 @@ pub struct Report {
 
 /// What was done. The names are those in the log and of the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Outcome {
+pub enum ApprovalOutcome {
     /// The approval waits: this delivery of the notice requested it, or an earlier one did.
     Requested,
     /// There is nothing to approve: the build failed, or made no AMI of this account.
@@ -72,13 +72,13 @@ pub(crate) enum Concluded {
 }
 
 impl Concluded {
-    pub(crate) fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> ApprovalOutcome {
         match self {
-            Self::Requested(_) => Outcome::Requested,
-            Self::NothingToApprove(_) => Outcome::NothingToApprove,
-            Self::NotRequested(_) => Outcome::NotRequested,
-            Self::Ended(_) => Outcome::Ended,
-            Self::Planned => Outcome::Planned,
+            Self::Requested(_) => ApprovalOutcome::Requested,
+            Self::NothingToApprove(_) => ApprovalOutcome::NothingToApprove,
+            Self::NotRequested(_) => ApprovalOutcome::NotRequested,
+            Self::Ended(_) => ApprovalOutcome::Ended,
+            Self::Planned => ApprovalOutcome::Planned,
         }
     }
 
@@ -91,10 +91,10 @@ impl Concluded {
     }
 }
 
-impl Report {
+impl ApprovalReport {
     pub(crate) fn new(notice: &Notice) -> Self {
         Self {
-            outcome: Outcome::Requested,
+            outcome: ApprovalOutcome::Requested,
             build_arn: notice.build.to_string(),
             image_name: notice.name.clone(),
             status: notice.status.clone(),
@@ -120,7 +120,7 @@ impl Report {
     /// For an execution of which the id is all that is known.
     pub(crate) fn of_execution(execution_id: &str, status: &str) -> Self {
         Self {
-            outcome: Outcome::Requested,
+            outcome: ApprovalOutcome::Requested,
             build_arn: String::new(),
             image_name: String::new(),
             status: status.to_owned(),
@@ -135,13 +135,13 @@ impl Report {
 }
 
 /// The metrics of one invocation: all at each, so that a missing one means a missing invocation.
-pub(crate) fn metrics(function_name: &str, now: OffsetDateTime, reports: &[Report], failed: usize) -> Metrics {
+pub(crate) fn metrics(function_name: &str, now: OffsetDateTime, reports: &[ApprovalReport], failed: usize) -> Metrics {
     let count = |outcome| reports.iter().filter(|report| report.outcome == outcome).count();
     Metrics::of(function_name, now)
-        .count("Requested", count(Outcome::Requested))
-        .count("NothingToApprove", count(Outcome::NothingToApprove))
-        .count("NotRequested", count(Outcome::NotRequested))
-        .count("Ended", count(Outcome::Ended))
+        .count("Requested", count(ApprovalOutcome::Requested))
+        .count("NothingToApprove", count(ApprovalOutcome::NothingToApprove))
+        .count("NotRequested", count(ApprovalOutcome::NotRequested))
+        .count("Ended", count(ApprovalOutcome::Ended))
         .count("Failed", failed)
 }
 
@@ -158,8 +158,8 @@ mod tests {
             r#"{"arn": "arn:aws:imagebuilder:eu-west-1:111122223333:image/web/1.0.0/3", "state": {"status": "FAILED"}}"#,
         )
         .unwrap();
-        let reports = [Outcome::Requested, Outcome::NothingToApprove, Outcome::Planned]
-            .map(|outcome| Report { outcome, ..Report::new(&notice) });
+        let reports = [ApprovalOutcome::Requested, ApprovalOutcome::NothingToApprove, ApprovalOutcome::Planned]
+            .map(|outcome| ApprovalReport { outcome, ..ApprovalReport::new(&notice) });
         let line = metrics("ami-approval-request", datetime!(2026-08-13 07:47:05 UTC), &reports, 2).line();
         let line: Value = serde_json::from_str(&line).unwrap();
         let values =

@@ -13,14 +13,14 @@ use crate::config::Config;
 use crate::notice::{Ami, Notice};
 
 /// Systems Manager takes at most 50 values a parameter.
-pub const MOST_IMAGES: usize = 50;
+pub const MAX_IMAGES: usize = 50;
 /// Systems Manager takes at most 256 characters in the value of a tag.
-const LONGEST_TAG: usize = 256;
+const MAX_TAG_LENGTH: usize = 256;
 
 /// The request for an approval. The same notice always gives the same request, whether SNS or EventBridge brought it, so
 /// that Systems Manager knows a second delivery by its client token.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Request {
+pub struct StartRequest {
     /// A UUID in lower case, derived from the document and the ARN of the build.
     pub client_token: String,
     /// The parameter `images`: the AMIs of this account in all Regions, sorted.
@@ -41,7 +41,7 @@ pub struct Request {
     pub elsewhere: Vec<Ami>,
 }
 
-impl Request {
+impl StartRequest {
     /// The request for these images of the build.
     #[must_use]
     pub fn new(notice: &Notice, mut images: Vec<ImageRef>, elsewhere: Vec<Ami>, config: &Config) -> Self {
@@ -136,7 +136,7 @@ fn summary(notice: &Notice) -> String {
 /// Source: Systems Manager API Reference, `Tag`.
 fn tag_value(text: &str) -> String {
     let allowed = |c: char| if c.is_alphanumeric() || " _.:/=+-@".contains(c) { c } else { '-' };
-    text.chars().take(LONGEST_TAG).map(allowed).collect()
+    text.chars().take(MAX_TAG_LENGTH).map(allowed).collect()
 }
 
 #[cfg(test)]
@@ -155,8 +155,8 @@ mod tests {
         env.read(Config::from_env).unwrap()
     }
 
-    fn request(notice: &str) -> Request {
-        Request::new(&Notice::parse(notice).unwrap(), vec![], vec![], &config("ApproveAndShare"))
+    fn request(notice: &str) -> StartRequest {
+        StartRequest::new(&Notice::parse(notice).unwrap(), vec![], vec![], &config("ApproveAndShare"))
     }
 
     #[test]

@@ -11,7 +11,7 @@ use ami_approval::testing::{Call, FakeAws, Reply};
 use ami_approval_request::ApprovalRequest;
 use ami_approval_request::config::Config;
 use ami_approval_request::error::Error;
-use ami_approval_request::report::{Outcome, Report};
+use ami_approval_request::report::{ApprovalOutcome, ApprovalReport};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -212,11 +212,11 @@ fn event(message: &Value) -> Value {
     lambda_event([Signer::new().sign(notification(TOPIC, &message.to_string(), &now))])
 }
 
-async fn invoke(function: &ApprovalRequest, event: Value) -> Result<Vec<Report>, Error> {
+async fn invoke(function: &ApprovalRequest, event: Value) -> Result<Vec<ApprovalReport>, Error> {
     function.handle(LambdaEvent::new(event, context())).await
 }
 
-async fn report(function: &ApprovalRequest, message: &Value) -> Report {
+async fn report(function: &ApprovalRequest, message: &Value) -> ApprovalReport {
     invoke(function, event(message)).await.unwrap().remove(0)
 }
 
@@ -232,7 +232,7 @@ fn token(world: &Shared) -> String {
 async fn an_available_image_starts_one_execution_with_all_its_amis_of_this_account() {
     let (world, aws) = world();
     let report = report(&function(&aws, &[]), &notice()).await;
-    assert_eq!(report.outcome, Outcome::Requested);
+    assert_eq!(report.outcome, ApprovalOutcome::Requested);
     assert_eq!(report.execution_id.as_deref(), Some(EXECUTION));
     // Exactly what is on the wire.
     assert_eq!(
@@ -271,7 +271,7 @@ async fn a_second_delivery_starts_nothing_and_repeats_the_same_link() {
     let (world, aws) = world();
     let function = function(&aws, &LINK);
     for _ in 0..2 {
-        assert_eq!(report(&function, &notice()).await.outcome, Outcome::Requested);
+        assert_eq!(report(&function, &notice()).await.outcome, ApprovalOutcome::Requested);
     }
     let world = world.lock().unwrap();
     assert_eq!(world.executions.len(), 1);
@@ -327,7 +327,7 @@ async fn lost_replies_and_throttling_change_nothing() {
             let (world, aws) = world();
             world.lock().unwrap().faults = vec![(operation, 1, fault.clone())];
             let case = format!("{operation} {fault:?}");
-            assert_eq!(report(&function(&aws, &LINK), &notice()).await.outcome, Outcome::Requested, "{case}");
+            assert_eq!(report(&function(&aws, &LINK), &notice()).await.outcome, ApprovalOutcome::Requested, "{case}");
             assert_eq!(world.lock().unwrap().executions.len(), 1, "{case}");
             verified(&token(&world));
         }
@@ -352,7 +352,7 @@ async fn other_parameters_under_the_same_token_start_nothing_and_are_told() {
     let mut other = notice();
     other["name"] = "Renamed".into();
     let report = report(&function, &other).await;
-    assert_eq!(report.outcome, Outcome::NotRequested);
+    assert_eq!(report.outcome, ApprovalOutcome::NotRequested);
     assert!(report.reason.unwrap().contains("IdempotentParameterMismatch"));
     let world = world.lock().unwrap();
     assert_eq!((world.executions.len(), world.mails.len()), (1, 1));
@@ -419,7 +419,7 @@ async fn the_end_of_an_approval_is_told_with_the_command_that_asks_again() {
         world.lock().unwrap().status = status;
         world.lock().unwrap().approval = Some(approval);
         let report = invoke(&function(&aws, &[]), ended(status)).await.unwrap().remove(0);
-        assert_eq!((report.outcome, report.after_execution_id.as_deref()), (Outcome::Ended, Some(EXECUTION)));
+        assert_eq!((report.outcome, report.after_execution_id.as_deref()), (ApprovalOutcome::Ended, Some(EXECUTION)));
         let (found, text) = world.lock().unwrap().mails.remove(0);
         assert_eq!(found, subject);
         let command = format!(
@@ -456,7 +456,7 @@ async fn asking_again_starts_a_fresh_execution_once_for_each_that_ended() {
     for _ in 0..2 {
         world.lock().unwrap().status = "Rejected";
         let report = invoke(&function, json!({ "again": EXECUTION })).await.unwrap().remove(0);
-        assert_eq!((report.outcome, report.execution_id.as_deref()), (Outcome::Requested, Some(EXECUTION)));
+        assert_eq!((report.outcome, report.execution_id.as_deref()), (ApprovalOutcome::Requested, Some(EXECUTION)));
     }
     let world = world.lock().unwrap();
     assert_eq!(world.executions.len(), 2, "the second delivery of the question finds the execution of the first");
@@ -486,7 +486,7 @@ async fn asking_again_is_refused_where_it_makes_no_sense_and_that_is_told() {
         world.lock().unwrap().status = status;
         world.lock().unwrap().approval = Some(approval);
         let report = invoke(&function(&aws, &[]), json!({ "again": EXECUTION })).await.unwrap().remove(0);
-        assert_eq!(report.outcome, Outcome::NotRequested);
+        assert_eq!(report.outcome, ApprovalOutcome::NotRequested);
         assert!(report.reason.unwrap().contains(reason));
         assert_eq!(world.lock().unwrap().executions.len(), 0);
         assert!(world.lock().unwrap().mails[0].1.contains(reason));
@@ -571,7 +571,7 @@ async fn what_is_no_available_ami_of_this_account_is_told_and_starts_nothing() {
     for (notice, subject, part) in cases {
         let (world, aws) = world();
         let report = report(&function(&aws, &LINK), &notice).await;
-        assert_ne!(report.outcome, Outcome::Requested, "{subject}");
+        assert_ne!(report.outcome, ApprovalOutcome::Requested, "{subject}");
         let world = world.lock().unwrap();
         assert_eq!(world.mails.len(), 1, "{subject}");
         assert_eq!(world.mails[0].0, format!("Gatehouse amis: {subject}"));
@@ -586,8 +586,8 @@ async fn a_dry_run_calls_nothing() {
     let mut failed = notice();
     failed["state"] = json!({ "status": "FAILED" });
     let function = function(&aws, &[LINK[0], LINK[1], LINK[2], ("DRY_RUN", "true")]);
-    assert_eq!(report(&function, &notice()).await.outcome, Outcome::Planned);
-    assert_eq!(report(&function, &failed).await.outcome, Outcome::NothingToApprove);
+    assert_eq!(report(&function, &notice()).await.outcome, ApprovalOutcome::Planned);
+    assert_eq!(report(&function, &failed).await.outcome, ApprovalOutcome::NothingToApprove);
     assert_eq!(aws.calls(), []);
 }
 
@@ -636,7 +636,7 @@ async fn failures_say_what_to_do_and_are_delivered_again() {
         assert!(chain(&error).starts_with(text), "{}", chain(&error));
         // The next delivery finds its way.
         world.lock().unwrap().faults.clear();
-        assert_eq!(report(&function, &notice()).await.outcome, Outcome::Requested, "{operation}");
+        assert_eq!(report(&function, &notice()).await.outcome, ApprovalOutcome::Requested, "{operation}");
         let world = world.lock().unwrap();
         assert_eq!((world.executions.len(), world.mails.len()), (1, 1), "{operation}");
     }

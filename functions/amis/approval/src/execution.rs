@@ -263,7 +263,7 @@ fn output<'a>(step: &'a StepExecution, name: &'a str) -> impl Iterator<Item = &'
 }
 
 /// The output `approverDecisions`: objects with `Approver` and `Decision`, on their own or in an array, as JSON. What
-/// cannot be read is passed over: Systems Manager counts the votes, not this function.
+/// cannot be read is skipped: Systems Manager counts the votes, not this function.
 fn votes(step: &StepExecution) -> Vec<Vote> {
     let mut votes: Vec<Vote> = Vec::new();
     for text in output(step, "approverDecisions") {

@@ -14,9 +14,9 @@ pub struct Config {
     /// `REQUIRE_APPROVAL`, `AUTOMATION_DOCUMENT`: the document whose executions approve images. `None` where
     /// `REQUIRE_APPROVAL` is `false`: then the caller alone decides what is shared.
     pub approval_document: Option<String>,
-    /// `TARGET_TOPIC_ARN`: the topic that hears what was shared.
+    /// `TARGET_TOPIC_ARN`: the topic that is notified of what was shared.
     pub target_topic_arn: Option<TopicArn>,
-    /// `APPROVER_TOPIC_ARN`: the topic that hears what failed.
+    /// `APPROVER_TOPIC_ARN`: the topic that is notified of what failed.
     pub approver_topic_arn: Option<TopicArn>,
     /// `CHAT_TOPIC_ARN`: the topic of Amazon Q Developer in chat applications, for all of it.
     pub chat_topic: Option<ChatTopic>,

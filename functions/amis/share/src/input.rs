@@ -1,13 +1,13 @@
 //! What the function is asked to share.
 
 use ami_approval::image::{BuildArn, ImageRef};
+use gatehouse_shared::field::{self, FieldError};
 use gatehouse_shared::region::Region;
-use gatehouse_shared::text::quoted;
 use serde::Deserialize;
 use serde_json::Value;
 
 /// The most images of one invocation: what an Automation execution can name.
-const MOST_IMAGES: usize = 50;
+const MAX_IMAGES: usize = 50;
 
 /// What the function is asked to share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,16 +32,9 @@ pub enum InputError {
          its images"
     )]
     Form(#[from] serde_json::Error),
-    /// A field is not what it should be.
-    #[error("the field {field} is {seen}: {expected}")]
-    Field {
-        /// The field.
-        field: String,
-        /// What was there, shortened.
-        seen: String,
-        /// What should be there.
-        expected: String,
-    },
+    /// A field does not have its form.
+    #[error(transparent)]
+    Field(#[from] FieldError),
 }
 
 #[derive(Deserialize)]
@@ -67,14 +60,21 @@ impl Input {
         let execution_id = given(wire.execution_id);
         let images = match (wire.images, given(wire.ami_id)) {
             (Some(images), None) => images_of(images)?,
-            (None, Some(ami_id)) => vec![ImageRef { region: region.clone(), ami_id: field("ami_id", &ami_id)? }],
-            (Some(_), Some(_)) => return Err(wrong("ami_id", "there beside images", "expected one of the two")),
+            (None, Some(ami_id)) => vec![ImageRef { region: region.clone(), ami_id: field::parse("ami_id", &ami_id)? }],
+            (Some(_), Some(_)) => {
+                return Err(FieldError::new("ami_id", "there beside images", "expected one of the two").into());
+            }
             (None, None) if execution_id.is_some() => Vec::new(),
             (None, None) => {
-                return Err(wrong("executionId", "missing", "expected the id of the execution that approved"));
+                return Err(FieldError::new(
+                    "executionId",
+                    "missing",
+                    "expected the id of the execution that approved",
+                )
+                .into());
             }
         };
-        let build = given(wire.build_arn).map(|text| field::<BuildArn>("build_arn", &text)).transpose()?;
+        let build = given(wire.build_arn).map(|text| field::parse::<BuildArn>("build_arn", &text)).transpose()?;
         Ok(Self { images, image_name: given(wire.image_name), build, execution_id })
     }
 }
@@ -88,31 +88,20 @@ fn images_of(images: Value) -> Result<Vec<ImageRef>, InputError> {
     let texts: Vec<String> = match &images {
         Value::String(text) if text.trim_start().starts_with('[') => serde_json::from_str(text)?,
         Value::Array(_) => serde_json::from_value(images)?,
-        _ => return Err(wrong("images", "something else", "expected an array of <region>:<ami id>")),
+        _ => return Err(FieldError::new("images", "something else", "expected an array of <region>:<ami id>").into()),
     };
     let mut images = Vec::new();
     for (index, text) in texts.iter().enumerate() {
-        let image = field(&format!("images[{index}]"), text)?;
+        let image = field::parse(&format!("images[{index}]"), text)?;
         if !images.contains(&image) {
             images.push(image);
         }
     }
-    if images.is_empty() || images.len() > MOST_IMAGES {
+    if images.is_empty() || images.len() > MAX_IMAGES {
         let seen = format!("an array of {} images", images.len());
-        return Err(wrong("images", &seen, &format!("expected 1 to {MOST_IMAGES}")));
+        return Err(FieldError::new("images", seen, format_args!("expected 1 to {MAX_IMAGES}")).into());
     }
     Ok(images)
-}
-
-fn field<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, InputError>
-where
-    T::Err: std::fmt::Display,
-{
-    text.parse().map_err(|expected: T::Err| wrong(name, &quoted(text), &expected.to_string()))
-}
-
-fn wrong(field: &str, seen: &str, expected: &str) -> InputError {
-    InputError::Field { field: field.to_owned(), seen: seen.to_owned(), expected: expected.to_owned() }
 }
 
 #[cfg(test)]

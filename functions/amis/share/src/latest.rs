@@ -23,7 +23,7 @@ const LOOKS: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(300);
 
 /// What is to be written, and about which images.
-pub(crate) struct Request<'a> {
+pub(crate) struct LatestRequest<'a> {
     /// The image that was shared.
     pub(crate) image: &'a ImageRef,
     /// What it is.
@@ -42,8 +42,8 @@ pub(crate) struct Request<'a> {
 }
 
 /// Writes the parameter, unless it names this image or a newer one, then deprecates the image that it named before.
-pub(crate) async fn write(clients: &Clients, request: &Request<'_>) -> Result<Latest, String> {
-    let Request { image, parameter, .. } = request;
+pub(crate) async fn write(clients: &Clients, request: &LatestRequest<'_>) -> Result<Latest, String> {
+    let LatestRequest { image, parameter, .. } = request;
     let stored = stored(clients, parameter).await?;
     let report = |outcome, previous: Option<&str>| Latest {
         parameter: parameter.clone(),
@@ -113,7 +113,7 @@ async fn stored(clients: &Clients, name: &str) -> Result<Option<Parameter>, Stri
 /// given at once. Systems Manager cannot write on the condition of a version.
 async fn written_meanwhile(
     clients: &Clients,
-    request: &Request<'_>,
+    request: &LatestRequest<'_>,
     stored: Option<&Parameter>,
     version: i64,
 ) -> Result<Option<String>, String> {
@@ -164,8 +164,8 @@ async fn put(clients: &Clients, ami_id: &str, name: &str) -> Result<i64, String>
 }
 
 /// Waits until the parameter has its value.
-async fn wait(clients: &Clients, request: &Request<'_>) -> Result<(), String> {
-    let Request { image, parameter, time, .. } = request;
+async fn wait(clients: &Clients, request: &LatestRequest<'_>) -> Result<(), String> {
+    let LatestRequest { image, parameter, time, .. } = request;
     for look in 0..LOOKS {
         if look > 0 {
             time.check()?;
@@ -185,7 +185,7 @@ async fn wait(clients: &Clients, request: &Request<'_>) -> Result<(), String> {
 /// Deprecates the previous image, unless it is one of those just shared, of another account, of another name in Image
 /// Builder, gone, or deprecated already.
 /// Gives the time where it was set now.
-async fn deprecate(clients: &Clients, request: &Request<'_>, previous: &str) -> Result<Option<String>, String> {
+async fn deprecate(clients: &Clients, request: &LatestRequest<'_>, previous: &str) -> Result<Option<String>, String> {
     let Some(days) = request.deprecate_after_days else { return Ok(None) };
     if request.shared.iter().any(|image| image.region == request.image.region && image.ami_id.as_str() == previous) {
         return Ok(None);

@@ -60,7 +60,7 @@ use crate::error::Error;
 use crate::input::Input;
 use crate::mail::Mail;
 use crate::plan::{Facts, Permissions, Plan, Unshareable, image_name, key_statement, plan};
-use crate::report::{ImageReport, LatestOutcome, Outcome, Report};
+use crate::report::{ImageReport, LatestOutcome, ShareOutcome, ShareReport};
 use crate::time_left::TimeLeft;
 
 /// How many images are worked on at a time.
@@ -97,7 +97,7 @@ impl Share {
     ///
     /// [`Error::NotApproved`] before anything is changed. [`Error::NotShared`] when anything failed, after everything else was
     /// done and reported.
-    pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Report, Error> {
+    pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<ShareReport, Error> {
         let LambdaEvent { payload, context } = invocation;
         let time = TimeLeft::new(Deadline::new(&context));
         let (account, region) = account_and_region(&context.invoked_function_arn)?;
@@ -162,10 +162,12 @@ impl Share {
         reasons: Vec<String>,
         context: &Context,
         account: &AccountId,
-    ) -> Result<Report, Error> {
+    ) -> Result<ShareReport, Error> {
         let reason = reasons.join("; ");
-        let refused =
-            |image: &ImageRef| ImageReport { reasons: reasons.clone(), ..ImageReport::new(image, Outcome::Refused) };
+        let refused = |image: &ImageRef| ImageReport {
+            reasons: reasons.clone(),
+            ..ImageReport::new(image, ShareOutcome::Refused)
+        };
         let images = input.images.iter().map(refused).collect();
         let report = self.report(input, images, false, account);
         log::report(&report);
@@ -178,11 +180,11 @@ impl Share {
         Err(Error::NotApproved { reason })
     }
 
-    fn report(&self, input: Input, images: Vec<ImageReport>, approved: bool, account: &AccountId) -> Report {
+    fn report(&self, input: Input, images: Vec<ImageReport>, approved: bool, account: &AccountId) -> ShareReport {
         let failed = images.iter().filter(|image| image.has_failed()).count();
         let receivers = Permissions::of(&self.config.targets, account);
         let has_key = images.iter().any(|image| !image.keys.is_empty());
-        Report {
+        ShareReport {
             execution_id: input.execution_id,
             build_arn: input.build.map(|build| build.to_string()),
             approved,
@@ -194,7 +196,7 @@ impl Share {
         }
     }
 
-    async fn tell(&self, report: &Report, context: &Context) -> Result<(), Error> {
+    async fn tell(&self, report: &ShareReport, context: &Context) -> Result<(), Error> {
         log::report(report);
         report.metrics(&context.env_config.function_name, clock::now()).emit();
         self.notify(report, context).await
@@ -214,7 +216,7 @@ impl Share {
     }
 
     fn look(&self, image: ImageRef, clients: Clients, facts: Result<Facts, String>, account: &AccountId) -> Work {
-        let mut report = ImageReport::new(&image, Outcome::Unchanged);
+        let mut report = ImageReport::new(&image, ShareOutcome::Unchanged);
         let facts = match facts {
             Ok(facts) => facts,
             Err(reason) => {
@@ -226,7 +228,7 @@ impl Share {
         match plan(&facts, account, &self.config, clock::now()) {
             Err(Unshareable { reasons, inherited_watermark }) => {
                 tracing::warn!(%image, ?reasons, "refused");
-                let report = ImageReport { outcome: Outcome::Refused, reasons, ..report };
+                let report = ImageReport { outcome: ShareOutcome::Refused, reasons, ..report };
                 let plan = Plan { inherited_watermark, ..Plan::default() };
                 Work { image, clients, facts, plan: Some(plan), report }
             }
@@ -234,7 +236,7 @@ impl Share {
                 report.notes.clone_from(&plan.notes);
                 report.keys.clone_from(&plan.keys);
                 if self.config.dry_run && !plan.is_empty() {
-                    report.outcome = Outcome::Planned;
+                    report.outcome = ShareOutcome::Planned;
                     report.added = plan.permissions.clone();
                     report.watermark.clone_from(&plan.watermark);
                     report.snapshots = plan.snapshots.iter().map(|(id, _)| id.clone()).collect();
@@ -260,7 +262,7 @@ impl Share {
                     .fail("LATEST_PARAMETER has {name}, and the image has none: pass image_name".to_owned());
             }
         };
-        let request = latest::Request {
+        let request = latest::LatestRequest {
             image: &work.image,
             facts: &work.facts,
             build: input.build.as_ref().or(work.facts.build.as_ref()),
@@ -274,8 +276,8 @@ impl Share {
         match latest::write(&work.clients, &request).await {
             Ok(latest) => {
                 match (work.report.outcome, latest.outcome) {
-                    (Outcome::Unchanged, LatestOutcome::Written) => work.report.outcome = Outcome::Shared,
-                    (Outcome::Unchanged, LatestOutcome::Planned) => work.report.outcome = Outcome::Planned,
+                    (ShareOutcome::Unchanged, LatestOutcome::Written) => work.report.outcome = ShareOutcome::Shared,
+                    (ShareOutcome::Unchanged, LatestOutcome::Planned) => work.report.outcome = ShareOutcome::Planned,
                     _ => {}
                 }
                 work.report.latest = Some(latest);
@@ -285,7 +287,7 @@ impl Share {
     }
 
     /// Sends the mails; each even where the one before was refused.
-    async fn notify(&self, report: &Report, context: &Context) -> Result<(), Error> {
+    async fn notify(&self, report: &ShareReport, context: &Context) -> Result<(), Error> {
         if self.config.dry_run {
             return Ok(());
         }
@@ -302,7 +304,7 @@ impl Share {
         setting: &'static str,
         topic: Option<&TopicArn>,
         mail: Option<Mail>,
-        report: &Report,
+        report: &ShareReport,
         context: &Context,
     ) -> Result<(), Error> {
         let notifier = Notifier::for_topics(&self.sdk, topic, self.config.chat_topic.as_ref());
@@ -313,7 +315,7 @@ impl Share {
         published.map_err(|error| Error::Notify { setting, source: Box::new(error) })
     }
 
-    fn outcome(&self, report: Report) -> Result<Report, Error> {
+    fn outcome(&self, report: ShareReport) -> Result<ShareReport, Error> {
         let Some(first) = report.images.iter().find(|image| image.has_failed()) else { return Ok(report) };
         let reason = first.reasons.first().map_or("no reason", String::as_str);
         let first = format!("{}:{}: {reason}", first.region, first.ami_id);
@@ -336,7 +338,7 @@ fn of_another_build(works: &[Work], build: &BuildArn) -> Vec<String> {
 async fn share(mut work: Work, time: TimeLeft) -> Work {
     if let Some(plan) = work.plan.as_ref().filter(|plan| !plan.is_empty()) {
         if !work.report.has_failed() {
-            work.report.outcome = Outcome::Shared;
+            work.report.outcome = ShareOutcome::Shared;
         }
         apply::apply(&work.clients, &work.image, plan, time, &mut work.report).await;
     }

@@ -8,7 +8,7 @@ use gatehouse_shared::console;
 use gatehouse_shared::notify::Notification;
 use gatehouse_shared::region::Region;
 
-use crate::report::{ImageReport, Latest, LatestOutcome, Outcome, Report};
+use crate::report::{ImageReport, Latest, LatestOutcome, ShareOutcome, ShareReport};
 
 /// A mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Mail {
 
 /// What was shared now; `None` where nothing was.
 #[must_use]
-pub fn shared(report: &Report) -> Option<Mail> {
+pub fn shared(report: &ShareReport) -> Option<Mail> {
     let images: Vec<&ImageReport> = report.images.iter().filter(|image| image.is_newly_shared()).collect();
     if images.is_empty() {
         return None;
@@ -46,7 +46,7 @@ pub fn shared(report: &Report) -> Option<Mail> {
 
 /// What the owner of the key must do; `None` where nothing was shared that a key encrypts.
 #[must_use]
-pub fn key_policy(report: &Report) -> Option<Mail> {
+pub fn key_policy(report: &ShareReport) -> Option<Mail> {
     let images: Vec<&ImageReport> =
         report.images.iter().filter(|image| image.is_newly_shared() && !image.keys.is_empty()).collect();
     let statement = report.key_policy_statement.as_ref().filter(|_| !images.is_empty())?;
@@ -65,7 +65,7 @@ pub fn key_policy(report: &Report) -> Option<Mail> {
 
 /// Nothing was shared: there is no approval of it.
 #[must_use]
-pub fn not_approved(report: &Report, reasons: &[String]) -> Mail {
+pub fn not_approved(report: &ShareReport, reasons: &[String]) -> Mail {
     let execution = report.execution_id.as_deref().map_or_else(|| "no execution".to_owned(), |id| line(id, 64));
     let mut text = format!(
         "The share function was asked to share images and refused: it found no approval of them in the Automation execution \
@@ -88,7 +88,7 @@ pub fn not_approved(report: &Report, reasons: &[String]) -> Mail {
 /// The mail with what chat shows of it: all about one build is one thread. That something is refused is a thread of its own,
 /// since nobody but the caller says which build it is about, and a reply is easily overlooked.
 #[must_use]
-pub fn notification(mail: Mail, report: &Report, region: &Region) -> Notification {
+pub fn notification(mail: Mail, report: &ShareReport, region: &Region) -> Notification {
     let thread = report.build_arn.as_ref().or(report.execution_id.as_ref()).filter(|_| !is_refusal(report));
     let page = report.execution_id.as_ref().and_then(|id| console::automation_execution(region, id));
     let notification = Notification::new(mail.subject, mail.text)
@@ -99,13 +99,13 @@ pub fn notification(mail: Mail, report: &Report, region: &Region) -> Notificatio
 }
 
 /// Whether nothing of the input is approved.
-fn is_refusal(report: &Report) -> bool {
-    !report.approved && report.images.iter().all(|image| image.outcome == Outcome::Refused)
+fn is_refusal(report: &ShareReport) -> bool {
+    !report.approved && report.images.iter().all(|image| image.outcome == ShareOutcome::Refused)
 }
 
 /// What failed; `None` where nothing did.
 #[must_use]
-pub fn failed(report: &Report) -> Option<Mail> {
+pub fn failed(report: &ShareReport) -> Option<Mail> {
     let images: Vec<&ImageReport> = report.images.iter().filter(|image| image.has_failed()).collect();
     if images.is_empty() {
         return None;
@@ -118,7 +118,7 @@ pub fn failed(report: &Report) -> Option<Mail> {
         report.images.len()
     );
     for image in &images {
-        let refused = if image.outcome == Outcome::Refused { "refused, not shared" } else { "failed" };
+        let refused = if image.outcome == ShareOutcome::Refused { "refused, not shared" } else { "failed" };
         let _ = writeln!(text, "\n{} {}: {refused}", image.region, image.ami_id);
         for reason in &image.reasons {
             let _ = writeln!(text, "  - {}", line(reason, 1_000));
@@ -140,7 +140,7 @@ pub fn failed(report: &Report) -> Option<Mail> {
     Some(Mail { subject: format!("Gatehouse amis: {name} is not shared as it should be"), text })
 }
 
-fn name(report: &Report, images: &[&ImageReport]) -> String {
+fn name(report: &ShareReport, images: &[&ImageReport]) -> String {
     let name = report.image_name.as_deref().or_else(|| images.iter().find_map(|image| image.name.as_deref()));
     line(name.unwrap_or(&images[0].ami_id), 128)
 }
@@ -176,15 +176,15 @@ mod tests {
     use super::*;
     use crate::plan::Permissions;
 
-    fn image(outcome: Outcome) -> ImageReport {
+    fn image(outcome: ShareOutcome) -> ImageReport {
         ImageReport {
             name: Some("Web 2026".to_owned()),
             ..ImageReport::new(&"eu-west-1:ami-11111111".parse().unwrap(), outcome)
         }
     }
 
-    fn report(images: Vec<ImageReport>) -> Report {
-        Report {
+    fn report(images: Vec<ImageReport>) -> ShareReport {
+        ShareReport {
             execution_id: Some("e-1".to_owned()),
             build_arn: None,
             approved: true,
@@ -198,8 +198,8 @@ mod tests {
 
     #[test]
     fn targets_hear_only_of_what_is_new() {
-        assert_eq!(shared(&report(vec![image(Outcome::Unchanged), image(Outcome::Refused)])), None);
-        let mut new = image(Outcome::Shared);
+        assert_eq!(shared(&report(vec![image(ShareOutcome::Unchanged), image(ShareOutcome::Refused)])), None);
+        let mut new = image(ShareOutcome::Shared);
         new.added.accounts.insert("444455556666".to_owned());
         new.notes = vec!["A note.".to_owned()];
         new.latest = Some(Latest {
@@ -208,7 +208,7 @@ mod tests {
             previous: Some("ami-00000000".to_owned()),
             previous_deprecated_at: Some("2026-12-25T12:00:00Z".to_owned()),
         });
-        let mail = shared(&report(vec![image(Outcome::Unchanged), new.clone(), new.clone()])).unwrap();
+        let mail = shared(&report(vec![image(ShareOutcome::Unchanged), new.clone(), new.clone()])).unwrap();
         assert_eq!(mail.subject, "Gatehouse amis: Web is shared with you");
         assert_eq!(
             mail.text,
@@ -220,19 +220,19 @@ mod tests {
              deprecated from 2026-12-25T12:00:00Z.\n\n\
              A note.\n"
         );
-        new.outcome = Outcome::Planned;
+        new.outcome = ShareOutcome::Planned;
         assert_eq!(shared(&report(vec![new])), None);
     }
 
     #[test]
     fn approvers_hear_what_failed_and_why() {
-        let mut refused = image(Outcome::Refused);
+        let mut refused = image(ShareOutcome::Refused);
         refused.reasons = vec!["its state is pending: expected available".to_owned()];
-        let mut half = image(Outcome::Shared);
+        let mut half = image(ShareOutcome::Shared);
         half.added.accounts.insert("444455556666".to_owned());
         half.fail("PutParameter: x\ny".to_owned());
-        assert_eq!(failed(&report(vec![image(Outcome::Shared)])), None);
-        let mail = failed(&report(vec![refused, half, image(Outcome::Shared)])).unwrap();
+        assert_eq!(failed(&report(vec![image(ShareOutcome::Shared)])), None);
+        let mail = failed(&report(vec![refused, half, image(ShareOutcome::Shared)])).unwrap();
         assert_eq!(mail.subject, "Gatehouse amis: Web is not shared as it should be");
         for part in [
             "2 of its 3 AMIs",
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn the_statement_goes_to_those_who_can_change_the_key() {
-        let mut encrypted = image(Outcome::Shared);
+        let mut encrypted = image(ShareOutcome::Shared);
         encrypted.added.accounts.insert("444455556666".to_owned());
         encrypted.keys.insert("arn:aws:kms:eu-west-1:111122223333:key/k-1".to_owned());
         let report = report(vec![encrypted.clone(), encrypted]);
@@ -254,14 +254,14 @@ mod tests {
         assert!(targets.contains("It is encrypted.") && !targets.contains("Sid") && !targets.contains("key/k-1"));
         let owner = key_policy(&report).unwrap().text;
         assert_eq!((owner.matches("key/k-1").count(), owner.matches("\"Sid\"").count()), (1, 1));
-        assert_eq!(key_policy(&self::report(vec![image(Outcome::Shared)])), None);
+        assert_eq!(key_policy(&self::report(vec![image(ShareOutcome::Shared)])), None);
     }
 
     #[test]
     fn what_was_not_approved_is_not_called_approved() {
-        let mut new = image(Outcome::Shared);
+        let mut new = image(ShareOutcome::Shared);
         new.added.accounts.insert("444455556666".to_owned());
-        let report = Report { approved: false, ..report(vec![new]) };
+        let report = ShareReport { approved: false, ..report(vec![new]) };
         assert!(!shared(&report).unwrap().text.contains("approved"));
         let text = not_approved(&report, &["there is no such execution".to_owned()]).text;
         assert!(text.contains("(e-1)") && text.contains("  - there is no such execution\n"), "{text}");

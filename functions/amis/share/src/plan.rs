@@ -12,9 +12,9 @@ use crate::config::Config;
 /// EC2's quota of launch permissions of an AMI: accounts, organizations and units, each counting one.
 ///
 /// Source: EC2 User Guide, "Share an AMI": "You can share an AMI with up to 1,000 …".
-pub const MOST_PERMISSIONS: usize = 1_000;
+pub const MAX_PERMISSIONS: usize = 1_000;
 /// EC2's quota of watermarks of an AMI.
-pub const MOST_WATERMARKS: usize = 5;
+pub const MAX_WATERMARKS: usize = 5;
 
 /// An image as EC2 describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -201,17 +201,17 @@ pub fn plan(facts: &Facts, account: &AccountId, config: &Config, now: OffsetDate
     }
     faults.extend(key_faults(&facts.snapshots));
     let total = facts.permissions.len() + missing.len();
-    if total > MOST_PERMISSIONS {
+    if total > MAX_PERMISSIONS {
         faults.push(format!(
-            "it would have {total} launch permissions: EC2 allows {MOST_PERMISSIONS}. Share with organizations instead of \
+            "it would have {total} launch permissions: EC2 allows {MAX_PERMISSIONS}. Share with organizations instead of \
              accounts, or remove permissions"
         ));
     }
     if watermark.is_some() && facts.public {
         faults.push("it is public: EC2 attaches watermarks to private images only".to_owned());
     }
-    if watermark.is_some() && inherited.is_none() && facts.watermarks.len() >= MOST_WATERMARKS {
-        faults.push(format!("it has {} watermarks: EC2 allows {MOST_WATERMARKS}. Detach one", facts.watermarks.len()));
+    if watermark.is_some() && inherited.is_none() && facts.watermarks.len() >= MAX_WATERMARKS {
+        faults.push(format!("it has {} watermarks: EC2 allows {MAX_WATERMARKS}. Detach one", facts.watermarks.len()));
     }
     if !faults.is_empty() {
         let inherited_watermark = inherited.filter(|_| facts.owner == account.as_str());

@@ -11,7 +11,7 @@ use crate::plan::Permissions;
 
 /// The whole report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct ShareReport {
     /// The Automation execution, where the input names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub execution_id: Option<String>,
@@ -45,7 +45,7 @@ pub struct ImageReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: ShareOutcome,
     /// Launch permissions that were added, or with `DRY_RUN` would be. Their number is reported.
     #[serde(skip_serializing_if = "Permissions::is_empty", serialize_with = "number")]
     pub added: Permissions,
@@ -79,7 +79,7 @@ fn number<S: serde::Serializer>(permissions: &Permissions, serializer: S) -> Res
 /// What became of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum ShareOutcome {
     /// It was shared now, or more of it.
     Shared,
     /// All was done before.
@@ -130,7 +130,7 @@ pub enum Recipient {
     Approvers,
 }
 
-impl Outcome {
+impl ShareOutcome {
     /// Who is notified of it: one row for each outcome. The approvers also get the statement for the key of an image that was
     /// shared.
     #[must_use]
@@ -149,7 +149,7 @@ impl Outcome {
 impl ImageReport {
     /// A report without anything done.
     #[must_use]
-    pub fn new(image: &ImageRef, outcome: Outcome) -> Self {
+    pub fn new(image: &ImageRef, outcome: ShareOutcome) -> Self {
         Self {
             region: image.region.to_string(),
             ami_id: image.ami_id.to_string(),
@@ -180,19 +180,19 @@ impl ImageReport {
     }
 
     pub(crate) fn fail(&mut self, reason: String) {
-        self.outcome = Outcome::Failed;
+        self.outcome = ShareOutcome::Failed;
         self.reasons.push(reason);
     }
 }
 
-impl Report {
+impl ShareReport {
     /// The metrics of one invocation: all at each.
     pub(crate) fn metrics(&self, function_name: &str, now: OffsetDateTime) -> Metrics {
         let count = |outcome| self.images.iter().filter(|image| image.outcome == outcome).count();
         Metrics::of(function_name, now)
             .count("Shared", self.images.iter().filter(|image| image.is_newly_shared()).count())
-            .count("Unchanged", count(Outcome::Unchanged))
-            .count("Refused", count(Outcome::Refused))
-            .count("Failed", count(Outcome::Failed))
+            .count("Unchanged", count(ShareOutcome::Unchanged))
+            .count("Refused", count(ShareOutcome::Refused))
+            .count("Failed", count(ShareOutcome::Failed))
     }
 }

@@ -10,7 +10,7 @@ use ami_approval::testing::{Call, FakeAws, Reply};
 use ami_share::Share;
 use ami_share::config::Config;
 use ami_share::error::Error;
-use ami_share::report::{LatestOutcome, Outcome, Report};
+use ami_share::report::{LatestOutcome, ShareOutcome, ShareReport};
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::ErrorType as _;
@@ -306,14 +306,14 @@ fn function(aws: &FakeAws, settings: &[(&str, &str)]) -> Share {
     Share::new(env.read(Config::from_env).unwrap(), aws.sdk())
 }
 
-async fn invoke_with(function: &Share, event: Value, time: Duration) -> Result<Report, Error> {
+async fn invoke_with(function: &Share, event: Value, time: Duration) -> Result<ShareReport, Error> {
     let mut context = Context::default();
     context.invoked_function_arn = "arn:aws:lambda:eu-west-1:111122223333:function:ami-share".to_owned();
     context.deadline = u64::try_from((clock::now() + time).unix_timestamp() * 1_000).unwrap();
     function.handle(LambdaEvent::new(event, context)).await
 }
 
-async fn invoke(function: &Share, event: Value) -> Result<Report, Error> {
+async fn invoke(function: &Share, event: Value) -> Result<ShareReport, Error> {
     invoke_with(function, event, Duration::minutes(4)).await
 }
 
@@ -321,7 +321,7 @@ fn both() -> Value {
     json!({ "images": [ONE, TWO], "imageName": "Web", "buildArn": BUILD, "executionId": "e-1" })
 }
 
-fn outcomes(report: &Report) -> Vec<Outcome> {
+fn outcomes(report: &ShareReport) -> Vec<ShareOutcome> {
     report.images.iter().map(|image| image.outcome).collect()
 }
 
@@ -343,7 +343,7 @@ fn writes(aws: &FakeAws) -> Vec<String> {
 async fn images_are_shared_in_every_region_and_the_targets_hear_of_it() {
     let (world, aws) = world();
     let report = invoke(&function(&aws, &SETTINGS), both()).await.unwrap();
-    assert_eq!(outcomes(&report), [Outcome::Shared, Outcome::Shared]);
+    assert_eq!(outcomes(&report), [ShareOutcome::Shared, ShareOutcome::Shared]);
     let world = world.lock().unwrap();
     for image in world.images.values() {
         assert_eq!(image.permissions, BTreeSet::from([("userId".to_owned(), TARGET.to_owned())]));
@@ -386,7 +386,7 @@ async fn what_the_execution_approves_is_shared_whoever_calls() {
             let (world, aws) = world();
             world.lock().unwrap().execution = Some(execution(status, "Success"));
             let report = invoke(&function(&aws, &APPROVED), event.clone()).await.unwrap();
-            assert_eq!(outcomes(&report), [Outcome::Shared, Outcome::Shared], "{status}");
+            assert_eq!(outcomes(&report), [ShareOutcome::Shared, ShareOutcome::Shared], "{status}");
             assert!(report.approved && world.lock().unwrap().mails[0].2.contains("was approved"));
         }
     }
@@ -394,7 +394,7 @@ async fn what_the_execution_approves_is_shared_whoever_calls() {
     let (world, aws) = world();
     world.lock().unwrap().execution = Some(execution("Failed", "Success"));
     let event = json!({ "ami_id": "ami-11111111", "executionId": EXECUTION });
-    assert_eq!(outcomes(&invoke(&function(&aws, &APPROVED), event).await.unwrap()), [Outcome::Shared]);
+    assert_eq!(outcomes(&invoke(&function(&aws, &APPROVED), event).await.unwrap()), [ShareOutcome::Shared]);
 }
 
 #[tokio::test]
@@ -564,7 +564,7 @@ async fn a_previous_image_that_is_gone_stops_nothing() {
 async fn the_short_form_is_an_image_of_this_region() {
     let (_, aws) = world();
     let report = invoke(&function(&aws, &SETTINGS), json!({ "ami_id": "ami-11111111" })).await.unwrap();
-    assert_eq!((report.images[0].region.as_str(), report.images[0].outcome), ("eu-west-1", Outcome::Shared));
+    assert_eq!((report.images[0].region.as_str(), report.images[0].outcome), ("eu-west-1", ShareOutcome::Shared));
 }
 
 /// Each write as it is on the wire.
@@ -635,7 +635,7 @@ async fn a_second_run_changes_nothing_and_sends_no_mail() {
     let mails = world.lock().unwrap().mails.len();
     aws.forget();
     let report = invoke(&function, both()).await.unwrap();
-    assert_eq!(outcomes(&report), [Outcome::Unchanged, Outcome::Unchanged]);
+    assert_eq!(outcomes(&report), [ShareOutcome::Unchanged, ShareOutcome::Unchanged]);
     assert_eq!(writes(&aws), Vec::<String>::new());
     assert_eq!((mails, world.lock().unwrap().mails.len()), (1, 1));
 }
@@ -721,7 +721,7 @@ async fn a_customer_managed_key_is_no_obstacle_and_its_statement_is_reported() {
         let (world, aws) = world();
         world.lock().unwrap().images.insert(ONE.to_owned(), FakeImage { key: Some(key), ..image() });
         let report = invoke(&function(&aws, &SETTINGS), json!({ "images": [ONE] })).await.unwrap();
-        assert_eq!(outcomes(&report), [Outcome::Shared]);
+        assert_eq!(outcomes(&report), [ShareOutcome::Shared]);
         assert!(report.images[0].keys.contains(key));
         assert!(report.key_policy_statement.unwrap().contains("kms:CreateGrant"));
         let mails = &world.lock().unwrap().mails;
@@ -764,7 +764,7 @@ async fn lost_replies_and_throttling_change_nothing() {
             world.lock().unwrap().faults = vec![(operation, "eu-west-1", 1, reply.clone())];
             let case = format!("{operation} {reply:?}");
             let report = invoke(&function(&aws, &ALL_SETTINGS), both()).await.unwrap();
-            assert_eq!(outcomes(&report), [Outcome::Shared, Outcome::Shared], "{case}");
+            assert_eq!(outcomes(&report), [ShareOutcome::Shared, ShareOutcome::Shared], "{case}");
             let world = world.lock().unwrap();
             for image in world.images.values() {
                 assert_eq!(
@@ -823,7 +823,7 @@ async fn the_parameter_never_goes_back_and_no_newer_image_is_deprecated() {
     let newer = FakeImage { created: "2026-12-01T10:00:00.000Z", ..image() };
     world.lock().unwrap().images.insert("eu-west-1:ami-33333333".to_owned(), newer);
     let report = invoke(&function(&aws, &ALL_SETTINGS), json!({ "images": [ONE] })).await.unwrap();
-    assert_eq!(report.images[0].outcome, Outcome::Shared);
+    assert_eq!(report.images[0].outcome, ShareOutcome::Shared);
     assert_eq!(report.images[0].latest.as_ref().unwrap().outcome, LatestOutcome::Newer);
     let world = world.lock().unwrap();
     assert_eq!(world.parameters[&name], ["ami-33333333"]);
@@ -911,7 +911,7 @@ async fn a_dry_run_changes_nothing_and_says_what_it_would() {
     let mut settings = ALL_SETTINGS.to_vec();
     settings.push(("DRY_RUN", "true"));
     let report = invoke(&function(&aws, &settings), both()).await.unwrap();
-    assert_eq!(outcomes(&report), [Outcome::Planned, Outcome::Planned]);
+    assert_eq!(outcomes(&report), [ShareOutcome::Planned, ShareOutcome::Planned]);
     assert_eq!(report.images[0].added.len(), 3);
     assert_eq!(report.images[0].watermark.as_deref(), Some("approved"));
     assert_eq!(writes(&aws), Vec::<String>::new());

@@ -46,7 +46,7 @@ use crate::error::Error;
 use crate::event::{Event, events};
 use crate::mail::Mail;
 use crate::record::Record;
-use crate::report::{Outcome, Report};
+use crate::report::{AlertOutcome, AlertReport};
 
 pub use gatehouse_shared::harmless;
 
@@ -65,9 +65,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// What Lambda is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Answer {
+pub enum AlertResponse {
     /// What became of each event that a person sent.
-    Reports(Vec<Report>),
+    Reports(Vec<AlertReport>),
     /// The messages of the queue that must be delivered again.
     Batch(SqsBatchResponse),
 }
@@ -92,12 +92,14 @@ impl IamAlertMail {
     /// # Errors
     ///
     /// Of events by hand the first failure, after everything else was done. Messages of the queue are in the answer instead.
-    pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Answer, Error> {
+    pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<AlertResponse, Error> {
         let LambdaEvent { payload, context } = invocation;
         let stop = Deadline::new(&context).stop_for_log(RESERVE);
         match messages(&payload) {
-            Some(messages) => Ok(Answer::Batch(self.batch(messages.map_err(Error::Records)?, stop, &context).await)),
-            None => Ok(Answer::Reports(self.by_hand(payload, stop, &context).await?)),
+            Some(messages) => {
+                Ok(AlertResponse::Batch(self.batch(messages.map_err(Error::Records)?, stop, &context).await))
+            }
+            None => Ok(AlertResponse::Reports(self.by_hand(payload, stop, &context).await?)),
         }
     }
 
@@ -128,7 +130,7 @@ impl IamAlertMail {
     }
 
     /// Events that a person sent, such as those of the failure queue.
-    async fn by_hand(&self, payload: Value, stop: Instant, context: &Context) -> Result<Vec<Report>, Error> {
+    async fn by_hand(&self, payload: Value, stop: Instant, context: &Context) -> Result<Vec<AlertReport>, Error> {
         let mut reports = Vec::new();
         let mut failures = Vec::new();
         match events(payload) {
@@ -146,12 +148,12 @@ impl IamAlertMail {
         all_or_first(reports, failures)
     }
 
-    async fn in_time(&self, events: &[Event], stop: Instant) -> Result<Vec<Report>, Error> {
+    async fn in_time(&self, events: &[Event], stop: Instant) -> Result<Vec<AlertReport>, Error> {
         within(stop, self.alert(events, stop)).await.unwrap_or(Err(Error::OutOfTime))
     }
 
     /// The events of one mail: decide, log, mail.
-    async fn alert(&self, events: &[Event], stop: Instant) -> Result<Vec<Report>, Error> {
+    async fn alert(&self, events: &[Event], stop: Instant) -> Result<Vec<AlertReport>, Error> {
         let (mut reports, mut mails): (Vec<_>, Vec<_>) = events.iter().map(|event| self.decide(event)).unzip();
         let mut mail = mails.pop().flatten();
         if events.len() > 1 && mail.is_some() {
@@ -177,19 +179,19 @@ impl IamAlertMail {
         self.next_mail.set(Some(Instant::now() + PAUSE));
     }
 
-    fn decide(&self, event: &Event) -> (Report, Option<Mail>) {
-        let would_be = |outcome| if self.config.dry_run { Outcome::Planned } else { outcome };
+    fn decide(&self, event: &Event) -> (AlertReport, Option<Mail>) {
+        let would_be = |outcome| if self.config.dry_run { AlertOutcome::Planned } else { outcome };
         match Record::of(&event.detail) {
-            Ok(record) if self.is_excluded(&record) => (Report::of(Outcome::Excluded, event, &record), None),
+            Ok(record) if self.is_excluded(&record) => (AlertReport::of(AlertOutcome::Excluded, event, &record), None),
             Ok(record) => {
                 let mail = mail::about(event, &record);
-                let report = Report::of(would_be(Outcome::Mailed), event, &record);
-                (Report { mail: Some(mail.subject.clone()), ..report }, Some(mail))
+                let report = AlertReport::of(would_be(AlertOutcome::Mailed), event, &record);
+                (AlertReport { mail: Some(mail.subject.clone()), ..report }, Some(mail))
             }
             Err(reason) => {
                 let mail = mail::as_it_is(event, &reason);
-                let report = Report::new(would_be(Outcome::NotUnderstood), event);
-                (Report { reason: Some(reason), mail: Some(mail.subject.clone()), ..report }, Some(mail))
+                let report = AlertReport::new(would_be(AlertOutcome::NotUnderstood), event);
+                (AlertReport { reason: Some(reason), mail: Some(mail.subject.clone()), ..report }, Some(mail))
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use gatehouse_shared::console;
 use gatehouse_shared::harmless::harmless;
-use gatehouse_shared::notify::{LONGEST_MESSAGE, LONGEST_SUBJECT, Notification};
+use gatehouse_shared::notify::{MAX_MESSAGE_LENGTH, MAX_SUBJECT_LENGTH, Notification};
 use gatehouse_shared::region::Region;
 use gatehouse_shared::text::{one_line, shorten, visible};
 use serde_json::Value;
@@ -16,16 +16,16 @@ use crate::content::{LEFT_OUT, document, is_secret, readable};
 use crate::event::Event;
 use crate::principal::Principal;
 use crate::record::{Record, SessionContext, UserIdentity, is_true};
-use crate::report::Report;
+use crate::report::AlertReport;
 
 /// Characters of one value, such as a user agent, on its line.
-const LONGEST_VALUE: usize = 1_000;
+const MAX_VALUE_LENGTH: usize = 1_000;
 /// Characters of a name, an ARN or an id of what was changed. IAM's longest ARNs have 2,048.
-const LONGEST_NAME: usize = 2_048;
+const MAX_NAME_LENGTH: usize = 2_048;
 /// Characters of another value of the request, such as a certificate, on the line of what was changed.
-const LONGEST_OTHER: usize = 255;
+const MAX_OTHER_LENGTH: usize = 255;
 /// Characters of the line of what was changed. Names come first.
-const LONGEST_ON_WHAT: usize = 8_192;
+const MAX_ON_WHAT_LENGTH: usize = 8_192;
 /// Characters that are left for who called, in a subject. The longest name of a call, with `FAILED`, leaves 6.
 const ROOM_FOR_WHO: usize = 6;
 
@@ -50,7 +50,7 @@ pub fn about(event: &Event, record: &Record) -> Mail {
 }
 
 /// Characters of what was changed, on the line of one call of many.
-const LONGEST_OF_MANY: usize = 60;
+const MAX_OF_MANY_LENGTH: usize = 60;
 
 /// The mail about calls that failed in the same way: who, what and why as in a mail about the first of them, and the time,
 /// the target and the ids of each.
@@ -69,7 +69,7 @@ pub fn about_all(events: &[Event]) -> Mail {
             all,
             "- {}: {} from {}, CloudTrail event id {}, EventBridge event id {}",
             short(record.event_time.as_deref(), 40),
-            short(on_what(record).as_deref(), LONGEST_OF_MANY),
+            short(on_what(record).as_deref(), MAX_OF_MANY_LENGTH),
             short(record.source_ip_address.as_deref(), 45),
             short(record.event_id.as_deref(), 64),
             short(event.id.as_deref(), 64),
@@ -103,7 +103,7 @@ pub fn as_it_is(event: &Event, reason: &str) -> Mail {
 /// The mail with what chat shows of it. Each has a thread of its own: an alert that is a reply to another one is easily
 /// overlooked. One that comes twice is a reply to itself.
 #[must_use]
-pub fn notification(mail: Mail, events: &[Event], reports: &[Report]) -> Notification {
+pub fn notification(mail: Mail, events: &[Event], reports: &[AlertReport]) -> Notification {
     let first = events.first().zip(reports.first());
     let id = first.and_then(|(event, report)| report.record_id.as_deref().or(event.id.as_deref()));
     let link = events.first().and_then(|event| console_link(event, &Record::of(&event.detail).ok()?));
@@ -120,7 +120,7 @@ fn subject(event_name: &str, has_failed: bool, who: &str, account: &str) -> Stri
     let failed = if has_failed { " FAILED" } else { "" };
     let (start, by, after) =
         ("Gatehouse iam-alerts: ", format!("{failed} by "), format!(" in {}", shortened(account, 20)));
-    let room = LONGEST_SUBJECT - start.len() - by.len() - after.len();
+    let room = MAX_SUBJECT_LENGTH - start.len() - by.len() - after.len();
     let event_name = shortened(event_name, room - ROOM_FOR_WHO);
     let who = shortened(&harmless(who), room - event_name.len());
     ascii(&format!("{start}{event_name}{by}{who}{after}"))
@@ -138,7 +138,7 @@ fn shortened(text: &str, most: usize) -> String {
 /// SNS API Reference, `Publish`: a subject is ASCII text without control characters, of less than 100 characters.
 fn ascii(text: &str) -> String {
     let printable = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
-    text.chars().map(printable).take(LONGEST_SUBJECT).collect()
+    text.chars().map(printable).take(MAX_SUBJECT_LENGTH).collect()
 }
 
 fn account<'a>(event: &'a Event, record: &'a Record) -> &'a str {
@@ -164,7 +164,7 @@ fn text(event: &Event, record: &Record, principal: &Principal, account: &str) ->
     line(&mut text, "What", Some(&what(record)));
     let on_what = on_what(record);
     let on_what = on_what.as_deref().unwrap_or("not in the record");
-    let _ = writeln!(text, "On what: {}", shorten(&harmless(&visible(on_what)), LONGEST_ON_WHAT));
+    let _ = writeln!(text, "On what: {}", shorten(&harmless(&visible(on_what)), MAX_ON_WHAT_LENGTH));
     if record.has_failed() {
         line(&mut text, "Error", Some(&error(record)));
     }
@@ -279,9 +279,11 @@ fn on_what(record: &Record) -> Option<String> {
         for (name, value) in content?.as_object()? {
             match value {
                 Value::String(text) if is_secret(name) => others.push(format!("{name} {LEFT_OUT}")),
-                Value::String(text) if is_name(name) => names.push(format!("{name} {}", shorten(text, LONGEST_NAME))),
+                Value::String(text) if is_name(name) => {
+                    names.push(format!("{name} {}", shorten(text, MAX_NAME_LENGTH)))
+                }
                 Value::String(text) if document(text).is_some() => {}
-                Value::String(text) => others.push(format!("{name} {}", shorten(text, LONGEST_OTHER))),
+                Value::String(text) => others.push(format!("{name} {}", shorten(text, MAX_OTHER_LENGTH))),
                 Value::Number(_) | Value::Bool(_) => others.push(format!("{name} {value}")),
                 _ => names_within(value, &mut names),
             }
@@ -299,7 +301,7 @@ fn names_within(value: &Value, names: &mut Vec<String>) {
             for (name, value) in fields {
                 match value {
                     Value::String(text) if is_name(name) && !is_secret(name) => {
-                        names.push(format!("{name} {}", shorten(text, LONGEST_NAME)));
+                        names.push(format!("{name} {}", shorten(text, MAX_NAME_LENGTH)));
                     }
                     _ => names_within(value, names),
                 }
@@ -405,7 +407,7 @@ fn line(text: &mut String, name: &str, content: Option<&str>) {
 
 /// A value on one line, with what cannot be seen written out, and without links.
 fn value(text: &str) -> String {
-    shorten(&harmless(&visible(text)), LONGEST_VALUE)
+    shorten(&harmless(&visible(text)), MAX_VALUE_LENGTH)
 }
 
 /// Says how addresses are written, where there are some.
@@ -439,12 +441,12 @@ fn block(content: &Value) -> String {
 /// The text, cut where SNS would not take it, with a note that says so.
 fn limited(mut text: String) -> String {
     const ROOM_FOR_NOTE: usize = 200;
-    if text.len() > LONGEST_MESSAGE {
+    if text.len() > MAX_MESSAGE_LENGTH {
         let whole = text.len();
-        text.truncate(text.floor_char_boundary(LONGEST_MESSAGE - ROOM_FOR_NOTE));
+        text.truncate(text.floor_char_boundary(MAX_MESSAGE_LENGTH - ROOM_FOR_NOTE));
         let _ = write!(
             text,
-            "\n\nCUT HERE: this mail would have {whole} bytes, and SNS takes {LONGEST_MESSAGE}. The whole record is in \
+            "\n\nCUT HERE: this mail would have {whole} bytes, and SNS takes {MAX_MESSAGE_LENGTH}. The whole record is in \
              CloudTrail.\n"
         );
     }

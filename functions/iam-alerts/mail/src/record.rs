@@ -33,7 +33,7 @@ pub struct Record {
     pub recipient_account_id: Option<String>,
     /// Who called.
     pub user_identity: Option<UserIdentity>,
-    /// What was asked for.
+    /// What was requested.
     pub request_parameters: Option<Value>,
     /// What was answered.
     pub response_elements: Option<Value>,

@@ -9,9 +9,9 @@ use crate::record::Record;
 
 /// What became of one event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct AlertReport {
     /// What was done.
-    pub outcome: Outcome,
+    pub outcome: AlertOutcome,
     /// The id of the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_id: Option<String>,
@@ -40,7 +40,7 @@ pub struct Report {
 
 /// What was done. The names are those in the log and, but for `Planned`, of the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Outcome {
+pub enum AlertOutcome {
     /// A mail about the call was sent.
     Mailed,
     /// The record is not as documented: a mail with the event as it is was sent.
@@ -51,8 +51,8 @@ pub enum Outcome {
     Planned,
 }
 
-impl Report {
-    pub(crate) fn new(outcome: Outcome, event: &Event) -> Self {
+impl AlertReport {
+    pub(crate) fn new(outcome: AlertOutcome, event: &Event) -> Self {
         Self {
             outcome,
             event_id: event.id.clone(),
@@ -66,7 +66,7 @@ impl Report {
         }
     }
 
-    pub(crate) fn of(outcome: Outcome, event: &Event, record: &Record) -> Self {
+    pub(crate) fn of(outcome: AlertOutcome, event: &Event, record: &Record) -> Self {
         Self {
             event_name: Some(record.event_name.clone()),
             record_id: record.event_id.clone(),
@@ -78,12 +78,12 @@ impl Report {
 }
 
 /// The metrics of one invocation: all at each, so that a missing one means a missing invocation.
-pub(crate) fn metrics(function_name: &str, now: OffsetDateTime, reports: &[Report], failed: usize) -> Metrics {
+pub(crate) fn metrics(function_name: &str, now: OffsetDateTime, reports: &[AlertReport], failed: usize) -> Metrics {
     let count = |outcome| reports.iter().filter(|report| report.outcome == outcome).count();
     Metrics::of(function_name, now)
-        .count("Mailed", count(Outcome::Mailed))
-        .count("NotUnderstood", count(Outcome::NotUnderstood))
-        .count("Excluded", count(Outcome::Excluded))
+        .count("Mailed", count(AlertOutcome::Mailed))
+        .count("NotUnderstood", count(AlertOutcome::NotUnderstood))
+        .count("Excluded", count(AlertOutcome::Excluded))
         .count("Failed", failed)
 }
 
@@ -98,8 +98,8 @@ mod tests {
     fn every_invocation_gives_four_metrics() {
         let event = json!({ "source": "aws.iam", "detail-type": "x", "detail": {} });
         let event: Event = serde_json::from_value(event).unwrap();
-        let reports = [Outcome::Mailed, Outcome::Mailed, Outcome::NotUnderstood, Outcome::Planned]
-            .map(|outcome| Report::new(outcome, &event));
+        let reports = [AlertOutcome::Mailed, AlertOutcome::Mailed, AlertOutcome::NotUnderstood, AlertOutcome::Planned]
+            .map(|outcome| AlertReport::new(outcome, &event));
         let line = metrics("iam-alert-mail", datetime!(2026-08-13 07:47:05 UTC), &reports, 3).line();
         let line: Value = serde_json::from_str(&line).unwrap();
         let values = ["Mailed", "NotUnderstood", "Excluded", "Failed"].map(|name| line[name].as_f64());

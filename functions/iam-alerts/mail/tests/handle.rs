@@ -10,14 +10,14 @@ use aws_sdk_sns::types::error::AuthorizationErrorException;
 use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
-use gatehouse_shared::notify::{LONGEST_MESSAGE, Notifier};
+use gatehouse_shared::notify::{MAX_MESSAGE_LENGTH, Notifier};
 use gatehouse_shared::testing::chat_message;
 use iam_alert_mail::config::Config;
 use iam_alert_mail::event::events;
 use iam_alert_mail::mail::{about, as_it_is};
 use iam_alert_mail::record::Record;
-use iam_alert_mail::report::Outcome;
-use iam_alert_mail::{Answer, IamAlertMail};
+use iam_alert_mail::report::AlertOutcome;
+use iam_alert_mail::{AlertResponse, IamAlertMail};
 use lambda_runtime::{Context, LambdaEvent};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -60,8 +60,10 @@ async fn a_call_is_published_once_to_the_topic_with_its_subject() {
         .then_output(|| PublishOutput::builder().build());
     let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&publish]);
     let detail = json!({ "eventName": "CreateUser", "userIdentity": { "type": "IAMUser", "userName": "Ana" } });
-    let Answer::Reports(reports) = function(&sns).handle(invocation(event(detail))).await.unwrap() else { panic!() };
-    assert_eq!((reports.len(), reports[0].outcome, publish.num_calls()), (1, Outcome::Mailed, 1));
+    let AlertResponse::Reports(reports) = function(&sns).handle(invocation(event(detail))).await.unwrap() else {
+        panic!()
+    };
+    assert_eq!((reports.len(), reports[0].outcome, publish.num_calls()), (1, AlertOutcome::Mailed, 1));
 }
 
 /// SNS suspends the subscription of an address that gets more than 10 mails a second; two instances run at once.
@@ -92,8 +94,8 @@ fn batch(events: &[Value]) -> Value {
     json!({ "Records": events.iter().enumerate().map(record).collect::<Vec<_>>() })
 }
 
-fn failures(answer: &Answer) -> Vec<String> {
-    let Answer::Batch(response) = answer else { panic!("{answer:?}") };
+fn failures(answer: &AlertResponse) -> Vec<String> {
+    let AlertResponse::Batch(response) = answer else { panic!("{answer:?}") };
     response.batch_item_failures.iter().map(|failure| failure.item_identifier.clone()).collect()
 }
 
@@ -296,7 +298,7 @@ proptest! {
         prop_assert!(mail.subject.len() < 100);
         prop_assert!(mail.subject.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
         prop_assert!(mail.subject.starts_with("Gatehouse iam-alerts: "));
-        prop_assert!(mail.text.len() <= LONGEST_MESSAGE && !mail.text.contains('\r'));
+        prop_assert!(mail.text.len() <= MAX_MESSAGE_LENGTH && !mail.text.contains('\r'));
     }
 }
 

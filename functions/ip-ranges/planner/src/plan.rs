@@ -65,14 +65,14 @@ pub struct Bounds<'a> {
     pub may_create: bool,
     /// The share, in percent, of the present ranges of a family that may go in one run.
     pub max_shrink_percent: usize,
-    /// The families that are asked for. One of them that has ranges and would have none is likelier a fault of the
+    /// The families that are requested. One of them that has ranges and would have none is likelier a fault of the
     /// document than a service without addresses.
     pub families: &'a [Family],
     /// Remove however much.
     pub force: bool,
 }
 
-/// Below this number of ranges a share in percent says nothing.
+/// Below this number of ranges a share in percent means nothing.
 const SHRINK_FLOOR: usize = 20;
 
 /// Changes by the index of the resource: those of [`Pool::resources`] first, then those to create.
@@ -96,7 +96,7 @@ pub struct Plan {
     pub would_create: usize,
     /// The changes.
     pub rounds: Vec<Round>,
-    /// Wanted ranges for which there is no room.
+    /// Wanted ranges for which the containers have no capacity.
     pub left_out: BTreeSet<IpNet>,
     /// Why nothing is removed although something is stale.
     pub brake: Option<Brake>,
@@ -403,7 +403,7 @@ mod tests {
                 expected: "0 + 10.0.4.0/24\n0 - 10.0.0.0/24 10.0.2.0/24\n0 + 10.0.6.0/24 10.0.8.0/24\n",
             },
             Case {
-                name: "full and narrowed: the old range stays until the new one stands",
+                name: "full and narrowed: the old range stays until the new one is there",
                 groups: &["10.0.0.0/23 10.0.2.0/24"],
                 wanted: "10.0.0.0/24",
                 quota: 2,

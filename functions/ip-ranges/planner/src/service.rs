@@ -1,14 +1,14 @@
-//! A service whose ranges are asked for.
+//! A service whose ranges are requested.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-/// A service, and which of its ranges are asked for.
+/// A service, and which of its ranges are requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// Its name, as ip-ranges.json spells it.
     pub name: String,
-    /// The `region` values of its ranges; empty means those that are asked for of every service.
+    /// The `region` values of its ranges; empty means those that are requested for every service.
     pub regions: BTreeSet<String>,
 }
 
@@ -42,7 +42,7 @@ mod tests {
         assert_eq!(read("S3"), ("S3".to_owned(), String::new()));
         assert_eq!(read("S3@eu-west-1"), ("S3".to_owned(), "eu-west-1".to_owned()));
         assert_eq!(read("S3 @ eu-west-1 @GLOBAL@eu-west-1"), ("S3".to_owned(), "GLOBAL eu-west-1".to_owned()));
-        // The order says nothing.
+        // The order has no meaning.
         assert_eq!("S3@a@b".parse::<Service>(), "S3@b@a".parse());
     }
 

@@ -12,7 +12,7 @@ use crate::plan::{self, Bounds, Plan, Pool, ResourceState, Round};
 /// Compares what the set holds with what is wanted; `None`: there is no set. `bounds.quotas` has one resource.
 ///
 /// Where the brake holds, or where there is more than fits, the set gets what [`plan::plan`] makes of a resource of that
-/// size: a range stays as long as a wanted range that shares an address with it has no room.
+/// size: a range stays as long as a wanted range that shares an address with it has no place.
 #[must_use]
 pub fn plan(present: Option<&BTreeSet<IpNet>>, wanted: &BTreeSet<IpNet>, bounds: Bounds<'_>) -> Plan {
     let state = |ranges: &BTreeSet<IpNet>| ResourceState { ranges: ranges.clone(), ..ResourceState::default() };
@@ -79,7 +79,7 @@ mod tests {
                 "10.0.0.0/24 10.0.2.0/24",
                 "10.0.4.0/24",
             ),
-            // 10.0.0.0/23 lets in those of 10.0.1.0/24, which has no room.
+            // 10.0.0.0/23 lets in those of 10.0.1.0/24, which has no place.
             (
                 "more than fits, and narrowed",
                 "10.0.0.0/23",

@@ -24,7 +24,7 @@ pub struct Config {
     pub services: Vec<Service>,
     /// `REGION` and `VPC_ID`: where the groups are kept.
     pub regions: Vec<RegionConfig>,
-    /// `PORTS`: what the origin listens on. Prefix lists and IP sets have no ports: it says nothing for them.
+    /// `PORTS`: what the origin listens on. Prefix lists and IP sets have no ports: it has no effect on them.
     pub ports: Vec<PortRange>,
     /// Start of each group's name, and the value of the tag by which groups are found. In the names of IP sets AWS WAF
     /// takes no dots.
@@ -37,7 +37,7 @@ pub struct Config {
     pub aggregate: bool,
     /// What follows the ranges.
     pub target: Target,
-    /// Which resources the IP sets are for; says nothing for other targets.
+    /// Which resources the IP sets are for; has no effect on other targets.
     pub waf_scope: WafScope,
     /// Whether missing groups, prefix lists or IP sets are created.
     pub create: CreatePolicy,
@@ -406,7 +406,7 @@ const LEVELS_BELOW: usize = 3;
 ///
 /// Source: Systems Manager API reference, PutParameter: "Parameter hierarchies are limited to a maximum depth of fifteen
 /// levels", "A parameter name can't be prefixed with "aws" or "ssm" (case-insensitive)".
-const MOST_LEVELS: usize = 15;
+const MAX_LEVELS: usize = 15;
 /// SSM takes 1,011 characters with the ARN in front; this leaves room for both ends.
 const LONGEST: usize = 500;
 
@@ -431,7 +431,7 @@ impl FromStr for ParameterPrefix {
         let is_level = |level: &&str| !level.is_empty() && level.bytes().all(allowed);
         let first = levels.first().map(|level| level.to_ascii_lowercase()).unwrap_or_default();
         let is_reserved = first.starts_with("aws") || first.starts_with("ssm");
-        let is_long = levels.len() + LEVELS_BELOW > MOST_LEVELS || text.len() > LONGEST;
+        let is_long = levels.len() + LEVELS_BELOW > MAX_LEVELS || text.len() > LONGEST;
         if levels.is_empty() || !levels.iter().all(is_level) || is_reserved || is_long {
             return Err(
                 "expected a path such as /gatehouse/ip-ranges: at most 12 levels of letters, digits, dots, dashes or underscores, no slash at the end, not beginning with /aws or /ssm",
@@ -587,7 +587,7 @@ mod tests {
         let cloudfront = ("WAF_SCOPE", "CLOUDFRONT");
         assert!(config(&[sets, ("WAF_SCOPE", "REGIONAL"), ("REGION", "eu-west-1,us-east-1")]).is_ok());
         assert!(config(&[sets, cloudfront, ("REGION", "us-east-1")]).is_ok());
-        // The scope says nothing for other targets.
+        // The scope has no effect on other targets.
         assert!(config(&[cloudfront]).is_ok());
         for (region, wrong) in [("", "eu-west-1"), ("us-east-1,eu-central-1", "eu-central-1")] {
             let error = config(&[sets, cloudfront, ("REGION", region)]).unwrap_err().to_string();

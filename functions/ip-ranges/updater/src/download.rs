@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use crate::trigger::Notice;
 
 /// The document has 2.6 MB in 2026; anything far larger is not it.
-const LARGEST: usize = 16 * 1024 * 1024;
+const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// How long one attempt may take, connection included.
 pub const TIME_OUT: Duration = Duration::from_secs(15);
 /// How long to wait before each further attempt. An edge may serve the last document for some seconds more.
@@ -70,9 +70,9 @@ pub enum DownloadError {
 /// A document that may be used.
 #[derive(Debug)]
 pub struct Fetched {
-    /// What was asked for.
+    /// What was requested.
     pub published: Published,
-    /// What was asked for and is not there.
+    /// What was requested and is not there.
     pub faults: Vec<SelectionError>,
     /// Whether it is newer than the notice.
     pub superseded: bool,
@@ -121,7 +121,7 @@ impl Download {
     ) -> Result<Fetched, DownloadError> {
         // Without a notice there is nothing to hold an MD5 against, and taking it costs more than reading the document.
         let mut announced = notice.map(|notice| (notice, Md5::new()));
-        let fetched = self.fetcher.get(&self.url, LARGEST, |chunk| {
+        let fetched = self.fetcher.get(&self.url, MAX_BYTES, |chunk| {
             if let Some((_, md5)) = &mut announced {
                 md5.update(chunk);
             }
@@ -288,7 +288,7 @@ mod tests {
         for (reply, expected) in [
             (elsewhere.to_owned(), "answered 302, expected 200; redirects are not followed"),
             (ok("<html>"), "not ip-ranges.json as AWS publishes it"),
-            (ok(&" ".repeat(LARGEST + 1)), "more than 16777216 bytes"),
+            (ok(&" ".repeat(MAX_BYTES + 1)), "more than 16777216 bytes"),
         ] {
             let (download, requests) = serve(vec![reply]).await;
             let error = fetch(&download, None, 0).await.unwrap_err();

@@ -28,11 +28,11 @@ pub enum FailureKind {
     Partial,
     /// Lambda's deadline was near.
     OutOfTime,
-    /// Ranges have no room.
+    /// There is no capacity for ranges.
     NoCapacity,
     /// Too much would have been removed.
     ShrinkRefused,
-    /// An interface has no room for another group.
+    /// An interface has as many groups as it may have.
     InterfaceGroupLimit,
     /// An interface carries some groups of a pool, and not all.
     PartlyAttached,
@@ -91,7 +91,7 @@ impl Failure {
         Self { kind, what: pool.to_owned(), reason: brake.to_string() }
     }
 
-    /// Ranges of the pool have no room.
+    /// There is no capacity for ranges of the pool.
     #[must_use]
     pub fn no_capacity(pool: String, ranges: usize, advice: &str) -> Self {
         Self { kind: FailureKind::NoCapacity, what: pool, reason: format!("{ranges} ranges have no room: {advice}") }

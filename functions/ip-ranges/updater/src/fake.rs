@@ -112,7 +112,7 @@ pub(crate) struct State {
     pub(crate) rules_per_group: usize,
     pub(crate) groups_per_interface: usize,
     pub(crate) page: usize,
-    /// How many times a group that is asked for by its id still shows the outbound rules of a new group: EC2's answers are
+    /// How many times a group that is described by its id still shows the outbound rules of a new group: EC2's answers are
     /// eventually consistent.
     pub(crate) stale_egress: usize,
     /// Whether the VPCs have an IPv6 block.
@@ -127,7 +127,7 @@ pub(crate) struct State {
     pub(crate) turns: VecDeque<usize>,
     /// What the next calls that name a group or list just created are answered: EC2 does not know it everywhere yet.
     pub(crate) not_known: VecDeque<&'static str>,
-    /// How many times a list that is asked for by its id still shows the version before, as if it were calm.
+    /// How many times a list that is described by its id still shows the version before, as if it were calm.
     pub(crate) stale_lists: usize,
     /// For the calls to come, in their order.
     pub(crate) faults: VecDeque<Fault>,

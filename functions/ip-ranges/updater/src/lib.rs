@@ -47,7 +47,7 @@ use crate::download::{Download, Fetched};
 use crate::failure::{Failure, FailureKind};
 use crate::notifications::Notifications;
 use crate::region::Region;
-use crate::report::Report;
+use crate::report::UpdateReport;
 use crate::run::Run;
 use crate::trigger::{Direct, Notice, NoticeError, Trigger};
 
@@ -89,7 +89,7 @@ impl Updater {
     /// # Errors
     ///
     /// [`Error`], so that Lambda tries again and alarms see it. What was done before that is in the log.
-    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Report, Error> {
+    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<UpdateReport, Error> {
         let deadline = Deadline::new(&event.context);
         let stop = deadline.stop_for_answer(run::TIME_TO_REPORT);
         let stop_publishing = deadline.stop_for_log(TIME_TO_LOG);
@@ -121,7 +121,7 @@ impl Updater {
         }
     }
 
-    async fn run(&self, event: &Value, stop: Instant) -> Result<Report, Error> {
+    async fn run(&self, event: &Value, stop: Instant) -> Result<UpdateReport, Error> {
         let (trigger, notice, asked) = self.accept(event).await?;
         let run = Run {
             dry_run: self.config.dry_run || asked.dry_run,
@@ -142,7 +142,7 @@ impl Updater {
         info!(trigger, sync_token = published.sync_token, superseded, run.dry_run, run.force, "document read");
         let regions = self.regions.iter().zip(held);
         let regions = regions.map(|(region, held)| region.reconcile(held, &published, &self.config, run));
-        Ok(Report {
+        Ok(UpdateReport {
             trigger,
             dry_run: run.dry_run,
             sync_token: published.sync_token,
@@ -193,7 +193,7 @@ impl From<SelectionError> for Failure {
 
 /// Writes the run's metrics. `RangesLeftOut` is written only where it is known for every Region: a run that could not
 /// read a Region must not end the alarm about it.
-fn measure(report: &Report, function_name: &str) {
+fn measure(report: &UpdateReport, function_name: &str) {
     let totals = report.totals();
     let now = clock::now();
     let age = now.unix_timestamp().saturating_sub_unsigned(report.sync_token);
@@ -212,7 +212,7 @@ fn measure(report: &Report, function_name: &str) {
 const SPELT_OUT: usize = 3;
 
 /// A run that could not do its whole job fails, so that Lambda tries again and alarms see it.
-fn verdict(report: &Report) -> Result<(), Error> {
+fn verdict(report: &UpdateReport) -> Result<(), Error> {
     let failures: Vec<_> = report.all_failures().collect();
     let Some((_, first)) = failures.first() else { return Ok(()) };
     let kind =

@@ -10,10 +10,10 @@ use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use crate::failure::{Failure, FailureKind};
-use crate::report::Report;
+use crate::report::UpdateReport;
 
 /// How many notifications wait for a topic that cannot be reached.
-const MOST_WAITING: usize = 10;
+const MAX_WAITING: usize = 10;
 
 /// Publishes to the topics of `NOTIFY_TOPIC_ARN` and `CHAT_TOPIC_ARN`, if there are any.
 ///
@@ -41,7 +41,7 @@ impl Notifications {
     }
 
     /// Publishes what a run changed, and what it could not do. That it could not be published is a failure too.
-    pub(crate) async fn of_report(&self, report: &Report, context: &Context, stop: Instant) -> Option<Failure> {
+    pub(crate) async fn of_report(&self, report: &UpdateReport, context: &Context, stop: Instant) -> Option<Failure> {
         let request_id = &context.request_id;
         let failures = report.failure_texts();
         let is_news = report.has_changes() || !(failures.is_empty() || self.is_published(request_id, &failures));
@@ -104,7 +104,7 @@ impl Notifications {
             failure = Some(Failure { kind: FailureKind::Partial, what, reason });
             break;
         }
-        waiting.truncate(MOST_WAITING);
+        waiting.truncate(MAX_WAITING);
         self.memory.borrow_mut().waiting = waiting;
         failure
     }

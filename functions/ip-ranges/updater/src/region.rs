@@ -124,7 +124,7 @@ impl Region {
 
     /// Writes the ids of what the run kept to their parameters. A notice that changes nothing does not look at them, if the
     /// run before it in this process did its whole job. It looks in a new process: Lambda may run there again what failed in
-    /// another, and the groups do not show what became of the parameters.
+    /// another, and the groups do not show whether the parameters were written.
     async fn publish_ids(
         &self,
         prefix: &ParameterPrefix,

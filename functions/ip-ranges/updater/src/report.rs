@@ -1,4 +1,4 @@
-//! What a run did and what it did not, for the caller, the log and the people who asked to be told.
+//! What a run did and what it did not, for the caller, the log and subscribers of the topic.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::failure::Failure;
 
 /// The answer of a run.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Report {
+pub struct UpdateReport {
     /// `notice`, `schedule` or `direct`.
     pub trigger: &'static str,
     /// Nothing was written; what is listed as added, removed, created and attached is what would be.
@@ -42,11 +42,11 @@ pub struct RegionReport {
     /// The SSM parameters that were written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<ParameterReport>,
-    /// Wanted ranges for which there is no room.
+    /// Wanted ranges for which there is no capacity.
     pub left_out: Vec<RangesWithoutRule>,
     /// Wanted ranges whose call failed, or was not made.
     pub not_added: Vec<RangesWithoutRule>,
-    /// Whether what is there could be read and planned. Without that, `left_out` says nothing.
+    /// Whether what is there could be read and planned. Without that, `left_out` is not known.
     pub is_planned: bool,
     /// What a person should look at, though nothing failed.
     pub notes: Vec<String>,
@@ -59,7 +59,7 @@ pub struct RegionReport {
 pub struct TargetReport {
     /// The groups, prefix lists or IP sets, changed or not.
     pub groups: Vec<ResourceReport>,
-    /// Wanted ranges for which there is no room.
+    /// Wanted ranges for which there is no capacity.
     pub left_out: Vec<RangesWithoutRule>,
     /// Wanted ranges whose call failed, or was not made.
     pub not_added: Vec<RangesWithoutRule>,
@@ -189,7 +189,7 @@ impl RegionReport {
     }
 }
 
-impl Report {
+impl UpdateReport {
     /// How many rules were added, removed, and how many ranges left out.
     #[must_use]
     pub fn totals(&self) -> Totals {
@@ -260,14 +260,14 @@ pub struct Totals {
     pub added: usize,
     /// Rules removed.
     pub removed: usize,
-    /// Wanted ranges for which there is no room.
+    /// Wanted ranges for which there is no capacity.
     pub left_out: usize,
     /// API calls.
     pub calls: usize,
 }
 
 /// The mail: what changed in which group, range by range, and what failed.
-impl fmt::Display for Report {
+impl fmt::Display for UpdateReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::new();
         let ranges: Vec<String> =
@@ -338,7 +338,8 @@ mod tests {
             failures: vec![failure("removing")],
             ..RegionReport::default()
         };
-        let report = Report { regions: vec![region], failures: vec![failure("SERVICE")], ..Report::default() };
+        let report =
+            UpdateReport { regions: vec![region], failures: vec![failure("SERVICE")], ..UpdateReport::default() };
         let text = report.to_string();
         let place = |part: &str| text.find(part).unwrap_or_else(|| panic!("no {part} in {text}"));
         let order = [

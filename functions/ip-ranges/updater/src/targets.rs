@@ -171,7 +171,7 @@ fn pretend<'a>(plan: &Plan, outcomes: impl IntoIterator<Item = &'a mut Outcome>)
     }
 }
 
-/// What to do where ranges have no room.
+/// What to do where there is no capacity for ranges.
 struct Advice {
     /// With `CREATE=never`: what to create.
     create: String,

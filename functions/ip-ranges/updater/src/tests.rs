@@ -62,12 +62,17 @@ async fn world(settings: &[(&str, &str)]) -> World {
 }
 
 impl World {
-    async fn handle(&self, event: Value) -> Result<Report, (&'static str, String)> {
+    async fn handle(&self, event: Value) -> Result<UpdateReport, (&'static str, String)> {
         self.handle_as("1", 300, event).await
     }
 
     /// An invocation with this request id, and so many seconds until Lambda's deadline.
-    async fn handle_as(&self, request_id: &str, seconds: i64, event: Value) -> Result<Report, (&'static str, String)> {
+    async fn handle_as(
+        &self,
+        request_id: &str,
+        seconds: i64,
+        event: Value,
+    ) -> Result<UpdateReport, (&'static str, String)> {
         let mut context = Context::default();
         context.request_id = request_id.to_owned();
         context.invoked_function_arn = "arn:aws:lambda:eu-west-1:111122223333:function:updater".to_owned();
@@ -123,7 +128,7 @@ async fn nothing_is_asked_of_anybody_for_a_notice_that_cannot_be_trusted() {
         (
             Signer::new().sign(elsewhere),
             "InvalidEvent",
-            "url is \"https://example.com/ip-ranges.json\", expected http://127",
+            "the field url is \"https://example.com/ip-ranges.json\": expected http://127",
         ),
         (Signer::new().sign(message(TOPIC, "hello")), "InvalidEvent", "not the JSON of AmazonIpSpaceChanged"),
         (
@@ -325,7 +330,7 @@ async fn a_region_of_the_ranges_that_does_not_exist_changes_nothing() {
 #[test]
 fn failures_of_several_kinds_are_partial_and_the_first_are_spelt_out() {
     let failure = |kind, what: &str| Failure { kind, what: what.to_owned(), reason: "r".to_owned() };
-    let report = |failures| Report { failures, ..Report::default() };
+    let report = |failures| UpdateReport { failures, ..UpdateReport::default() };
     assert!(verdict(&report(vec![])).is_ok());
     let one = verdict(&report(vec![failure(FailureKind::NoCapacity, "a")])).unwrap_err();
     assert_eq!((one.error_type(), one.to_string().as_str()), ("NoCapacity", "a: r"));

@@ -1,6 +1,8 @@
 //! What started a run: the SNS notice, a schedule, or a person.
 
+use gatehouse_shared::field::FieldError;
 use gatehouse_shared::sns::{self, Envelope};
+use gatehouse_shared::text::quoted;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -109,15 +111,8 @@ pub enum NoticeError {
     #[error("the notice's message is not the JSON of AmazonIpSpaceChanged, which has synctoken, md5 and url")]
     Malformed(#[source] serde_json::Error),
     /// A field does not have its form.
-    #[error("the notice's {field} is {value:?}, expected {expected}")]
-    Field {
-        /// The field's name.
-        field: &'static str,
-        /// What it holds.
-        value: String,
-        /// What it should hold.
-        expected: String,
-    },
+    #[error(transparent)]
+    Field(#[from] FieldError),
 }
 
 impl Notice {
@@ -129,7 +124,7 @@ impl Notice {
     pub fn parse(message: &str, ip_ranges_url: &str) -> Result<Self, NoticeError> {
         let notice: Self = serde_json::from_str(message).map_err(NoticeError::Malformed)?;
         let field = |field, value: &str, expected: &str| {
-            Err(NoticeError::Field { field, value: value.to_owned(), expected: expected.to_owned() })
+            Err(FieldError::new(field, quoted(value), format_args!("expected {expected}")).into())
         };
         if notice.md5.len() != 32 || !notice.md5.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return field("md5", &notice.md5, "32 hexadecimal digits");
@@ -201,11 +196,11 @@ mod tests {
         let cases = [
             ("hello".to_owned(), "not the JSON of AmazonIpSpaceChanged"),
             (json!({"synctoken": "1", "url": URL}).to_string(), "missing field `md5`"),
-            (body("59e4", "1", URL), "md5 is \"59e4\", expected 32 hexadecimal digits"),
+            (body("59e4", "1", URL), "the field md5 is \"59e4\": expected 32 hexadecimal digits"),
             (body(md5, "now", URL), "synctoken is \"now\""),
             (
                 body(md5, "1", "https://example.com/ip-ranges.json"),
-                "url is \"https://example.com/ip-ranges.json\", expected https://ip-ranges",
+                "url is \"https://example.com/ip-ranges.json\": expected https://ip-ranges",
             ),
         ];
         for (message, expected) in cases {

@@ -23,7 +23,7 @@ use crate::words::{Mask, Words};
 /// Words in the keys of a document that say a number is a version.
 const VERSION_WORDS: [&str; 2] = ["version", "versions"];
 
-/// How values are looked for, where the policy says nothing.
+/// How values are looked for, where the policy has no setting for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Whether an identifier whose form says too little is found only with one of its keywords near it, as by AWS. Without,

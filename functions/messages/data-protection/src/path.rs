@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Steps that are shown.
-const MOST_STEPS: usize = 16;
+const MAX_STEPS: usize = 16;
 
 /// A path such as `$.orders[2].card`. A key that is no plain name is shown by its place: `$.{3}`, the fourth key.
 #[derive(Debug, Clone)]
@@ -94,7 +94,7 @@ fn is_plain(key: &str) -> bool {
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.root)?;
-        for step in self.steps.iter().take(MOST_STEPS) {
+        for step in self.steps.iter().take(MAX_STEPS) {
             match step {
                 Step::Open => {}
                 Step::Key(key) => write!(f, ".{key}")?,
@@ -102,6 +102,6 @@ impl fmt::Display for Path {
                 Step::Index(index) => write!(f, "[{index}]")?,
             }
         }
-        if self.steps.len() > MOST_STEPS { f.write_str("…") } else { Ok(()) }
+        if self.steps.len() > MAX_STEPS { f.write_str("…") } else { Ok(()) }
     }
 }

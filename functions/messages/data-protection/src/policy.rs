@@ -12,13 +12,13 @@ use crate::json::{Json, shown};
 use crate::principal::{Principal, PrincipalPattern};
 
 /// SNS API Reference, `PutDataProtectionPolicy`: at most 30,720 characters.
-const LONGEST_POLICY: usize = 30_720;
+const MAX_POLICY_LENGTH: usize = 30_720;
 const VERSION: &str = "2021-06-01";
-const MOST_CUSTOM: usize = 10;
-const LONGEST_NAME: usize = 128;
-const LONGEST_REGEX: usize = 200;
+const MAX_CUSTOM: usize = 10;
+const MAX_NAME_LENGTH: usize = 128;
+const MAX_REGEX_LENGTH: usize = 200;
 /// Memory of one compiled regex.
-const LARGEST_REGEX: usize = 2 << 20;
+const MAX_REGEX_SIZE: usize = 2 << 20;
 /// The characters of a regex besides letters and digits.
 const REGEX_CHARACTERS: &str = "_#=@/;,- ^$?[]{}|\\*+.";
 /// The characters to mask with besides letters and digits.
@@ -305,8 +305,8 @@ impl Check {
 
     fn json(&mut self, text: &str) -> Option<Json> {
         let characters = text.chars().count();
-        if characters > LONGEST_POLICY {
-            self.fault("$", format!("{characters} characters long"), format!("at most {LONGEST_POLICY}"));
+        if characters > MAX_POLICY_LENGTH {
+            self.fault("$", format!("{characters} characters long"), format!("at most {MAX_POLICY_LENGTH}"));
         }
         match serde_json::from_str::<Json>(text) {
             Ok(json) => Some(json),
@@ -451,11 +451,11 @@ impl Check {
         let Some(list) = field(fields, "CustomDataIdentifier") else { return };
         let path = "$.Configuration.CustomDataIdentifier";
         let list = self.list(path, list, "an array of custom data identifiers");
-        if list.len() > MOST_CUSTOM {
+        if list.len() > MAX_CUSTOM {
             self.fault(
                 path,
                 format!("an array of {}", list.len()),
-                format!("at most {MOST_CUSTOM} custom data identifiers"),
+                format!("at most {MAX_CUSTOM} custom data identifiers"),
             );
         }
         for (index, json) in list.iter().enumerate() {
@@ -483,8 +483,8 @@ impl Check {
 
     fn custom_name<'a>(&mut self, path: &str, name: &'a str) -> Option<&'a str> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        let expected = if name.len() > LONGEST_NAME || !name.bytes().all(allowed) {
-            format!("1 to {LONGEST_NAME} letters, digits, hyphens and underscores")
+        let expected = if name.len() > MAX_NAME_LENGTH || !name.bytes().all(allowed) {
+            format!("1 to {MAX_NAME_LENGTH} letters, digits, hyphens and underscores")
         } else if Managed::is_name(name) {
             "a name that no managed data identifier has".to_owned()
         } else if self.custom.iter().any(|custom| custom.name() == name)
@@ -500,8 +500,8 @@ impl Check {
 
     fn regex(&mut self, path: &str, text: &str) -> Option<Regex> {
         let characters = text.chars().count();
-        if characters > LONGEST_REGEX {
-            self.fault(path, format!("{characters} characters long"), format!("at most {LONGEST_REGEX}"));
+        if characters > MAX_REGEX_LENGTH {
+            self.fault(path, format!("{characters} characters long"), format!("at most {MAX_REGEX_LENGTH}"));
             return None;
         }
         let mut strange: Vec<char> = text
@@ -516,7 +516,7 @@ impl Check {
             self.fault(path, shown(text), expected);
             return None;
         }
-        match RegexBuilder::new(text).size_limit(LARGEST_REGEX).dfa_size_limit(LARGEST_REGEX).build() {
+        match RegexBuilder::new(text).size_limit(MAX_REGEX_SIZE).dfa_size_limit(MAX_REGEX_SIZE).build() {
             Ok(regex) => Some(regex),
             Err(regex::Error::CompiledTooBig(_)) => {
                 self.fault(path, shown(text), "a simpler regular expression, with fewer repetitions");

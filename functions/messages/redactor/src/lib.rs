@@ -34,13 +34,13 @@ use gatehouse_shared::{clock, log};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
 use time::OffsetDateTime;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::attributes::attributes_of;
 use crate::config::Config;
 use crate::error::{Error, next_of_publish};
 use crate::publish::Publisher;
-use crate::report::{Audit, Outcome, Report};
+use crate::report::{Audit, DeliveryOutcome, DeliveryReport};
 use crate::source::{Source, Subscriber};
 use data_protection::{Content, Decision, Done};
 
@@ -86,7 +86,7 @@ impl Redactor {
     /// # Errors
     ///
     /// The first failure, after everything else was done.
-    pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Vec<Report>, Error> {
+    pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Vec<DeliveryReport>, Error> {
         let LambdaEvent { payload, context } = invocation;
         let stop = Deadline::new(&context).stop_for_log(RESERVE);
         let mut reports = Vec::new();
@@ -119,7 +119,7 @@ impl Redactor {
         record: usize,
         now: OffsetDateTime,
         stop: Instant,
-    ) -> Result<(Report, Option<Audit>), Error> {
+    ) -> Result<(DeliveryReport, Option<Audit>), Error> {
         let message = self.verifier.verify(envelope, Channel::Lambda, now).await?;
         if message.message_type() != MessageType::Notification {
             return Err(Error::MessageType { seen: message.message_type().as_str() });
@@ -136,32 +136,32 @@ impl Redactor {
         let data_protection::Outcome { decision, findings, more_findings, audited, attributes_dropped } =
             rules.apply(&content);
         let audit = rules.audits(message.message_id()).then_some(Audit(audited));
-        let mut report = Report {
+        let mut report = DeliveryReport {
             findings,
             more_findings,
             attributes_dropped,
             audited: audit.is_some(),
             unprotected: rules.is_empty(),
-            ..Report::of(&message)
+            ..DeliveryReport::of(&message)
         };
         match decision {
             Decision::Deliver(_) if self.dry_run => {}
             Decision::Deliver(content) => {
                 report.published_message_id = Some(self.publisher.publish(message.message_id(), content).await?);
-                report.outcome = Outcome::Published;
+                report.outcome = DeliveryOutcome::Published;
             }
-            Decision::Denied => report.outcome = Outcome::Denied,
-            Decision::NothingLeft => report.outcome = Outcome::NothingLeft,
+            Decision::Denied => report.outcome = DeliveryOutcome::Denied,
+            Decision::NothingLeft => report.outcome = DeliveryOutcome::NothingLeft,
         }
         log::report(&report);
-        if matches!(report.outcome, Outcome::Denied | Outcome::NothingLeft) && !self.dry_run {
+        if matches!(report.outcome, DeliveryOutcome::Denied | DeliveryOutcome::NothingLeft) && !self.dry_run {
             self.notify(&report, stop).await?;
         }
         Ok((report, audit))
     }
 
     /// Notifies the owners, where there are any, of a message that was not delivered.
-    async fn notify(&self, report: &Report, stop: Instant) -> Result<(), Error> {
+    async fn notify(&self, report: &DeliveryReport, stop: Instant) -> Result<(), Error> {
         let Some(notifier) = &self.denied else { return Ok(()) };
         let notification = Notification::new("Gatehouse messages: not delivered", notice(report, &self.principal))
             .in_thread(&report.message_id)
@@ -175,9 +175,9 @@ impl Redactor {
 }
 
 /// What the owners learn of a message that was not delivered: reason and identifiers, no value.
-fn notice(report: &Report, principal: &str) -> String {
+fn notice(report: &DeliveryReport, principal: &str) -> String {
     let (reason, wanted) = match report.outcome {
-        Outcome::Denied => ("the data protection policy denies it", Done::Deny),
+        DeliveryOutcome::Denied => ("the data protection policy denies it", Done::Deny),
         _ => ("nothing is left of it after redaction", Done::Redact),
     };
     let mut text = format!(
@@ -237,7 +237,7 @@ mod tests {
 
         let message = notification(ORIGIN, "4539894458086459", "2026-03-06T20:00:00.000Z");
         let event = lambda_event([Signer::new().sign(message)]);
-        for (minutes, outcome, publications) in [(0, Outcome::Denied, 1), (5, Outcome::Published, 2)] {
+        for (minutes, outcome, publications) in [(0, DeliveryOutcome::Denied, 1), (5, DeliveryOutcome::Published, 2)] {
             let envelope = envelopes_of_lambda_event(&event).unwrap().remove(0);
             let stop = Instant::now() + std::time::Duration::from_secs(60);
             let now = start + Duration::minutes(minutes);

@@ -9,9 +9,9 @@ use data_protection::Finding;
 
 /// What became of one message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct DeliveryReport {
     /// What was done.
-    pub outcome: Outcome,
+    pub outcome: DeliveryOutcome,
     /// SNS's identifier of the message that arrived.
     pub message_id: String,
     /// The topic it arrived from.
@@ -34,11 +34,11 @@ pub struct Report {
     pub unprotected: bool,
 }
 
-impl Report {
+impl DeliveryReport {
     /// The report of a message with which nothing was done so far.
     pub(crate) fn of(message: &Verified) -> Self {
         Self {
-            outcome: Outcome::Planned,
+            outcome: DeliveryOutcome::Planned,
             message_id: message.message_id().to_owned(),
             topic_arn: message.topic_arn().to_owned(),
             published_message_id: None,
@@ -58,7 +58,7 @@ fn is_zero(number: &usize) -> bool {
 
 /// What was done. The names are those in the log and of the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Outcome {
+pub enum DeliveryOutcome {
     /// It was published to `TARGET_TOPIC_ARN`.
     Published,
     /// It was not published, because of a statement with Deny.
@@ -78,17 +78,17 @@ pub(crate) struct Audit(pub(crate) Vec<(String, usize)>);
 pub(crate) fn metrics(
     function_name: &str,
     now: OffsetDateTime,
-    reports: &[Report],
+    reports: &[DeliveryReport],
     audits: &[Audit],
     failed: usize,
 ) -> Metrics {
     let count = |outcome| reports.iter().filter(|report| report.outcome == outcome).count();
-    let published = |report: &&Report| report.outcome == Outcome::Published && report.unprotected;
+    let published = |report: &&DeliveryReport| report.outcome == DeliveryOutcome::Published && report.unprotected;
     let unprotected = reports.iter().filter(published).count();
     let mut metrics = Metrics::of(function_name, now)
-        .count("Published", count(Outcome::Published))
-        .count("Denied", count(Outcome::Denied))
-        .count("NothingLeft", count(Outcome::NothingLeft))
+        .count("Published", count(DeliveryOutcome::Published))
+        .count("Denied", count(DeliveryOutcome::Denied))
+        .count("NothingLeft", count(DeliveryOutcome::NothingLeft))
         .count("Unprotected", unprotected)
         .count("Failed", failed);
     if audits.is_empty() {
@@ -139,8 +139,8 @@ mod tests {
         Engine::new(&Policy::parse(&policy.to_string()).unwrap(), Direction::Outbound, &principal)
     }
 
-    fn report(outcome: Outcome) -> Report {
-        Report {
+    fn report(outcome: DeliveryOutcome) -> DeliveryReport {
+        DeliveryReport {
             outcome,
             message_id: "m-1".to_owned(),
             topic_arn: "arn:aws:sns:eu-west-1:111122223333:expenses".to_owned(),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     /// The metrics of the line, by name, without what every line has.
-    fn line(reports: &[Report], audits: &[Audit], failed: usize) -> Value {
+    fn line(reports: &[DeliveryReport], audits: &[Audit], failed: usize) -> Value {
         let line = metrics("redactor", datetime!(2026-03-06 20:00 UTC), reports, audits, failed).line();
         assert!(!line.contains(CARD) && !line.contains("EID-"), "{line}");
         let mut line: Value = serde_json::from_str(&line).unwrap();
@@ -177,8 +177,13 @@ mod tests {
             line(&[], &[], 1),
             json!({ "Published": 0.0, "Denied": 0.0, "NothingLeft": 0.0, "Unprotected": 0.0, "Failed": 1.0 })
         );
-        let outcomes =
-            [Outcome::Published, Outcome::Published, Outcome::Denied, Outcome::NothingLeft, Outcome::Planned];
+        let outcomes = [
+            DeliveryOutcome::Published,
+            DeliveryOutcome::Published,
+            DeliveryOutcome::Denied,
+            DeliveryOutcome::NothingLeft,
+            DeliveryOutcome::Planned,
+        ];
         let mut reports = outcomes.map(report);
         reports[0].unprotected = true;
         reports[2].unprotected = true;

@@ -15,7 +15,7 @@ use data_protection::{Direction, Engine, Options, Policy, Principal};
 /// How long a policy is used before the parameter is read again: a change takes effect within five minutes.
 const TIME_TO_LIVE: Duration = Duration::minutes(5);
 /// How long it is used while the parameter cannot be read.
-const LONGEST_USE: Duration = Duration::HOUR;
+const MAX_USE: Duration = Duration::HOUR;
 /// How long until the next attempt then: not every message waits for one.
 const RETRY_AFTER: Duration = Duration::seconds(30);
 
@@ -72,13 +72,13 @@ impl Source {
                 Kept { rules, read_at: now, read_again_at: now + TIME_TO_LIVE }
             }
             // A policy with faults is not one that cannot be read: somebody changed it.
-            (Err(error @ Error::Policy { .. }), Some(known)) if now - known.read_at < LONGEST_USE => {
+            (Err(error @ Error::Policy { .. }), Some(known)) if now - known.read_at < MAX_USE => {
                 tracing::warn!(
                     parameter = name,
                     error = chain(&error),
                     "the policy cannot be read: the one before is used for up to an hour"
                 );
-                let read_again_at = (now + RETRY_AFTER).min(known.read_at + LONGEST_USE);
+                let read_again_at = (now + RETRY_AFTER).min(known.read_at + MAX_USE);
                 Kept { read_again_at, ..known }
             }
             (Err(error), _) => return Err(error),

@@ -26,7 +26,7 @@ use message_redactor::Redactor;
 use message_redactor::config::Config;
 use message_redactor::error::Error;
 use message_redactor::publish::Publisher;
-use message_redactor::report::{Outcome, Report};
+use message_redactor::report::{DeliveryOutcome, DeliveryReport};
 use serde_json::{Value, json};
 use time::Duration;
 use time::format_description::well_known::Rfc3339;
@@ -179,7 +179,7 @@ fn invocation(message: &str, attributes: Value) -> LambdaEvent<Value> {
     invocation_of(event, Duration::MINUTE)
 }
 
-fn outcomes(reports: &[Report]) -> Vec<Outcome> {
+fn outcomes(reports: &[DeliveryReport]) -> Vec<DeliveryOutcome> {
     reports.iter().map(|report| report.outcome).collect()
 }
 
@@ -191,7 +191,10 @@ async fn a_message_is_published_masked_with_its_attributes() {
     let reports = function.handle(invocation(&format!("{{\"card\":{CARD}}}"), attributes)).await.unwrap();
     assert_eq!(published.to(TARGET), [format!("{{\"card\":\"{MASKED}\"}}")]);
     assert_eq!(published.0.lock().unwrap().len(), 1);
-    assert_eq!((reports[0].outcome, reports[0].published_message_id.as_deref()), (Outcome::Published, Some("m-2")));
+    assert_eq!(
+        (reports[0].outcome, reports[0].published_message_id.as_deref()),
+        (DeliveryOutcome::Published, Some("m-2"))
+    );
     let report = serde_json::to_value(&reports).unwrap();
     assert_eq!(
         report[0]["findings"],
@@ -226,7 +229,7 @@ async fn the_publish_call_has_this_form_on_the_wire() {
         "bytes": { "Type": "Binary", "Value": "/wA=" },
     });
     let reports = function.handle(invocation_of(event, Duration::MINUTE)).await.unwrap();
-    assert_eq!(outcomes(&reports), [Outcome::Published]);
+    assert_eq!(outcomes(&reports), [DeliveryOutcome::Published]);
 
     let request = replay.actual_requests().next().unwrap();
     assert_eq!(request.uri(), "https://sns.eu-central-1.amazonaws.com/", "the Region is that of the topic");
@@ -273,8 +276,8 @@ async fn a_subject_of_which_nothing_is_left_is_not_sent() {
 #[tokio::test]
 async fn of_a_message_that_is_not_delivered_the_owners_learn_the_identifier_and_no_value() {
     for (operation, outcome, reason) in [
-        (deny(), Outcome::Denied, "the data protection policy denies it"),
-        (redact(), Outcome::NothingLeft, "nothing is left of it after redaction"),
+        (deny(), DeliveryOutcome::Denied, "the data protection policy denies it"),
+        (redact(), DeliveryOutcome::NothingLeft, "nothing is left of it after redaction"),
     ] {
         let (sns, published) = working();
         let function = redactor(&policy(&operation), &sns);
@@ -316,9 +319,11 @@ async fn what_is_not_listed_is_counted_in_the_report_and_in_the_notice() {
 
 #[tokio::test]
 async fn a_dry_run_publishes_nothing_and_remembers_nothing() {
-    for (operation, outcome) in
-        [(mask(), Outcome::Planned), (deny(), Outcome::Denied), (redact(), Outcome::NothingLeft)]
-    {
+    for (operation, outcome) in [
+        (mask(), DeliveryOutcome::Planned),
+        (deny(), DeliveryOutcome::Denied),
+        (redact(), DeliveryOutcome::NothingLeft),
+    ] {
         let policy = policy(&operation);
         let settings = [("DATA_PROTECTION_POLICY", policy.as_str()), ("DRY_RUN", "true")];
         let function = redactor_with(&settings, unused().config(), client!(aws_sdk_ssm, []), StaticCertificates::new());
@@ -363,7 +368,7 @@ async fn a_publication_that_fails_says_what_to_do_and_is_not_taken_for_done() {
             }
             fails.store(false, Ordering::Relaxed);
             let reports = function.handle(invocation(CARD, json!({}))).await.unwrap();
-            let expected = if error_type == "Publish" { Outcome::Published } else { Outcome::Denied };
+            let expected = if error_type == "Publish" { DeliveryOutcome::Published } else { DeliveryOutcome::Denied };
             assert_eq!(outcomes(&reports), [expected], "{code}");
             assert_eq!(published.0.lock().unwrap().len(), 3, "{code}");
         }
@@ -444,7 +449,7 @@ async fn no_work_goes_on_until_lambdas_deadline_and_nothing_is_lost() {
     // A process remembers for 10 s that the certificate did not come, and the wall clock stands.
     let function = redactor_with(&settings, sns.config(), client!(aws_sdk_ssm, []), certificates.clone());
     let reports = function.handle(invocation_of(event(), Duration::seconds(10))).await.unwrap();
-    assert_eq!(outcomes(&reports), [Outcome::Published; 2]);
+    assert_eq!(outcomes(&reports), [DeliveryOutcome::Published; 2]);
 }
 
 #[tokio::test]
@@ -578,7 +583,7 @@ async fn chat_hears_of_a_message_that_is_not_delivered_and_its_refusal_is_no_fai
             [("DATA_PROTECTION_POLICY", policy.as_str()), ("CHAT_TOPIC_ARN", CHAT), ("DENIED_TOPIC_ARN", denied)];
         let function = redactor_with(&settings, sns.config(), client!(aws_sdk_ssm, []), StaticCertificates::new());
         let reports = function.handle(invocation(CARD, json!({}))).await.unwrap();
-        assert_eq!(outcomes(&reports), [Outcome::Denied]);
+        assert_eq!(outcomes(&reports), [DeliveryOutcome::Denied]);
         assert_eq!(published.to(DENIED).len(), usize::from(!denied.is_empty()));
         let message = chat_message(&published.to(CHAT)[0]).unwrap();
         assert_eq!(message["metadata"]["threadId"], "m-1");

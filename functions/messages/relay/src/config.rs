@@ -31,7 +31,7 @@ fn target_topic_arn(env: &Reader<'_>) -> Option<TopicArn> {
     if topic.is_fifo() {
         fault(topic.as_str(), "expected a standard topic: messages that came over HTTPS have no order to keep");
     }
-    // As text, because whatever is wrong with TOPIC_ARNS itself is told by the verifier.
+    // As text, because whatever is wrong with TOPIC_ARNS itself is reported by the verifier.
     let origins = env.text("TOPIC_ARNS").unwrap_or_default();
     if origins.split(',').any(|origin| origin.trim() == topic.as_str()) {
         fault(topic.as_str(), "expected none of TOPIC_ARNS: each message would be relayed again and again");

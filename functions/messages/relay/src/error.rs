@@ -63,7 +63,7 @@ pub enum Declined {
         /// What SNS answered.
         source: BoxError,
     },
-    /// The subscription could not be confirmed for now.
+    /// The subscription could not be confirmed yet.
     #[error("calling ConfirmSubscription for {topic}; it is tried again when SNS sends the confirmation again")]
     Confirm {
         /// The topic.
@@ -71,7 +71,7 @@ pub enum Declined {
         /// What SNS answered.
         source: BoxError,
     },
-    /// The signing certificate could not be fetched for now.
+    /// The signing certificate could not be fetched yet.
     #[error("the message cannot be verified for now; it is tried again when SNS delivers it again")]
     Certificate(#[source] VerifyError),
     /// The message was not published.

@@ -6,7 +6,7 @@
 //! | a subscription confirmation | confirmed by the API, so that unsubscribing needs the rights to do so; by its URL where SNS denies the call |
 //! | an unsubscribe confirmation | logged and counted: no more messages will come |
 //!
-//! The function stands on the public internet. The cheap checks come first, nothing is fetched before they pass, and a
+//! It is reachable from the internet. The cheap checks come first, nothing is fetched before they pass, and a
 //! sender who is refused gets the same answer whatever the reason; the log has it.
 //!
 //! # Answers
@@ -53,7 +53,7 @@
 //! - A flood at the URL throttles the function, and SNS has few attempts: watch the metric `Throttles`.
 //! - Whether SNS reports the end of a subscription that was confirmed like this is documented in two ways: always, by the
 //!   Developer Guide; only for a subscription that ends without authentication, by the API Reference of `Unsubscribe`.
-//!   So that no message comes is no proof that the subscription stands.
+//!   That no message comes does not prove that the subscription exists.
 //! - SNS accepts 256 KiB with all attributes. A message that is larger with those of the relay is not published: it is
 //!   answered 503 and goes to the redrive queue. `MaximumMessageSize` of the target topic raises the limit.
 //! - The order of messages is not kept. FIFO topics do not deliver over HTTPS.
@@ -85,8 +85,8 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::confirmation::Confirmation;
 use crate::error::{Declined, Error};
-use crate::outcome::{Done, Outcome, Subject};
-use crate::request::{Delivery, Request};
+use crate::outcome::{Done, RelayOutcome, Subject};
+use crate::request::{Delivery, RelayRequest};
 use crate::route::Route;
 
 /// SNS gives up a request after 15 s, and the answer must come within 10.
@@ -149,15 +149,15 @@ impl MessageRelay {
         let LambdaEvent { payload, context } = invocation;
         let now = clock::now();
         let stop = Deadline::new(&context).at_most(ANSWER_WITHIN + RESERVE).stop_for_log(RESERVE);
-        let (subject, outcome) = self.outcome(Request::parse(payload)?, stop, now).await;
+        let (subject, outcome) = self.outcome(RelayRequest::parse(payload)?, stop, now).await;
         outcome::log(&outcome, &subject);
         outcome::metrics(&context.env_config.function_name, now, &outcome).emit();
         Ok(outcome::response(&outcome))
     }
 
     /// The result of the request, and what the log says of it.
-    async fn outcome(&self, request: Request, stop: Instant, now: OffsetDateTime) -> (Subject, Outcome) {
-        let Request { request_id, source_ip, delivery } = request;
+    async fn outcome(&self, request: RelayRequest, stop: Instant, now: OffsetDateTime) -> (Subject, RelayOutcome) {
+        let RelayRequest { request_id, source_ip, delivery } = request;
         match delivery {
             Ok(delivery) => {
                 let subject = Subject::of(request_id, source_ip, &delivery.envelope);
@@ -167,7 +167,7 @@ impl MessageRelay {
         }
     }
 
-    async fn relay(&self, delivery: Delivery, now: OffsetDateTime) -> Outcome {
+    async fn relay(&self, delivery: Delivery, now: OffsetDateTime) -> RelayOutcome {
         let Delivery { envelope, route } = delivery;
         let message = self.verifier.verify(envelope, Channel::Https, now).await?;
         match message.message_type() {
@@ -177,7 +177,7 @@ impl MessageRelay {
         }
     }
 
-    async fn publish(&self, message: &Verified, route: &Route) -> Outcome {
+    async fn publish(&self, message: &Verified, route: &Route) -> RelayOutcome {
         let topic = &self.config.target_topic_arn;
         let through = route.on_to(message.topic_arn(), topic)?;
         if self.config.dry_run {
@@ -199,7 +199,7 @@ impl MessageRelay {
         Ok(Done::Relayed { target_message_id: answer.message_id.unwrap_or_default() })
     }
 
-    async fn confirm(&self, message: &Verified) -> Outcome {
+    async fn confirm(&self, message: &Verified) -> RelayOutcome {
         let confirmation = Confirmation::of(message)?;
         if self.config.dry_run {
             return Ok(Done::Planned);
@@ -222,7 +222,7 @@ impl MessageRelay {
     }
 
     /// Opens the URL of the confirmation, once. `denied` says why the call did not do.
-    async fn confirm_by_url(&self, confirmation: &Confirmation, denied: Declined) -> Outcome {
+    async fn confirm_by_url(&self, confirmation: &Confirmation, denied: Declined) -> RelayOutcome {
         match self.urls.open(&confirmation.url()).await {
             Ok(_) => Ok(Done::ConfirmedByUrl),
             Err(error) if error.is_transient() => {

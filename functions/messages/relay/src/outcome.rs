@@ -10,7 +10,7 @@ use crate::error::Declined;
 use crate::request::shortened;
 
 /// What became of a request.
-pub type Outcome = Result<Done, Declined>;
+pub type RelayOutcome = Result<Done, Declined>;
 
 /// What was done with a message that was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Subject {
 }
 
 /// The response of a function URL.
-pub(crate) fn response(outcome: &Outcome) -> Value {
+pub(crate) fn response(outcome: &RelayOutcome) -> Value {
     let status = status_of(outcome);
     let mut headers = json!({
         "content-type": "text/plain; charset=utf-8",
@@ -70,7 +70,7 @@ pub(crate) fn response(outcome: &Outcome) -> Value {
     json!({ "statusCode": status, "headers": headers, "body": text_of(status), "isBase64Encoded": false })
 }
 
-fn status_of(outcome: &Outcome) -> u16 {
+fn status_of(outcome: &RelayOutcome) -> u16 {
     outcome.as_ref().map_or_else(Declined::status, |_| 200)
 }
 
@@ -88,7 +88,7 @@ fn text_of(status: u16) -> &'static str {
 }
 
 /// One line for each request. Bodies and tokens are in none.
-pub(crate) fn log(outcome: &Outcome, subject: &Subject) {
+pub(crate) fn log(outcome: &RelayOutcome, subject: &Subject) {
     let Subject { request_id, source_ip, message_type, topic_arn, message_id } = subject;
     let (request_id, source_ip) = (request_id.as_deref(), source_ip.as_deref());
     let (topic_arn, message_id) = (topic_arn.as_deref(), message_id.as_deref());
@@ -167,7 +167,7 @@ pub(crate) fn log(outcome: &Outcome, subject: &Subject) {
 }
 
 /// The metrics of one request: all at each, so that a missing one means a missing request.
-pub(crate) fn metrics(function_name: &str, now: OffsetDateTime, outcome: &Outcome) -> Metrics {
+pub(crate) fn metrics(function_name: &str, now: OffsetDateTime, outcome: &RelayOutcome) -> Metrics {
     let counted = match outcome {
         Ok(Done::Relayed { .. }) => Some("Relayed"),
         Ok(Done::Confirmed { .. }) => Some("Confirmed"),

@@ -1,6 +1,6 @@
 //! What came to the function URL.
 //!
-//! The function stands on the public internet, so the cheap checks come first: method, content type, raw delivery, size.
+//! It is reachable from the internet, so the cheap checks come first: method, content type, raw delivery, size.
 //! Only then the body is decoded and read.
 
 use aws_lambda_events::lambda_function_urls::LambdaFunctionUrlRequest;
@@ -17,15 +17,15 @@ use crate::route::Route;
 /// have such subscriptions.
 ///
 /// Source: SNS Developer Guide, "Publishing large messages with Amazon SNS".
-pub const LONGEST_MESSAGE: usize = 256 * 1_024;
+pub const MAX_MESSAGE_LENGTH: usize = 256 * 1_024;
 
-/// The largest body that is read, in bytes: that of a message of [`LONGEST_MESSAGE`], each character of which may be
+/// The largest body that is read, in bytes: that of a message of [`MAX_MESSAGE_LENGTH`], each character of which may be
 /// escaped in JSON. Two bytes of UTF-8 make six at most.
-const LONGEST_BODY: usize = 4 * LONGEST_MESSAGE;
+const MAX_BODY_LENGTH: usize = 4 * MAX_MESSAGE_LENGTH;
 
 /// A request, with what the log says of it.
 #[derive(Debug)]
-pub struct Request {
+pub struct RelayRequest {
     /// Lambda's identifier of the request.
     pub request_id: Option<String>,
     /// Where it came from.
@@ -43,7 +43,7 @@ pub struct Delivery {
     pub route: Route,
 }
 
-impl Request {
+impl RelayRequest {
     /// Reads the event of a function URL.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Request {
         }
         let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
         let (request_id, source_ip) = (text(&context["requestId"]), text(&context["http"]["sourceIp"]));
-        // Fails, for instance, for a control character in a header. The error can hold what a stranger sent.
+        // Fails, for instance, for a control character in a header. The error can hold what an untrusted caller sent.
         let delivery = match serde_json::from_value::<LambdaFunctionUrlRequest>(event) {
             Ok(request) => delivery(&request),
             Err(_) => Err(Malformed::Request.into()),
@@ -75,8 +75,8 @@ fn delivery(request: &LambdaFunctionUrlRequest) -> Result<Delivery, Declined> {
     let body = body(request)?;
     let envelope = Envelope::from_json(&body).map_err(|error| not_a_message(error, body.len()))?;
     let bytes = envelope.unverified_message_bytes();
-    if bytes > LONGEST_MESSAGE {
-        return Err(Malformed::TooLarge { part: "message", bytes, limit: LONGEST_MESSAGE }.into());
+    if bytes > MAX_MESSAGE_LENGTH {
+        return Err(Malformed::TooLarge { part: "message", bytes, limit: MAX_MESSAGE_LENGTH }.into());
     }
     check_message_type(request, &envelope)?;
     Ok(Delivery { envelope, route: Route::from_body(&body) })
@@ -95,19 +95,19 @@ fn check_content_type(request: &LambdaFunctionUrlRequest) -> Result<(), Malforme
     if is_accepted { Ok(()) } else { Err(Malformed::ContentType { seen: shortened(content_type) }) }
 }
 
-/// The body as text, of at most [`LONGEST_BODY`].
+/// The body as text, of at most [`MAX_BODY_LENGTH`].
 fn body(request: &LambdaFunctionUrlRequest) -> Result<Vec<u8>, Malformed> {
     let body = request.body.as_deref().unwrap_or_default();
-    let too_large = |bytes| Malformed::TooLarge { part: "body", bytes, limit: LONGEST_BODY };
+    let too_large = |bytes| Malformed::TooLarge { part: "body", bytes, limit: MAX_BODY_LENGTH };
     if !request.is_base64_encoded {
-        return if body.len() > LONGEST_BODY { Err(too_large(body.len())) } else { Ok(body.into()) };
+        return if body.len() > MAX_BODY_LENGTH { Err(too_large(body.len())) } else { Ok(body.into()) };
     }
     let longest = base64::decoded_len_estimate(body.len());
-    if longest > LONGEST_BODY + 3 {
+    if longest > MAX_BODY_LENGTH + 3 {
         return Err(too_large(longest));
     }
     let body = BASE64_STANDARD.decode(body)?;
-    if body.len() > LONGEST_BODY {
+    if body.len() > MAX_BODY_LENGTH {
         return Err(too_large(body.len()));
     }
     std::str::from_utf8(&body)?;
@@ -116,8 +116,8 @@ fn body(request: &LambdaFunctionUrlRequest) -> Result<Vec<u8>, Malformed> {
 
 /// A large body that is no message is too large, whatever else it is.
 fn not_a_message(error: ParseError, bytes: usize) -> Malformed {
-    if bytes > LONGEST_MESSAGE {
-        return Malformed::TooLarge { part: "body", bytes, limit: LONGEST_MESSAGE };
+    if bytes > MAX_MESSAGE_LENGTH {
+        return Malformed::TooLarge { part: "body", bytes, limit: MAX_MESSAGE_LENGTH };
     }
     Malformed::Body(error)
 }

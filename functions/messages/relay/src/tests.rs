@@ -128,12 +128,12 @@ fn delivery(message: &Value) -> Value {
     event(message["Type"].as_str().unwrap(), message.to_string())
 }
 
-async fn outcome(relay: &MessageRelay, event: Value, now: OffsetDateTime) -> Outcome {
-    relay.outcome(Request::parse(event).unwrap(), Instant::now() + ANSWER_WITHIN, now).await.1
+async fn outcome(relay: &MessageRelay, event: Value, now: OffsetDateTime) -> RelayOutcome {
+    relay.outcome(RelayRequest::parse(event).unwrap(), Instant::now() + ANSWER_WITHIN, now).await.1
 }
 
 /// The status, and the name of what was done or of the error.
-fn seen(outcome: &Outcome) -> (u64, String) {
+fn seen(outcome: &RelayOutcome) -> (u64, String) {
     let name = match outcome {
         Ok(done) => format!("{done:?}").split([' ', '{']).next().unwrap_or_default().to_owned(),
         Err(declined) => declined.error_type().to_owned(),
@@ -711,7 +711,7 @@ fn an_event_from_elsewhere_is_an_error() {
         json!({ "httpMethod": "POST", "body": "{}" }),
         json!({ "requestContext": { "http": { "method": 1 } } }),
     ] {
-        let error = Request::parse(event.clone()).unwrap_err();
+        let error = RelayRequest::parse(event.clone()).unwrap_err();
         assert_eq!(error.error_type(), "InvalidEvent", "{event}");
     }
 }
@@ -759,7 +759,7 @@ proptest! {
         event["requestContext"]["http"]["method"] = method.into();
         event["headers"]["content-type"] = content_type.into();
         event["isBase64Encoded"] = base64.into();
-        let request = Request::parse(event).unwrap();
+        let request = RelayRequest::parse(event).unwrap();
         let declined = request.delivery.unwrap_err();
         prop_assert!([400, 403, 405, 413, 415].contains(&declined.status()));
     }
@@ -780,7 +780,7 @@ proptest! {
         let (sns, [publish, _], _) = working();
         let relay = relay(sns);
         let response = runtime.block_on(async {
-            let Ok(request) = Request::parse(event.clone()) else { return None };
+            let Ok(request) = RelayRequest::parse(event.clone()) else { return None };
             Some(outcome::response(&relay.outcome(request, Instant::now() + ANSWER_WITHIN, NOW).await.1))
         });
         let Some(response) = response else {

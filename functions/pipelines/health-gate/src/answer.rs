@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::error::Error;
-use crate::verdict::{Answer, HealthCheck, Verdict};
+use crate::verdict::{HealthCheck, JobResult, Verdict};
 
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -33,7 +33,7 @@ pub fn client(sdk: &SdkConfig) -> Client {
 /// What became of the answer to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum JobOutcome {
     /// CodePipeline accepted the verdict.
     Answered,
     /// CodePipeline refused the verdict, and accepted a failure that says so.
@@ -78,22 +78,23 @@ impl Reply<'_> {
     /// Answers, and gives up at `until`.
     ///
     /// Throttling, errors of the server and lost replies are tried again with the same answer: if the lost one did
-    /// arrive, the next gets InvalidJobStateException, and the answer is ours. An answer that is refused for good gives way to one that
-    /// says less: without output variables where the pipeline has no room for them, else a failure. So one answer takes
-    /// effect, and never two.
+    /// arrive, the next gets InvalidJobStateException, and the answer is ours. An answer that is refused permanently gives
+    /// way to one that says less: without output variables where the pipeline has no place for them, else a failure. So
+    /// one answer takes effect, and never two.
     ///
     /// # Errors
     ///
     /// [`Error::Unanswered`] when CodePipeline refused the failure too, or `until` has passed. Lambda then runs the event
     /// again.
-    pub async fn put(&self, client: &Client, until: Instant) -> Result<Outcome, Error> {
+    pub async fn put(&self, client: &Client, until: Instant) -> Result<JobOutcome, Error> {
         let unanswered = |reason| Error::Unanswered { job_id: self.job_id.to_owned(), reason };
         let mut answer = self.verdict.answer.clone();
         let mut variables = true;
         let mut last = "no reply in time".to_owned();
         let mut is_ours = false;
         while Instant::now() < until {
-            let answered = if answer == self.verdict.answer { Outcome::Answered } else { Outcome::AnsweredAsFailure };
+            let answered =
+                if answer == self.verdict.answer { JobOutcome::Answered } else { JobOutcome::AnsweredAsFailure };
             let problem = match timeout_at(until, self.send(client, &answer, variables)).await {
                 Ok(Ok(())) => return Ok(answered),
                 Ok(Err(problem)) => problem,
@@ -101,8 +102,8 @@ impl Reply<'_> {
             };
             match problem {
                 Problem::AnsweredBefore if is_ours => return Ok(answered),
-                Problem::AnsweredBefore => return Ok(Outcome::AnsweredBefore),
-                Problem::NoSuchJob => return Ok(Outcome::NoSuchJob),
+                Problem::AnsweredBefore => return Ok(JobOutcome::AnsweredBefore),
+                Problem::NoSuchJob => return Ok(JobOutcome::NoSuchJob),
                 Problem::Transient { text, may_have_arrived } => {
                     last = text;
                     is_ours |= may_have_arrived;
@@ -112,13 +113,15 @@ impl Reply<'_> {
                     tracing::warn!(job_id = self.job_id, "the pipeline has no room for the output variables: left out");
                     variables = false;
                 }
-                Problem::Refused { text, .. } if matches!(answer, Answer::Fail { .. }) => return Err(unanswered(text)),
+                Problem::Refused { text, .. } if matches!(answer, JobResult::Fail { .. }) => {
+                    return Err(unanswered(text));
+                }
                 Problem::Refused { code, text } => {
                     tracing::error!(job_id = self.job_id, error = text, "CodePipeline refused the verdict");
                     let denied = code.contains("AccessDenied");
                     let kind = if denied { FailureType::PermissionError } else { FailureType::SystemUnavailable };
                     let verdict = answer.message();
-                    answer = Answer::fail(
+                    answer = JobResult::fail(
                         Cause::Setup,
                         kind,
                         &format!("CodePipeline refused the verdict: {text}. It was: {verdict}"),
@@ -129,9 +132,9 @@ impl Reply<'_> {
         Err(unanswered(last))
     }
 
-    async fn send(&self, client: &Client, answer: &Answer, variables: bool) -> Result<(), Problem> {
+    async fn send(&self, client: &Client, answer: &JobResult, variables: bool) -> Result<(), Problem> {
         match answer {
-            Answer::Pass { message } => {
+            JobResult::Pass { message } => {
                 let mut request =
                     client.put_job_success_result().job_id(self.job_id).execution_details(self.details(message, 100));
                 if variables {
@@ -143,7 +146,7 @@ impl Reply<'_> {
                 }
                 request.send().await.map(drop).map_err(problem)
             }
-            Answer::Wait { token, percent, message } => client
+            JobResult::Wait { token, percent, message } => client
                 .put_job_success_result()
                 .job_id(self.job_id)
                 .continuation_token(token.to_string())
@@ -152,7 +155,7 @@ impl Reply<'_> {
                 .await
                 .map(drop)
                 .map_err(problem),
-            Answer::Fail { kind, message } => {
+            JobResult::Fail { kind, message } => {
                 let details = FailureDetails::builder()
                     .r#type(kind.clone())
                     .message(message.to_string())

@@ -53,13 +53,13 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use crate::answer::{Outcome, Reply};
+use crate::answer::{JobOutcome, Reply};
 use crate::config::{Config, OnUnfamiliar};
 use crate::error::Error;
 use crate::health::{Findings, Health, Unknown};
 use crate::job::Job;
 use crate::token::Token;
-use crate::verdict::{Answer, Asked, HealthCheck, Unfamiliar, Verdict};
+use crate::verdict::{Asked, HealthCheck, JobResult, Unfamiliar, Verdict};
 
 /// Asking stops this long before Lambda's deadline, or half-way where the function has less than twice as much, so that
 /// the answer can be given, and given again. With a time-out of 10 seconds or more CodePipeline has its answer 3 seconds
@@ -87,7 +87,7 @@ pub struct Gate {
 
 /// What one run did; the answer of the function, for whoever invokes it by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct GateReport {
     /// Which job; `None` where the invocation is the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
@@ -104,10 +104,10 @@ pub struct Report {
     pub checked: bool,
     /// The Regions that AWS Health answered for; empty where it did not answer in full.
     pub checked_regions: Vec<String>,
-    /// How many pages AWS Health was asked for.
+    /// How many pages of AWS Health were requested.
     pub health_calls: usize,
     /// What became of the answer.
-    pub outcome: Outcome,
+    pub outcome: JobOutcome,
 }
 
 impl Gate {
@@ -131,7 +131,7 @@ impl Gate {
     /// [`Error`] when the event is not one of CodePipeline, CodePipeline did not accept an answer, or nobody could be
     /// notified that a stage begins to wait. A stage that waits or fails is no error, unless there is no job that could be
     /// answered with it.
-    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Report, Error> {
+    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<GateReport, Error> {
         let LambdaEvent { payload, context } = event;
         let deadline = Deadline::new(&context);
         let (stop_asking, last_call) = (deadline.stop_for_answer(ANSWER_RESERVE), deadline.stop_for_log(LAST_CALL));
@@ -144,7 +144,7 @@ impl Gate {
         let work = AssertUnwindSafe(self.verdict(&job, &config, &findings, stop_asking)).catch_unwind();
         let verdict = work.await.unwrap_or_else(|panic| internal_error(&*panic));
         let pipeline = match (&verdict.answer, &job) {
-            (Answer::Wait { .. }, Job { id: Some(job_id), continuation_token: None, .. }) => {
+            (JobResult::Wait { .. }, Job { id: Some(job_id), continuation_token: None, .. }) => {
                 self.pipeline(job_id, stop_asking).await
             }
             _ => None,
@@ -154,9 +154,9 @@ impl Gate {
                 let reply = Reply { job_id, request_id: &context.request_id, verdict: &verdict };
                 reply.put(&self.codepipeline, last_call).await
             }
-            None => Ok(Outcome::NoJob),
+            None => Ok(JobOutcome::NoJob),
         };
-        let report = Report {
+        let report = GateReport {
             job_id: job.id.clone(),
             label: config.ok().and_then(|config| config.label),
             verdict: verdict.answer.name(),
@@ -165,15 +165,15 @@ impl Gate {
             checked: matches!(verdict.check, HealthCheck::Complete(_)),
             checked_regions: verdict.check.regions().to_vec(),
             health_calls: findings.calls(),
-            outcome: outcome.as_ref().copied().unwrap_or(Outcome::Unanswered),
+            outcome: outcome.as_ref().copied().unwrap_or(JobOutcome::Unanswered),
         };
         log::report(&report);
         metrics(&context, &verdict, &report).emit();
         outcome?;
         match (&verdict.answer, &job) {
-            (Answer::Pass { .. }, _) => Ok(report),
+            (JobResult::Pass { .. }, _) => Ok(report),
             (_, Job { id: None, .. }) => Err(Error::Blocked { message: report.message }),
-            (Answer::Wait { .. }, Job { id: Some(job_id), continuation_token: None, .. }) => {
+            (JobResult::Wait { .. }, Job { id: Some(job_id), continuation_token: None, .. }) => {
                 self.notify(&context, &report, job_id, pipeline.as_ref(), last_call).await?;
                 Ok(report)
             }
@@ -238,13 +238,14 @@ impl Gate {
     async fn notify(
         &self,
         context: &Context,
-        report: &Report,
+        report: &GateReport,
         job_id: &str,
         pipeline: Option<&PipelineContext>,
         until: Instant,
     ) -> Result<(), Error> {
         let is_unsent = self.unsent.borrow().as_deref() == Some(job_id);
-        let Some(notifier) = self.notifier.as_ref().filter(|_| report.outcome == Outcome::Answered || is_unsent) else {
+        let Some(notifier) = self.notifier.as_ref().filter(|_| report.outcome == JobOutcome::Answered || is_unsent)
+        else {
             return Ok(());
         };
         let label = report.label.as_ref().map(|label| format!("Label of the action: {label}\n")).unwrap_or_default();
@@ -298,11 +299,11 @@ fn internal_error(panic: &(dyn Any + Send)) -> Verdict {
     Verdict::setup(FailureType::SystemUnavailable, &lambda::panic_text(panic))
 }
 
-fn metrics(context: &Context, verdict: &Verdict, report: &Report) -> Metrics {
+fn metrics(context: &Context, verdict: &Verdict, report: &GateReport) -> Metrics {
     Metrics::of(&context.env_config.function_name, clock::now())
         .property("job_id", report.job_id.as_deref().unwrap_or_default())
         .count("OpenEvents", report.open_events)
-        .count("Blocked", usize::from(!matches!(verdict.answer, Answer::Pass { .. })))
+        .count("Blocked", usize::from(!matches!(verdict.answer, JobResult::Pass { .. })))
         .count("HealthCalls", report.health_calls)
         .count("UnknownHealth", usize::from(verdict.check == HealthCheck::Incomplete))
 }

@@ -30,14 +30,14 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use crate::answer::{self, Outcome, Reply};
+use crate::answer::{self, JobOutcome, Reply};
 use crate::config::Config;
 use crate::endpoint::{Endpoint, Resolver};
 use crate::error::Error;
 use crate::health::{self, Health};
 use crate::token::Token;
-use crate::verdict::{Answer, HealthCheck, Verdict};
-use crate::{Gate, Report};
+use crate::verdict::{HealthCheck, JobResult, Verdict};
+use crate::{Gate, GateReport};
 
 const JOB_ID: &str = "11111111-abcd-1111-abcd-111111abcdef";
 
@@ -140,7 +140,7 @@ impl HttpConnector for Aws {
         let body = request.body().bytes().unwrap();
         // AWS Health speaks Smithy RPC v2 CBOR with the SDK, CodePipeline AWS JSON 1.1.
         let is_cbor = header("smithy-protocol") == "rpc-v2-cbor";
-        // SNS speaks AWS Query and XML; Publish is all it is asked for.
+        // SNS speaks AWS Query and XML; Publish is the only call.
         let is_sns = header("content-type") == "application/x-www-form-urlencoded";
         let target = match (is_cbor, is_sns) {
             (true, _) => request.uri().to_owned(),
@@ -234,7 +234,7 @@ fn gate(aws: &Aws, settings: &[(&str, &str)]) -> Gate {
     Gate::new(config, Health::new(health::client(&sdk), Endpoint::new(&env, Active)), answer::client(&sdk), notifier)
 }
 
-async fn run(aws: &Aws, settings: &[(&str, &str)], payload: Value) -> Result<Report, Error> {
+async fn run(aws: &Aws, settings: &[(&str, &str)], payload: Value) -> Result<GateReport, Error> {
     gate(aws, settings).handle(in_a_minute(payload)).await
 }
 
@@ -256,7 +256,7 @@ fn issue(id: usize) -> Value {
 async fn a_stage_goes_on_while_nothing_is_open() {
     let aws = Aws::with_events(json!([]));
     let report = run(&aws, &[], plain_job()).await.unwrap();
-    assert_eq!((report.verdict, report.outcome), ("pass", Outcome::Answered));
+    assert_eq!((report.verdict, report.outcome), ("pass", JobOutcome::Answered));
     let message = "[health-gate] no open event affects this stage in eu-west-1, global";
     let (operation, body) = aws.answer();
     assert_eq!(operation, "PutJobSuccessResult");
@@ -291,7 +291,7 @@ async fn a_stage_goes_on_while_nothing_is_open() {
 async fn a_stage_fails_while_something_is_open() {
     let aws = Aws::with_events(json!([issue(1)]));
     let report = run(&aws, &[], plain_job()).await.unwrap();
-    assert_eq!((report.verdict, report.open_events, report.outcome), ("fail", 1, Outcome::Answered));
+    assert_eq!((report.verdict, report.open_events, report.outcome), ("fail", 1, JobOutcome::Answered));
     let (operation, body) = aws.answer();
     assert_eq!(operation, "PutJobFailureResult");
     assert_eq!(
@@ -524,39 +524,39 @@ async fn an_endpoint_of_the_environment_is_signed_for_the_own_region() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_lost_or_throttled_is_given_again_until_it_is_taken() {
     type CodePipeline = fn(usize) -> Behaviour;
-    let cases: [(&str, CodePipeline, usize, Outcome); 7] = [
+    let cases: [(&str, CodePipeline, usize, JobOutcome); 7] = [
         (
             "throttled",
             |before| if before < 9 { refusal(400, "ThrottlingException") } else { ok(&json!({})) },
             10,
-            Outcome::Answered,
+            JobOutcome::Answered,
         ),
         (
             "down for a moment",
             |before| if before < 2 { refusal(500, "InternalFailure") } else { ok(&json!({})) },
             3,
-            Outcome::Answered,
+            JobOutcome::Answered,
         ),
         (
             "not known yet with new credentials",
             |before| if before < 2 { refusal(403, "UnrecognizedClientException") } else { ok(&json!({})) },
             3,
-            Outcome::Answered,
+            JobOutcome::Answered,
         ),
-        ("lost", |before| if before < 1 { Behaviour::Break } else { ok(&json!({})) }, 2, Outcome::Answered),
+        ("lost", |before| if before < 1 { Behaviour::Break } else { ok(&json!({})) }, 2, JobOutcome::Answered),
         (
             "taken, but the reply was lost",
             |before| if before < 1 { Behaviour::Hang } else { refusal(400, "InvalidJobStateException") },
             2,
-            Outcome::Answered,
+            JobOutcome::Answered,
         ),
         (
             "answered by another run",
             |before| refusal(400, if before < 1 { "ThrottlingException" } else { "InvalidJobStateException" }),
             2,
-            Outcome::AnsweredBefore,
+            JobOutcome::AnsweredBefore,
         ),
-        ("of no job", |_| refusal(400, "JobNotFoundException"), 1, Outcome::NoSuchJob),
+        ("of no job", |_| refusal(400, "JobNotFoundException"), 1, JobOutcome::NoSuchJob),
     ];
     for (name, codepipeline, calls, outcome) in cases {
         let aws = Aws::with_codepipeline(move |_, before| codepipeline(before));
@@ -577,7 +577,7 @@ async fn a_verdict_that_codepipeline_refuses_becomes_a_failure() {
             _ => ok(&json!({})),
         });
         let report = run(&aws, &[], plain_job()).await.unwrap();
-        assert_eq!((report.verdict, report.outcome), ("pass", Outcome::AnsweredAsFailure), "{code}");
+        assert_eq!((report.verdict, report.outcome), ("pass", JobOutcome::AnsweredAsFailure), "{code}");
         let details = aws.calls("PutJobFailureResult")[0].body["failureDetails"].clone();
         assert_eq!(details["type"], kind);
         let message = details["message"].as_str().unwrap();
@@ -595,7 +595,7 @@ async fn a_pipeline_full_of_variables_does_not_stop_the_stage() {
         0 => refusal(400, "OutputVariablesSizeExceededException"),
         _ => ok(&json!({})),
     });
-    assert_eq!(run(&aws, &[], plain_job()).await.unwrap().outcome, Outcome::Answered);
+    assert_eq!(run(&aws, &[], plain_job()).await.unwrap().outcome, JobOutcome::Answered);
     let answers = aws.calls("PutJob");
     assert_eq!(answers.len(), 2);
     assert_eq!((answers[1].operation.as_str(), answers[1].body.get("outputVariables")), ("PutJobSuccessResult", None));
@@ -653,9 +653,11 @@ async fn a_job_that_lambda_delivers_twice_notifies_once_and_the_label_says_of_wh
     });
     let (gate, other_process) = (gate(&aws, &[PEOPLE]), gate(&aws, &[PEOPLE]));
     let payload = job(&json!({ "UserParameters": r#"{"wait_minutes": 30.0, "label": "execution 4711"}"# }), None);
-    for (gate, outcome) in
-        [(&gate, Outcome::Answered), (&gate, Outcome::AnsweredBefore), (&other_process, Outcome::AnsweredBefore)]
-    {
+    for (gate, outcome) in [
+        (&gate, JobOutcome::Answered),
+        (&gate, JobOutcome::AnsweredBefore),
+        (&other_process, JobOutcome::AnsweredBefore),
+    ] {
         let report = gate.handle(in_a_minute(payload.clone())).await.unwrap();
         assert_eq!(
             (report.verdict, report.outcome, report.label.as_deref()),
@@ -683,7 +685,7 @@ async fn nobody_is_notified_of_a_stage_that_does_not_wait() {
         _ => refusal(400, "JobNotFoundException"),
     });
     let report = run(&aws, &[PEOPLE, ("WAIT_MINUTES", "60")], plain_job()).await.unwrap();
-    assert_eq!((report.outcome, aws.calls("Publish").len()), (Outcome::NoSuchJob, 0));
+    assert_eq!((report.outcome, aws.calls("Publish").len()), (JobOutcome::NoSuchJob, 0));
 }
 
 const CHAT: (&str, &str) = ("CHAT_TOPIC_ARN", "arn:aws:sns:us-east-1:444455556666:chat");
@@ -723,7 +725,7 @@ async fn chat_shows_that_a_stage_waits_in_the_thread_of_its_execution_or_else_of
             _ => ok(&json!({})),
         });
         let report = run(&aws, &[PEOPLE, CHAT, ("WAIT_MINUTES", "60")], plain_job()).await.unwrap();
-        assert_eq!((report.verdict, report.outcome), ("wait", Outcome::Answered));
+        assert_eq!((report.verdict, report.outcome), ("wait", JobOutcome::Answered));
         let message = shown(&aws, 2);
         assert_eq!(message["metadata"]["threadId"], thread);
         let steps = message["content"]["nextSteps"].to_string();
@@ -787,7 +789,7 @@ async fn a_notification_that_cannot_be_published_fails_the_invocation_and_is_sen
         is_mended.store(true, Ordering::Relaxed);
         for _ in 0..2 {
             let report = gate.handle(in_a_minute(plain_job())).await.unwrap();
-            assert_eq!(report.outcome, Outcome::AnsweredBefore);
+            assert_eq!(report.outcome, JobOutcome::AnsweredBefore);
         }
         assert_eq!(aws.calls("Publish").len(), published + 1);
     }
@@ -814,7 +816,7 @@ async fn without_a_job_the_invocation_is_the_answer() {
         let result = run(&aws, &[PEOPLE], parameters.clone()).await;
         match (result, blocked) {
             (Ok(report), None) => {
-                assert_eq!((report.verdict, report.job_id, report.outcome), ("pass", None, Outcome::NoJob));
+                assert_eq!((report.verdict, report.job_id, report.outcome), ("pass", None, JobOutcome::NoJob));
             }
             (Err(error), Some(message)) => {
                 assert_eq!(error.error_type(), "Blocked");
@@ -883,7 +885,7 @@ async fn a_region_or_service_that_nobody_knows_is_named_in_the_message() {
              for it: Region eu-west-9, service EC22; check the spelling"
         );
         assert_eq!(report.checked_regions, ["eu-west-1", "global"]);
-        // Those that exist are asked for once.
+        // Those that exist are requested once.
         let asked: Vec<_> =
             aws.calls("DescribeEventTypes").iter().map(|call| call.body["filter"]["services"].clone()).collect();
         let (all, unknown) = (json!(["EC2", "LAMBDA", "EC22"]), json!(["EC22"]));
@@ -923,7 +925,7 @@ async fn the_wire_form_of_the_answers() {
     let details = |percent| json!({ "summary": message, "externalExecutionId": "run-1", "percentComplete": percent });
     for (answer, operation, expected) in [
         (
-            Answer::Pass { message: written.clone() },
+            JobResult::Pass { message: written.clone() },
             "PutJobSuccessResult",
             json!({
                 "jobId": JOB_ID,
@@ -934,7 +936,7 @@ async fn the_wire_form_of_the_answers() {
             }),
         ),
         (
-            Answer::Wait { token: Token::new(started, 3), percent: 40, message: written.clone() },
+            JobResult::Wait { token: Token::new(started, 3), percent: 40, message: written.clone() },
             "PutJobSuccessResult",
             json!({
                 "jobId": JOB_ID,
@@ -943,7 +945,7 @@ async fn the_wire_form_of_the_answers() {
             }),
         ),
         (
-            Answer::Fail { kind: FailureType::JobFailed, message: written.clone() },
+            JobResult::Fail { kind: FailureType::JobFailed, message: written.clone() },
             "PutJobFailureResult",
             json!({
                 "jobId": JOB_ID,
@@ -961,7 +963,7 @@ async fn the_wire_form_of_the_answers() {
         let verdict = Verdict { answer, open_events: 3, check: HealthCheck::Complete(regions) };
         let reply = Reply { job_id: JOB_ID, request_id: "run-1", verdict: &verdict };
         let outcome = reply.put(&client, Instant::now() + Duration::from_secs(5)).await;
-        assert_eq!(outcome.unwrap(), Outcome::Answered);
+        assert_eq!(outcome.unwrap(), JobOutcome::Answered);
         replay.assert_requests_match(&[]);
     }
 }

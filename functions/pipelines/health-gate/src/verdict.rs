@@ -17,7 +17,7 @@ use crate::token::{Token, TokenError};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     /// What CodePipeline gets.
-    pub answer: Answer,
+    pub answer: JobResult,
     /// How many events affect the stage.
     pub open_events: usize,
     /// Whether AWS Health answered.
@@ -85,10 +85,10 @@ impl fmt::Display for Unfamiliar {
 }
 
 impl Verdict {
-    /// A failure before AWS Health was asked, which a person must mend.
+    /// A failure before AWS Health was asked, which a person must fix.
     #[must_use]
     pub fn setup(kind: FailureType, reason: &str) -> Self {
-        let answer = Answer::fail(Cause::Setup, kind, reason);
+        let answer = JobResult::fail(Cause::Setup, kind, reason);
         Self { answer, open_events: 0, check: HealthCheck::Skipped }
     }
 
@@ -106,7 +106,7 @@ impl Verdict {
 
 /// What CodePipeline gets. Messages fit into the field that they are for.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
+pub enum JobResult {
     /// The stage goes on.
     Pass {
         /// Why.
@@ -130,7 +130,7 @@ pub enum Answer {
     },
 }
 
-impl Answer {
+impl JobResult {
     /// A failure with that reason.
     #[must_use]
     pub fn fail(cause: Cause, kind: FailureType, reason: &str) -> Self {
@@ -192,7 +192,7 @@ pub fn decide(
     Verdict { answer, open_events: open.len(), check }
 }
 
-fn blocked(config: &Config, open: &[&Event], asked: &Asked<'_>, wait: &Wait) -> Answer {
+fn blocked(config: &Config, open: &[&Event], asked: &Asked<'_>, wait: &Wait) -> JobResult {
     let mut newest_first = open.to_vec();
     newest_first.sort_by_key(|&event| (Reverse(event.start_time), event.arn.as_deref()));
     let events: Vec<_> = newest_first.into_iter().map(listed).collect();
@@ -202,21 +202,21 @@ fn blocked(config: &Config, open: &[&Event], asked: &Asked<'_>, wait: &Wait) -> 
     let message = |rest: &str| GateMessage::new(Cause::Transient, &format!("{head}{rest}{unfamiliar}"));
     if let Some((token, percent)) = wait.left(open.len()) {
         let message = message(&format!(": the stage waits{wait}")).with_events(events).cut(SUMMARY_LIMIT);
-        return Answer::Wait { token, percent, message };
+        return JobResult::Wait { token, percent, message };
     }
     let message = message(&format!(
         ": the stage fails{wait}. Retry it when they are closed, or add those you accept to IGNORE_EVENT_ARNS or \
          IGNORE_EVENT_TYPE_CODES"
     ));
-    Answer::Fail { kind: FailureType::JobFailed, message: message.with_events(events).cut(MESSAGE_LIMIT) }
+    JobResult::Fail { kind: FailureType::JobFailed, message: message.with_events(events).cut(MESSAGE_LIMIT) }
 }
 
-fn pass(config: &Config, ignored: usize, asked: &Asked<'_>, wait: &Wait) -> Answer {
+fn pass(config: &Config, ignored: usize, asked: &Asked<'_>, wait: &Wait) -> JobResult {
     let regions = config.regions.join(", ");
     let ignored = if ignored == 0 { String::new() } else { format!(" ({ignored} ignored as the settings say)") };
     let unfamiliar = unfamiliar(asked);
     let reason = format!("no open event affects this stage in {regions}{ignored}{wait}{unfamiliar}");
-    Answer::Pass { message: GateMessage::new(Cause::Transient, &reason).cut(MESSAGE_LIMIT) }
+    JobResult::Pass { message: GateMessage::new(Cause::Transient, &reason).cut(MESSAGE_LIMIT) }
 }
 
 /// A spelling mistake must not look like a healthy Region.
@@ -227,16 +227,16 @@ fn unfamiliar(asked: &Asked<'_>) -> String {
     format!(". Unknown, so nothing is found for it: {}; check the spelling", asked.unfamiliar)
 }
 
-fn without_health(config: &Config, unknown: &Unknown, wait: &Wait) -> Answer {
+fn without_health(config: &Config, unknown: &Unknown, wait: &Wait) -> JobResult {
     let last_open = wait.token.map_or(0, |token| token.open);
     if config.on_unknown == OnUnknown::Allow && last_open == 0 {
         let reason = format!("the stage passes unchecked, because ON_UNKNOWN is allow: {unknown}");
-        return Answer::Pass { message: GateMessage::new(Cause::Transient, &reason).cut(MESSAGE_LIMIT) };
+        return JobResult::Pass { message: GateMessage::new(Cause::Transient, &reason).cut(MESSAGE_LIMIT) };
     }
     if let Some((token, percent)) = wait.left(last_open).filter(|_| unknown.is_transient()) {
         let reason = format!("the stage waits{wait}: {unknown}");
         let message = GateMessage::new(Cause::Transient, &reason).cut(SUMMARY_LIMIT);
-        return Answer::Wait { token, percent, message };
+        return JobResult::Wait { token, percent, message };
     }
     let kind = match unknown {
         Unknown::Subscription | Unknown::Denied(_) => FailureType::PermissionError,
@@ -249,7 +249,7 @@ fn without_health(config: &Config, unknown: &Unknown, wait: &Wait) -> Answer {
             .to_owned()
     };
     let cause = if unknown.is_transient() { Cause::Transient } else { Cause::Setup };
-    Answer::fail(cause, kind, &format!("the stage fails{wait}: {unknown}. {advice}"))
+    JobResult::fail(cause, kind, &format!("the stage fails{wait}: {unknown}. {advice}"))
 }
 
 /// Progress of the wait.
@@ -394,7 +394,7 @@ mod tests {
                        - EC2 in eu-west-1: AWS_EC2_OPERATIONAL_ISSUE, open since 2026-08-13T05:46:41Z, \
                        arn:aws:health:eu-west-1::event/EC2/AWS_EC2_OPERATIONAL_ISSUE/ID_1";
         let expected = Verdict {
-            answer: Answer::Fail { kind: FailureType::JobFailed, message: message.parse().unwrap() },
+            answer: JobResult::Fail { kind: FailureType::JobFailed, message: message.parse().unwrap() },
             open_events: 2,
             check: HealthCheck::Complete(vec!["eu-west-1".to_owned(), "global".to_owned()]),
         };
@@ -406,7 +406,7 @@ mod tests {
     fn a_wait_from_beginning_to_end() {
         let config = config(&[("WAIT_MINUTES", "60")]);
         let first = decide(&config, &[event(1)], None, None, NOW);
-        let Answer::Wait { token: begun, percent: 0, message } = first.answer else { panic!("{first:?}") };
+        let JobResult::Wait { token: begun, percent: 0, message } = first.answer else { panic!("{first:?}") };
         assert_eq!(begun, Token::new(NOW, 1));
         assert!(message.to_string().starts_with(
             "[health-gate] 1 AWS Health event in eu-west-1, global: the stage waits (0 of 60 minutes waited)\n- EC2 in "
@@ -424,12 +424,12 @@ mod tests {
             let verdict = decide(&config, &events, None, token(waited, 1), NOW);
             let (kind, rest) = expected.split_once(" (").unwrap();
             let seen = match &verdict.answer {
-                Answer::Pass { .. } => "pass".to_owned(),
-                Answer::Wait { percent, token, .. } => {
+                JobResult::Pass { .. } => "pass".to_owned(),
+                JobResult::Wait { percent, token, .. } => {
                     assert_eq!(*token, Token::new(NOW - Duration::minutes(waited), events.len()));
                     format!("wait {percent} %")
                 }
-                Answer::Fail { kind, .. } => format!("fail {kind}"),
+                JobResult::Fail { kind, .. } => format!("fail {kind}"),
             };
             assert_eq!(seen, kind, "{expected}");
             assert!(verdict.answer.message().to_string().contains(rest), "{expected}: {}", verdict.answer.message());
@@ -542,7 +542,7 @@ mod tests {
             ("block", "60", &unreachable(), None, "wait 0"),
             ("block", "60", &Unknown::OutOfTime, token(30, 2), "wait 2"),
             ("block", "60", &unreachable(), token(60, 0), "fail SystemUnavailable"),
-            // Nobody mends these by waiting.
+            // Waiting does not fix these.
             ("block", "60", &Unknown::Subscription, None, "fail PermissionError"),
             ("block", "60", &denied, token(30, 2), "fail PermissionError"),
             ("allow", "0", &unreachable(), None, "pass"),
@@ -557,9 +557,9 @@ mod tests {
             let was_open = matches!(token, Some(Ok(token)) if token.open > 0);
             let verdict = decide(&config, &[], Some(unknown), token, NOW);
             let seen = match &verdict.answer {
-                Answer::Pass { .. } => "pass".to_owned(),
-                Answer::Wait { token, .. } => format!("wait {}", token.open),
-                Answer::Fail { kind, .. } => format!("fail {kind}"),
+                JobResult::Pass { .. } => "pass".to_owned(),
+                JobResult::Wait { token, .. } => format!("wait {}", token.open),
+                JobResult::Fail { kind, .. } => format!("fail {kind}"),
             };
             assert_eq!(seen, expected, "{case}");
             assert_eq!(verdict.check, HealthCheck::Incomplete, "{case}");
@@ -663,7 +663,7 @@ mod tests {
             for unknown in [None, Some(&Unknown::Malformed(reason))] {
                 for events in [events.as_slice(), &[]] {
                     let answer = decide(&config, events, unknown, token(wait, 1), NOW).answer;
-                    let limit = if matches!(answer, Answer::Wait { .. }) { SUMMARY_LIMIT } else { MESSAGE_LIMIT };
+                    let limit = if matches!(answer, JobResult::Wait { .. }) { SUMMARY_LIMIT } else { MESSAGE_LIMIT };
                     prop_assert_eq!(answer.message().cause(), Cause::Transient);
                     prop_assert!(answer.message().to_string().len() <= limit);
                 }

@@ -26,7 +26,7 @@ pub struct Config {
     /// must wait until no action of the stage is in progress.
     pub retry_mode: StageRetryMode,
     /// `RETRY_ANY_FAILURE`: retry a stage whatever it failed for, not only at the health gate. What only a person can
-    /// mend, and an approval that was rejected or timed out, is not retried even so.
+    /// fix, and an approval that was rejected or timed out, is not retried even so.
     pub retry_any_failure: bool,
     /// `NOTIFY_TOPIC_ARN`: the topic that gets a message when the retries are used up, and when stages were retried
     /// because an AWS Health event closed.

@@ -4,6 +4,7 @@
 //! `detailType` and EventBridge `detail-type`, `version` is 5, 5.0 or "1", `failedActions` may repeat or be absent.
 //! Only what a retry needs is read.
 
+use gatehouse_shared::field::{FieldError, seen};
 use gatehouse_shared::text::quoted;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -70,25 +71,11 @@ pub struct HealthClosed {
 #[non_exhaustive]
 pub enum EventError {
     /// It comes from elsewhere. On a topic for people that is nothing unusual.
-    #[error("the field {field} is {seen}: expected {expected}")]
-    Foreign {
-        /// The field that shows it.
-        field: &'static str,
-        /// What is in it.
-        seen: String,
-        /// What is in it in an event of CodePipeline or AWS Health.
-        expected: &'static str,
-    },
+    #[error(transparent)]
+    Foreign(FieldError),
     /// It comes from CodePipeline or AWS Health, and lacks a field that their events always have.
-    #[error("the field {field} is {seen}: expected {expected}")]
-    Malformed {
-        /// The field that is wrong.
-        field: &'static str,
-        /// What is in it.
-        seen: String,
-        /// What should be in it.
-        expected: &'static str,
-    },
+    #[error(transparent)]
+    Malformed(FieldError),
 }
 
 impl Event {
@@ -215,20 +202,10 @@ fn ignored(reason: String) -> Event {
     Event::Ignored { reason }
 }
 
-fn foreign(field: &'static str, seen: Option<&Value>, expected: &'static str) -> EventError {
-    EventError::Foreign { field, seen: described(seen), expected }
+fn foreign(field: &str, value: Option<&Value>, expected: &str) -> EventError {
+    EventError::Foreign(FieldError::new(field, seen(value), format_args!("expected {expected}")))
 }
 
-fn malformed(field: &'static str, seen: Option<&Value>, expected: &'static str) -> EventError {
-    EventError::Malformed { field, seen: described(seen), expected }
-}
-
-fn described(value: Option<&Value>) -> String {
-    match value {
-        None => "missing".to_owned(),
-        Some(Value::String(text)) => quoted(text),
-        Some(Value::Array(_)) => "an array".to_owned(),
-        Some(Value::Object(_)) => "an object".to_owned(),
-        Some(other) => other.to_string(),
-    }
+fn malformed(field: &str, value: Option<&Value>, expected: &str) -> EventError {
+    EventError::Malformed(FieldError::new(field, seen(value), format_args!("expected {expected}")))
 }

@@ -19,7 +19,7 @@
 //! - The state of a stage shows only its latest execution, and CodePipeline retries no other. Once another one is in the
 //!   stage, what the gate stopped is not retried, and people are notified: in execution mode `SUPERSEDED` the later one
 //!   has its changes, in `QUEUED` it may not. In `PARALLEL` executions do not follow each other: the history of the
-//!   execution tells whether it failed, CodePipeline is asked to retry it, and where it refuses, people are notified. AWS
+//!   execution shows whether it failed, CodePipeline is asked to retry it, and where it refuses, people are notified. AWS
 //!   does not document whether it does. The latest 100 executions of a pipeline are known.
 //! - A stage that failed on a condition is not retried: CodePipeline retries only actions. Where the gate is the rule that
 //!   failed, people get the command that overrides the condition.
@@ -55,7 +55,7 @@ use crate::config::Config;
 use crate::delivery::{Body, Delivery};
 use crate::error::Error;
 use crate::event::{Event, EventError};
-use crate::report::{Answer, Decision, Outcome, Work};
+use crate::report::{RetryResponse, StageDecision, StageOutcome, Work};
 use crate::retry::{Retrier, work_within};
 
 /// No work is started, and none goes on, this long before Lambda's deadline, or half-way where the function has less
@@ -92,12 +92,12 @@ impl PipelineRetry {
     /// # Errors
     ///
     /// What failed, after everything else was done. Records of a queue are reported in the answer instead.
-    pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<Answer, Error> {
+    pub async fn handle(&self, invocation: LambdaEvent<Value>) -> Result<RetryResponse, Error> {
         let LambdaEvent { payload, context } = invocation;
         let deadline = Deadline::new(&context);
         let limits = Limits { work: deadline.stop_for_answer(REPORT_RESERVE), mail: deadline.stop_for_log(LAST_CALL) };
         match Delivery::parse(payload)? {
-            Delivery::Sqs(records) => Ok(Answer::Batch(self.batch(records, limits, &context).await)),
+            Delivery::Sqs(records) => Ok(RetryResponse::Batch(self.batch(records, limits, &context).await)),
             Delivery::Sns(envelopes) => {
                 let mut decisions = Vec::new();
                 for envelope in envelopes {
@@ -152,13 +152,13 @@ impl PipelineRetry {
         match event {
             Ok(Event::Failed(notice)) => work_within(limits.work, self.retrier.failed(&notice)).await,
             Ok(Event::HealthClosed(event)) => self.retrier.health_closed(&event, clock::now(), limits.work).await,
-            Ok(Event::Ignored { reason }) => Decision::new(Outcome::Ignored, reason).into(),
+            Ok(Event::Ignored { reason }) => StageDecision::new(StageOutcome::Ignored, reason).into(),
             Err(error) => Error::from(error).into(),
         }
     }
 
     /// Logs what was decided, then mails it. A failure is left to be logged by whoever reports it.
-    async fn finish(&self, work: Work, message_id: Option<&str>, limits: Limits) -> Vec<Decision> {
+    async fn finish(&self, work: Work, message_id: Option<&str>, limits: Limits) -> Vec<StageDecision> {
         let Work { mut decisions, mail } = work;
         decisions.iter().filter(|decision| decision.error.is_none()).for_each(|decision| decision.log(message_id));
         if let (Some(mail), Some(notifier)) = (mail, &self.notifier)
@@ -191,7 +191,7 @@ fn event_of(message: &Verified) -> Result<Event, EventError> {
         return ignored(format!("a {} is for a person", message.message_type().as_str()));
     }
     match serde_json::from_str(message.message()).map(|event| Event::parse(&event)) {
-        Ok(Err(foreign @ EventError::Foreign { .. })) => ignored(foreign.to_string()),
+        Ok(Err(foreign @ EventError::Foreign(_))) => ignored(foreign.to_string()),
         Ok(event) => event,
         Err(_) => ignored("the message is not JSON, so it is for people".to_owned()),
     }
@@ -199,12 +199,12 @@ fn event_of(message: &Verified) -> Result<Event, EventError> {
 
 /// The report, or the error that makes Lambda deliver the event again. A single failure is the error, which is logged
 /// where the function ends; of several, each is logged here.
-fn answer(mut decisions: Vec<Decision>, context: &Context) -> Result<Answer, Error> {
+fn answer(mut decisions: Vec<StageDecision>, context: &Context) -> Result<RetryResponse, Error> {
     report::metrics(&context.env_config.function_name, clock::now(), &decisions).emit();
     let total = decisions.len();
     let mut failed: Vec<_> = decisions.iter_mut().filter(|decision| decision.error.is_some()).collect();
     match failed.as_mut_slice() {
-        [] => Ok(Answer::Report { decisions }),
+        [] => Ok(RetryResponse::Report { decisions }),
         [only] => Err(only.error.take().unwrap_or(Error::OutOfTime)),
         several => {
             several.iter().for_each(|decision| decision.log(None));

@@ -11,9 +11,9 @@ use crate::error::Error;
 
 /// What was decided about one stage, or about an event that concerns none.
 #[derive(Debug, Serialize)]
-pub struct Decision {
+pub struct StageDecision {
     /// What was done.
-    pub outcome: Outcome,
+    pub outcome: StageOutcome,
     /// Name of the pipeline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<String>,
@@ -32,7 +32,7 @@ pub struct Decision {
 
 /// What was done. The names are those in the log and, but for `Planned`, `Ignored` and `NotYet`, of the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Outcome {
+pub enum StageOutcome {
     /// The stage was retried.
     Retried,
     /// `DRY_RUN` is set: the stage would have been retried, or a notification sent that the retries are used up.
@@ -52,14 +52,14 @@ pub enum Outcome {
 /// What became of one event.
 #[derive(Debug, Default)]
 pub(crate) struct Work {
-    pub(crate) decisions: Vec<Decision>,
+    pub(crate) decisions: Vec<StageDecision>,
     pub(crate) mail: Option<Notification>,
 }
 
-impl Decision {
+impl StageDecision {
     /// A decision without pipeline, stage and execution.
     #[must_use]
-    pub fn new(outcome: Outcome, reason: impl Into<String>) -> Self {
+    pub fn new(outcome: StageOutcome, reason: impl Into<String>) -> Self {
         let reason = reason.into();
         Self { outcome, pipeline: None, stage: None, execution_id: None, reason, error: None }
     }
@@ -78,7 +78,7 @@ impl Decision {
                 message_id,
                 "decided"
             ),
-            (Outcome::GaveUp, None) => {
+            (StageOutcome::GaveUp, None) => {
                 tracing::warn!(?outcome, pipeline, stage, execution_id, message_id, reason, "decided");
             }
             (_, None) => tracing::info!(?outcome, pipeline, stage, execution_id, message_id, reason, "decided"),
@@ -86,9 +86,9 @@ impl Decision {
     }
 }
 
-impl From<Error> for Decision {
+impl From<Error> for StageDecision {
     fn from(error: Error) -> Self {
-        let outcome = if matches!(error, Error::NotYet { .. }) { Outcome::NotYet } else { Outcome::Failed };
+        let outcome = if matches!(error, Error::NotYet { .. }) { StageOutcome::NotYet } else { StageOutcome::Failed };
         let reason = chain(&error);
         Self { error: Some(error), ..Self::new(outcome, reason) }
     }
@@ -102,36 +102,36 @@ impl Work {
     }
 }
 
-impl From<Decision> for Work {
-    fn from(decision: Decision) -> Self {
+impl From<StageDecision> for Work {
+    fn from(decision: StageDecision) -> Self {
         Self { decisions: vec![decision], mail: None }
     }
 }
 
 impl From<Error> for Work {
     fn from(error: Error) -> Self {
-        Decision::from(error).into()
+        StageDecision::from(error).into()
     }
 }
 
 /// The metrics of one invocation: all four at each, so that a missing one means a missing invocation.
-pub(crate) fn metrics(function_name: &str, now: OffsetDateTime, decisions: &[Decision]) -> Metrics {
+pub(crate) fn metrics(function_name: &str, now: OffsetDateTime, decisions: &[StageDecision]) -> Metrics {
     let count = |outcome| decisions.iter().filter(|decision| decision.outcome == outcome).count();
     Metrics::of(function_name, now)
-        .count("Retried", count(Outcome::Retried))
-        .count("GaveUp", count(Outcome::GaveUp))
-        .count("Skipped", count(Outcome::Skipped))
-        .count("Failed", count(Outcome::Failed))
+        .count("Retried", count(StageOutcome::Retried))
+        .count("GaveUp", count(StageOutcome::GaveUp))
+        .count("Skipped", count(StageOutcome::Skipped))
+        .count("Failed", count(StageOutcome::Failed))
 }
 
 /// What the function answers.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub enum Answer {
+pub enum RetryResponse {
     /// To EventBridge, SNS or a person.
     Report {
         /// Every decision, in the order they were made.
-        decisions: Vec<Decision>,
+        decisions: Vec<StageDecision>,
     },
     /// To SQS: only the records named here are delivered again.
     Batch(SqsBatchResponse),
@@ -147,9 +147,15 @@ mod tests {
 
     #[test]
     fn every_invocation_gives_four_metrics() {
-        let outcomes =
-            [Outcome::Retried, Outcome::Skipped, Outcome::Skipped, Outcome::Ignored, Outcome::Planned, Outcome::NotYet];
-        let decisions = outcomes.map(|outcome| Decision::new(outcome, ""));
+        let outcomes = [
+            StageOutcome::Retried,
+            StageOutcome::Skipped,
+            StageOutcome::Skipped,
+            StageOutcome::Ignored,
+            StageOutcome::Planned,
+            StageOutcome::NotYet,
+        ];
+        let decisions = outcomes.map(|outcome| StageDecision::new(outcome, ""));
         let line = metrics("pipeline-retry", datetime!(2026-08-13 07:47:05 UTC), &decisions).line();
         let line: Value = serde_json::from_str(&line).unwrap();
         let values = ["Retried", "GaveUp", "Skipped", "Failed"].map(|name| line[name].as_f64());
@@ -160,23 +166,24 @@ mod tests {
 
     #[test]
     fn answers_have_the_shapes_that_callers_know() {
-        let decision = Decision { pipeline: Some("web".to_owned()), ..Decision::new(Outcome::GaveUp, "used up") };
-        let report = serde_json::to_value(Answer::Report { decisions: vec![decision] }).unwrap();
+        let decision =
+            StageDecision { pipeline: Some("web".to_owned()), ..StageDecision::new(StageOutcome::GaveUp, "used up") };
+        let report = serde_json::to_value(RetryResponse::Report { decisions: vec![decision] }).unwrap();
         assert_eq!(report, json!({"decisions": [{"outcome": "GaveUp", "pipeline": "web", "reason": "used up"}]}));
 
         let mut batch = SqsBatchResponse::default();
         batch.add_failure("m-1");
-        let batch = serde_json::to_value(Answer::Batch(batch)).unwrap();
+        let batch = serde_json::to_value(RetryResponse::Batch(batch)).unwrap();
         assert_eq!(batch, json!({"batchItemFailures": [{"itemIdentifier": "m-1"}]}));
-        let none = serde_json::to_value(Answer::Batch(SqsBatchResponse::default())).unwrap();
+        let none = serde_json::to_value(RetryResponse::Batch(SqsBatchResponse::default())).unwrap();
         assert_eq!(none, json!({"batchItemFailures": []}));
     }
 
     #[test]
     fn a_failure_gives_its_whole_chain_as_the_reason() {
         let error = Error::from(Event::parse(&json!({"source": "aws.s3"})).unwrap_err());
-        let decision = Decision::from(error);
-        assert_eq!(decision.outcome, Outcome::Failed);
+        let decision = StageDecision::from(error);
+        assert_eq!(decision.outcome, StageOutcome::Failed);
         assert_eq!(
             decision.reason,
             "reading the event: the field source is \"aws.s3\": expected aws.codepipeline or aws.health"

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::error::{Error, Refusal, refusal};
 use crate::event::{Failed, HealthClosed, Level};
-use crate::report::{Decision, Outcome, Work};
+use crate::report::{StageDecision, StageOutcome, Work};
 use crate::verdict::{
     MAX_AGE, NoStage, Release, Trigger, Verdict, failed_at_the_gate, failed_stages, parallel_stages, verdict,
 };
@@ -69,7 +69,7 @@ impl Retrier {
         let mut work = if self.is_allowed(&notice.pipeline) {
             self.pipeline(&notice.pipeline, &Trigger::Failed(notice)).await
         } else {
-            Decision::new(Outcome::Skipped, "the pipeline is not one of PIPELINES").into()
+            StageDecision::new(StageOutcome::Skipped, "the pipeline is not one of PIPELINES").into()
         };
         // What was decided before a stage was looked at concerns the one that the notice names.
         for decision in &mut work.decisions {
@@ -84,7 +84,7 @@ impl Retrier {
     pub(crate) async fn health_closed(&self, event: &HealthClosed, now: OffsetDateTime, stop: Instant) -> Work {
         let Some(pipelines) = &self.config.pipelines else {
             let reason = "an AWS Health event closed, but PIPELINES is unset: name the pipelines that it retries";
-            return Decision::new(Outcome::Skipped, reason).into();
+            return StageDecision::new(StageOutcome::Skipped, reason).into();
         };
         let trigger = Trigger::HealthClosed { arn: &event.arn, sent: event.time, now };
         let mut decisions = Vec::new();
@@ -116,7 +116,7 @@ impl Retrier {
         let stages = state.stage_states();
         match (failed_stages(stages, trigger), trigger) {
             (Err(NoStage::Superseded { by }), Trigger::Failed(notice)) => self.not_latest(stages, notice, &by).await,
-            (Err(reason), Trigger::Failed(_)) => Decision::new(Outcome::Skipped, reason.to_string()).into(),
+            (Err(reason), Trigger::Failed(_)) => StageDecision::new(StageOutcome::Skipped, reason.to_string()).into(),
             (Ok(failed), Trigger::Failed(_)) => self.stages(pipeline, &failed, trigger).await,
             (Ok(failed), Trigger::HealthClosed { now, .. }) => {
                 let mut work = self.stages(pipeline, &failed, trigger).await;
@@ -127,7 +127,7 @@ impl Retrier {
             (Err(reason), Trigger::HealthClosed { now, .. }) => {
                 let work = self.others(pipeline, stages, &[], trigger, *now).await;
                 if work.decisions.is_empty() {
-                    return Decision::new(Outcome::Ignored, reason.to_string()).into();
+                    return StageDecision::new(StageOutcome::Ignored, reason.to_string()).into();
                 }
                 work
             }
@@ -207,7 +207,7 @@ impl Retrier {
         stage: &StageState,
         history: &[ActionExecutionDetail],
         trigger: &Trigger<'_>,
-    ) -> (Decision, Option<Notification>) {
+    ) -> (StageDecision, Option<Notification>) {
         let verdict = verdict(stage, history, trigger, &self.config);
         tracing::debug!(
             pipeline = target.pipeline,
@@ -217,9 +217,9 @@ impl Retrier {
             "looked at the stage"
         );
         let decision = match verdict {
-            Verdict::Skip { reason } => Decision::new(Outcome::Skipped, reason),
+            Verdict::Skip { reason } => StageDecision::new(StageOutcome::Skipped, reason),
             Verdict::NotAffected => {
-                Decision::new(Outcome::Ignored, "the message of the failure does not name the closed event")
+                StageDecision::new(StageOutcome::Ignored, "the message of the failure does not name the closed event")
             }
             Verdict::NotYet { reason } => Error::NotYet { reason }.into(),
             Verdict::Held { reason, release } => return self.held(target, trigger, &reason, &release),
@@ -231,13 +231,13 @@ impl Retrier {
 
     /// The latest executions of the pipeline, the newest first: as many as one answer has, which is more than may run at
     /// once.
-    async fn executions(&self, pipeline: &str) -> Result<Vec<PipelineExecutionSummary>, Decision> {
+    async fn executions(&self, pipeline: &str) -> Result<Vec<PipelineExecutionSummary>, StageDecision> {
         let request = self.codepipeline.list_pipeline_executions().pipeline_name(pipeline).max_results(100);
         let answer = request.send().await.map_err(|error| decision_of("ListPipelineExecutions", pipeline, error))?;
         Ok(answer.pipeline_execution_summaries.unwrap_or_default())
     }
 
-    async fn history(&self, target: &Target<'_>) -> Result<Vec<ActionExecutionDetail>, Decision> {
+    async fn history(&self, target: &Target<'_>) -> Result<Vec<ActionExecutionDetail>, StageDecision> {
         let filter = ActionExecutionFilter::builder().pipeline_execution_id(target.execution_id).build();
         let request = self.codepipeline.list_action_executions().pipeline_name(target.pipeline).filter(filter);
         let pages = request.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await;
@@ -249,11 +249,11 @@ impl Retrier {
         target: &Target<'_>,
         trigger: &Trigger<'_>,
         reason: &str,
-    ) -> (Decision, Option<Notification>) {
+    ) -> (StageDecision, Option<Notification>) {
         let Config { retry_mode, dry_run, .. } = &self.config;
         let reason = format!("{reason}, {retry_mode}");
         if *dry_run {
-            return (Decision::new(Outcome::Planned, reason), None);
+            return (StageDecision::new(StageOutcome::Planned, reason), None);
         }
         let request = self
             .codepipeline
@@ -263,14 +263,14 @@ impl Retrier {
             .pipeline_execution_id(target.execution_id)
             .retry_mode(retry_mode.clone());
         let Err(error) = request.send().await else {
-            return (Decision::new(Outcome::Retried, reason), None);
+            return (StageDecision::new(StageOutcome::Retried, reason), None);
         };
         match refusal("RetryStageExecution", target.pipeline, error) {
             Refusal::Superseded => {
                 let mail = is_of_stage(trigger).then(|| superseded_mail(target, "another one", self.region().as_ref()));
-                (Decision::new(Outcome::Skipped, SUPERSEDED), mail)
+                (StageDecision::new(StageOutcome::Skipped, SUPERSEDED), mail)
             }
-            Refusal::Final(reason) => (Decision::new(Outcome::Skipped, reason), None),
+            Refusal::Final(reason) => (StageDecision::new(StageOutcome::Skipped, reason), None),
             Refusal::Again(error) => (error.into(), None),
         }
     }
@@ -282,12 +282,15 @@ impl Retrier {
         trigger: &Trigger<'_>,
         failures: usize,
         message: &str,
-    ) -> (Decision, Option<Notification>) {
+    ) -> (StageDecision, Option<Notification>) {
         let Target { pipeline, stage, execution_id } = *target;
         let Config { max_retries, dry_run, .. } = self.config;
         let used_up = format!("failed {failures} times, and MAX_RETRIES is {max_retries}");
         if dry_run {
-            return (Decision::new(Outcome::Planned, format!("{used_up}; a notification would be sent")), None);
+            return (
+                StageDecision::new(StageOutcome::Planned, format!("{used_up}; a notification would be sent")),
+                None,
+            );
         }
         let mail = is_of_stage(trigger).then(|| {
             let subject = format!("Gatehouse pipelines: stage {stage} of pipeline {pipeline} is not retried any more");
@@ -300,7 +303,7 @@ impl Retrier {
             );
             target.notification(subject, text, "Retry the stage when the cause is gone", self.region().as_ref())
         });
-        (Decision::new(Outcome::GaveUp, used_up), mail)
+        (StageDecision::new(StageOutcome::GaveUp, used_up), mail)
     }
 
     /// Only a person lets the stage go on, so a person must know that it is not retried.
@@ -310,7 +313,7 @@ impl Retrier {
         trigger: &Trigger<'_>,
         reason: &str,
         release: &Release,
-    ) -> (Decision, Option<Notification>) {
+    ) -> (StageDecision, Option<Notification>) {
         let Target { pipeline, stage, execution_id } = *target;
         let mail = (is_of_stage(trigger) && !self.config.dry_run).then(|| {
             let (label, release) = match release {
@@ -338,7 +341,7 @@ impl Retrier {
             );
             target.notification(subject, text, label, self.region().as_ref())
         });
-        (Decision::new(Outcome::Skipped, reason), mail)
+        (StageDecision::new(StageOutcome::Skipped, reason), mail)
     }
 
     /// Another execution is the latest of the stage. In mode `PARALLEL` that says nothing about this one, which has a state
@@ -357,7 +360,8 @@ impl Retrier {
         let trigger = Trigger::Failed(notice);
         let work = self.parallel(pipeline, execution_id, stages, stage.as_deref(), &trigger).await;
         if work.decisions.is_empty() {
-            return Decision::new(Outcome::Skipped, "the stage is not failed any more in this execution").into();
+            return StageDecision::new(StageOutcome::Skipped, "the stage is not failed any more in this execution")
+                .into();
         }
         work
     }
@@ -367,7 +371,7 @@ impl Retrier {
     async fn superseded(&self, notice: &Failed, by: &str) -> Work {
         let Failed { pipeline, execution_id, stage, level, .. } = notice;
         let reason = format!("superseded: the latest execution of the stage is {by}");
-        let skipped = Decision::new(Outcome::Skipped, reason.as_str());
+        let skipped = StageDecision::new(StageOutcome::Skipped, reason.as_str());
         let stage = stage.as_deref().unwrap_or_default();
         if self.config.dry_run || *level != Level::Stage {
             return skipped.into();
@@ -394,8 +398,8 @@ impl Retrier {
 
 impl Target<'_> {
     /// What was decided about this stage.
-    fn work(&self, decision: Decision, mail: Option<Notification>) -> Work {
-        let decision = Decision {
+    fn work(&self, decision: StageDecision, mail: Option<Notification>) -> Work {
+        let decision = StageDecision {
             pipeline: Some(self.pipeline.to_owned()),
             stage: Some(self.stage.to_owned()),
             execution_id: Some(self.execution_id.to_owned()),
@@ -434,13 +438,15 @@ fn superseded_mail(target: &Target<'_>, by: &str, region: Option<&Region>) -> No
 /// What people hear of a closed AWS Health event: nothing where no stage failed because of it.
 ///
 /// Where some call failed, and nothing was retried, the event is delivered again: then the mail is that one's.
-fn closed_mail(event: &HealthClosed, decisions: &[Decision], own_region: Option<&Region>) -> Option<Notification> {
-    let concerned: Vec<_> =
-        decisions.iter().filter(|decision| decision.stage.is_some() && decision.outcome != Outcome::Ignored).collect();
-    let (retried, not_retried): (Vec<&Decision>, Vec<_>) =
-        concerned.iter().partition(|decision| decision.outcome == Outcome::Retried);
+fn closed_mail(event: &HealthClosed, decisions: &[StageDecision], own_region: Option<&Region>) -> Option<Notification> {
+    let concerned: Vec<_> = decisions
+        .iter()
+        .filter(|decision| decision.stage.is_some() && decision.outcome != StageOutcome::Ignored)
+        .collect();
+    let (retried, not_retried): (Vec<&StageDecision>, Vec<_>) =
+        concerned.iter().partition(|decision| decision.outcome == StageOutcome::Retried);
     let is_final = decisions.iter().all(|decision| decision.error.is_none());
-    let is_dry_run = decisions.iter().any(|decision| decision.outcome == Outcome::Planned);
+    let is_dry_run = decisions.iter().any(|decision| decision.outcome == StageOutcome::Planned);
     if is_dry_run || concerned.is_empty() || (retried.is_empty() && !is_final) {
         return None;
     }
@@ -452,7 +458,7 @@ fn closed_mail(event: &HealthClosed, decisions: &[Decision], own_region: Option<
         if !decisions.is_empty() {
             let _ = write!(text, "\n{title}:\n");
         }
-        for Decision { pipeline, stage, execution_id, reason, .. } in decisions {
+        for StageDecision { pipeline, stage, execution_id, reason, .. } in decisions {
             let text_of = |field: &Option<String>| field.clone().unwrap_or_default();
             let (pipeline, stage, execution_id) = (text_of(pipeline), text_of(stage), text_of(execution_id));
             let _ = writeln!(text, "- stage {stage} of pipeline {pipeline} (execution {execution_id}): {reason}");
@@ -475,13 +481,13 @@ pub(crate) async fn work_within(stop: Instant, work: impl Future<Output = Work>)
     within(stop, work).await.unwrap_or_else(|| Error::OutOfTime.into())
 }
 
-fn decision_of<E>(operation: &'static str, pipeline: &str, error: SdkError<E>) -> Decision
+fn decision_of<E>(operation: &'static str, pipeline: &str, error: SdkError<E>) -> StageDecision
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     match refusal(operation, pipeline, error) {
-        Refusal::Final(reason) => Decision::new(Outcome::Skipped, reason),
-        Refusal::Superseded => Decision::new(Outcome::Skipped, SUPERSEDED),
+        Refusal::Final(reason) => StageDecision::new(StageOutcome::Skipped, reason),
+        Refusal::Superseded => StageDecision::new(StageOutcome::Skipped, SUPERSEDED),
         Refusal::Again(error) => error.into(),
     }
 }

@@ -32,7 +32,7 @@ pub(crate) const MAX_AGE: Duration = Duration::days(1);
 const HISTORY_LAG: Duration = Duration::minutes(5);
 
 /// How many attempts may begin after an AWS Health event closed before it retries nothing more: one at once, and one where
-/// AWS Health told the gate for some minutes that the event was still open.
+/// AWS Health reported to the gate for some minutes that the event was still open.
 const ATTEMPTS_OF_A_CLOSED_EVENT: usize = 2;
 
 /// Why a stage is looked at.
@@ -334,7 +334,7 @@ impl<'a> FailedCondition<'a> {
                 release: Release::Override(kind),
             },
             Some(Cause::Setup) => {
-                let reason = format!("the {condition} condition{rule} failed for a reason that only a person can mend");
+                let reason = format!("the {condition} condition{rule} failed for a reason that only a person can fix");
                 Verdict::Skip { reason: format!("{reason}; see the message of the rule") }
             }
             None => Verdict::Skip {
@@ -414,7 +414,7 @@ fn objection(
     config: &Config,
 ) -> Option<String> {
     if let Some(FailedAction { name, .. }) = failed.iter().find(|action| action.cause() == Some(Cause::Setup)) {
-        return Some(format!("the action {name} failed for a reason that only a person can mend; see its message"));
+        return Some(format!("the action {name} failed for a reason that only a person can fix; see its message"));
     }
     if let Some(FailedAction { name, .. }) = failed.iter().find(|action| action.is_approval()) {
         return Some(format!("the action {name} is an approval, which was rejected or timed out"));
@@ -753,19 +753,19 @@ mod tests {
             ..CASE
         },
         Case {
-            name: "what only a person can mend",
+            name: "what only a person can fix",
             actions: &[("Gate", "g1", "Failed", SETUP)],
-            notice: "skip: the action Gate failed for a reason that only a person can mend; see its message",
+            notice: "skip: the action Gate failed for a reason that only a person can fix; see its message",
             closed: "not affected",
             ..CASE
         },
         Case {
-            name: "what only a person can mend, beside an open event, whatever is retried",
+            name: "what only a person can fix, beside an open event, whatever is retried",
             settings: &[("RETRY_ANY_FAILURE", "true")],
             actions: &[("Gate", "g1", "Failed", GATE), ("GateUs", "u1", "Failed", SETUP)],
             history: &[("Production", "Gate", "g1", "Failed"), ("Production", "GateUs", "u1", "Failed")],
-            notice: "skip: the action GateUs failed for a reason that only a person can mend; see its message",
-            closed: "skip: the action GateUs failed for a reason that only a person can mend; see its message",
+            notice: "skip: the action GateUs failed for a reason that only a person can fix; see its message",
+            closed: "skip: the action GateUs failed for a reason that only a person can fix; see its message",
             ..CASE
         },
         Case {
@@ -1027,7 +1027,7 @@ mod tests {
             (silent, "gate", "retry 1 of 5"),
             ("", "gate", "retry 1 of 5"),
             (silent, "other", skipped),
-            (SETUP, "gate", "skip: the action Gate failed for a reason that only a person can mend; see its message"),
+            (SETUP, "gate", "skip: the action Gate failed for a reason that only a person can fix; see its message"),
         ] {
             let mut history = past(ONCE);
             history[0].input = Some(input(ActionCategory::Invoke, Some(function)));
@@ -1250,7 +1250,7 @@ mod tests {
         assert_eq!(both(&before(&wrapped), &[], &[])[0], format!("{entry} {rest}"));
         let other = "[health-gate] 1 AWS Health event\n- EC2, arn:aws:health:eu-west-1::event/EC2/OTHER/OTHER_1";
         assert_eq!(both(&before(other), &[], &[])[1], "not affected");
-        let setup = "skip: the entry condition (rule Rule) failed for a reason that only a person can mend; see the \
+        let setup = "skip: the entry condition (rule Rule) failed for a reason that only a person can fix; see the \
                      message of the rule";
         assert_eq!(both(&before(SETUP), &[], &[]), [setup, "not affected"]);
         assert_eq!(both(&before(REAL), &[], &[])[1], "not affected");

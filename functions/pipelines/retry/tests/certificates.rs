@@ -10,7 +10,7 @@ use gatehouse_shared::verifier;
 use lambda_runtime::{Context, LambdaEvent};
 use pipeline_retry::PipelineRetry;
 use pipeline_retry::config::Config;
-use pipeline_retry::report::Answer;
+use pipeline_retry::report::RetryResponse;
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 
@@ -33,7 +33,7 @@ async fn a_record_is_delivered_again_until_its_certificate_was_read() {
         let unused = mock_client!(aws_sdk_codepipeline, RuleMode::MatchAny, Vec::<&Rule>::new());
         let function = PipelineRetry::new(config, Verifier::with_source(settings, certificates), unused, None);
         let answer = function.handle(LambdaEvent::new(event.clone(), context.clone())).await.unwrap();
-        let Answer::Batch(response) = answer else { panic!("{answer:?}") };
+        let RetryResponse::Batch(response) = answer else { panic!("{answer:?}") };
         let failed: Vec<_> = response.batch_item_failures.into_iter().map(|failed| failed.item_identifier).collect();
         assert_eq!(failed.is_empty(), status == 200, "{status}: {failed:?}");
     }

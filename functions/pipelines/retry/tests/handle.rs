@@ -37,7 +37,7 @@ use gatehouse_shared::verifier;
 use lambda_runtime::{Context, LambdaEvent};
 use pipeline_retry::config::Config;
 use pipeline_retry::error::Error;
-use pipeline_retry::report::{Answer, Outcome};
+use pipeline_retry::report::{RetryResponse, StageOutcome};
 use pipeline_retry::{PipelineRetry, REPORT_RESERVE};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -321,42 +321,42 @@ fn sample(name: &str) -> Value {
     serde_json::from_str(&fs::read_to_string(format!("{folder}/{name}.json")).unwrap()).unwrap()
 }
 
-async fn invoke(function: &PipelineRetry, event: Value) -> Result<Answer, Error> {
+async fn invoke(function: &PipelineRetry, event: Value) -> Result<RetryResponse, Error> {
     invoke_with(function, event, time::Duration::minutes(1)).await
 }
 
 /// With so much time to Lambda's deadline.
-async fn invoke_with(function: &PipelineRetry, event: Value, left: time::Duration) -> Result<Answer, Error> {
+async fn invoke_with(function: &PipelineRetry, event: Value, left: time::Duration) -> Result<RetryResponse, Error> {
     let mut context = Context::default();
     context.deadline = u64::try_from((clock::now() + left).unix_timestamp_nanos() / 1_000_000).unwrap();
     function.handle(LambdaEvent::new(event, context)).await
 }
 
 /// The outcomes of an invocation that is not a batch.
-async fn outcomes(function: &PipelineRetry, event: Value) -> Vec<Outcome> {
+async fn outcomes(function: &PipelineRetry, event: Value) -> Vec<StageOutcome> {
     match invoke(function, event).await.unwrap() {
-        Answer::Report { decisions } => decisions.iter().map(|decision| decision.outcome).collect(),
-        Answer::Batch(_) => panic!("a batch"),
+        RetryResponse::Report { decisions } => decisions.iter().map(|decision| decision.outcome).collect(),
+        RetryResponse::Batch(_) => panic!("a batch"),
     }
 }
 
 async fn reason(function: &PipelineRetry, event: Value) -> String {
     match invoke(function, event).await.unwrap() {
-        Answer::Report { decisions } => {
+        RetryResponse::Report { decisions } => {
             assert_eq!(decisions.len(), 1);
             decisions[0].reason.clone()
         }
-        Answer::Batch(_) => panic!("a batch"),
+        RetryResponse::Batch(_) => panic!("a batch"),
     }
 }
 
 /// The ids of the records that failed.
 async fn failures(function: &PipelineRetry, event: Value) -> Vec<String> {
     match invoke(function, event).await.unwrap() {
-        Answer::Batch(response) => {
+        RetryResponse::Batch(response) => {
             response.batch_item_failures.into_iter().map(|failed| failed.item_identifier).collect()
         }
-        Answer::Report { .. } => panic!("not a batch"),
+        RetryResponse::Report { .. } => panic!("not a batch"),
     }
 }
 
@@ -373,14 +373,14 @@ fn signed(message: &str) -> Value {
 
 #[tokio::test]
 async fn every_sample_event_does_what_its_name_says() {
-    let cases: &[(&str, &[Outcome], usize)] = &[
-        ("retry-sns-codestar-stage-failed", &[Outcome::Retried], 1),
-        ("retry-codestar-pipeline-failed", &[Outcome::Retried], 1),
-        ("retry-eventbridge-action-failed", &[Outcome::Retried], 1),
-        ("retry-eventbridge-stage-failed", &[Outcome::Retried], 1),
-        ("retry-eventbridge-pipeline-failed", &[Outcome::Retried], 1),
-        ("retry-health-closed", &[Outcome::Retried], 1),
-        ("retry-health-open", &[Outcome::Ignored], 0),
+    let cases: &[(&str, &[StageOutcome], usize)] = &[
+        ("retry-sns-codestar-stage-failed", &[StageOutcome::Retried], 1),
+        ("retry-codestar-pipeline-failed", &[StageOutcome::Retried], 1),
+        ("retry-eventbridge-action-failed", &[StageOutcome::Retried], 1),
+        ("retry-eventbridge-stage-failed", &[StageOutcome::Retried], 1),
+        ("retry-eventbridge-pipeline-failed", &[StageOutcome::Retried], 1),
+        ("retry-health-closed", &[StageOutcome::Retried], 1),
+        ("retry-health-open", &[StageOutcome::Ignored], 0),
     ];
     for (name, expected, retries) in cases {
         let world = World::failed(1);
@@ -394,7 +394,7 @@ async fn every_sample_event_does_what_its_name_says() {
         // The same event again finds the stage in progress.
         let again = outcomes(&function, sample(name)).await;
         assert!(
-            again.iter().all(|outcome| matches!(outcome, Outcome::Skipped | Outcome::Ignored)),
+            again.iter().all(|outcome| matches!(outcome, StageOutcome::Skipped | StageOutcome::Ignored)),
             "{name}: {again:?}"
         );
         assert_eq!(world.retry.num_calls(), *retries, "{name}");
@@ -427,7 +427,7 @@ async fn signatures_are_checked_in_a_queue_and_elsewhere() {
     assert_eq!(failures(&function, batch(&[("other topic", foreign)])).await, ["other topic"]);
     assert_eq!(world.retry.num_calls(), 0);
 
-    assert_eq!(outcomes(&function, lambda_event([signed(&event)])).await, [Outcome::Retried]);
+    assert_eq!(outcomes(&function, lambda_event([signed(&event)])).await, [StageOutcome::Retried]);
     world.set(|pipeline| pipeline.status = StageExecutionStatus::Failed);
     assert!(failures(&function, batch(&[("signed", signed(&event).to_string())])).await.is_empty());
     assert_eq!(world.retry.num_calls(), 2);
@@ -497,7 +497,7 @@ async fn the_state_of_the_stage_decides() {
     world.set(|pipeline| pipeline.message = "Deployment d-KH37TM9SF failed");
     let skipped = reason(&world.function(&[]), event()).await;
     assert_eq!(skipped, "the action HealthGate did not fail at the health gate; see its message");
-    assert_eq!(outcomes(&world.function(&[("RETRY_ANY_FAILURE", "true")]), event()).await, [Outcome::Retried]);
+    assert_eq!(outcomes(&world.function(&[("RETRY_ANY_FAILURE", "true")]), event()).await, [StageOutcome::Retried]);
 
     let world = World::failed(1);
     let mut superseded = event();
@@ -529,7 +529,7 @@ async fn a_dry_run_writes_nothing() {
     for failures in [1, 6] {
         let world = World::failed(failures);
         let function = world.function(&settings);
-        assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [Outcome::Planned]);
+        assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [StageOutcome::Planned]);
         assert_eq!((world.retry.num_calls(), world.publish.num_calls()), (0, 0));
     }
 }
@@ -540,7 +540,7 @@ async fn retries_end_and_are_announced_once_for_each_failure() {
     let function = world.function(&[("NOTIFY_TOPIC_ARN", PEOPLE), ("PIPELINES", "web")]);
     for name in ["retry-eventbridge-action-failed", "retry-eventbridge-stage-failed", "retry-codestar-pipeline-failed"]
     {
-        assert_eq!(outcomes(&function, sample(name)).await, [Outcome::GaveUp], "{name}");
+        assert_eq!(outcomes(&function, sample(name)).await, [StageOutcome::GaveUp], "{name}");
     }
     let expected = format!(
         "Gatehouse pipelines: stage Production of pipeline web is not retried any more\n\n\
@@ -558,10 +558,10 @@ async fn retries_end_and_are_announced_once_for_each_failure() {
         pipeline.failures = 7;
         pipeline.failed_at = NOTICE + time::Duration::minutes(15);
     });
-    assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [Outcome::Skipped]);
+    assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [StageOutcome::Skipped]);
     let mut notice = sample("retry-eventbridge-stage-failed");
     notice["time"] = "2026-08-13T08:02:06Z".into();
-    assert_eq!(outcomes(&function, notice).await, [Outcome::GaveUp]);
+    assert_eq!(outcomes(&function, notice).await, [StageOutcome::GaveUp]);
     assert_eq!((world.retry.num_calls(), world.mails().len()), (0, 2));
 }
 
@@ -591,7 +591,7 @@ async fn a_notice_answers_the_failure_it_was_sent_for_and_no_later_one() {
     let world = World::failed(1);
     let function = world.function(&[]);
     let notice = || sample("retry-eventbridge-stage-failed");
-    assert_eq!(outcomes(&function, notice()).await, [Outcome::Retried]);
+    assert_eq!(outcomes(&function, notice()).await, [StageOutcome::Retried]);
 
     // The gate failed again, ten minutes later, and the first notice is delivered once more.
     world.set(|pipeline| {
@@ -599,12 +599,12 @@ async fn a_notice_answers_the_failure_it_was_sent_for_and_no_later_one() {
         pipeline.failures = 2;
         pipeline.failed_at = NOTICE + time::Duration::minutes(10);
     });
-    assert_eq!(outcomes(&function, notice()).await, [Outcome::Skipped]);
+    assert_eq!(outcomes(&function, notice()).await, [StageOutcome::Skipped]);
     assert_eq!(world.retry.num_calls(), 1);
 }
 
 #[tokio::test]
-async fn a_rollback_and_what_only_a_person_can_mend_are_never_retried() {
+async fn a_rollback_and_what_only_a_person_can_fix_are_never_retried() {
     let changes: [fn(&mut Pipeline); 2] = [
         |pipeline| pipeline.kind = ExecutionType::Rollback,
         |pipeline| pipeline.message = "[health-gate:setup] invalid settings",
@@ -613,7 +613,7 @@ async fn a_rollback_and_what_only_a_person_can_mend_are_never_retried() {
         let world = World::failed(1);
         world.set(change);
         let function = world.function(&[("RETRY_ANY_FAILURE", "true")]);
-        assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [Outcome::Skipped]);
+        assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [StageOutcome::Skipped]);
         assert_eq!(world.retry.num_calls(), 0);
     }
 }
@@ -639,7 +639,7 @@ async fn people_are_notified_of_a_stage_that_a_person_has_frozen() {
 
     world.set(|pipeline| pipeline.failed_at = clock::now());
     let function = world.function(&[("NOTIFY_TOPIC_ARN", PEOPLE), ("PIPELINES", "web")]);
-    assert_eq!(outcomes(&function, closed()).await, [Outcome::Skipped]);
+    assert_eq!(outcomes(&function, closed()).await, [StageOutcome::Skipped]);
     assert!(world.mails()[1].contains("Not retried:\n- stage Production of pipeline web"), "{:?}", world.mails());
     assert_eq!(world.retry.num_calls(), 0);
 }
@@ -656,7 +656,7 @@ async fn people_get_the_command_that_overrides_the_gate_in_a_condition() {
     world.set(|pipeline| pipeline.condition = Some(condition.build()));
     let function = world.function(&[("NOTIFY_TOPIC_ARN", PEOPLE), ("PIPELINES", "web")]);
     for name in ["retry-eventbridge-stage-failed", "retry-codestar-pipeline-failed"] {
-        assert_eq!(outcomes(&function, sample(name)).await, [Outcome::Skipped], "{name}");
+        assert_eq!(outcomes(&function, sample(name)).await, [StageOutcome::Skipped], "{name}");
     }
     let [mail] = &world.mails()[..] else { panic!("{:?}", world.mails()) };
     let command = format!(
@@ -665,7 +665,7 @@ async fn people_get_the_command_that_overrides_the_gate_in_a_condition() {
     );
     assert!(mail.contains(&command), "{mail}");
 
-    assert_eq!(outcomes(&function, closed()).await, [Outcome::Skipped]);
+    assert_eq!(outcomes(&function, closed()).await, [StageOutcome::Skipped]);
     assert!(world.mails()[1].contains("Not retried:\n- stage Production of pipeline web"), "{:?}", world.mails());
     assert_eq!(world.retry.num_calls(), 0);
 }
@@ -681,7 +681,7 @@ async fn people_are_notified_of_an_execution_that_the_gate_stopped_and_another_r
     let settings = [("NOTIFY_TOPIC_ARN", PEOPLE), ("HEALTH_GATE_FUNCTION_NAME", "gate")];
     let function = world.function(&settings);
     for name in ["retry-eventbridge-action-failed", "retry-eventbridge-stage-failed"] {
-        assert_eq!(outcomes(&function, superseded(name)).await, [Outcome::Skipped], "{name}");
+        assert_eq!(outcomes(&function, superseded(name)).await, [StageOutcome::Skipped], "{name}");
     }
     let [mail] = &world.mails()[..] else { panic!("{:?}", world.mails()) };
     assert!(mail.contains(EARLIER) && mail.contains("is the latest execution of the stage"), "{mail}");
@@ -689,7 +689,7 @@ async fn people_are_notified_of_an_execution_that_the_gate_stopped_and_another_r
     // CodePipeline knew of the other execution later than GetPipelineState.
     let raced = World::faulty("RetryStageExecution", "NotLatestPipelineExecutionException");
     for name in ["retry-eventbridge-action-failed", "retry-eventbridge-stage-failed"] {
-        assert_eq!(outcomes(&raced.function(&settings), sample(name)).await, [Outcome::Skipped], "{name}");
+        assert_eq!(outcomes(&raced.function(&settings), sample(name)).await, [StageOutcome::Skipped], "{name}");
     }
     let [mail] = &raced.mails()[..] else { panic!("{:?}", raced.mails()) };
     assert!(mail.contains("because another one is the latest execution of the stage"), "{mail}");
@@ -697,7 +697,7 @@ async fn people_are_notified_of_an_execution_that_the_gate_stopped_and_another_r
 
     // What failed for another reason is told by CodePipeline.
     let function = world.function(&[("NOTIFY_TOPIC_ARN", PEOPLE), ("HEALTH_GATE_FUNCTION_NAME", "other")]);
-    assert_eq!(outcomes(&function, superseded("retry-eventbridge-stage-failed")).await, [Outcome::Skipped]);
+    assert_eq!(outcomes(&function, superseded("retry-eventbridge-stage-failed")).await, [StageOutcome::Skipped]);
     assert_eq!((world.mails().len(), world.retry.num_calls()), (1, 0));
 }
 
@@ -718,11 +718,11 @@ async fn an_execution_of_mode_parallel_is_retried_though_another_one_is_the_late
         let world = World::failed(1);
         world.set(|pipeline| pipeline.mode = mode.clone());
         let function = world.function(&settings);
-        let outcome = if expected.is_empty() { Outcome::Skipped } else { Outcome::Retried };
+        let outcome = if expected.is_empty() { StageOutcome::Skipped } else { StageOutcome::Retried };
         assert_eq!(outcomes(&function, notice()).await, [outcome], "{mode}");
         assert_eq!(world.pipeline.lock().unwrap().retried, expected, "{mode}");
         // Once more: what runs again is not failed any more.
-        assert_eq!(outcomes(&function, notice()).await, [Outcome::Skipped], "{mode}");
+        assert_eq!(outcomes(&function, notice()).await, [StageOutcome::Skipped], "{mode}");
         assert_eq!(world.pipeline.lock().unwrap().retried, expected, "{mode}");
         assert_eq!(world.mails().len(), if expected.is_empty() { 2 } else { 0 }, "{mode}");
     }
@@ -730,7 +730,7 @@ async fn an_execution_of_mode_parallel_is_retried_though_another_one_is_the_late
     // Where CodePipeline retries no other than the latest in this mode too, people are notified.
     let world = World::faulty("RetryStageExecution", "NotLatestPipelineExecutionException");
     world.set(|pipeline| pipeline.mode = ExecutionMode::Parallel);
-    assert_eq!(outcomes(&world.function(&settings), notice()).await, [Outcome::Skipped]);
+    assert_eq!(outcomes(&world.function(&settings), notice()).await, [StageOutcome::Skipped]);
     let [mail] = &world.mails()[..] else { panic!("{:?}", world.mails()) };
     assert!(mail.contains(EARLIER), "{mail}");
 }
@@ -748,33 +748,33 @@ async fn a_closed_event_retries_the_executions_of_mode_parallel_that_the_state_d
         world
     };
     let world = parallel();
-    assert_eq!(outcomes(&world.function(&settings), closed()).await, [Outcome::Retried, Outcome::Retried]);
+    assert_eq!(outcomes(&world.function(&settings), closed()).await, [StageOutcome::Retried, StageOutcome::Retried]);
     assert_eq!(world.pipeline.lock().unwrap().retried, [EXECUTION, EARLIER]);
     let [mail] = &world.mails()[..] else { panic!("{:?}", world.mails()) };
     assert!(mail.contains("2 stages retried") && mail.contains(EXECUTION) && mail.contains(EARLIER), "{mail}");
-    assert_eq!(outcomes(&world.function(&settings), closed()).await, [Outcome::Ignored]);
+    assert_eq!(outcomes(&world.function(&settings), closed()).await, [StageOutcome::Ignored]);
 
     // The latest one went on, and the state shows no failed stage.
     let world = parallel();
     world.set(|pipeline| pipeline.status = StageExecutionStatus::Succeeded);
-    assert_eq!(outcomes(&world.function(&settings), closed()).await, [Outcome::Retried]);
+    assert_eq!(outcomes(&world.function(&settings), closed()).await, [StageOutcome::Retried]);
     assert_eq!(world.pipeline.lock().unwrap().retried, [EARLIER]);
 
     // What failed days ago is left alone, and so is another message.
     let world = parallel();
     world.set(|pipeline| pipeline.earlier_failed_at -= time::Duration::days(2));
-    assert_eq!(outcomes(&world.function(&settings), closed()).await, [Outcome::Retried]);
+    assert_eq!(outcomes(&world.function(&settings), closed()).await, [StageOutcome::Retried]);
     assert_eq!(world.pipeline.lock().unwrap().retried, [EXECUTION]);
     let world = parallel();
     world.set(|pipeline| pipeline.message = "[health-gate] 1 AWS Health event in us-east-1");
-    assert_eq!(outcomes(&world.function(&settings), closed()).await, [Outcome::Ignored, Outcome::Ignored]);
+    assert_eq!(outcomes(&world.function(&settings), closed()).await, [StageOutcome::Ignored, StageOutcome::Ignored]);
 }
 
 #[tokio::test]
 async fn a_closed_event_comes_through_the_queue_for_a_gate_that_still_said_open() {
     let world = held(6);
     let function = world.function(&[("PIPELINES", "web"), ("NOTIFY_TOPIC_ARN", PEOPLE)]);
-    assert_eq!(outcomes(&function, closed()).await, [Outcome::Retried]);
+    assert_eq!(outcomes(&function, closed()).await, [StageOutcome::Retried]);
     // AWS Health still told the gate that the event is open, so the stage failed again.
     world.set(|pipeline| pipeline.status = StageExecutionStatus::Failed);
     let queued = || batch(&[("m-1", closed().to_string())]);
@@ -800,7 +800,7 @@ fn held(failures: usize) -> World {
 async fn a_closed_event_retries_what_it_stopped_when_the_delayed_retries_are_used_up() {
     let world = held(6);
     let function = world.function(&[("PIPELINES", "web"), ("NOTIFY_TOPIC_ARN", PEOPLE)]);
-    assert_eq!(outcomes(&function, closed()).await, [Outcome::Retried]);
+    assert_eq!(outcomes(&function, closed()).await, [StageOutcome::Retried]);
     let expected = format!(
         "Gatehouse pipelines: an AWS issue closed, 1 stage retried\n\n\
          AWS closed AWS_EC2_OPERATIONAL_ISSUE of EC2 in eu-west-1.\n\
@@ -812,7 +812,7 @@ async fn a_closed_event_retries_what_it_stopped_when_the_delayed_retries_are_use
     assert_eq!(world.mails(), [expected]);
 
     // It comes again, with its next page or through the backup Region.
-    assert_eq!(outcomes(&function, closed()).await, [Outcome::Ignored]);
+    assert_eq!(outcomes(&function, closed()).await, [StageOutcome::Ignored]);
     assert_eq!((world.retry.num_calls(), world.mails().len()), (1, 1));
 }
 
@@ -822,9 +822,9 @@ async fn a_closed_event_leaves_alone_what_it_did_not_stop() {
     let function = world.function(&[("PIPELINES", "web"), ("NOTIFY_TOPIC_ARN", PEOPLE)]);
     let mut other = closed();
     other["detail"]["eventArn"] = EVENT.replace("VKTXI", "OTHER").into();
-    assert_eq!(outcomes(&function, other).await, [Outcome::Ignored]);
+    assert_eq!(outcomes(&function, other).await, [StageOutcome::Ignored]);
     world.set(|pipeline| pipeline.message = "Deployment d-KH37TM9SF failed");
-    assert_eq!(outcomes(&function, closed()).await, [Outcome::Ignored]);
+    assert_eq!(outcomes(&function, closed()).await, [StageOutcome::Ignored]);
     assert_eq!((world.retry.num_calls(), world.publish.num_calls()), (0, 0));
 }
 
@@ -833,7 +833,7 @@ async fn people_read_what_a_closed_event_did_not_retry() {
     let world = held(1);
     world.set(|pipeline| pipeline.failed_at = clock::now() - time::Duration::hours(25));
     let function = world.function(&[("PIPELINES", "web"), ("NOTIFY_TOPIC_ARN", PEOPLE)]);
-    assert_eq!(outcomes(&function, closed()).await, [Outcome::Skipped]);
+    assert_eq!(outcomes(&function, closed()).await, [StageOutcome::Skipped]);
     let [mail] = &world.mails()[..] else { panic!("no mail") };
     assert!(mail.starts_with("Gatehouse pipelines: an AWS issue closed, 0 stages retried\n"), "{mail}");
     let not_retried = format!(
@@ -846,7 +846,7 @@ async fn people_read_what_a_closed_event_did_not_retry() {
 async fn a_dry_run_of_a_closed_event_mails_nothing() {
     let world = held(1);
     let function = world.function(&[("PIPELINES", "web"), ("NOTIFY_TOPIC_ARN", PEOPLE), ("DRY_RUN", "true")]);
-    assert_eq!(outcomes(&function, closed()).await, [Outcome::Planned]);
+    assert_eq!(outcomes(&function, closed()).await, [StageOutcome::Planned]);
     assert_eq!((world.retry.num_calls(), world.publish.num_calls()), (0, 0));
 }
 
@@ -859,7 +859,7 @@ async fn a_closed_event_goes_on_past_a_pipeline_that_fails() {
 
     let settings = [("PIPELINES", "gone,web"), ("NOTIFY_TOPIC_ARN", PEOPLE)];
     let function = world.function(&settings);
-    assert_eq!(outcomes(&function, closed()).await, [Outcome::Skipped, Outcome::Retried]);
+    assert_eq!(outcomes(&function, closed()).await, [StageOutcome::Skipped, StageOutcome::Retried]);
     assert_eq!(world.mails().len(), 1);
     assert!(!world.mails()[0].contains("gone"), "{:?}", world.mails());
 
@@ -971,7 +971,7 @@ async fn each_refusal_of_codepipeline_is_final_or_delivered_again() {
             let queued = batch(&[("m-1", sample("retry-eventbridge-stage-failed").to_string())]);
             if is_final {
                 let made = outcomes(&function, sample("retry-eventbridge-stage-failed")).await;
-                assert_eq!(made, [Outcome::Skipped], "{operation}: {code}");
+                assert_eq!(made, [StageOutcome::Skipped], "{operation}: {code}");
                 assert!(failures(&function, queued).await.is_empty(), "{operation}: {code}");
             } else {
                 let error = invoke(&function, sample("retry-eventbridge-stage-failed")).await.unwrap_err();
@@ -1029,7 +1029,7 @@ async fn the_requests_on_the_wire() {
         .http_client(http.clone());
     let world = World::failed(1);
     let function = function(&[("RETRY_MODE", "ALL_ACTIONS")], Client::from_conf(config.build()), &world.sns);
-    assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [Outcome::Retried]);
+    assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [StageOutcome::Retried]);
     http.assert_requests_match(&[]);
 }
 
@@ -1075,6 +1075,6 @@ async fn a_chat_that_refuses_loses_no_mail_and_fails_nothing() {
     // Without a topic for mails, chat gets the notifications all the same.
     let world = World::failed(6);
     let function = world.function(&[("CHAT_TOPIC_ARN", CHAT)]);
-    assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [Outcome::GaveUp]);
+    assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [StageOutcome::GaveUp]);
     assert_eq!((world.mails().len(), world.pipeline.lock().unwrap().shown.len()), (0, 1));
 }

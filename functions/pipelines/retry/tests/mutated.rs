@@ -15,7 +15,7 @@ use gatehouse_shared::verifier;
 use lambda_runtime::{Context, LambdaEvent};
 use pipeline_retry::PipelineRetry;
 use pipeline_retry::config::Config;
-use pipeline_retry::report::{Answer, Outcome};
+use pipeline_retry::report::{RetryResponse, StageOutcome};
 use serde_json::Value;
 
 const EVENTS: usize = 10_000;
@@ -107,11 +107,11 @@ async fn ten_thousand_mutated_events() {
             mutate(&mut event, donor, &mut dice);
         }
         match function.handle(LambdaEvent::new(event, context.clone())).await {
-            Ok(Answer::Report { decisions }) => {
-                skipped += usize::from(decisions.iter().any(|decision| decision.outcome == Outcome::Skipped));
-                ignored += usize::from(decisions.iter().any(|decision| decision.outcome == Outcome::Ignored));
+            Ok(RetryResponse::Report { decisions }) => {
+                skipped += usize::from(decisions.iter().any(|decision| decision.outcome == StageOutcome::Skipped));
+                ignored += usize::from(decisions.iter().any(|decision| decision.outcome == StageOutcome::Ignored));
             }
-            Ok(Answer::Batch(_)) => batches += 1,
+            Ok(RetryResponse::Batch(_)) => batches += 1,
             Err(_) => failed += 1,
         }
     }

@@ -34,7 +34,7 @@ use crate::tags::{self, FAMILY_TAG, PREFIX_NAME_TAG, SERVICE_TAG};
 /// Source: EC2 API reference, ModifyManagedPrefixList: AddEntry.N and RemoveEntry.N, "Maximum number of 100 items" each.
 const BATCH: usize = 100;
 /// VPC quota "Prefix lists per Region": 100. More lists for one service and family are never planned.
-const MOST_LISTS: usize = 100;
+const MAX_LISTS: usize = 100;
 /// The first pause before a list is asked whether it is ready.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 
@@ -127,7 +127,7 @@ pub(crate) async fn read(ec2: &Ec2, config: &Config) -> Result<State, CallError>
     let described: Vec<ManagedPrefixList> = ec2
         .call(false, async || {
             // `tag:` is not among the filters that the API reference lists for this call; EC2 takes it as for others. Were
-            // it passed over, lists without the tag would be left alone below.
+            // it skipped, lists without the tag would be left alone below.
             let ours = Filter::builder().name(format!("tag:{PREFIX_NAME_TAG}")).values(&config.prefix_name).build();
             ec2.client.describe_managed_prefix_lists().filters(ours).into_paginator().items().send().try_collect().await
         })
@@ -186,7 +186,7 @@ pub(crate) fn plan(state: &State, wanted: &Wanted<'_>) -> Changes {
     for list in lists {
         by_key.entry(&list.key).or_default().push(list.clone());
     }
-    let quotas = Quotas { ranges_per_resource: wanted.config.max_entries_per_list, max_resources: MOST_LISTS };
+    let quotas = Quotas { ranges_per_resource: wanted.config.max_entries_per_list, max_resources: MAX_LISTS };
     let mut pools = Vec::new();
     for (key, ranges) in wanted.by_family() {
         let lists = by_key.remove(&key).unwrap_or_default();

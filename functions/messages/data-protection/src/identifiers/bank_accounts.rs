@@ -79,7 +79,7 @@ fn registered(country: &[u8]) -> Option<usize> {
 }
 
 /// Characters of the longest IBAN in groups of four.
-const LONGEST_WRITTEN: usize = 42;
+const MAX_WRITTEN_LENGTH: usize = 42;
 
 /// A country whose account numbers are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,7 +185,7 @@ fn is_check(digits: [u8; 2]) -> bool {
 ///
 /// In `DE02 4539 8944 5808 6459 07` the groups after the first can have the form of a card number.
 pub(super) fn covers(text: &Text<'_>, range: &Range<usize>) -> bool {
-    let first = range.start.saturating_sub(LONGEST_WRITTEN);
+    let first = range.start.saturating_sub(MAX_WRITTEN_LENGTH);
     (first..range.start).rev().any(|start| {
         let bytes = &text.bytes[start..];
         bytes.len() > 4

@@ -97,7 +97,7 @@ const SCHEMES: [(RangeInclusive<u16>, &[usize]); 31] = [
     (9860..=9860, &[16]),                     // Humo
 ];
 
-const SHORTEST: usize = 13;
+const MIN_LENGTH: usize = 13;
 const LONGEST: usize = 19;
 
 /// A run of digits, and what separates it from the next one.
@@ -139,7 +139,7 @@ pub(crate) fn find(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
     let mut runs = text.runs();
     while let Some(Range { start, end }) = runs.next_from(0) {
         let next = Between::at(text.bytes, end).filter(|(_, after)| digit_at(text.bytes, *after));
-        if next.is_none() && groups.is_empty() && end - start < SHORTEST {
+        if next.is_none() && groups.is_empty() && end - start < MIN_LENGTH {
             continue;
         }
         groups.push(Group { range: start..end, separator: next.map(|(separator, _)| separator) });
@@ -185,7 +185,7 @@ fn longest_from(text: &Text<'_>, groups: &[Group], first: usize) -> Option<usize
         }
         count += length;
         let range = groups[first].range.start..group.range.end;
-        if count >= SHORTEST
+        if count >= MIN_LENGTH
             && has_form(&groups[first..=last], kind)
             && !(lines > 0 && in_a_column(groups, first, last))
             && is_card(&digits[..count], last == first)
@@ -316,7 +316,7 @@ fn stripes(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
         }
         let digits = run(bytes, number);
         let (least, most, sign) = if first { (10, 79, b'^') } else { (7, 40, b'=') };
-        if !(SHORTEST..=LONGEST).contains(&digits) || text.get(number + digits) != Some(sign) {
+        if !(MIN_LENGTH..=LONGEST).contains(&digits) || text.get(number + digits) != Some(sign) {
             continue;
         }
         let value: Vec<u8> = bytes[number..number + digits].iter().map(|digit| digit - b'0').collect();

@@ -16,10 +16,10 @@ pub(super) const ROWS: &[Identifier] = &[identifier!(
 )];
 
 /// Source: RFC 5321, section 4.5.3.1: 64 octets before the `@`, 255 behind it.
-const LONGEST_LOCAL: usize = 64;
-const LONGEST_DOMAIN: usize = 255;
+const MAX_LOCAL_LENGTH: usize = 64;
+const MAX_DOMAIN_LENGTH: usize = 255;
 /// Source: RFC 1035, section 2.3.4.
-const LONGEST_LABEL: usize = 63;
+const MAX_LABEL_LENGTH: usize = 63;
 
 /// The last label of the names of images for screens of high resolution, as in `icon@2x.png`.
 const IMAGES: [&[u8]; 6] = [b"png", b"jpg", b"jpeg", b"gif", b"webp", b"svg"];
@@ -77,7 +77,7 @@ fn local_start(text: &Text<'_>, at: usize, least: usize) -> Option<usize> {
         start += ideographs;
     }
     let length = at - start;
-    (length > 0 && length <= LONGEST_LOCAL && bytes[at - 1] != b'.').then_some(start)
+    (length > 0 && length <= MAX_LOCAL_LENGTH && bytes[at - 1] != b'.').then_some(start)
 }
 
 /// Whether all that stands before the `@` in the text is a local part, with whatever characters may be in one. Not `=`
@@ -87,7 +87,7 @@ fn is_whole(local: &[u8]) -> bool {
     let is_allowed = |byte: &u8| {
         (is_local(*byte) && *byte != IDEOGRAPH) || matches!(byte, b'|' | b'{' | b'}' | b'`' | b'*' | b'&' | b'?')
     };
-    local.len() <= LONGEST_LOCAL
+    local.len() <= MAX_LOCAL_LENGTH
         && local.first().is_some_and(|byte| is_word(*byte))
         && local.last().is_some_and(|byte| is_word(*byte))
         && local.iter().all(is_allowed)
@@ -97,7 +97,7 @@ fn is_whole(local: &[u8]) -> bool {
 /// `"jane doe"@example.com`: where the quotation mark is. A mark behind a backslash is a part of it, unless both are
 /// escaped, as in a text that was quoted once more.
 fn quoted_start(bytes: &[u8], at: usize, least: usize) -> Option<usize> {
-    let from = least.max((at - 1).saturating_sub(LONGEST_LOCAL));
+    let from = least.max((at - 1).saturating_sub(MAX_LOCAL_LENGTH));
     let inside = &bytes[from..at - 1];
     let is_escaped = |index: usize| index > 0 && bytes[index - 1] == b'\\';
     let both = is_escaped(at - 1);
@@ -117,12 +117,12 @@ fn domain_end(text: &Text<'_>, start: usize) -> Option<usize> {
         let address = address.strip_prefix("IPv6:").unwrap_or(address);
         return address.parse::<std::net::IpAddr>().is_ok().then_some(start + 1 + end + 1);
     }
-    let name = &bytes[start..bytes.len().min(start + LONGEST_DOMAIN + 1)];
+    let name = &bytes[start..bytes.len().min(start + MAX_DOMAIN_LENGTH + 1)];
     let length = name.iter().take_while(|byte| is_word(**byte) || matches!(byte, b'.' | b'-' | b'_')).count();
     let mut end = None;
     let mut label_start = 0;
     for (labels, label) in name[..length].split(|byte| *byte == b'.').enumerate() {
-        let good = !label.is_empty() && label.len() <= LONGEST_LABEL && !matches!(label[0], b'-' | b'_');
+        let good = !label.is_empty() && label.len() <= MAX_LABEL_LENGTH && !matches!(label[0], b'-' | b'_');
         if !good {
             break;
         }
@@ -138,7 +138,7 @@ fn domain_end(text: &Text<'_>, start: usize) -> Option<usize> {
         }
         label_start += label.len() + 1;
     }
-    let end = end.filter(|end| *end <= LONGEST_DOMAIN)?;
+    let end = end.filter(|end| *end <= MAX_DOMAIN_LENGTH)?;
     (!is_image(&name[..end])).then_some(start + end)
 }
 

@@ -28,8 +28,8 @@ pub(super) const ROWS: &[Identifier] = &[identifier!(
 )];
 
 /// The longest IPv6 address: eight groups of four digits, or six and an IPv4 address.
-const LONGEST_V6: usize = 45;
-const LONGEST_V4: usize = 15;
+const MAX_V6_LENGTH: usize = 45;
+const MAX_V4_LENGTH: usize = 15;
 
 /// Words after which four numbers with dots are a version, whatever they are.
 const VERSION_WORDS: [&str; 4] = ["v", "ver", "versions", "vers"];
@@ -105,7 +105,7 @@ fn v6_in(text: &Text<'_>, run: Range<usize>) -> Option<Range<usize>> {
     while range.len() > 2 && matches!(bytes[range.end - 1], b'.' | b':') && bytes[range.end - 2] != b':' {
         range.end -= 1;
     }
-    if range.len() > LONGEST_V6 {
+    if range.len() > MAX_V6_LENGTH {
         return None;
     }
     let address = std::str::from_utf8(&bytes[range.clone()]).ok()?;
@@ -159,7 +159,7 @@ fn find_v4(text: &Text<'_>, v6: Range<usize>, found: &mut Vec<Range<usize>>) {
 }
 
 fn is_v4(text: &Text<'_>, range: &Range<usize>) -> bool {
-    if range.len() > LONGEST_V4 || !begins(text, range.start) || !text.ends_digits_at(range.end) {
+    if range.len() > MAX_V4_LENGTH || !begins(text, range.start) || !text.ends_digits_at(range.end) {
         return false;
     }
     let Some(address) = parsed(&text.bytes[range.clone()]) else { return false };
@@ -192,7 +192,7 @@ fn is_called_address(text: &Text<'_>, start: usize) -> bool {
 fn parsed(bytes: &[u8]) -> Option<Ipv4Addr> {
     let mut parts = [0; 4];
     let mut groups = bytes.split(|byte| *byte == b'.');
-    let filled = bytes.len() == LONGEST_V4;
+    let filled = bytes.len() == MAX_V4_LENGTH;
     for part in &mut parts {
         let group = groups.next()?;
         if group.is_empty() || group.len() > 3 || (group.len() > 1 && group[0] == b'0' && !filled) {

@@ -48,7 +48,7 @@ pub(crate) enum Pem {
 const BEGIN: &[u8] = b"-----BEGIN ";
 const DASHES: &[u8] = b"-----";
 /// A key is longer than this: a text that only names the first line has none.
-const SHORTEST: usize = 24;
+const MIN_LENGTH: usize = 24;
 const PUTTY: &[u8] = b"PuTTY-User-Key-File-";
 
 impl Pem {
@@ -85,8 +85,8 @@ pub(crate) fn find_pem(text: &Text<'_>, kind: Pem, found: &mut Vec<Range<usize>>
             }
             None => body + length_of_key(&bytes[body..]),
         };
-        let characters = bytes[body..end].iter().filter(|byte| is_base64(**byte)).take(SHORTEST).count();
-        if characters == SHORTEST {
+        let characters = bytes[body..end].iter().filter(|byte| is_base64(**byte)).take(MIN_LENGTH).count();
+        if characters == MIN_LENGTH {
             found.push(start..end);
         }
         from = end.max(body);

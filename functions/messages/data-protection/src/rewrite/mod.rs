@@ -14,7 +14,7 @@ use crate::path::Path;
 use crate::words::Mask;
 
 /// Different findings that are listed of each operation; the rest is counted.
-const MOST_FINDINGS: usize = 50;
+const MAX_FINDINGS: usize = 50;
 /// The byte order mark that some writers put before their JSON.
 const MARK: char = '\u{FEFF}';
 /// How many JSON documents may be inside one another as text.
@@ -220,7 +220,7 @@ impl<'r> Rewriter<'r> {
                     continue;
                 }
                 let listed = self.listed.entry(operation).or_default();
-                if *listed < MOST_FINDINGS {
+                if *listed < MAX_FINDINGS {
                     *listed += 1;
                     let (path, identifier) = (path.clone(), detector.name().to_owned());
                     self.findings.push(Finding { path, identifier, operation, count: 1, range: range.clone() });

@@ -1,4 +1,4 @@
-//! Prefix lists that AWS keeps itself: where one of them does all that is asked for a service, the report says so.
+//! Prefix lists that AWS keeps itself: where one of them does all that is requested for a service, the report says so.
 
 use ip_ranges_planner::family::Family;
 use ip_ranges_planner::service::Service;
@@ -105,7 +105,7 @@ mod tests {
             // The lists of both families take more rules than one group has.
             &[][..],
             &[("PORTS", "80,443")],
-            // The list holds other ranges than are asked for.
+            // The list holds other ranges than are requested.
             &[ipv4, ("SERVICE", "S3")],
             &[ipv4, ("SERVICE", "S3@us-east-1")],
             &[ipv4, ("RANGE_REGIONS", "GLOBAL")],

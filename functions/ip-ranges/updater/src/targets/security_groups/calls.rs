@@ -20,7 +20,7 @@ use crate::targets::rule_description;
 const ATTEMPTS: usize = 3;
 
 /// How many names are tried for one new group.
-const MOST_NAMES: usize = 20;
+const MAX_NAMES: usize = 20;
 
 fn filter(name: impl Into<String>, values: impl IntoIterator<Item = String>) -> Filter {
     Filter::builder().name(name).set_values(Some(values.into_iter().collect())).build()
@@ -86,7 +86,7 @@ impl Ec2 {
         sync_token: u64,
     ) -> Result<Group, CallError> {
         let mut name = String::new();
-        for _ in 0..MOST_NAMES {
+        for _ in 0..MAX_NAMES {
             let number = next_number();
             name = group::name(prefix_name, key, number);
             match self.create_named(prefix_name, &name, key, pending, sync_token).await {
@@ -279,7 +279,7 @@ impl Ec2 {
         }
     }
 
-    /// A rule that is not there is passed over by the default VPC, and answered with `InvalidPermission.NotFound` by
+    /// A rule that is not there is skipped by the default VPC, and answered with `InvalidPermission.NotFound` by
     /// others.
     ///
     /// Source: EC2 API reference, RevokeSecurityGroupEgress.
