@@ -216,7 +216,8 @@ SIDE_BY_SIDE := --numprocesses 4 --dist worksteal
 .PHONY: test-flows
 test-flows: need $(READY) binaries
 	@$(SAY) "Whole flows: the real binaries against the local AWS"
-	@$(PYTHON) -m pytest local/tests -q $(SIDE_BY_SIDE) --bin-dir $(TARGET_DIR)/debug
+	@# Each process reads every test file: with bytecode that is kept, it compiles none of them a second time.
+	@env -u PYTHONDONTWRITEBYTECODE $(PYTHON) -m pytest local/tests -q $(SIDE_BY_SIDE) --bin-dir $(TARGET_DIR)/debug
 
 # With --examples it takes the features that clippy takes, and shares with it what is checked.
 .PHONY: doc

@@ -5,19 +5,17 @@ from datetime import date
 
 import pytest
 
-from gatehouse_local import ROOT
 from gatehouse_local.functions import capabilities
 from template_checks import costs
 from template_checks.complete import tables
 from template_checks.costs import LIST, MONTHS, Month, Runs
 
-WRITTEN = costs.written()
 
-
-@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_a_table_is_what_the_script_computes(path):
-    assert path.read_text() == WRITTEN[path], "run make costs"
-    assert costs.START in WRITTEN[path] and costs.END in WRITTEN[path]
+def test_each_table_is_what_the_script_computes():
+    written = costs.written()
+    assert [path for path, text in written.items() if path.read_text() != text] == [], "run make costs"
+    assert len(written) > len(capabilities())
+    assert all(costs.START in text and costs.END in text for text in written.values())
 
 
 def test_each_capability_has_a_small_and_a_large_estate():

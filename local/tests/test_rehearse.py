@@ -173,46 +173,45 @@ def test_a_stack_that_is_as_its_template_says_passes(service):
     assert found.excused == {("AWS::CloudTrail::Trail", "")}
 
 
-def test_a_missing_resource_is_found(service):
-    del service.resources["Policy"]
-    assert wrong(service) == ["made: Policy (AWS::SQS::QueuePolicy) is missing"]
-    assert readback.compare(service, "made", EXPECTED).made == 2
+# What is changed in the stack, and what is said of it.
+WRONG = {
+    "missing": (
+        lambda it: it.resources.pop("Policy"),
+        ["made: Policy (AWS::SQS::QueuePolicy) is missing"],
+    ),
+    "failed": (
+        lambda it: it.resources["Trail"].update(ResourceStatus="CREATE_FAILED"),
+        ["made: Trail (AWS::CloudTrail::Trail) is CREATE_FAILED"],
+    ),
+    "another type": (
+        lambda it: it.resources["Trail"].update(ResourceType="AWS::S3::Bucket"),
+        ["made: Trail is a AWS::S3::Bucket, the template says AWS::CloudTrail::Trail"],
+    ),
+    "not expected": (
+        lambda it: it.resources.update(Extra=it.resources["Queue"] | {"LogicalResourceId": "Extra"}),
+        ["made: Extra (AWS::SQS::Queue) is not expected"],
+    ),
+    "another value": (
+        lambda it: it.attributes.update(MessageRetentionPeriod="60"),
+        ["made: Queue (AWS::SQS::Queue) has MessageRetentionPeriod '60', the template says 1209600"],
+    ),
+    "a reference that leads elsewhere": (
+        lambda it: it.attributes.update(Policy=it.attributes["Policy"].replace("made-Queue", "other-Queue")),
+        ["made: Policy (AWS::SQS::QueuePolicy) has PolicyDocument "],
+    ),
+    "not known to its service": (
+        lambda it: delattr(it, "attributes"),
+        ["made: Queue (AWS::SQS::Queue) cannot", "made: Policy (AWS::SQS::QueuePolicy) cannot"],
+    ),
+}
 
 
-def test_a_resource_that_failed_is_found(service):
-    service.resources["Trail"]["ResourceStatus"] = "CREATE_FAILED"
-    assert wrong(service) == ["made: Trail (AWS::CloudTrail::Trail) is CREATE_FAILED"]
-
-
-def test_a_resource_of_another_type_is_found(service):
-    service.resources["Trail"]["ResourceType"] = "AWS::S3::Bucket"
-    assert wrong(service) == ["made: Trail is a AWS::S3::Bucket, the template says AWS::CloudTrail::Trail"]
-
-
-def test_a_resource_that_nobody_expects_is_found(service):
-    service.resources["Extra"] = service.resources["Queue"] | {"LogicalResourceId": "Extra"}
-    assert wrong(service) == ["made: Extra (AWS::SQS::Queue) is not expected"]
-
-
-def test_another_value_of_a_property_is_found(service):
-    service.attributes["MessageRetentionPeriod"] = "60"
-    assert wrong(service) == [
-        "made: Queue (AWS::SQS::Queue) has MessageRetentionPeriod '60', the template says 1209600"
-    ]
-
-
-def test_a_reference_that_leads_elsewhere_is_found(service):
-    service.attributes["Policy"] = service.attributes["Policy"].replace("made-Queue", "other-Queue")
-    [text] = wrong(service)
-    assert text.startswith("made: Policy (AWS::SQS::QueuePolicy) has PolicyDocument ")
-
-
-def test_a_resource_that_its_service_does_not_know_is_found(service):
-    del service.attributes
-    assert [text.partition(" cannot")[0] for text in wrong(service)] == [
-        "made: Queue (AWS::SQS::Queue)",
-        "made: Policy (AWS::SQS::QueuePolicy)",
-    ]
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_not_as_the_template_says_is_found(service, name):
+    change, said = WRONG[name]
+    change(service)
+    found = wrong(service)
+    assert len(found) == len(said) and all(map(str.startswith, found, said)), found
 
 
 def test_only_a_fault_that_is_named_is_excused(service, monkeypatch):

@@ -9,9 +9,7 @@ import threading
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import cfnlint.api
 import pytest
-from cfnlint.config import ManualArgs
 from conftest import NO_REAL
 
 from gatehouse_local import ROOT
@@ -76,6 +74,9 @@ def test_what_the_readme_adds_to_a_pipeline_is_valid(is_rule):
         stages["HealthGate"]["Actions"] = [added | {"Namespace": "HealthGate"}]
     assert json.loads(configuration["UserParameters"])["regions"]
     configuration["FunctionName"] = {"Ref": "HealthGateFunctionName"}
+    import cfnlint.api  # takes seconds, which each process of a run side by side would spend
+    from cfnlint.config import ManualArgs
+
     found = cfnlint.api.lint(json.dumps(example), config=ManualArgs(regions=["eu-west-1"]))
     assert [str(it) for it in found] == []
 
