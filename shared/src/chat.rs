@@ -181,7 +181,7 @@ mod tests {
 
     use super::*;
     use crate::env::Env;
-    use crate::testing::chat_message;
+    use gatehouse_testkit::chat_message;
 
     const TOPIC: &str = "arn:aws:sns:us-east-1:444455556666:chat";
 

@@ -17,7 +17,6 @@
 //! | [`console`] | pages of the AWS console |
 //! | `sqs` | the messages of a queue, and which of them are delivered again (feature `sqs`) |
 //! | `notify`, `chat` | a notification, by mail and in chat (feature `notify`; chat is Amazon Q Developer in chat applications) |
-//! | `testing` | a labelled test key and certificate, a signer (feature `testing`) |
 
 pub mod aws_error;
 #[cfg(feature = "notify")]
@@ -36,8 +35,6 @@ pub mod metrics;
 pub mod notify;
 #[cfg(feature = "sqs")]
 pub mod sqs;
-#[cfg(feature = "testing")]
-pub mod testing;
 pub mod text;
 pub mod verifier;
 

@@ -214,53 +214,28 @@ fn fitting(text: &str, limit: usize) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_sns::config::{BehaviorVersion, Config, Credentials};
-    use aws_smithy_http_client::test_util::{NeverClient, ReplayEvent, StaticReplayClient};
-    use aws_smithy_runtime_api::client::http::HttpClient;
-    use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-    use aws_smithy_types::body::SdkBody;
+    use gatehouse_testkit::{Aws, Call, Reply, chat_message};
+    use serde_json::json;
 
     use super::*;
     use crate::env::Env;
-    use crate::testing::chat_message;
 
     const MAIL: &str = "arn:aws:sns:eu-west-1:111122223333:people";
     const CHAT: &str = "arn:aws:sns:us-east-1:444455556666:chat";
-    const TAKEN: &str = "<PublishResponse><PublishResult><MessageId>m</MessageId></PublishResult></PublishResponse>";
-    const REFUSED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>AuthorizationError</Code>\
-                           <Message>not allowed</Message></Error></ErrorResponse>";
-
-    fn config(client: impl HttpClient + 'static) -> Builder {
-        Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .http_client(client)
-    }
 
     fn chat() -> Option<ChatTopic> {
         let table = [("CHAT_TOPIC_ARN", CHAT), ("AWS_LAMBDA_FUNCTION_NAME", "gate")];
         Env::of_table(&table).read(|env| Some(ChatTopic::from_env(env))).unwrap()
     }
 
-    /// A notifier for both topics. SNS answers with these statuses, one after the other.
-    fn notifier(answers: &[u16]) -> (Notifier, StaticReplayClient) {
-        let answer = |status: &u16| {
-            let body = if *status == 200 { TAKEN } else { REFUSED };
-            let answer = HttpResponse::new((*status).try_into().unwrap(), SdkBody::from(body));
-            ReplayEvent::new(HttpRequest::empty().try_into_http1x().unwrap(), answer.try_into_http1x().unwrap())
-        };
-        let replay = StaticReplayClient::new(answers.iter().map(answer).collect());
-        let mail: TopicArn = MAIL.parse().unwrap();
-        (Notifier::for_topics(config(replay.clone()), Some(&mail), chat().as_ref()).unwrap(), replay)
+    /// A notifier for both topics of this SNS.
+    fn notifier(aws: &Aws) -> Notifier {
+        Notifier::for_topics(&aws.sdk(), Some(&MAIL.parse().unwrap()), chat().as_ref()).unwrap()
     }
 
-    /// The host and the fields of each request.
-    fn requests(replay: &StaticReplayClient) -> Vec<(String, Vec<(String, String)>)> {
-        let request = |request: &HttpRequest| {
-            let fields = url::form_urlencoded::parse(request.body().bytes().unwrap()).into_owned();
-            (request.uri().to_owned(), fields.filter(|(name, _)| !["Action", "Version"].contains(&&**name)).collect())
-        };
-        replay.actual_requests().map(request).collect()
+    /// The host of each request.
+    fn hosts(aws: &Aws) -> Vec<String> {
+        aws.calls().into_iter().map(|call| call.host).collect()
     }
 
     fn notification() -> Notification {
@@ -273,42 +248,44 @@ mod tests {
 
     #[tokio::test]
     async fn the_mail_is_as_it_was_and_its_twin_goes_to_the_topic_of_chat_in_its_region() {
-        let (notifier, replay) = notifier(&[200, 200]);
-        notifier.publish(&notification(), soon()).await.unwrap();
-        let [(mail_host, mail), (chat_host, chat)] = requests(&replay).try_into().unwrap();
-        let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(mail_host, "https://sns.eu-west-1.amazonaws.com/");
+        let aws = Aws::new(|_| Reply::Empty);
+        notifier(&aws).publish(&notification(), soon()).await.unwrap();
+        assert_eq!(hosts(&aws), ["sns.eu-west-1.amazonaws.com", "sns.us-east-1.amazonaws.com"]);
+        let [mail, chat] = <[Call; 2]>::try_from(aws.calls()).unwrap();
         assert_eq!(
-            mail,
-            [
-                field("TopicArn", MAIL),
-                field("Message", "See https://a.example"),
-                field("Subject", "Gatehouse pipelines: waits")
-            ]
+            mail.parameters,
+            json!({
+                "TopicArn": MAIL, "Message": "See https://a.example", "Subject": "Gatehouse pipelines: waits",
+            })
         );
-        assert_eq!(chat_host, "https://sns.us-east-1.amazonaws.com/");
-        let [topic, (name, message)] = chat.try_into().unwrap();
-        assert_eq!((topic, name.as_str()), (field("TopicArn", CHAT), "Message"));
-        let message = chat_message(&message).unwrap();
+        assert_eq!(chat.parameters, json!({ "TopicArn": CHAT, "Message": chat.text("Message") }));
+        let message = chat_message(chat.text("Message")).unwrap();
         assert_eq!(message["metadata"]["threadId"], "8bdcdf4b");
         assert_eq!(message["content"]["description"], "```\nSee hxxps://a[.]example\n```");
     }
 
     #[tokio::test]
     async fn a_refusal_of_chat_is_no_failure_and_one_of_the_mail_is() {
-        let (notifier, replay) = self::notifier(&[200, 403]);
-        notifier.publish(&notification(), soon()).await.unwrap();
-        assert_eq!(requests(&replay).len(), 2);
+        let refusing = |topic: &'static str| {
+            Aws::new(move |call| match call.text("TopicArn") == topic {
+                true => Reply::ErrorWith(403, "AuthorizationError", "not allowed".to_owned()),
+                false => Reply::Empty,
+            })
+        };
+        let aws = refusing(CHAT);
+        notifier(&aws).publish(&notification(), soon()).await.unwrap();
+        assert_eq!(hosts(&aws).len(), 2);
 
-        let (notifier, replay) = self::notifier(&[403]);
-        assert!(notifier.publish(&notification(), soon()).await.is_err());
-        assert_eq!(requests(&replay).len(), 1, "chat gets it when the run is repeated");
+        let aws = refusing(MAIL);
+        let error = notifier(&aws).publish(&notification(), soon()).await.unwrap_err();
+        assert!(chain(&error).contains("AuthorizationError"), "{}", chain(&error));
+        assert_eq!(hosts(&aws), ["sns.eu-west-1.amazonaws.com"], "chat gets it when the run is repeated");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_chat_that_does_not_answer_is_left_in_time() {
         let topic = chat();
-        let notifier = Notifier::for_topics(config(NeverClient::new()), None, topic.as_ref()).unwrap();
+        let notifier = Notifier::for_topics(&Aws::new(|_| Reply::Hang).sdk(), None, topic.as_ref()).unwrap();
         for (until, waited) in [(60_000, 3_000), (500, 500)] {
             let start = Instant::now();
             let until = start + Duration::from_millis(until);
@@ -320,15 +297,12 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_service_mails_by_itself_goes_to_chat_alone() {
-        let (notifier, replay) = self::notifier(&[200]);
-        notifier.publish(&notification().in_chat_alone(), soon()).await.unwrap();
-        assert_eq!(requests(&replay)[0].0, "https://sns.us-east-1.amazonaws.com/");
-        assert!(Notifier::for_topics(config(NeverClient::new()), None, None).is_none());
-        assert!(
-            !Notifier::new(config(NeverClient::new()), &MAIL.parse().unwrap())
-                .with_chat(config(NeverClient::new()), None)
-                .has_chat()
-        );
+        let aws = Aws::new(|_| Reply::Empty);
+        notifier(&aws).publish(&notification().in_chat_alone(), soon()).await.unwrap();
+        assert_eq!(hosts(&aws), ["sns.us-east-1.amazonaws.com"]);
+        let sdk = Aws::unused().sdk();
+        assert!(Notifier::for_topics(&sdk, None, None).is_none());
+        assert!(!Notifier::new(&sdk, &MAIL.parse().unwrap()).with_chat(&sdk, None).has_chat());
     }
 
     #[test]

@@ -5,8 +5,8 @@
 
 use gatehouse_shared::env::Env;
 use gatehouse_shared::sns::{Channel, Envelope, Mode, Settings, Topics, Verifier};
-use gatehouse_shared::testing::{LogLines, Signer, StaticCertificates, notification};
 use gatehouse_shared::verifier;
+use gatehouse_testkit::{LogLines, Signer, StaticCertificates, notification};
 use serde_json::Value;
 use time::macros::datetime;
 
@@ -18,7 +18,8 @@ async fn a_warning_is_written_once_at_the_first_message_and_not_for_faulty_setti
     let signed = Signer::new().sign(notification(TOPIC, "hello", "2026-03-06T20:00:26.893Z"));
     let now = datetime!(2026-03-06 20:01 UTC);
     let faulty = [("TOPIC_ARNS", "bad"), ("SNS_VERIFY", "off")];
-    assert!(Env::of_table(&faulty).read(verifier::from_env).is_err());
+    let fault = Env::of_table(&faulty).read(verifier::from_env).err().unwrap().to_string();
+    assert!(fault.contains("TOPIC_ARNS") && !fault.contains("SNS_VERIFY"), "{fault}");
     assert_eq!(log.take(), [Value::Null; 0]);
 
     let named = Topics::only([TOPIC.parse().unwrap()]).unwrap();

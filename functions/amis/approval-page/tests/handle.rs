@@ -5,7 +5,6 @@
 use std::sync::{Arc, Mutex};
 
 use ami_approval::link::Token;
-use ami_approval::testing::{Call, FakeAws, Reply};
 use ami_approval_page::ApprovalPage;
 use ami_approval_page::config::Config;
 use aws_lc_rs::hmac;
@@ -14,7 +13,8 @@ use base64::prelude::BASE64_STANDARD;
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::ErrorType as _;
-use lambda_runtime::{Context, LambdaEvent};
+use gatehouse_testkit::{Aws, Call, Reply, context, invocation};
+use lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
@@ -40,7 +40,7 @@ struct World {
 
 type Shared = Arc<Mutex<World>>;
 
-fn world() -> (Shared, FakeAws) {
+fn world() -> (Shared, Aws) {
     let world = Arc::new(Mutex::new(World {
         began: clock::now().unix_timestamp() - 60,
         share: "Pending",
@@ -52,7 +52,7 @@ fn world() -> (Shared, FakeAws) {
         faults: vec![],
     }));
     let state = world.clone();
-    (world, FakeAws::new(move |call| state.lock().unwrap().answer(call)))
+    (world, Aws::new(move |call| state.lock().unwrap().answer(call)))
 }
 
 impl World {
@@ -147,7 +147,7 @@ impl World {
     }
 }
 
-fn function(aws: &FakeAws, settings: &[(&str, &str)]) -> ApprovalPage {
+fn function(aws: &Aws, settings: &[(&str, &str)]) -> ApprovalPage {
     let mut table = vec![("LINK_KEY_ARN", KEY), ("PAGE_ROLE_ARN", "arn:aws:iam::111122223333:role/page")];
     table.extend(settings);
     let env = Env::of_table(&table);
@@ -188,9 +188,7 @@ fn event(method: &str, path: &str, query: &str, body: &str) -> Value {
 }
 
 async fn send(function: &ApprovalPage, event: Value) -> (u64, String) {
-    let mut context = Context::default();
-    context.deadline = u64::try_from((clock::now() + Duration::MINUTE).unix_timestamp() * 1_000).unwrap();
-    let response = function.handle(LambdaEvent::new(event, context)).await.unwrap();
+    let response = function.handle(invocation(event)).await.unwrap();
     assert_eq!(response["isBase64Encoded"], false);
     (response["statusCode"].as_u64().unwrap(), response["body"].as_str().unwrap().to_owned())
 }
@@ -242,19 +240,13 @@ async fn the_buttons_send_the_decision() {
         assert_eq!(world.lock().unwrap().step, step);
         // Exactly what is on the wire.
         let signals = aws.calls_of("SendAutomationSignal");
-        assert_eq!(
-            signals,
-            [Call {
-                service: "ssm".to_owned(),
-                region: "eu-west-1".to_owned(),
-                operation: "SendAutomationSignal".to_owned(),
-                parameters: json!({
-                    "AutomationExecutionId": EXECUTION,
-                    "SignalType": signal,
-                    "Payload": { "Comment": ["Alice (approval page): looks good"] },
-                }),
-            }]
-        );
+        let parameters = json!({
+            "AutomationExecutionId": EXECUTION,
+            "SignalType": signal,
+            "Payload": { "Comment": ["Alice (approval page): looks good"] },
+        });
+        let expected = [("ssm", "eu-west-1", "SendAutomationSignal", parameters)];
+        assert_eq!(signals.iter().map(Call::wire).collect::<Vec<_>>(), expected);
     }
 }
 
@@ -364,7 +356,7 @@ async fn somebody_who_was_faster_is_named_by_the_state() {
     let (world, aws) = world();
     // It waits when it is read, and is rejected when the approval arrives.
     let state = world.clone();
-    let racing = FakeAws::new(move |call| {
+    let racing = Aws::new(move |call| {
         let mut world = state.lock().unwrap();
         if call.operation == "SendAutomationSignal" {
             world.step = "Rejected";
@@ -531,7 +523,8 @@ async fn a_hostile_name_is_text_on_each_page() {
 async fn without_time_the_page_says_so() {
     let (_, aws) = world();
     let event = event("GET", "/approval", &format!("token={}", token()), "");
-    let response = function(&aws, &[]).handle(LambdaEvent::new(event, Context::default())).await.unwrap();
+    let response =
+        function(&aws, &[]).handle(LambdaEvent::new(event, context(std::time::Duration::ZERO))).await.unwrap();
     assert_eq!(response["statusCode"], 503);
     assert_eq!(response["headers"]["retry-after"], "30");
 }
@@ -539,7 +532,6 @@ async fn without_time_the_page_says_so() {
 #[tokio::test]
 async fn another_event_is_an_error() {
     let (_, aws) = world();
-    let error =
-        function(&aws, &[]).handle(LambdaEvent::new(json!({ "Records": [] }), Context::default())).await.unwrap_err();
+    let error = function(&aws, &[]).handle(invocation(json!({ "Records": [] }))).await.unwrap_err();
     assert_eq!(error.error_type(), "InvalidEvent");
 }

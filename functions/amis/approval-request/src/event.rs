@@ -78,7 +78,7 @@ fn execution_id(name: &str, text: &str) -> Result<String, FieldError> {
 mod tests {
     use std::fs;
 
-    use gatehouse_shared::testing::real;
+    use gatehouse_testkit::real;
     use serde_json::json;
 
     use super::*;

@@ -260,7 +260,7 @@ impl WireAmi {
 mod tests {
     use std::fs;
 
-    use gatehouse_shared::testing::real;
+    use gatehouse_testkit::real;
     use serde_json::{Value, json};
 
     use super::*;

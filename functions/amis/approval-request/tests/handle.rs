@@ -7,7 +7,6 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use ami_approval::link::{Token, UnverifiedToken};
-use ami_approval::testing::{Call, FakeAws, Reply};
 use ami_approval_request::ApprovalRequest;
 use ami_approval_request::config::Config;
 use ami_approval_request::error::Error;
@@ -20,9 +19,11 @@ use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::sns::Verifier;
-use gatehouse_shared::testing::{Signer, StaticCertificates, chat_message, lambda_event, notification, real};
 use gatehouse_shared::verifier;
-use lambda_runtime::{Context, LambdaEvent};
+use gatehouse_testkit::{
+    Aws, Call, Reply, Signer, StaticCertificates, chat_message, context, invocation, lambda_event, notification, real,
+};
+use lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
@@ -59,11 +60,11 @@ struct World {
 
 type Shared = Arc<Mutex<World>>;
 
-fn world() -> (Shared, FakeAws) {
+fn world() -> (Shared, Aws) {
     let began = clock::now().unix_timestamp() - 60;
     let world = Arc::new(Mutex::new(World { began, status: "Waiting", ..World::default() }));
     let state = world.clone();
-    (world, FakeAws::new(move |call| state.lock().unwrap().answer(call)))
+    (world, Aws::new(move |call| state.lock().unwrap().answer(call)))
 }
 
 impl World {
@@ -169,7 +170,7 @@ impl World {
     }
 }
 
-fn function(aws: &FakeAws, settings: &[(&str, &str)]) -> ApprovalRequest {
+fn function(aws: &Aws, settings: &[(&str, &str)]) -> ApprovalRequest {
     let mut table = settings.to_vec();
     table.extend([
         ("APPROVER_TOPIC_ARN", APPROVERS),
@@ -183,13 +184,6 @@ fn function(aws: &FakeAws, settings: &[(&str, &str)]) -> ApprovalRequest {
     let sdk = aws.sdk();
     let notifier = Notifier::new(&sdk, &config.approver_topic_arn).with_chat(&sdk, config.chat_topic.as_ref());
     ApprovalRequest::new(config, verifier, aws.sdk(), notifier)
-}
-
-fn context() -> Context {
-    let mut context = Context::default();
-    context.invoked_function_arn = "arn:aws:lambda:eu-west-1:111122223333:function:ami-approval-request".to_owned();
-    context.deadline = u64::try_from((clock::now() + Duration::MINUTE).unix_timestamp() * 1_000).unwrap();
-    context
 }
 
 fn notice() -> Value {
@@ -213,7 +207,7 @@ fn event(message: &Value) -> Value {
 }
 
 async fn invoke(function: &ApprovalRequest, event: Value) -> Result<Vec<ApprovalReport>, Error> {
-    function.handle(LambdaEvent::new(event, context())).await
+    function.handle(invocation(event)).await
 }
 
 async fn report(function: &ApprovalRequest, message: &Value) -> ApprovalReport {
@@ -235,34 +229,29 @@ async fn an_available_image_starts_one_execution_with_all_its_amis_of_this_accou
     assert_eq!(report.outcome, ApprovalOutcome::Requested);
     assert_eq!(report.execution_id.as_deref(), Some(EXECUTION));
     // Exactly what is on the wire.
-    assert_eq!(
-        aws.calls_of("StartAutomationExecution"),
-        [Call {
-            service: "ssm".to_owned(),
-            region: "eu-west-1".to_owned(),
-            operation: "StartAutomationExecution".to_owned(),
-            parameters: json!({
-                "DocumentName": "ApproveAndShare",
-                "ClientToken": "a34c586f-3aad-8db4-a35d-65055f5ea83d",
-                "Parameters": {
-                    "images": ["eu-west-1:ami-0123456789abcdef0", "us-east-1:ami-0fedcba9876543210"],
-                    "imageName": ["Web"],
-                    "buildArn": [BUILD],
-                    "summary": ["Recipe: web 1.0.0. Pipeline: web-weekly"],
-                    "imagesText": ["eu-west-1:ami-0123456789abcdef0, us-east-1:ami-0fedcba9876543210"],
-                    "receivers": ["444455556666"],
-                    "effects": ["snapshots=false"],
-                    "receiversText": ["Account 444455556666"],
-                },
-                "Tags": [
-                    { "Key": "gatehouse:capability", "Value": "amis" },
-                    { "Key": "gatehouse:image-name", "Value": "Web" },
-                    { "Key": "gatehouse:build", "Value": "1.0.0/3" },
-                    { "Key": "gatehouse:pipeline", "Value": "web-weekly" },
-                ],
-            }),
-        }]
-    );
+    let parameters = json!({
+                    "DocumentName": "ApproveAndShare",
+                    "ClientToken": "a34c586f-3aad-8db4-a35d-65055f5ea83d",
+                    "Parameters": {
+                        "images": ["eu-west-1:ami-0123456789abcdef0", "us-east-1:ami-0fedcba9876543210"],
+                        "imageName": ["Web"],
+                        "buildArn": [BUILD],
+                        "summary": ["Recipe: web 1.0.0. Pipeline: web-weekly"],
+                        "imagesText": ["eu-west-1:ami-0123456789abcdef0, us-east-1:ami-0fedcba9876543210"],
+                        "receivers": ["444455556666"],
+                        "effects": ["snapshots=false"],
+                        "receiversText": ["Account 444455556666"],
+                    },
+                    "Tags": [
+                        { "Key": "gatehouse:capability", "Value": "amis" },
+                        { "Key": "gatehouse:image-name", "Value": "Web" },
+                        { "Key": "gatehouse:build", "Value": "1.0.0/3" },
+                        { "Key": "gatehouse:pipeline", "Value": "web-weekly" },
+                    ],
+    });
+    let started = aws.calls_of("StartAutomationExecution");
+    let expected = [("ssm", "eu-west-1", "StartAutomationExecution", parameters)];
+    assert_eq!(started.iter().map(Call::wire).collect::<Vec<_>>(), expected);
     assert_eq!(world.lock().unwrap().mails, [], "without the link, Systems Manager sends the mail");
 }
 
@@ -423,7 +412,7 @@ async fn the_end_of_an_approval_is_told_with_the_command_that_asks_again() {
         let (found, text) = world.lock().unwrap().mails.remove(0);
         assert_eq!(found, subject);
         let command = format!(
-            "aws lambda invoke --function-name ami-approval-request --region eu-west-1 --cli-binary-format \
+            "aws lambda invoke --function-name gatehouse --region eu-west-1 --cli-binary-format \
              raw-in-base64-out --payload '{{\"again\": \"{EXECUTION}\"}}' /dev/stdout"
         );
         assert!(text.contains(&command), "{text}");
@@ -444,7 +433,7 @@ async fn asking_again_starts_a_fresh_execution_once_for_each_that_ended() {
     world.lock().unwrap().status = "Rejected";
     // The fresh one waits, of course.
     let state = world.clone();
-    let asked = FakeAws::new(move |call| {
+    let asked = Aws::new(move |call| {
         let mut world = state.lock().unwrap();
         if call.operation == "StartAutomationExecution" {
             world.status = "Waiting";
@@ -671,10 +660,8 @@ async fn one_bad_message_does_not_keep_back_the_others() {
 #[tokio::test]
 async fn without_time_nothing_begins() {
     let (_, aws) = world();
-    let mut context = context();
-    context.deadline = u64::try_from(clock::now().unix_timestamp() * 1_000).unwrap();
-    let function = function(&aws, &[]);
-    let error = function.handle(LambdaEvent::new(event(&notice()), context)).await.unwrap_err();
+    let event = LambdaEvent::new(event(&notice()), context(std::time::Duration::ZERO));
+    let error = function(&aws, &[]).handle(event).await.unwrap_err();
     assert_eq!(error.error_type(), "OutOfTime");
 }
 
@@ -701,9 +688,9 @@ async fn real_deliveries_start_what_they_say() {
         let notifier = Notifier::new(&aws.sdk(), &config.approver_topic_arn);
         let verifier = Verifier::with_source(sns, StaticCertificates::new());
         let function = ApprovalRequest::new(config, verifier, aws.sdk(), notifier);
-        let mut context = context();
-        context.invoked_function_arn = format!("arn:aws:lambda:us-east-1:{account}:function:x");
-        let reports = function.handle(LambdaEvent::new(event, context)).await.unwrap();
+        let mut event = invocation(event);
+        event.context.invoked_function_arn = format!("arn:aws:lambda:us-east-1:{account}:function:x");
+        let reports = function.handle(event).await.unwrap();
         assert_eq!(reports[0].images, images, "{name}");
         assert_eq!(world.lock().unwrap().executions.len(), 1, "{name}");
     }
@@ -742,7 +729,7 @@ async fn a_chat_that_refuses_loses_no_mail_and_fails_nothing() {
     // The mail is the first call, chat the second one.
     let calls = aws.calls_of("Publish");
     assert_eq!((calls[0].text("TopicArn"), calls[1].text("TopicArn")), (APPROVERS, CHAT));
-    let refusing = FakeAws::new(move |call| match (call.operation.as_str(), call.text("TopicArn")) {
+    let refusing = Aws::new(move |call| match (call.operation.as_str(), call.text("TopicArn")) {
         ("Publish", CHAT) => Reply::Error("AuthorizationError"),
         _ => world.lock().unwrap().answer(call),
     });

@@ -10,7 +10,6 @@
 //! | [`link`] | the signed link in the approvers' mail |
 //! | [`watermark`] | the AMI watermark that means "approved" |
 //! | [`text`] | names that others chose, fit for a mail or a page |
-//! | `testing` | a stand-in for AWS behind the SDK's HTTP interface (feature `testing`) |
 
 pub mod effects;
 pub mod execution;
@@ -18,7 +17,5 @@ pub mod image;
 pub mod link;
 pub mod role;
 pub mod target;
-#[cfg(feature = "testing")]
-pub mod testing;
 pub mod text;
 pub mod watermark;

@@ -5,19 +5,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use ami_approval::testing::{Call, FakeAws, Reply};
 use ami_share::Share;
 use ami_share::config::Config;
 use ami_share::error::Error;
 use ami_share::report::{LatestOutcome, ShareOutcome, ShareReport};
-use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::ErrorType as _;
-use gatehouse_shared::testing::chat_message;
-use lambda_runtime::{Context, LambdaEvent};
+use gatehouse_testkit::{Aws, Call, Reply, chat_message, context};
+use lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
-use time::Duration;
 
 const ACCOUNT: &str = "111122223333";
 const TARGET: &str = "444455556666";
@@ -106,11 +104,11 @@ struct World {
 
 type Shared = Arc<Mutex<World>>;
 
-fn world() -> (Shared, FakeAws) {
+fn world() -> (Shared, Aws) {
     let images = BTreeMap::from([(ONE.to_owned(), image()), (TWO.to_owned(), image())]);
     let world = Arc::new(Mutex::new(World { images, data_type: "aws:ec2:image", ..World::default() }));
     let state = world.clone();
-    (world, FakeAws::new(move |call| state.lock().unwrap().answer(call)))
+    (world, Aws::new(move |call| state.lock().unwrap().answer(call)))
 }
 
 impl World {
@@ -301,20 +299,17 @@ fn described(id: &str, image: &FakeImage) -> String {
     format!("<imagesSet><item>{text}</imageWatermarkSet></item></imagesSet>")
 }
 
-fn function(aws: &FakeAws, settings: &[(&str, &str)]) -> Share {
+fn function(aws: &Aws, settings: &[(&str, &str)]) -> Share {
     let env = Env::of_table(settings);
     Share::new(env.read(Config::from_env).unwrap(), aws.sdk())
 }
 
 async fn invoke_with(function: &Share, event: Value, time: Duration) -> Result<ShareReport, Error> {
-    let mut context = Context::default();
-    context.invoked_function_arn = "arn:aws:lambda:eu-west-1:111122223333:function:ami-share".to_owned();
-    context.deadline = u64::try_from((clock::now() + time).unix_timestamp() * 1_000).unwrap();
-    function.handle(LambdaEvent::new(event, context)).await
+    function.handle(LambdaEvent::new(event, context(time))).await
 }
 
 async fn invoke(function: &Share, event: Value) -> Result<ShareReport, Error> {
-    invoke_with(function, event, Duration::minutes(4)).await
+    invoke_with(function, event, Duration::from_secs(240)).await
 }
 
 fn both() -> Value {
@@ -335,7 +330,7 @@ const WRITES: [&str; 7] = [
     "Publish",
 ];
 
-fn writes(aws: &FakeAws) -> Vec<String> {
+fn writes(aws: &Aws) -> Vec<String> {
     aws.operations().into_iter().filter(|operation| WRITES.contains(&operation.as_str())).collect()
 }
 
@@ -551,7 +546,7 @@ async fn a_previous_image_that_is_gone_stops_nothing() {
         let name = "eu-west-1:/golden-ami/web/latest".to_owned();
         world.lock().unwrap().parameters.insert(name.clone(), vec!["ami-00000000".to_owned()]);
         let state = world.clone();
-        let aws = FakeAws::new(move |call| match call.text("ImageId.1") {
+        let aws = Aws::new(move |call| match call.text("ImageId.1") {
             "ami-00000000" => Reply::Error(code),
             _ => state.lock().unwrap().answer(call),
         });
@@ -844,7 +839,7 @@ async fn a_newer_image_that_another_run_writes_meanwhile_stays() {
         world.lock().unwrap().parameters.insert(name.clone(), vec!["ami-00000000".to_owned()]);
         let (state, written) = (world.clone(), name.clone());
         let mut is_first = true;
-        let aws = FakeAws::new(move |call| {
+        let aws = Aws::new(move |call| {
             let mut world = state.lock().unwrap();
             if call.operation == "PutParameter" && std::mem::take(&mut is_first) {
                 world.parameters.get_mut(&written).unwrap().push(meanwhile.to_owned());
@@ -880,7 +875,7 @@ async fn a_deprecation_that_failed_is_made_up_for_by_the_next_run() {
     world.lock().unwrap().faults = vec![("EnableImageDeprecation", "", 9, Reply::Error("UnauthorizedOperation"))];
     let function = function(&aws, &ALL_SETTINGS);
     let event = json!({ "images": [ONE] });
-    assert!(invoke(&function, event.clone()).await.is_err());
+    assert_eq!(invoke(&function, event.clone()).await.unwrap_err().error_type(), "NotShared");
     world.lock().unwrap().faults.clear();
     invoke(&function, event.clone()).await.unwrap();
     let at = world.lock().unwrap().images["eu-west-1:ami-00000000"].deprecated_at.clone();

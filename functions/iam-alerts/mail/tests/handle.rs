@@ -2,23 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws_sdk_sns::operation::publish::{PublishError, PublishOutput};
-use aws_sdk_sns::types::error::AuthorizationErrorException;
-use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
-use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::notify::{MAX_MESSAGE_LENGTH, Notifier};
-use gatehouse_shared::testing::chat_message;
+use gatehouse_testkit::{Aws, Call, Reply, chat_message, invocation};
 use iam_alert_mail::config::Config;
 use iam_alert_mail::event::events;
 use iam_alert_mail::mail::{about, as_it_is};
 use iam_alert_mail::record::Record;
 use iam_alert_mail::report::AlertOutcome;
 use iam_alert_mail::{AlertResponse, IamAlertMail};
-use lambda_runtime::{Context, LambdaEvent};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -31,47 +25,37 @@ fn event(detail: Value) -> Value {
             "account": "111122223333", "region": "us-east-1", "detail": detail })
 }
 
-/// The function with a client of the topic, which answers as `publish` says.
-fn function(sns: &aws_sdk_sns::Client) -> IamAlertMail {
-    function_with(&[("NOTIFY_TOPIC_ARN", TOPIC)], sns)
+/// The function with this topic.
+fn function(aws: &Aws) -> IamAlertMail {
+    function_with(&[("NOTIFY_TOPIC_ARN", TOPIC)], aws)
 }
 
-fn function_with(table: &[(&str, &str)], sns: &aws_sdk_sns::Client) -> IamAlertMail {
+fn function_with(table: &[(&str, &str)], aws: &Aws) -> IamAlertMail {
     let env = Env::of_table(table);
     let config = env.read(Config::from_env).unwrap();
-    let sns = sns.config().to_builder();
-    let notifier = Notifier::new(sns.clone(), &config.notify_topic_arn).with_chat(sns, config.chat_topic.as_ref());
+    let sdk = aws.sdk();
+    let notifier = Notifier::new(&sdk, &config.notify_topic_arn).with_chat(&sdk, config.chat_topic.as_ref());
     IamAlertMail::new(config, notifier)
-}
-
-fn invocation(payload: Value) -> LambdaEvent<Value> {
-    let mut context = Context::default();
-    context.deadline = u64::try_from(clock::now().unix_timestamp() + 30).unwrap() * 1_000;
-    LambdaEvent::new(payload, context)
 }
 
 #[tokio::test]
 async fn a_call_is_published_once_to_the_topic_with_its_subject() {
-    let publish = mock!(aws_sdk_sns::Client::publish)
-        .match_requests(|request| {
-            request.topic_arn() == Some(TOPIC)
-                && request.subject() == Some("Gatehouse iam-alerts: CreateUser by Ana in 111122223333")
-        })
-        .then_output(|| PublishOutput::builder().build());
-    let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&publish]);
+    let aws = Aws::new(|_| Reply::Empty);
     let detail = json!({ "eventName": "CreateUser", "userIdentity": { "type": "IAMUser", "userName": "Ana" } });
-    let AlertResponse::Reports(reports) = function(&sns).handle(invocation(event(detail))).await.unwrap() else {
+    let AlertResponse::Reports(reports) = function(&aws).handle(invocation(event(detail))).await.unwrap() else {
         panic!()
     };
-    assert_eq!((reports.len(), reports[0].outcome, publish.num_calls()), (1, AlertOutcome::Mailed, 1));
+    assert_eq!((reports.len(), reports[0].outcome), (1, AlertOutcome::Mailed));
+    let [call] = &aws.calls()[..] else { panic!("{aws:?}") };
+    assert_eq!((call.operation.as_str(), call.text("TopicArn")), ("Publish", TOPIC));
+    assert_eq!(call.text("Subject"), "Gatehouse iam-alerts: CreateUser by Ana in 111122223333");
 }
 
 /// SNS suspends the subscription of an address that gets more than 10 mails a second; two instances run at once.
 #[tokio::test(start_paused = true)]
 async fn mails_of_a_burst_go_out_two_a_second_and_a_single_one_at_once() {
-    let publish = mock!(aws_sdk_sns::Client::publish).then_output(|| PublishOutput::builder().build());
-    let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&publish]);
-    let function = function(&sns);
+    let aws = Aws::new(|_| Reply::Empty);
+    let function = function(&aws);
     let one = event(json!({ "eventName": "CreateUser" }));
     let waited = async |events: Value| {
         let started = Instant::now();
@@ -84,7 +68,7 @@ async fn mails_of_a_burst_go_out_two_a_second_and_a_single_one_at_once() {
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(waited(one.clone()).await, 0, "a quiet time is not made up for");
     assert_eq!(waited(batch(&[one.clone(), one])).await, 2);
-    assert_eq!(publish.num_calls(), 8);
+    assert_eq!(aws.calls_of("Publish").len(), 8);
 }
 
 /// What Lambda hands over for messages of the queue; their ids are `m-0`, `m-1`, …
@@ -101,21 +85,15 @@ fn failures(answer: &AlertResponse) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn a_mail_that_is_not_taken_returns_the_messages_of_that_mail_alone() {
-    let refused = mock!(aws_sdk_sns::Client::publish)
-        .match_requests(|request| request.subject().is_some_and(|subject| subject.contains("2 x DeleteUser")))
-        .then_error(|| {
-            let error = aws_sdk_sns::types::error::AuthorizationErrorException::builder().build();
-            aws_sdk_sns::operation::publish::PublishError::AuthorizationErrorException(error)
-        });
-    let taken = mock!(aws_sdk_sns::Client::publish).then_output(|| PublishOutput::builder().build());
-    let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&refused, &taken]);
+    let is_refused = |call: &Call| call.text("Subject").contains("2 x DeleteUser");
+    let aws = Aws::new(move |call| if is_refused(call) { Reply::Error("AuthorizationError") } else { Reply::Empty });
     let failed = event(json!({ "eventName": "DeleteUser", "errorCode": "AccessDenied" }));
     let changed = event(json!({ "eventName": "CreateUser" }));
     let mut given = batch(&[failed.clone(), changed, failed]);
     given["Records"].as_array_mut().unwrap().push(json!({ "messageId": "m-3", "body": "no event" }));
-    let answer = function(&sns).handle(invocation(given)).await.unwrap();
+    let answer = function(&aws).handle(invocation(given)).await.unwrap();
     assert_eq!(failures(&answer), ["m-3", "m-0", "m-2"]);
-    assert_eq!((refused.num_calls(), taken.num_calls()), (1, 1));
+    assert_eq!(aws.calls().iter().map(is_refused).collect::<Vec<_>>(), [false, true]);
     let answered = serde_json::to_value(&answer).unwrap();
     assert_eq!(answered["batchItemFailures"][0], json!({ "itemIdentifier": "m-3" }));
 }
@@ -306,23 +284,11 @@ proptest! {
 #[tokio::test(start_paused = true)]
 async fn an_alert_is_shown_in_chat_harmless_and_a_refusal_there_loses_no_mail() {
     for refuses in [false, true] {
-        let shown = Arc::new(Mutex::new(Vec::new()));
-        let seen = shown.clone();
-        let chat = mock!(aws_sdk_sns::Client::publish)
-            .match_requests(move |request| {
-                let is_chat = request.topic_arn() == Some(CHAT);
-                seen.lock().unwrap().extend(request.message().filter(|_| is_chat).map(str::to_owned));
-                is_chat
-            })
-            .then_compute_response(move |_| match refuses {
-                true => MockResponse::Error(PublishError::AuthorizationErrorException(
-                    AuthorizationErrorException::builder().build(),
-                )),
-                false => MockResponse::Output(PublishOutput::builder().build()),
-            });
-        let mail = mock!(aws_sdk_sns::Client::publish).then_output(|| PublishOutput::builder().build());
-        let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&chat, &mail]);
-        let function = function_with(&[("NOTIFY_TOPIC_ARN", TOPIC), ("CHAT_TOPIC_ARN", CHAT)], &sns);
+        let aws = Aws::new(move |call| match call.text("TopicArn") {
+            CHAT if refuses => Reply::Error("AuthorizationError"),
+            _ => Reply::Empty,
+        });
+        let function = function_with(&[("NOTIFY_TOPIC_ARN", TOPIC), ("CHAT_TOPIC_ARN", CHAT)], &aws);
         let detail = json!({
             "eventName": "CreateUser", "eventID": "6b1e6a4c-0000", "awsRegion": "us-east-1",
             "userAgent": "<!channel> @here https://evil.example/ack `x`",
@@ -334,8 +300,9 @@ async fn an_alert_is_shown_in_chat_harmless_and_a_refusal_there_loses_no_mail() 
         let events = [event(detail), event(failed.clone()), event(failed), event(odd)];
         let answer = function.handle(invocation(batch(&events))).await.unwrap();
         assert_eq!(failures(&answer), [""; 0], "chat refuses: {refuses}");
-        assert_eq!((mail.num_calls(), chat.num_calls()), (3, 3));
-        let shown = std::mem::take(&mut *shown.lock().unwrap());
+        let (shown, mailed): (Vec<_>, Vec<_>) = aws.calls().into_iter().partition(|call| call.text("TopicArn") == CHAT);
+        assert_eq!((mailed.len(), shown.len()), (3, 3));
+        let shown: Vec<_> = shown.iter().map(|call| call.text("Message")).collect();
         let messages: Vec<Value> = shown.iter().map(|message| chat_message(message).unwrap()).collect();
         let threads: Vec<_> =
             messages.iter().map(|message| message["metadata"]["threadId"].as_str().unwrap()).collect();

@@ -1,5 +1,8 @@
-//! EC2 and ELB as far as this function calls them: behind the SDK's own HTTP interface, with state, quotas, pages and
-//! faults. It looks after every change at who is let in where, and remembers whoever was cut off.
+//! The state of EC2, ELB, AWS WAF and SSM as far as this function calls them, with quotas, pages and faults, behind
+//! [`gatehouse_testkit::Aws`]. After every change it looks at who is let in where, and records who was cut off.
+//!
+//! It is for what no other AWS can do: a fault at any one of a run's calls, two runs whose calls meet in any order, answers
+//! that are stale. The rules of EC2 that whole flows and the demo need are in `local/gatehouse_local/ec2.py`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
@@ -7,16 +10,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig};
-use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
-};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_runtime_api::http::StatusCode;
-use aws_smithy_types::body::SdkBody;
+use aws_config::{SdkConfig, retry::RetryConfig};
+use gatehouse_testkit::{Aws, Call, Reply};
 use ip_ranges_planner::family::Family;
 use ipnet::IpNet;
 
@@ -133,11 +128,6 @@ pub(crate) struct State {
     pub(crate) faults: VecDeque<Fault>,
     /// For every call of that name.
     pub(crate) broken: BTreeMap<&'static str, Fault>,
-    /// Every call that arrived, and what it said.
-    pub(crate) calls: Vec<String>,
-    pub(crate) requests: Vec<Parameters>,
-    /// The requests to AWS WAF and SSM, with the names of their operations.
-    pub(crate) json_requests: Vec<(String, serde_json::Value)>,
     /// Addresses that have to be let in at an interface all the while.
     pub(crate) watched: BTreeSet<(String, IpAddr)>,
     /// Those that were not.
@@ -147,9 +137,11 @@ pub(crate) struct State {
     created: usize,
 }
 
-/// A handle on the fake; clones share its state.
+/// A handle on the fake; clones share its state and the calls.
 #[derive(Debug, Clone)]
 pub(crate) struct FakeEc2 {
+    /// What records the calls.
+    pub(crate) aws: Aws,
     state: Arc<Mutex<State>>,
     /// Which of the runs that take turns makes the calls.
     who: Option<usize>,
@@ -161,7 +153,9 @@ type Answer = Result<String, (u16, &'static str, String)>;
 impl FakeEc2 {
     pub(crate) fn new() -> Self {
         let state = State { rules_per_group: 60, groups_per_interface: 5, page: 1_000, ..State::default() };
-        Self { state: Arc::new(Mutex::new(state)), who: None }
+        let state = Arc::new(Mutex::new(state));
+        let shared = Arc::clone(&state);
+        Self { aws: Aws::new(move |call| shared.lock().unwrap().reply(call)), state, who: None }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -188,125 +182,87 @@ impl FakeEc2 {
         }
     }
 
+    /// The names of all calls so far, in the order of their arrival.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.aws.operations()
+    }
+
     /// What `Region::connect` makes its clients from.
     pub(crate) fn sdk(&self) -> SdkConfig {
-        let credentials = Credentials::new("test", "test", None, None, "test");
-        SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(aws_config::Region::new("eu-west-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .retry_config(RetryConfig::standard().with_max_attempts(5))
-            .http_client(self.clone())
-            .build()
-    }
-}
-
-impl HttpClient for FakeEc2 {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-}
-
-impl HttpConnector for FakeEc2 {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let body = request.body().bytes().unwrap_or_default();
-        let target = request.headers().get("x-amz-target").map(str::to_owned);
-        let json = target.map(|target| (target, serde_json::from_slice(body).unwrap()));
-        let parameters: Parameters = url::form_urlencoded::parse(body).into_owned().collect();
-        let latency = self.state().latencies.pop_front();
         let fake = self.clone();
-        HttpConnectorFuture::new(async move {
-            fake.take_turn().await;
-            if let Some(latency) = latency {
-                tokio::time::sleep(Duration::from_millis(latency)).await;
+        let on_its_way = move || {
+            let fake = fake.clone();
+            let latency = fake.state().latencies.pop_front();
+            async move {
+                fake.take_turn().await;
+                if let Some(latency) = latency {
+                    tokio::time::sleep(Duration::from_millis(latency)).await;
+                }
             }
-            match json {
-                Some((target, request)) => fake.state().answer_json(&target, request),
-                None => fake.state().answer(&parameters),
-            }
-        })
+        };
+        let sdk = self.aws.delayed(on_its_way).sdk().into_builder();
+        sdk.retry_config(RetryConfig::standard().with_max_attempts(5)).build()
     }
 }
 
 impl State {
-    fn answer(&mut self, parameters: &Parameters) -> Result<HttpResponse, ConnectorError> {
-        let action = parameters["Action"].clone();
-        self.calls.push(action.clone());
-        self.requests.push(parameters.clone());
+    fn reply(&mut self, call: &Call) -> Reply {
         let fault = self.faults.pop_front().unwrap_or(Fault::None);
-        let fault = self.broken.get(action.as_str()).copied().unwrap_or(fault);
+        let fault = self.broken.get(call.operation.as_str()).copied().unwrap_or(fault);
+        let reply = match call.service.as_str() {
+            "ssm" | "wafv2" => self.reply_in_json(call, fault),
+            _ => self.reply_in_xml(call, fault),
+        };
+        if fault == Fault::LostReply { Reply::Lost } else { reply }
+    }
+
+    fn reply_in_xml(&mut self, call: &Call, fault: Fault) -> Reply {
+        let parameters: Parameters = serde_json::from_value(call.parameters.clone()).unwrap();
         if fault == Fault::Deleted {
-            self.delete_interfaces(parameters);
+            self.delete_interfaces(&parameters);
         }
         let answer = match fault {
-            Fault::Throttled => Err((503, "RequestLimitExceeded", "Request limit exceeded.".to_owned())),
-            Fault::ServerError => Err((500, "InternalError", "An internal error has occurred.".to_owned())),
+            Fault::Throttled => return Reply::Throttled,
+            Fault::ServerError => return Reply::Unavailable,
             Fault::Denied => Err((403, "UnauthorizedOperation", "You are not authorized.".to_owned())),
             Fault::NotKnown => Err((400, "InvalidGroup.NotFound", "The security group does not exist".to_owned())),
-            _ => match self.not_known_yet(parameters) {
+            _ => match self.not_known_yet(&parameters) {
                 Some(code) => Err((400, code, "EC2 does not know it yet.".to_owned())),
-                None => self.act(&action, parameters),
+                None => self.act(&call.operation, &parameters),
             },
         };
         self.look();
-        if fault == Fault::LostReply {
-            return Err(ConnectorError::io("connection reset by peer".into()));
+        match answer {
+            Ok(content) => Reply::Xml(self.without_lacking(&content)),
+            Err((status, code, message)) => Reply::ErrorWith(status, code, message),
         }
-        let (status, body) = match answer {
-            Ok(content) => {
-                (200, format!("<{action}Response xmlns=\"x\">{}</{action}Response>", self.without_lacking(&content)))
-            }
-            Err((status, code, message)) if OF_ELB.contains(&action.as_str()) => (
-                status,
-                format!(
-                    "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>r</RequestId></ErrorResponse>"
-                ),
-            ),
-            Err((status, code, message)) => (
-                status,
-                format!(
-                    "<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>r</RequestID></Response>"
-                ),
-            ),
-        };
-        Ok(HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body)))
     }
 
-    fn answer_json(&mut self, target: &str, request: serde_json::Value) -> Result<HttpResponse, ConnectorError> {
-        let (service, action) = target.split_once('.').unwrap();
-        self.calls.push(action.to_owned());
-        let fault = self.faults.pop_front().unwrap_or(Fault::None);
-        let fault = self.broken.get(action).copied().unwrap_or(fault);
-        let is_ssm = service == "AmazonSSM";
-        let refuse = |status, of_ssm: &'static str, of_waf: &'static str| {
-            let code = if is_ssm { of_ssm } else { of_waf };
-            Err((status, code, format!("{code} of {action}")))
-        };
+    fn reply_in_json(&mut self, call: &Call, fault: Fault) -> Reply {
+        let (action, request) = (call.operation.as_str(), &call.parameters);
+        let is_ssm = call.service == "ssm";
         if is_ssm {
-            self.ssm.interfere(fault, &request)
+            self.ssm.interfere(fault, request)
         } else {
-            self.waf.interfere(fault, action, &request)
+            self.waf.interfere(fault, action, request)
         }
         let answer = match fault {
-            Fault::Throttled => refuse(400, "ThrottlingException", "ThrottlingException"),
-            Fault::ServerError => refuse(500, "InternalServerError", "WAFInternalErrorException"),
-            Fault::Denied => refuse(400, "AccessDeniedException", "AccessDeniedException"),
-            Fault::Unavailable => refuse(400, "TooManyUpdates", "WAFUnavailableEntityException"),
-            _ if is_ssm => self.ssm.act(action, &request),
-            _ => self.waf.act(action, &request),
+            Fault::Throttled => return Reply::Throttled,
+            Fault::ServerError => return Reply::Unavailable,
+            Fault::Denied => return Reply::Error("AccessDeniedException"),
+            Fault::Unavailable => {
+                return Reply::Error(if is_ssm { "TooManyUpdates" } else { "WAFUnavailableEntityException" });
+            }
+            _ if is_ssm => self.ssm.act(action, request),
+            _ => self.waf.act(action, request),
         };
-        self.json_requests.push((action.to_owned(), request));
-        if fault == Fault::LostReply {
-            return Err(ConnectorError::io("connection reset by peer".into()));
-        }
-        let (status, body) = match answer {
+        match answer {
             Ok(mut content) => {
                 self.lacks.iter().for_each(|key| json::remove(&mut content, key));
-                (200, content)
+                Reply::Json(content)
             }
-            Err((status, code, message)) => (status, serde_json::json!({"__type": code, "message": message})),
-        };
-        Ok(HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body.to_string())))
+            Err((status, code, message)) => Reply::ErrorWith(status, code, message),
+        }
     }
 
     fn without_lacking(&self, xml: &str) -> String {
@@ -335,7 +291,7 @@ impl State {
             "DeleteTags" => self.delete_tags(parameters),
             "DescribeLoadBalancers" => self.describe_load_balancer(parameters),
             "SetSecurityGroups" => self.set_security_groups(parameters),
-            "Publish" => Ok("<PublishResult><MessageId>1</MessageId></PublishResult>".to_owned()),
+            "Publish" => Ok("<MessageId>1</MessageId>".to_owned()),
             "DescribeManagedPrefixLists" => Ok(self.describe_lists(parameters)),
             "GetManagedPrefixListEntries" => Ok(self.entries(parameters)),
             "CreateManagedPrefixList" => Ok(self.create_list(parameters)),
@@ -780,7 +736,7 @@ impl State {
         );
         let private_link = if is_network { private_link } else { String::new() };
         Ok(format!(
-            "<DescribeLoadBalancersResult><LoadBalancers><member><LoadBalancerArn>arn:{name}</LoadBalancerArn>{private_link}<SecurityGroups>{groups}</SecurityGroups></member></LoadBalancers></DescribeLoadBalancersResult>"
+            "<LoadBalancers><member><LoadBalancerArn>arn:{name}</LoadBalancerArn>{private_link}<SecurityGroups>{groups}</SecurityGroups></member></LoadBalancers>"
         ))
     }
 
@@ -798,7 +754,7 @@ impl State {
             interface.groups.clone_from(&groups);
             interface.private_link = private_link.cloned();
         }
-        Ok("<SetSecurityGroupsResult></SetSecurityGroupsResult>".to_owned())
+        Ok(String::new())
     }
 
     fn of_load_balancer(&self, name: &str) -> impl Iterator<Item = String> {
@@ -812,9 +768,6 @@ impl State {
 
 /// The account that owns the groups, and all interfaces but those that say otherwise.
 const OWNER: &str = "123456789012";
-
-/// The calls that go to ELB, which words its errors otherwise than EC2.
-const OF_ELB: [&str; 2] = ["DescribeLoadBalancers", "SetSecurityGroups"];
 
 fn no_load_balancer() -> (u16, &'static str, String) {
     (400, "LoadBalancerNotFound", "Load balancer not found".to_owned())

@@ -1,13 +1,11 @@
 //! Whole runs: an event comes in, a document is served on loopback, EC2 and SNS are [`FakeEc2`].
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::ErrorType as _;
-use gatehouse_shared::testing::{Signer, StaticCertificates, chat_message, lambda_event, notification};
 use gatehouse_shared::verifier;
-use lambda_runtime::Context;
+use gatehouse_testkit::{Signer, StaticCertificates, chat_message, context, lambda_event, notification};
 use md5::{Digest, Md5};
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
@@ -70,23 +68,21 @@ impl World {
     async fn handle_as(
         &self,
         request_id: &str,
-        seconds: i64,
+        seconds: u64,
         event: Value,
     ) -> Result<UpdateReport, (&'static str, String)> {
-        let mut context = Context::default();
+        let mut context = context(Duration::from_secs(seconds));
         context.request_id = request_id.to_owned();
-        context.invoked_function_arn = "arn:aws:lambda:eu-west-1:111122223333:function:updater".to_owned();
         context.env_config = Arc::new(lambda_runtime::Config {
             log_group: "/aws/lambda/updater".to_owned(),
             ..lambda_runtime::Config::default()
         });
-        context.deadline = u64::try_from((clock::now().unix_timestamp() + seconds) * 1_000).unwrap();
         let event = LambdaEvent::new(event, context);
         self.updater.handle(event).await.map_err(|error| (error.error_type(), chain(&error)))
     }
 
     fn calls(&self) -> Vec<String> {
-        self.ec2.state().calls.clone()
+        self.ec2.calls()
     }
 }
 
@@ -172,10 +168,9 @@ const CHANGES: (&str, &str) = ("NOTIFY_TOPIC_ARN", "arn:aws:sns:eu-west-1:123456
 impl World {
     /// What was published since the last time this was asked: subject and text.
     fn published(&self) -> Vec<(String, String)> {
-        let requests = std::mem::take(&mut self.ec2.state().requests);
-        let published = requests.into_iter().filter(|request| request["Action"] == "Publish");
-        let text = |request: &BTreeMap<String, String>, name: &str| request.get(name).cloned().unwrap_or_default();
-        published.map(|request| (text(&request, "Subject"), text(&request, "Message"))).collect()
+        let published = self.ec2.aws.calls_of("Publish");
+        self.ec2.aws.forget();
+        published.iter().map(|call| (call.text("Subject").to_owned(), call.text("Message").to_owned())).collect()
     }
 
     fn subjects(&self) -> Vec<String> {

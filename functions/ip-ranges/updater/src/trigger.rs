@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn real_notices_are_read() {
-        let Some(folder) = gatehouse_shared::testing::real("ip-space-changed") else { return };
+        let Some(folder) = gatehouse_testkit::real("ip-space-changed") else { return };
         for name in ["body-2021-10-01.json", "body-2022-04-27.json"] {
             let body = std::fs::read_to_string(folder.join(name)).unwrap();
             assert!(Notice::parse(&body, URL).is_ok(), "{name}");

@@ -195,17 +195,14 @@ fn notice(report: &DeliveryReport, principal: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_sns::config::{BehaviorVersion, Credentials, Region};
-    use aws_sdk_sns::operation::publish::PublishOutput;
-    use aws_smithy_mocks::{MockResponseInterceptor, create_mock_http_client, mock};
     use gatehouse_shared::env::Env;
-    use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification};
     use gatehouse_shared::verifier;
+    use gatehouse_testkit::{Signer, StaticCertificates, lambda_event, notification};
     use time::Duration;
     use time::macros::datetime;
 
     use super::*;
-    use crate::source::tests::{policy, ssm};
+    use crate::source::tests::{aws, policy};
 
     #[tokio::test]
     async fn a_message_that_was_refused_is_published_when_the_policy_allows_it() {
@@ -221,17 +218,12 @@ mod tests {
         ];
         let env = Env::of_table(&table);
         let (config, settings) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
-        let publish = mock!(aws_sdk_sns::Client::publish).then_output(|| PublishOutput::builder().build());
-        let sns = aws_sdk_sns::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-west-1"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .http_client(create_mock_http_client())
-            .interceptor(MockResponseInterceptor::new().with_rule(&publish));
         // A policy that denies, and then one for another principal.
-        let (ssm, _) = ssm(vec![Ok(policy("*")), Ok(policy("210987654321"))]);
-        let publisher = Publisher::new(sns.clone(), &config.target_topic_arn);
-        let denied = config.denied_topic_arn.as_ref().map(|topic| Notifier::new(sns, topic));
+        let aws = aws(vec![Ok(policy("*")), Ok(policy("210987654321"))]);
+        let sdk = aws.sdk();
+        let ssm = aws_sdk_ssm::Client::new(&sdk);
+        let publisher = Publisher::new(&sdk, &config.target_topic_arn);
+        let denied = config.denied_topic_arn.as_ref().map(|topic| Notifier::new(&sdk, topic));
         let verifier = Verifier::with_source(settings, StaticCertificates::new());
         let function = Redactor::new(config, verifier, ssm, publisher, denied);
 
@@ -242,7 +234,11 @@ mod tests {
             let stop = Instant::now() + std::time::Duration::from_secs(60);
             let now = start + Duration::minutes(minutes);
             let (report, _) = function.message(envelope, &event, 0, now, stop).await.unwrap();
-            assert_eq!((report.outcome, publish.num_calls()), (outcome, publications), "after {minutes} minutes");
+            assert_eq!(
+                (report.outcome, aws.calls_of("Publish").len()),
+                (outcome, publications),
+                "after {minutes} minutes"
+            );
         }
     }
 }

@@ -119,16 +119,9 @@ async fn read(ssm: &Client, parameter: &str) -> Result<Policy, Error> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use aws_sdk_ssm::config::retry::RetryConfig;
-    use aws_sdk_ssm::config::{BehaviorVersion, Credentials, Region};
-    use aws_sdk_ssm::operation::get_parameter::{GetParameterError, GetParameterOutput};
-    use aws_sdk_ssm::types::Parameter;
-    use aws_smithy_mocks::{MockResponse, MockResponseInterceptor, Rule, create_mock_http_client, mock};
-    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-    use aws_smithy_types::body::SdkBody;
     use gatehouse_shared::failure::ErrorType as _;
+    use gatehouse_testkit::{Aws, Reply};
     use serde_json::json;
     use time::macros::datetime;
 
@@ -149,32 +142,26 @@ pub(crate) mod tests {
         .to_string()
     }
 
-    /// A Systems Manager whose first answers are these: a policy, or the code of an error.
-    pub(crate) fn ssm(answers: Vec<Result<String, &'static str>>) -> (Client, Rule) {
-        let number = AtomicUsize::new(0);
-        let rule = mock!(Client::get_parameter).then_compute_response(move |input| {
-            assert_eq!((input.name(), input.with_decryption()), (Some("/policy"), Some(true)));
-            match &answers[number.fetch_add(1, Ordering::Relaxed)] {
-                Ok(text) => {
-                    let parameter = Parameter::builder().value(text).build();
-                    MockResponse::<_, GetParameterError>::Output(
-                        GetParameterOutput::builder().parameter(parameter).build(),
-                    )
-                }
-                Err(code) => {
-                    let body = json!({ "__type": code, "message": "as tested" }).to_string();
-                    MockResponse::Http(HttpResponse::new(400.try_into().unwrap(), SdkBody::from(body)))
-                }
+    /// A Systems Manager whose first answers are these: a policy, or the code of an error. It publishes too.
+    pub(crate) fn aws(answers: Vec<Result<String, &'static str>>) -> Aws {
+        Aws::new(move |call| {
+            if call.operation == "Publish" {
+                return Reply::Empty;
             }
-        });
-        let config = aws_sdk_ssm::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-west-1"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .retry_config(RetryConfig::disabled())
-            .http_client(create_mock_http_client())
-            .interceptor(MockResponseInterceptor::new().with_rule(&rule));
-        (Client::from_conf(config.build()), rule)
+            assert_eq!(
+                (call.operation.as_str(), &call.parameters),
+                ("GetParameter", &json!({ "Name": "/policy", "WithDecryption": true }))
+            );
+            match &answers[call.earlier] {
+                Ok(text) => Reply::Json(json!({ "Parameter": { "Value": text } })),
+                Err(code) => Reply::Error(code),
+            }
+        })
+    }
+
+    fn ssm(answers: Vec<Result<String, &'static str>>) -> (Client, Aws) {
+        let aws = aws(answers);
+        (Client::new(&aws.sdk_without_retries()), aws)
     }
 
     fn source() -> Source {
@@ -189,12 +176,12 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn the_parameter_is_read_at_the_first_message_and_again_after_five_minutes() {
-        let (ssm, rule) = ssm(vec![Ok(policy("*")), Ok(policy(OTHER))]);
+        let (ssm, aws) = ssm(vec![Ok(policy("*")), Ok(policy(OTHER))]);
         let source = source_with(true);
-        assert_eq!(rule.num_calls(), 0);
+        assert_eq!(aws.calls().len(), 0);
         for (seconds, calls, is_empty) in [(0, 1, false), (299, 1, false), (300, 2, true), (599, 2, true)] {
             let rules = source.rules(&ssm, START + Duration::seconds(seconds)).await.unwrap();
-            assert_eq!((rule.num_calls(), rules.is_empty()), (calls, is_empty), "after {seconds} s");
+            assert_eq!((aws.calls().len(), rules.is_empty()), (calls, is_empty), "after {seconds} s");
         }
     }
 
@@ -203,7 +190,7 @@ pub(crate) mod tests {
         let mut answers = vec![Ok(policy("*"))];
         answers.extend(vec![Err("InternalServerError"); 5]);
         answers.push(Ok(policy(OTHER)));
-        let (ssm, rule) = ssm(answers);
+        let (ssm, aws) = ssm(answers);
         let source = source_with(true);
         for (seconds, calls, expected) in [
             (0, 1, Some(false)),
@@ -220,7 +207,7 @@ pub(crate) mod tests {
         ] {
             let rules = source.rules(&ssm, START + Duration::seconds(seconds)).await;
             assert_eq!(rules.as_ref().ok().map(|rules| rules.is_empty()), expected, "after {seconds} s");
-            assert_eq!(rule.num_calls(), calls, "after {seconds} s");
+            assert_eq!(aws.calls().len(), calls, "after {seconds} s");
             if let Err(error) = rules {
                 assert_eq!(error.error_type(), "Policy");
             }

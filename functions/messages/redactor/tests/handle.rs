@@ -4,12 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use aws_sdk_sns::operation::publish::{PublishError, PublishInput, PublishOutput};
+use aws_config::SdkConfig;
 use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
-use aws_smithy_mocks::{MockResponse, MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 use gatehouse_shared::clock;
@@ -17,42 +17,20 @@ use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::sns::{CertificateSource, CertificateUrl, Fetching, Verifier};
-use gatehouse_shared::testing::{
-    SIGNING_CERTIFICATE_PEM, Signer, StaticCertificates, chat_message, lambda_event, notification,
-};
 use gatehouse_shared::verifier;
-use lambda_runtime::{Context, LambdaEvent};
+use gatehouse_testkit::{
+    Aws, Reply, SIGNING_CERTIFICATE_PEM, Signer, StaticCertificates, chat_message, context, invocation, lambda_event,
+    notification,
+};
+use lambda_runtime::LambdaEvent;
 use message_redactor::Redactor;
 use message_redactor::config::Config;
 use message_redactor::error::Error;
 use message_redactor::publish::Publisher;
 use message_redactor::report::{DeliveryOutcome, DeliveryReport};
 use serde_json::{Value, json};
-use time::Duration;
 use time::format_description::well_known::Rfc3339;
 use url::form_urlencoded;
-
-/// The configuration of a client without retries.
-macro_rules! config {
-    ($sdk:ident) => {
-        $sdk::Config::builder()
-            .behavior_version($sdk::config::BehaviorVersion::latest())
-            .region($sdk::config::Region::new("eu-west-1"))
-            .credentials_provider($sdk::config::Credentials::new("test", "test", None, None, "test"))
-            .retry_config($sdk::config::retry::RetryConfig::disabled())
-    };
-}
-
-/// A client that answers by the rules. The macro of aws-smithy-mocks needs a feature that compiles the SDK once more.
-macro_rules! client {
-    ($sdk:ident, $rules:expr) => {{
-        let rules: &[&Rule] = &$rules;
-        let interceptor = MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny);
-        let interceptor = rules.iter().fold(interceptor, |interceptor, rule| interceptor.with_rule(rule));
-        let config = config!($sdk).http_client(create_mock_http_client()).interceptor(interceptor);
-        $sdk::Client::from_conf(config.build())
-    }};
-}
 
 const ORIGIN: &str = "arn:aws:sns:eu-west-1:111122223333:approved-expenses";
 const TARGET: &str = "arn:aws:sns:eu-west-1:111122223333:reporting";
@@ -86,8 +64,7 @@ fn deny() -> Value {
 /// A redactor with settings besides the usual ones, or in their place.
 fn redactor_with(
     settings: &[(&str, &str)],
-    sns: &aws_sdk_sns::Config,
-    ssm: aws_sdk_ssm::Client,
+    sdk: &SdkConfig,
     certificates: impl CertificateSource + 'static,
 ) -> Redactor {
     let mut table = vec![
@@ -101,62 +78,29 @@ fn redactor_with(
     let env = Env::of_table(&table);
     let (config, settings) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
     let verifier = Verifier::with_source(settings, certificates);
-    let publisher = Publisher::new(sns.to_builder(), &config.target_topic_arn);
-    let denied = Notifier::for_topics(sns.to_builder(), config.denied_topic_arn.as_ref(), config.chat_topic.as_ref());
-    Redactor::new(config, verifier, ssm, publisher, denied)
+    let publisher = Publisher::new(sdk, &config.target_topic_arn);
+    let denied = Notifier::for_topics(sdk, config.denied_topic_arn.as_ref(), config.chat_topic.as_ref());
+    Redactor::new(config, verifier, aws_sdk_ssm::Client::new(sdk), publisher, denied)
 }
 
 /// A redactor with this policy.
-fn redactor(policy: &str, sns: &aws_sdk_sns::Client) -> Redactor {
+fn redactor(policy: &str, aws: &Aws) -> Redactor {
     let settings = [("DATA_PROTECTION_POLICY", policy)];
-    redactor_with(&settings, sns.config(), client!(aws_sdk_ssm, []), StaticCertificates::new())
+    redactor_with(&settings, &aws.sdk_without_retries(), StaticCertificates::new())
 }
 
-/// What was published, oldest first.
-#[derive(Clone, Default)]
-struct Published(Arc<Mutex<Vec<PublishInput>>>);
-
-impl Published {
-    /// The messages that were published to this topic.
-    fn to(&self, topic_arn: &str) -> Vec<String> {
-        let inputs = self.0.lock().unwrap();
-        let to_topic = inputs.iter().filter(|input| input.topic_arn() == Some(topic_arn));
-        to_topic.map(|input| input.message().unwrap().to_owned()).collect()
-    }
+/// The messages that were published to this topic, the oldest first.
+fn published(aws: &Aws, topic_arn: &str) -> Vec<String> {
+    let calls = aws.calls_of("Publish").into_iter().filter(|call| call.text("TopicArn") == topic_arn);
+    calls.map(|call| call.text("Message").to_owned()).collect()
 }
 
-/// An SNS that gives this answer to a topic and a message, and what was published.
-fn answering(
-    answer: impl Fn(&str, &str) -> MockResponse<PublishOutput, PublishError> + Send + Sync + 'static,
-) -> (aws_sdk_sns::Client, Published) {
-    let published = Published::default();
-    let seen = published.clone();
-    let rule = mock!(aws_sdk_sns::Client::publish).then_compute_response(move |input| {
-        seen.0.lock().unwrap().push(input.clone());
-        answer(input.topic_arn().unwrap(), input.message().unwrap())
-    });
-    (client!(aws_sdk_sns, [&rule]), published)
+fn working() -> Aws {
+    Aws::new(|_| success())
 }
 
-fn working() -> (aws_sdk_sns::Client, Published) {
-    answering(|_, _| success())
-}
-
-fn success() -> MockResponse<PublishOutput, PublishError> {
-    MockResponse::Output(PublishOutput::builder().message_id("m-2").build())
-}
-
-fn failure(code: &str) -> MockResponse<PublishOutput, PublishError> {
-    let body = format!(
-        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>as tested</Message></Error>\
-         <RequestId>r-1</RequestId></ErrorResponse>"
-    );
-    MockResponse::Http(HttpResponse::new(400.try_into().unwrap(), SdkBody::from(body)))
-}
-
-/// A client that must not be used.
-fn unused() -> aws_sdk_sns::Client {
-    client!(aws_sdk_sns, [])
+fn success() -> Reply {
+    Reply::Xml("<MessageId>m-2</MessageId>".to_owned())
 }
 
 /// A message of this id, as SNS signs it now.
@@ -167,16 +111,11 @@ fn signed(id: &str, text: &str) -> Value {
     Signer::new().sign(message)
 }
 
-fn invocation_of(event: Value, time: Duration) -> LambdaEvent<Value> {
-    let mut context = Context::default();
-    context.deadline = u64::try_from((clock::now() + time).unix_timestamp_nanos() / 1_000_000).unwrap();
-    LambdaEvent::new(event, context)
-}
-
-fn invocation(message: &str, attributes: Value) -> LambdaEvent<Value> {
+/// The delivery of a message with these attributes.
+fn delivery(message: &str, attributes: Value) -> LambdaEvent<Value> {
     let mut event = lambda_event([signed("m-1", message)]);
     event["Records"][0]["Sns"]["MessageAttributes"] = attributes;
-    invocation_of(event, Duration::MINUTE)
+    invocation(event)
 }
 
 fn outcomes(reports: &[DeliveryReport]) -> Vec<DeliveryOutcome> {
@@ -185,12 +124,12 @@ fn outcomes(reports: &[DeliveryReport]) -> Vec<DeliveryOutcome> {
 
 #[tokio::test]
 async fn a_message_is_published_masked_with_its_attributes() {
-    let (sns, published) = working();
-    let function = redactor(&policy(&mask()), &sns);
+    let aws = working();
+    let function = redactor(&policy(&mask()), &aws);
     let attributes = json!({ "card": { "Type": "Number", "Value": CARD } });
-    let reports = function.handle(invocation(&format!("{{\"card\":{CARD}}}"), attributes)).await.unwrap();
-    assert_eq!(published.to(TARGET), [format!("{{\"card\":\"{MASKED}\"}}")]);
-    assert_eq!(published.0.lock().unwrap().len(), 1);
+    let reports = function.handle(delivery(&format!("{{\"card\":{CARD}}}"), attributes)).await.unwrap();
+    assert_eq!(published(&aws, TARGET), [format!("{{\"card\":\"{MASKED}\"}}")]);
+    assert_eq!(aws.calls().len(), 1);
     assert_eq!(
         (reports[0].outcome, reports[0].published_message_id.as_deref()),
         (DeliveryOutcome::Published, Some("m-2"))
@@ -215,8 +154,8 @@ async fn the_publish_call_has_this_form_on_the_wire() {
     let target = "arn:aws:sns:eu-central-1:111122223333:reporting";
     let policy = policy(&mask());
     let settings = [("DATA_PROTECTION_POLICY", policy.as_str()), ("TARGET_TOPIC_ARN", target)];
-    let config = config!(aws_sdk_sns).http_client(replay.clone()).build();
-    let function = redactor_with(&settings, &config, client!(aws_sdk_ssm, []), StaticCertificates::new());
+    let sdk = Aws::unused().sdk().into_builder().http_client(replay.clone()).build();
+    let function = redactor_with(&settings, &sdk, StaticCertificates::new());
     let mut message = signed("m-1", CARD);
     message["Subject"] = format!("card {CARD}").into();
     let mut event = lambda_event([Signer::new().sign(message)]);
@@ -228,7 +167,7 @@ async fn the_publish_call_has_this_form_on_the_wire() {
         "text": { "Type": "Binary", "Value": "Y2FyZCA0NTM5ODk0NDU4MDg2NDU5" }, // card 4539…
         "bytes": { "Type": "Binary", "Value": "/wA=" },
     });
-    let reports = function.handle(invocation_of(event, Duration::MINUTE)).await.unwrap();
+    let reports = function.handle(invocation(event)).await.unwrap();
     assert_eq!(outcomes(&reports), [DeliveryOutcome::Published]);
 
     let request = replay.actual_requests().next().unwrap();
@@ -264,13 +203,13 @@ async fn the_publish_call_has_this_form_on_the_wire() {
 
 #[tokio::test]
 async fn a_subject_of_which_nothing_is_left_is_not_sent() {
-    let (sns, published) = working();
-    let function = redactor(&policy(&redact()), &sns);
+    let aws = working();
+    let function = redactor(&policy(&redact()), &aws);
     let mut message = signed("m-1", "hello");
     message["Subject"] = format!(" {CARD} ").into();
-    function.handle(invocation_of(lambda_event([Signer::new().sign(message)]), Duration::MINUTE)).await.unwrap();
-    let inputs = published.0.lock().unwrap();
-    assert_eq!((inputs[0].message(), inputs[0].subject()), (Some("hello"), None));
+    function.handle(invocation(lambda_event([Signer::new().sign(message)]))).await.unwrap();
+    let call = &aws.calls()[0];
+    assert_eq!((call.text("Message"), call.parameters.get("Subject")), ("hello", None));
 }
 
 #[tokio::test]
@@ -279,12 +218,12 @@ async fn of_a_message_that_is_not_delivered_the_owners_learn_the_identifier_and_
         (deny(), DeliveryOutcome::Denied, "the data protection policy denies it"),
         (redact(), DeliveryOutcome::NothingLeft, "nothing is left of it after redaction"),
     ] {
-        let (sns, published) = working();
-        let function = redactor(&policy(&operation), &sns);
-        let reports = function.handle(invocation(CARD, json!({}))).await.unwrap();
+        let aws = working();
+        let function = redactor(&policy(&operation), &aws);
+        let reports = function.handle(delivery(CARD, json!({}))).await.unwrap();
         assert_eq!(outcomes(&reports), [outcome]);
-        assert_eq!(published.to(TARGET), [""; 0]);
-        let [text] = &published.to(DENIED)[..] else { panic!("{outcome:?}") };
+        assert_eq!(published(&aws, TARGET), [""; 0]);
+        let [text] = &published(&aws, DENIED)[..] else { panic!("{outcome:?}") };
         for part in [reason, "- CreditCardNumber (1) in message", "Message id: m-1", ORIGIN, "role/Reporting"] {
             assert!(text.contains(part), "{part}: {text}");
         }
@@ -294,25 +233,25 @@ async fn of_a_message_that_is_not_delivered_the_owners_learn_the_identifier_and_
 
 #[tokio::test]
 async fn what_is_not_listed_is_counted_in_the_report_and_in_the_notice() {
-    let (sns, published) = working();
+    let aws = working();
     let cards: Vec<_> = (0..60).map(|number| format!("\"card{number}\":{CARD}")).collect();
     let message = format!("{{{}}}", cards.join(","));
-    let reports = redactor(&policy(&deny()), &sns).handle(invocation(&message, json!({}))).await.unwrap();
+    let reports = redactor(&policy(&deny()), &aws).handle(delivery(&message, json!({}))).await.unwrap();
     assert_eq!((reports[0].findings.len(), reports[0].more_findings), (50, 10));
-    let [text] = &published.to(DENIED)[..] else { panic!("{reports:?}") };
+    let [text] = &published(&aws, DENIED)[..] else { panic!("{reports:?}") };
     assert_eq!(text.matches("\n- CreditCardNumber (1) in $.card").count(), 50);
     assert!(text.ends_with("\n- and 10 more\n"), "{text}");
 
     let attributes = json!({ "card": { "Type": "Number", "Value": CARD }, "a": { "Type": "String", "Value": "x" } });
-    let reports = redactor(&policy(&redact()), &sns).handle(invocation("hello", attributes)).await.unwrap();
+    let reports = redactor(&policy(&redact()), &aws).handle(delivery("hello", attributes)).await.unwrap();
     assert_eq!((reports[0].more_findings, reports[0].attributes_dropped), (0, 1));
 
     for (sample_rate, expected) in [("0", false), ("99", true)] {
         let audit = json!({
             "Audit": { "SampleRate": sample_rate, "FindingsDestination": { "S3": { "Bucket": "b" } } },
         });
-        let function = redactor(&policy(&audit), &sns);
-        let reports = function.handle(invocation(CARD, json!({}))).await.unwrap();
+        let function = redactor(&policy(&audit), &aws);
+        let reports = function.handle(delivery(CARD, json!({}))).await.unwrap();
         assert_eq!(reports[0].audited, expected, "{sample_rate}");
     }
 }
@@ -326,9 +265,9 @@ async fn a_dry_run_publishes_nothing_and_remembers_nothing() {
     ] {
         let policy = policy(&operation);
         let settings = [("DATA_PROTECTION_POLICY", policy.as_str()), ("DRY_RUN", "true")];
-        let function = redactor_with(&settings, unused().config(), client!(aws_sdk_ssm, []), StaticCertificates::new());
+        let function = redactor_with(&settings, &Aws::unused().sdk(), StaticCertificates::new());
         for _ in 0..2 {
-            let reports = function.handle(invocation(CARD, json!({}))).await.unwrap();
+            let reports = function.handle(delivery(CARD, json!({}))).await.unwrap();
             assert_eq!(outcomes(&reports), [outcome]);
         }
     }
@@ -356,33 +295,28 @@ async fn a_publication_that_fails_says_what_to_do_and_is_not_taken_for_done() {
         for (code, next) in PUBLISH_ERRORS {
             let fails = Arc::new(AtomicBool::new(true));
             let still = Arc::clone(&fails);
-            let (sns, published) =
-                answering(move |_, _| if still.load(Ordering::Relaxed) { failure(code) } else { success() });
-            let function = redactor(&policy(&operation), &sns);
+            let aws = Aws::new(move |_| if still.load(Ordering::Relaxed) { Reply::Error(code) } else { success() });
+            let function = redactor(&policy(&operation), &aws);
             for _ in 0..2 {
-                let error = function.handle(invocation(CARD, json!({}))).await.unwrap_err();
+                let error = function.handle(delivery(CARD, json!({}))).await.unwrap_err();
                 let text = chain(&error);
                 assert_eq!(error.error_type(), error_type, "{code}");
                 assert!(text.starts_with(start) && text.contains(next), "{code}: {text}");
                 assert!(text.contains("as tested") && !text.contains(CARD), "{code}: {text}");
             }
             fails.store(false, Ordering::Relaxed);
-            let reports = function.handle(invocation(CARD, json!({}))).await.unwrap();
+            let reports = function.handle(delivery(CARD, json!({}))).await.unwrap();
             let expected = if error_type == "Publish" { DeliveryOutcome::Published } else { DeliveryOutcome::Denied };
             assert_eq!(outcomes(&reports), [expected], "{code}");
-            assert_eq!(published.0.lock().unwrap().len(), 3, "{code}");
+            assert_eq!(aws.calls().len(), 3, "{code}");
         }
     }
 }
 
 #[tokio::test]
 async fn an_sns_that_cannot_be_reached_is_an_error_that_is_tried_again() {
-    let policy = policy(&mask());
-    let settings = [("DATA_PROTECTION_POLICY", policy.as_str())];
-    // The port of the discard service, where nobody listens.
-    let config = config!(aws_sdk_sns).endpoint_url("http://127.0.0.1:9").build();
-    let function = redactor_with(&settings, &config, client!(aws_sdk_ssm, []), StaticCertificates::new());
-    let error = function.handle(invocation(CARD, json!({}))).await.unwrap_err();
+    let function = redactor(&policy(&mask()), &Aws::new(|_| Reply::Lost));
+    let error = function.handle(delivery(CARD, json!({}))).await.unwrap_err();
     let text = chain(&error);
     assert_eq!(error.error_type(), "Publish", "{text}");
     assert!(text.contains("; it is tried again when the message is delivered again: dispatch failure"), "{text}");
@@ -390,12 +324,12 @@ async fn an_sns_that_cannot_be_reached_is_an_error_that_is_tried_again() {
 
 #[tokio::test]
 async fn a_message_that_fails_holds_up_no_other_one_and_the_first_error_is_returned() {
-    let (sns, published) = answering(|_, message| match message {
-        "two" => failure("AuthorizationError"),
-        "four" => failure("InternalError"),
+    let aws = Aws::new(|call| match call.text("Message") {
+        "two" => Reply::Error("AuthorizationError"),
+        "four" => Reply::Error("InternalError"),
         _ => success(),
     });
-    let function = redactor(&policy(&mask()), &sns);
+    let function = redactor(&policy(&mask()), &aws);
     let mut forged = signed("m-3", "three");
     forged["Message"] = "forged".into();
     let event = lambda_event([
@@ -405,12 +339,12 @@ async fn a_message_that_fails_holds_up_no_other_one_and_the_first_error_is_retur
         signed("m-4", "four"),
         signed("m-5", "five"),
     ]);
-    let error = function.handle(invocation_of(event.clone(), Duration::MINUTE)).await.unwrap_err();
+    let error = function.handle(invocation(event.clone())).await.unwrap_err();
     assert!(matches!(&error, Error::Publish { message_id, .. } if message_id == "m-2"), "{error}");
-    assert_eq!(published.to(TARGET), ["one", "two", "four", "five"]);
+    assert_eq!(published(&aws, TARGET), ["one", "two", "four", "five"]);
     // Lambda invokes again with the whole event, and all of it is published again: subscribers are idempotent.
-    function.handle(invocation_of(event, Duration::MINUTE)).await.unwrap_err();
-    assert_eq!(published.to(TARGET), ["one", "two", "four", "five"].repeat(2));
+    function.handle(invocation(event)).await.unwrap_err();
+    assert_eq!(published(&aws, TARGET), ["one", "two", "four", "five"].repeat(2));
 }
 
 /// Certificates that do not come for now.
@@ -430,52 +364,54 @@ impl CertificateSource for Hanging {
 
 #[tokio::test(start_paused = true)]
 async fn no_work_goes_on_until_lambdas_deadline_and_nothing_is_lost() {
-    let (sns, published) = working();
+    let aws = working();
     let policy = policy(&mask());
     let settings = [("DATA_PROTECTION_POLICY", policy.as_str())];
     let certificates = Hanging::default();
-    let function = redactor_with(&settings, sns.config(), client!(aws_sdk_ssm, []), certificates.clone());
-    let event = || lambda_event([signed("m-1", "one"), signed("m-2", "two")]);
+    let function = redactor_with(&settings, &aws.sdk(), certificates.clone());
+    let within = |seconds: i64| {
+        let mut context = context(Duration::ZERO);
+        context.deadline = context.deadline.saturating_add_signed(seconds * 1_000);
+        LambdaEvent::new(lambda_event([signed("m-1", "one"), signed("m-2", "two")]), context)
+    };
     for (hangs, seconds) in [(true, 10), (false, 0), (false, -1)] {
         certificates.0.store(hangs, Ordering::Relaxed);
         let start = tokio::time::Instant::now();
-        let error = function.handle(invocation_of(event(), Duration::seconds(seconds))).await.unwrap_err();
+        let error = function.handle(within(seconds)).await.unwrap_err();
         assert_eq!(error.error_type(), "OutOfTime", "{seconds}");
         assert_eq!(error.to_string(), "out of time for the message m-1; it is tried again when it is delivered again");
         // A tenth of the time is kept back.
-        assert!(start.elapsed() <= std::time::Duration::from_secs(9), "{seconds}");
-        assert_eq!(published.to(TARGET), [""; 0], "{seconds}");
+        assert!(start.elapsed() <= Duration::from_secs(9), "{seconds}");
+        assert_eq!(published(&aws, TARGET), [""; 0], "{seconds}");
     }
     // A process remembers for 10 s that the certificate did not come, and the wall clock stands.
-    let function = redactor_with(&settings, sns.config(), client!(aws_sdk_ssm, []), certificates.clone());
-    let reports = function.handle(invocation_of(event(), Duration::seconds(10))).await.unwrap();
+    let function = redactor_with(&settings, &aws.sdk(), certificates.clone());
+    let reports = function.handle(within(10)).await.unwrap();
     assert_eq!(outcomes(&reports), [DeliveryOutcome::Published; 2]);
 }
 
 #[tokio::test]
 async fn a_policy_in_a_parameter_is_read_once_and_one_with_faults_delivers_nothing() {
-    let answer = |text: String| {
-        let parameter = aws_sdk_ssm::types::Parameter::builder().value(text).build();
-        aws_sdk_ssm::operation::get_parameter::GetParameterOutput::builder().parameter(parameter).build()
-    };
-    let (sns, published) = working();
-    let with = |rule: &Rule| {
+    let with = |policy: String| {
+        let aws = Aws::new(move |call| match call.operation.as_str() {
+            "GetParameter" => Reply::Json(json!({ "Parameter": { "Value": policy } })),
+            _ => success(),
+        });
         let settings = [("DATA_PROTECTION_POLICY", "ssm:/policy")];
-        redactor_with(&settings, sns.config(), client!(aws_sdk_ssm, [rule]), StaticCertificates::new())
+        (redactor_with(&settings, &aws.sdk_without_retries(), StaticCertificates::new()), aws)
     };
-    let good = mock!(aws_sdk_ssm::Client::get_parameter).then_output(move || answer(policy(&mask())));
-    let function = with(&good);
+    let (function, aws) = with(policy(&mask()));
     for id in ["m-1", "m-2"] {
-        let event = lambda_event([signed(id, "hello")]);
-        function.handle(invocation_of(event, Duration::MINUTE)).await.unwrap();
+        function.handle(invocation(lambda_event([signed(id, "hello")]))).await.unwrap();
     }
-    assert_eq!((good.num_calls(), published.to(TARGET).len()), (1, 2));
+    let read = aws.calls_of("GetParameter");
+    assert_eq!((read.len(), read[0].text("Name"), published(&aws, TARGET).len()), (1, "/policy", 2));
 
-    let bad = mock!(aws_sdk_ssm::Client::get_parameter).then_output(move || answer(policy(&json!({}))));
-    let error = with(&bad).handle(invocation("hello", json!({}))).await.unwrap_err();
+    let (function, aws) = with(policy(&json!({})));
+    let error = function.handle(delivery("hello", json!({}))).await.unwrap_err();
     assert_eq!(error.error_type(), "InvalidSettings");
     assert!(chain(&error).contains("$.Statement[0].Operation is an empty object"), "{}", chain(&error));
-    assert_eq!(published.to(TARGET).len(), 2);
+    assert!(aws.calls_of("Publish").is_empty(), "{aws:?}");
 }
 
 #[tokio::test]
@@ -506,9 +442,9 @@ async fn a_message_that_sns_did_not_send_like_this_is_refused() {
         (attributes(json!({ "a": { "Type": "String" } })), "InvalidEvent", "expected a Value for each attribute"),
         (attributes(json!({ "a": { "Type": "Binary", "Value": "!" } })), "InvalidEvent", "expected base64"),
     ];
-    let function = redactor(&policy(&mask()), &unused());
+    let function = redactor(&policy(&mask()), &Aws::unused());
     for (event, error_type, text) in cases {
-        let error = function.handle(invocation_of(event, Duration::MINUTE)).await.unwrap_err();
+        let error = function.handle(invocation(event)).await.unwrap_err();
         assert_eq!(error.error_type(), error_type, "{error}");
         assert!(chain(&error).contains(text), "{}", chain(&error));
     }
@@ -520,11 +456,11 @@ async fn a_message_of_a_topic_that_it_publishes_to_is_refused() {
     for own in [TARGET, DENIED] {
         // Without TOPIC_ARNS the settings cannot show the loop.
         let settings = [("DATA_PROTECTION_POLICY", policy.as_str()), ("TOPIC_ARNS", "")];
-        let function = redactor_with(&settings, unused().config(), client!(aws_sdk_ssm, []), StaticCertificates::new());
+        let function = redactor_with(&settings, &Aws::unused().sdk(), StaticCertificates::new());
         let mut message = signed("m-1", "hello");
         message["TopicArn"] = own.into();
         let event = lambda_event([Signer::new().sign(message)]);
-        let error = function.handle(invocation_of(event, Duration::MINUTE)).await.unwrap_err();
+        let error = function.handle(invocation(event)).await.unwrap_err();
         assert_eq!(error.error_type(), "Refused");
         assert!(error.to_string().contains("which would invoke itself"), "{error}");
     }
@@ -576,16 +512,18 @@ fn faults_of_the_settings_are_reported_together() {
 async fn chat_hears_of_a_message_that_is_not_delivered_and_its_refusal_is_no_failure() {
     const CHAT: &str = "arn:aws:sns:us-east-1:444455556666:chat";
     for (denied, refuses) in [(DENIED, false), (DENIED, true), ("", false)] {
-        let (sns, published) =
-            answering(move |topic, _| if refuses && topic == CHAT { failure("AuthorizationError") } else { success() });
+        let aws = Aws::new(move |call| match call.text("TopicArn") {
+            CHAT if refuses => Reply::Error("AuthorizationError"),
+            _ => success(),
+        });
         let policy = policy(&deny());
         let settings =
             [("DATA_PROTECTION_POLICY", policy.as_str()), ("CHAT_TOPIC_ARN", CHAT), ("DENIED_TOPIC_ARN", denied)];
-        let function = redactor_with(&settings, sns.config(), client!(aws_sdk_ssm, []), StaticCertificates::new());
-        let reports = function.handle(invocation(CARD, json!({}))).await.unwrap();
+        let function = redactor_with(&settings, &aws.sdk_without_retries(), StaticCertificates::new());
+        let reports = function.handle(delivery(CARD, json!({}))).await.unwrap();
         assert_eq!(outcomes(&reports), [DeliveryOutcome::Denied]);
-        assert_eq!(published.to(DENIED).len(), usize::from(!denied.is_empty()));
-        let message = chat_message(&published.to(CHAT)[0]).unwrap();
+        assert_eq!(published(&aws, DENIED).len(), usize::from(!denied.is_empty()));
+        let message = chat_message(&published(&aws, CHAT)[0]).unwrap();
         assert_eq!(message["metadata"]["threadId"], "m-1");
         assert!(!message.to_string().contains(CARD), "{message}");
     }

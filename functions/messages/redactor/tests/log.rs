@@ -4,15 +4,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
-use aws_sdk_sns::config::retry::RetryConfig;
-use aws_sdk_sns::config::{BehaviorVersion, Credentials, Region};
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::ErrorType as _;
 use gatehouse_shared::sns::Verifier;
-use gatehouse_shared::testing::{LogLines, Signer, StaticCertificates, lambda_event, notification};
 use gatehouse_shared::verifier;
-use lambda_runtime::{Context, LambdaEvent};
+use gatehouse_testkit::{Aws, LogLines, Reply, Signer, StaticCertificates, invocation, lambda_event, notification};
 use message_redactor::Redactor;
 use message_redactor::config::Config;
 use message_redactor::publish::Publisher;
@@ -44,18 +41,9 @@ fn redactor(direction: &str) -> Redactor {
     ];
     let env = Env::of_table(&table);
     let (config, settings) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
-    macro_rules! away {
-        ($config:path) => {
-            $config()
-                .behavior_version(BehaviorVersion::latest())
-                .region(Region::new("eu-west-1"))
-                .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-                .retry_config(RetryConfig::disabled())
-                .endpoint_url("http://127.0.0.1:9")
-        };
-    }
-    let publisher = Publisher::new(away!(aws_sdk_sns::Config::builder), &config.target_topic_arn);
-    let ssm = aws_sdk_ssm::Client::from_conf(away!(aws_sdk_ssm::Config::builder).build());
+    let sdk = Aws::new(|_| Reply::Lost).sdk_without_retries();
+    let publisher = Publisher::new(&sdk, &config.target_topic_arn);
+    let ssm = aws_sdk_ssm::Client::new(&sdk);
     let verifier = Verifier::with_source(settings, StaticCertificates::new());
     Redactor::new(config, verifier, ssm, publisher, None)
 }
@@ -76,9 +64,7 @@ async fn failures_after_the_first_are_logged_and_so_is_a_policy_that_does_nothin
         message["MessageId"] = id.into();
         Signer::new().sign(message)
     }));
-    let mut context = Context::default();
-    context.deadline = u64::MAX;
-    let error = function.handle(LambdaEvent::new(event, context)).await.unwrap_err();
+    let error = function.handle(invocation(event)).await.unwrap_err();
     assert_eq!(error.error_type(), "Publish");
     assert!(error.to_string().contains(" m-1 "), "the first is logged by the loop of the function: {error}");
     let lines = log.take();

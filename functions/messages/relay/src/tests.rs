@@ -4,26 +4,20 @@ use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use aws_sdk_sns::error::ErrorMetadata;
-use aws_sdk_sns::operation::confirm_subscription::{ConfirmSubscriptionError, ConfirmSubscriptionOutput};
-use aws_sdk_sns::operation::publish::{PublishInput, PublishOutput};
-use aws_smithy_http_client::test_util::{NeverClient, ReplayEvent, StaticReplayClient};
-use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
-use aws_smithy_types::body::SdkBody;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::fetch::FetchError;
 use gatehouse_shared::sns::{CertificateSource, CertificateUrl, Fetching};
-use gatehouse_shared::testing::{SIGNING_CERTIFICATE_PATH, SIGNING_CERTIFICATE_PEM, Signer, StaticCertificates, real};
 use gatehouse_shared::verifier;
-use lambda_runtime::Context;
+use gatehouse_testkit::{
+    Aws, Call, Reply, SIGNING_CERTIFICATE_PATH, SIGNING_CERTIFICATE_PEM, Signer, StaticCertificates, context, real,
+};
 use proptest::prelude::*;
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 use time::macros::datetime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use url::form_urlencoded;
 
 use super::*;
 
@@ -33,7 +27,11 @@ const TIMESTAMP: &str = "2026-03-06T19:31:32.895Z";
 const NOW: OffsetDateTime = datetime!(2026-03-06 19:32 UTC);
 const TOKEN: &str = "2336412f37fb687f5d51e6e2425929f52e8e353134fe72d55ef8b330217d82da";
 
-fn relay_with(settings: &[(&str, &str)], source: impl CertificateSource + 'static, sns: Client) -> MessageRelay {
+fn relay_with(settings: &[(&str, &str)], source: impl CertificateSource + 'static, aws: &Aws) -> MessageRelay {
+    relay_over(settings, source, Client::new(&aws.sdk_without_retries()))
+}
+
+fn relay_over(settings: &[(&str, &str)], source: impl CertificateSource + 'static, sns: Client) -> MessageRelay {
     let mut table = vec![("TOPIC_ARNS", TOPIC), ("TARGET_TOPIC_ARN", TARGET)];
     table.retain(|(name, _)| !settings.iter().any(|(given, _)| given == name));
     table.extend(settings);
@@ -63,27 +61,33 @@ fn time_of(message: &Value) -> OffsetDateTime {
     OffsetDateTime::parse(message["Timestamp"].as_str().unwrap(), &Rfc3339).unwrap()
 }
 
-fn relay(sns: Client) -> MessageRelay {
-    relay_with(&[], StaticCertificates::new(), sns)
+fn relay(aws: &Aws) -> MessageRelay {
+    relay_with(&[], StaticCertificates::new(), aws)
 }
 
-/// An SNS that publishes, and confirms; and what was published.
-fn working() -> (Client, [Rule; 2], Arc<Mutex<Vec<PublishInput>>>) {
-    let inputs = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&inputs);
-    let publish = mock!(Client::publish).match_requests(move |input| {
-        seen.lock().unwrap().push(input.clone());
-        true
-    });
-    let publish = publish.then_output(|| PublishOutput::builder().message_id("published-1").build());
-    let confirm = mock!(Client::confirm_subscription)
-        .then_output(|| ConfirmSubscriptionOutput::builder().subscription_arn(format!("{TOPIC}:1")).build());
-    (mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&publish, &confirm]), [publish, confirm], inputs)
+/// An SNS that publishes, and confirms.
+fn working() -> Aws {
+    Aws::new(done)
 }
 
-/// A client that must not be used.
-fn unused() -> Client {
-    mock_client!(aws_sdk_sns, RuleMode::MatchAny, Vec::<&Rule>::new())
+fn done(call: &Call) -> Reply {
+    match call.operation.as_str() {
+        "Publish" => Reply::Xml("<MessageId>published-1</MessageId>".to_owned()),
+        "ConfirmSubscription" => Reply::Xml(format!("<SubscriptionArn>{TOPIC}:1</SubscriptionArn>")),
+        other => panic!("{other} is not expected"),
+    }
+}
+
+/// Name, type and value of each attribute of a message, sorted.
+fn attributes(call: &Call) -> Vec<(String, String, String)> {
+    let part = |entry: usize, part: &str| {
+        call.parameters[format!("MessageAttributes.entry.{entry}.{part}")].as_str().map(str::to_owned)
+    };
+    let entries =
+        (1..).map_while(|n| Some((part(n, "Name")?, part(n, "Value.DataType")?, part(n, "Value.StringValue")?)));
+    let mut attributes: Vec<_> = entries.collect();
+    attributes.sort_unstable();
+    attributes
 }
 
 fn notification(id: &str, text: &str) -> Value {
@@ -144,47 +148,38 @@ fn seen(outcome: &RelayOutcome) -> (u64, String) {
 #[tokio::test]
 async fn a_notification_is_published_with_its_origin_and_without_what_nobody_signed() {
     for message in [version_1("notification-v1"), signed(notification("n-1", "a message"))] {
-        let (sns, _, published) = working();
+        let aws = working();
         assert_eq!(
-            seen(&outcome(&relay(sns), delivery(&message), time_of(&message)).await),
+            seen(&outcome(&relay(&aws), delivery(&message), time_of(&message)).await),
             (200, "Relayed".to_owned())
         );
-        let published = published.lock().unwrap();
-        let [input] = &published[..] else { panic!("{published:?}") };
-        assert_eq!(input.topic_arn(), Some(TARGET));
-        assert_eq!(input.message(), message["Message"].as_str());
-        assert_eq!(input.subject(), message["Subject"].as_str());
-        let mut attributes: Vec<_> = input
-            .message_attributes()
-            .unwrap()
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.data_type(), value.string_value().unwrap()))
-            .collect();
-        attributes.sort_unstable();
-        assert_eq!(
-            attributes,
-            [
-                ("gatehouse.origin-message-id", "String", message["MessageId"].as_str().unwrap()),
-                ("gatehouse.origin-timestamp", "String", message["Timestamp"].as_str().unwrap()),
-                ("gatehouse.origin-topic-arn", "String", TOPIC),
-                ("gatehouse.relayed-through", "String", TOPIC),
-            ]
-        );
+        let [call] = &aws.calls_of("Publish")[..] else { panic!("{aws:?}") };
+        assert_eq!(call.text("TopicArn"), TARGET);
+        assert_eq!(call.parameters["Message"], message["Message"]);
+        assert_eq!(call.parameters.get("Subject"), message.get("Subject"));
+        let expected = [
+            ("gatehouse.origin-message-id", message["MessageId"].as_str().unwrap()),
+            ("gatehouse.origin-timestamp", message["Timestamp"].as_str().unwrap()),
+            ("gatehouse.origin-topic-arn", TOPIC),
+            ("gatehouse.relayed-through", TOPIC),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), "String".to_owned(), value.to_owned()));
+        assert_eq!(attributes(call), expected);
     }
 }
 
 #[tokio::test]
 async fn a_subscription_is_confirmed_as_often_as_sns_asks() {
     for message in [version_1("subscription-confirmation-v1"), signed(confirmation("SubscriptionConfirmation"))] {
-        let (sns, [publish, confirm], _) = working();
-        let relay = relay(sns);
+        let aws = working();
+        let relay = relay(&aws);
         for _ in 0..2 {
             assert_eq!(
                 seen(&outcome(&relay, delivery(&message), time_of(&message)).await),
                 (200, "Confirmed".to_owned())
             );
         }
-        assert_eq!((publish.num_calls(), confirm.num_calls()), (0, 2));
+        assert_eq!(aws.operations(), ["ConfirmSubscription"; 2]);
     }
 }
 
@@ -197,15 +192,15 @@ async fn a_message_that_was_in_the_target_before_is_not_relayed_again() {
         ("arn:aws:sns:eu-west-1:123456789012:other", (200, "Relayed")),
         ("", (200, "Relayed")),
     ] {
-        let (sns, [publish, _], published) = working();
+        let aws = working();
         let mut message = signed(notification("n-1", "a message"));
         // SNS does not sign attributes.
         message["MessageAttributes"][route::ATTRIBUTE] = json!({ "Type": "String", "Value": through });
-        let (status, name) = seen(&outcome(&relay(sns), delivery(&message), NOW).await);
+        let (status, name) = seen(&outcome(&relay(&aws), delivery(&message), NOW).await);
         assert_eq!((status, name.as_str()), expected, "{through}");
-        assert_eq!(publish.num_calls(), usize::from(status == 200));
-        for input in published.lock().unwrap().iter() {
-            let attribute = input.message_attributes().unwrap()[route::ATTRIBUTE].string_value().unwrap();
+        assert_eq!(aws.calls().len(), usize::from(status == 200));
+        for call in aws.calls() {
+            let (_, _, attribute) = attributes(&call).pop().unwrap();
             let expected = if through.is_empty() { TOPIC.to_owned() } else { format!("{through},{TOPIC}") };
             assert_eq!(attribute, expected);
         }
@@ -225,12 +220,8 @@ async fn where_sns_denies_the_call_the_checked_url_is_opened_once() {
         ("NotFound", 200, (403, "NotConfirmed"), 0),
         ("InternalError", 200, (503, "Confirm"), 0),
     ] {
-        let confirm = mock!(Client::confirm_subscription).then_error(move || {
-            ConfirmSubscriptionError::generic(ErrorMetadata::builder().code(code).message("no").build())
-        });
-        let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&confirm]);
         let urls = Urls { status, ..Urls::default() };
-        let relay = relay(sns).with_urls(urls.clone());
+        let relay = relay(&Aws::new(move |_| Reply::Error(code))).with_urls(urls.clone());
         let message = signed(confirmation("SubscriptionConfirmation"));
         let result = outcome(&relay, delivery(&message), NOW).await;
         let (answer, name) = seen(&result);
@@ -249,7 +240,7 @@ async fn where_sns_denies_the_call_the_checked_url_is_opened_once() {
 #[tokio::test]
 async fn the_end_of_a_subscription_is_reported_and_nothing_is_called() {
     for message in [version_1("unsubscribe-confirmation-v1"), signed(confirmation("UnsubscribeConfirmation"))] {
-        let result = outcome(&relay(unused()), delivery(&message), time_of(&message)).await;
+        let result = outcome(&relay(&Aws::unused()), delivery(&message), time_of(&message)).await;
         assert_eq!(seen(&result), (200, "Unsubscribed".to_owned()));
         let line = outcome::metrics("message-relay", NOW, &result).line();
         assert!(line.contains("\"Unsubscribed\":1.0") && line.contains("\"Refused\":0.0"), "{line}");
@@ -258,7 +249,7 @@ async fn the_end_of_a_subscription_is_reported_and_nothing_is_called() {
 
 #[tokio::test]
 async fn a_dry_run_calls_nothing() {
-    let relay = relay_with(&[("DRY_RUN", "true")], StaticCertificates::new(), unused());
+    let relay = relay_with(&[("DRY_RUN", "true")], StaticCertificates::new(), &Aws::unused());
     let messages = [signed(notification("n-1", "a")), signed(confirmation("SubscriptionConfirmation"))];
     // Twice: what was not published is not remembered as published.
     for message in messages.iter().chain(&messages) {
@@ -269,7 +260,7 @@ async fn a_dry_run_calls_nothing() {
 #[tokio::test]
 async fn requests_that_sns_does_not_send_are_answered_before_anything_is_fetched() {
     let certificates = StaticCertificates::new();
-    let relay = relay_with(&[], certificates.clone(), unused());
+    let relay = relay_with(&[], certificates.clone(), &Aws::unused());
     let message = signed(notification("n-1", "a"));
     let with = |change: fn(&mut Value)| {
         let mut event = delivery(&message);
@@ -325,9 +316,9 @@ async fn what_sns_may_send_is_accepted_in_each_of_its_forms() {
     let mut json = plain.clone();
     json["headers"]["content-type"] = "Application/JSON;charset=utf-8".into();
     for event in [plain, encoded, json] {
-        let (sns, [publish, _], _) = working();
-        assert_eq!(seen(&outcome(&relay(sns), event, NOW).await).0, 200);
-        assert_eq!(publish.num_calls(), 1);
+        let aws = working();
+        assert_eq!(seen(&outcome(&relay(&aws), event, NOW).await).0, 200);
+        assert_eq!(aws.operations(), ["Publish"]);
     }
 }
 
@@ -358,7 +349,7 @@ async fn every_refusal_has_the_same_answer_and_its_reason_in_the_log_alone() {
         (delivery(&other_url), NOW, "SubscribeURL"),
         (raw, NOW, "turn off raw message delivery"),
     ];
-    let relay = relay(unused());
+    let relay = relay(&Aws::unused());
     let mut answers = Vec::new();
     for (event, now, reason) in cases {
         let result = outcome(&relay, event, now).await;
@@ -388,15 +379,8 @@ const PUBLISH_ERRORS: [(&str, &str); 9] = [
 #[tokio::test]
 async fn a_message_that_sns_sent_is_never_lost_by_an_answer_below_500() {
     for (code, next) in PUBLISH_ERRORS {
-        let publish = mock!(Client::publish)
-            .sequence()
-            .http_status(400, Some(error_body(code)))
-            .times(5)
-            .output(|| PublishOutput::builder().message_id("published-1").build())
-            .build();
-        let sns = mock_client!(aws_sdk_sns, RuleMode::Sequential, [&publish], |config| config
-            .retry_config(aws_sdk_sns::config::retry::RetryConfig::disabled()));
-        let relay = relay(sns);
+        let aws = Aws::new(move |call| if call.earlier < 5 { Reply::Error(code) } else { done(call) });
+        let relay = relay(&aws);
         let event = delivery(&signed(notification("n-1", "a secret")));
         for _ in 0..5 {
             let result = outcome(&relay, event.clone(), NOW).await;
@@ -428,13 +412,8 @@ async fn a_confirmation_fails_for_good_or_for_now() {
         ("InternalError", 503, "Confirm", again),
         ("ExpiredToken", 503, "Confirm", again),
     ] {
-        let confirm = mock!(Client::confirm_subscription).then_error(move || {
-            ConfirmSubscriptionError::generic(ErrorMetadata::builder().code(code).message("as tested").build())
-        });
-        let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&confirm], |config| config
-            .retry_config(aws_sdk_sns::config::retry::RetryConfig::disabled()));
         let event = delivery(&signed(confirmation("SubscriptionConfirmation")));
-        let relay = relay(sns).with_urls(Urls { status: 403, ..Urls::default() });
+        let relay = relay(&Aws::new(move |_| Reply::Error(code))).with_urls(Urls { status: 403, ..Urls::default() });
         let result = outcome(&relay, event, NOW).await;
         assert_eq!(seen(&result), (status, error_type.to_owned()), "{code}");
         let text = chain(result.as_ref().unwrap_err());
@@ -442,13 +421,6 @@ async fn a_confirmation_fails_for_good_or_for_now() {
         let metric = if status == 403 { "\"NotConfirmed\":1.0" } else { "\"RetryLater\":1.0" };
         assert!(outcome::metrics("message-relay", NOW, &result).line().contains(metric), "{code}");
     }
-}
-
-fn error_body(code: &str) -> String {
-    format!(
-        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>as tested</Message></Error>\
-         <RequestId>r-1</RequestId></ErrorResponse>"
-    )
 }
 
 /// A server that has the test certificate, and answers as told for every other URL.
@@ -488,15 +460,15 @@ async fn flood(relay: &MessageRelay, ids: std::ops::Range<usize>, now: OffsetDat
 async fn a_flood_of_invented_certificates_costs_few_fetches_and_keeps_no_message_out() {
     let real_message = delivery(&signed(notification("n-1", "a")));
     // The certificate is known.
-    let (server, (sns, ..)) = (Server::default(), working());
-    let relay = relay_with(&[], server.clone(), sns);
+    let server = Server::default();
+    let relay = relay_with(&[], server.clone(), &working());
     assert_eq!(seen(&outcome(&relay, delivery(&signed(notification("n-0", "a"))), NOW).await).0, 200);
     flood(&relay, 0..200, NOW).await;
     assert_eq!(*server.requests.lock().unwrap(), 2, "the true one and one of the flood");
     assert_eq!(seen(&outcome(&relay, real_message.clone(), NOW).await), (200, "Relayed".to_owned()));
     // It is not: the message is to be tried again, and the next attempt of SNS passes in the midst of the flood.
-    let (server, (sns, ..)) = (Server::default(), working());
-    let relay = relay_with(&[], server.clone(), sns);
+    let server = Server::default();
+    let relay = relay_with(&[], server.clone(), &working());
     flood(&relay, 0..200, NOW).await;
     assert_eq!(seen(&outcome(&relay, real_message.clone(), NOW).await), (503, "Certificate".to_owned()));
     let later = NOW + time::Duration::seconds(20);
@@ -509,8 +481,8 @@ async fn a_flood_of_invented_certificates_costs_few_fetches_and_keeps_no_message
 async fn a_message_whose_certificate_was_not_read_is_503_and_relayed_when_the_host_is_well() {
     let event = delivery(&signed(notification("n-1", "a")));
     for status in (300..=599).chain([0]) {
-        let (certificates, (sns, ..)) = (StaticCertificates::new(), working());
-        let relay = relay_with(&[], certificates.clone(), sns);
+        let certificates = StaticCertificates::new();
+        let relay = relay_with(&[], certificates.clone(), &working());
         certificates.answer(status);
         assert_eq!(seen(&outcome(&relay, event.clone(), NOW).await), (503, "Certificate".to_owned()), "{status}");
         certificates.answer(200);
@@ -522,7 +494,7 @@ async fn a_message_whose_certificate_was_not_read_is_503_and_relayed_when_the_ho
         ("", (503, "Certificate")),
         (include_str!("../../../../shared/sns/testing/refused/other-name.pem"), (403, "Refused")),
     ] {
-        let relay = relay_with(&[], StaticCertificates::of(file), unused());
+        let relay = relay_with(&[], StaticCertificates::of(file), &Aws::unused());
         let (status, name) = seen(&outcome(&relay, event.clone(), NOW).await);
         assert_eq!((status, name.as_str()), expected, "{file}");
     }
@@ -530,18 +502,12 @@ async fn a_message_whose_certificate_was_not_read_is_503_and_relayed_when_the_ho
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_comes_within_ten_seconds_whatever_hangs() {
-    let never = Client::from_conf(
-        aws_sdk_sns::Config::builder()
-            .with_test_defaults_v2()
-            .region(Region::new("eu-west-1"))
-            .http_client(NeverClient::new())
-            .build(),
-    );
+    let never = Aws::new(|_| Reply::Hang);
     let hanging = Server { hangs: true, ..Server::default() };
     for (relay, message) in [
-        (relay_with(&[], hanging, unused()), signed(notification("n-1", "a"))),
-        (relay(never.clone()), signed(notification("n-1", "a"))),
-        (relay(never), signed(confirmation("SubscriptionConfirmation"))),
+        (relay_with(&[], hanging, &Aws::unused()), signed(notification("n-1", "a"))),
+        (relay(&never), signed(notification("n-1", "a"))),
+        (relay(&never), signed(confirmation("SubscriptionConfirmation"))),
     ] {
         let start = tokio::time::Instant::now();
         let result = outcome(&relay, delivery(&message), NOW).await;
@@ -554,14 +520,13 @@ async fn an_answer_comes_within_ten_seconds_whatever_hangs() {
 async fn a_deadline_that_is_near_or_over_is_answered_503() {
     // This message is too old by the real clock, and that is a 403 where there is time for the checks.
     let old = delivery(&signed(notification("n-1", "a")));
-    let response = relay(unused()).handle(LambdaEvent::new(old, Context::default())).await.unwrap();
+    let response = relay(&Aws::unused()).handle(LambdaEvent::new(old, context(Duration::ZERO))).await.unwrap();
     assert_eq!(response["statusCode"], 503, "nothing is begun after the deadline");
     let hanging = Server { hangs: true, ..Server::default() };
     let mut message = notification("n-1", "a");
     message["Timestamp"] = clock::now().format(&Rfc3339).unwrap().into();
-    let relay = relay_with(&[], hanging, unused());
-    // A default context has the deadline 0.
-    let event = LambdaEvent::new(delivery(&signed(message)), Context::default());
+    let relay = relay_with(&[], hanging, &Aws::unused());
+    let event = LambdaEvent::new(delivery(&signed(message)), context(Duration::ZERO));
     assert_eq!(relay.handle(event).await.unwrap()["statusCode"], 503);
 }
 
@@ -570,42 +535,29 @@ async fn both_calls_have_this_form_on_the_wire_in_the_region_of_their_topic() {
     let cases = [
         (
             signed(notification("n-1", "a message")),
-            "sns.eu-central-1.amazonaws.com",
-            "<PublishResponse><PublishResult><MessageId>m</MessageId></PublishResult></PublishResponse>",
-            json!({ "Action": "Publish", "TopicArn": TARGET, "Message": "a message", "Subject": "expense" }),
+            "eu-central-1",
+            "Publish",
+            json!({ "TopicArn": TARGET, "Message": "a message", "Subject": "expense" }),
         ),
         (
             signed(confirmation("SubscriptionConfirmation")),
-            "sns.eu-west-1.amazonaws.com",
-            "<ConfirmSubscriptionResponse><ConfirmSubscriptionResult><SubscriptionArn>s</SubscriptionArn>\
-             </ConfirmSubscriptionResult></ConfirmSubscriptionResponse>",
-            json!({ "Action": "ConfirmSubscription", "TopicArn": TOPIC, "Token": TOKEN,
-                    "AuthenticateOnUnsubscribe": "true" }),
+            "eu-west-1",
+            "ConfirmSubscription",
+            json!({ "TopicArn": TOPIC, "Token": TOKEN, "AuthenticateOnUnsubscribe": "true" }),
         ),
     ];
-    for (message, host, answer, expected) in cases {
-        let request = aws_smithy_runtime_api::client::orchestrator::HttpRequest::empty().try_into_http1x().unwrap();
-        let response = aws_smithy_runtime_api::client::orchestrator::HttpResponse::new(
-            200.try_into().unwrap(),
-            SdkBody::from(answer),
-        );
-        let replay = StaticReplayClient::new(vec![ReplayEvent::new(request, response.try_into_http1x().unwrap())]);
-        let config = aws_sdk_sns::Config::builder()
-            .with_test_defaults_v2()
-            // The function's own Region is another one than that of either topic.
-            .region(Region::new("us-east-1"))
-            .http_client(replay.clone())
-            .build();
-        assert_eq!(seen(&outcome(&relay(Client::from_conf(config)), delivery(&message), NOW).await).0, 200);
-        let request = replay.actual_requests().next().unwrap();
-        assert!(request.uri().contains(host), "{}", request.uri());
-        assert!(request.headers().get("authorization").is_some(), "signed");
-        let form: serde_json::Map<String, Value> =
-            form_urlencoded::parse(request.body().bytes().unwrap()).map(|(k, v)| (k.into(), v.into())).collect();
+    for (message, region, operation, expected) in cases {
+        let aws = working();
+        // The function's own Region is another one than that of either topic.
+        let sdk = aws.sdk_without_retries().into_builder().region(Region::new("us-east-1")).build();
+        let relay = relay_over(&[], StaticCertificates::new(), Client::new(&sdk));
+        assert_eq!(seen(&outcome(&relay, delivery(&message), NOW).await).0, 200);
+        let [call] = &aws.calls()[..] else { panic!("{aws:?}") };
+        assert_eq!(call.host, format!("sns.{region}.amazonaws.com"));
+        assert_eq!((call.region.as_str(), call.operation.as_str()), (region, operation));
         for (name, value) in expected.as_object().unwrap() {
-            assert_eq!(form.get(name), Some(value), "{name} in {form:?}");
+            assert_eq!(call.parameters.get(name), Some(value), "{name} in {call:?}");
         }
-        assert_eq!(replay.actual_requests().count(), 1);
     }
 }
 
@@ -642,12 +594,13 @@ async fn server() -> (String, Arc<AtomicUsize>) {
 #[tokio::test]
 async fn all_messages_are_published_over_one_connection() {
     let (url, connections) = server().await;
-    let config = aws_sdk_sns::Config::builder()
+    let sdk = Aws::unused().sdk();
+    let sns = aws_sdk_sns::Config::builder()
         .behavior_version(aws_sdk_sns::config::BehaviorVersion::latest())
         .region(Region::new("eu-west-1"))
-        .credentials_provider(aws_sdk_sns::config::Credentials::new("test", "test", None, None, "test"))
+        .credentials_provider(sdk.credentials_provider().unwrap())
         .endpoint_url(url);
-    let relay = relay(Client::from_conf(config.build()));
+    let relay = relay_over(&[], StaticCertificates::new(), Client::from_conf(sns.build()));
     for id in 0..3 {
         let event = delivery(&signed(notification(&format!("n-{id}"), "a message")));
         assert_eq!(seen(&outcome(&relay, event, NOW).await), (200, "Relayed".to_owned()));
@@ -668,7 +621,7 @@ async fn the_real_requests_of_function_urls_and_http_apis_get_an_answer() {
     ] {
         let Some(file) = real(&format!("lambda-events/{name}.json")) else { return };
         let event: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-        let result = outcome(&relay(unused()), event, NOW).await;
+        let result = outcome(&relay(&Aws::unused()), event, NOW).await;
         // The crate refuses a number as Content-Length, which AWS never sends.
         let expected = if name == "httpapi-post-form" { [400, 415].as_slice() } else { &[status] };
         assert!(expected.contains(&seen(&result).0), "{name}: {result:?}");
@@ -693,7 +646,7 @@ async fn the_real_messages_of_sns_pass_at_their_time() {
             let message: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
             let now = time_of(&message);
             let settings = [("TOPIC_ARNS", message["TopicArn"].as_str().unwrap())];
-            let relay = relay_with(&settings, StaticCertificates::of(certificate.clone()), working().0);
+            let relay = relay_with(&settings, StaticCertificates::of(certificate.clone()), &working());
             let result = outcome(&relay, delivery(&message), now).await;
             assert_eq!(seen(&result).0, 200, "{name}: {result:?}");
             passed += 1;
@@ -777,8 +730,8 @@ proptest! {
             put_at(&mut event, place, value);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let (sns, [publish, _], _) = working();
-        let relay = relay(sns);
+        let aws = working();
+        let relay = relay(&aws);
         let response = runtime.block_on(async {
             let Ok(request) = RelayRequest::parse(event.clone()) else { return None };
             Some(outcome::response(&relay.outcome(request, Instant::now() + ANSWER_WITHIN, NOW).await.1))
@@ -790,7 +743,7 @@ proptest! {
         let status = response["statusCode"].as_u64().unwrap();
         prop_assert!([200, 400, 403, 405, 413, 415, 503].contains(&status), "{}", status);
         prop_assert!(response["body"].is_string() && response["headers"]["content-type"].is_string());
-        prop_assert_eq!(publish.num_calls(), usize::from(status == 200));
+        prop_assert_eq!(aws.calls().len(), usize::from(status == 200));
         let is_same = serde_json::from_str::<Value>(event["body"].as_str().unwrap_or_default()).is_ok_and(|body| {
             ["Type", "MessageId", "TopicArn", "Subject", "Message", "Timestamp"]
                 .iter()
@@ -811,10 +764,10 @@ proptest! {
         let changed: Value = serde_json::from_str(&body).unwrap_or_default();
         let is_same = SIGNED.iter().all(|field| changed[field] == message[field]);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let (sns, [publish, _], _) = working();
-        let relay = relay(sns);
+        let aws = working();
+        let relay = relay(&aws);
         let status = runtime.block_on(async { seen(&outcome(&relay, event("Notification", body), NOW).await).0 });
-        prop_assert!(status == 200 || publish.num_calls() == 0);
+        prop_assert!(status == 200 || aws.calls().is_empty());
         prop_assert!(is_same || status != 200, "{}", status);
     }
 }

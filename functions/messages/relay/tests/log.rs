@@ -5,23 +5,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
 use aws_sdk_sns::Client;
-use aws_sdk_sns::config::retry::RetryConfig;
-use aws_sdk_sns::operation::confirm_subscription::{ConfirmSubscriptionError, ConfirmSubscriptionOutput};
-use aws_sdk_sns::operation::publish::{PublishError, PublishOutput};
-use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_types::body::SdkBody;
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::fetch::FetchError;
 use gatehouse_shared::sns::{Fetching, Verifier};
-use gatehouse_shared::testing::{LogLines, Signer, StaticCertificates};
 use gatehouse_shared::verifier;
-use lambda_runtime::{Context, LambdaEvent};
+use gatehouse_testkit::{Aws, LogLines, Reply, Signer, StaticCertificates, invocation};
 use message_relay::config::Config;
 use message_relay::{MessageRelay, OpenUrl};
 use serde_json::{Value, json};
-use time::Duration;
 use time::format_description::well_known::Rfc3339;
 
 const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:example";
@@ -31,17 +23,12 @@ const BODY: &str = "what nobody should read in a log";
 
 /// A relay whose SNS does what it is asked to, or answers with this code.
 fn relay(dry_run: &str, fault: Option<&'static str>, certificates: StaticCertificates) -> MessageRelay {
-    let publish = mock!(Client::publish).then_compute_response(move |_| {
-        let done = || MockResponse::<_, PublishError>::Output(PublishOutput::builder().message_id("t-1").build());
-        fault.map_or_else(done, |code| MockResponse::Http(error(code)))
+    let aws = Aws::new(move |call| match (fault, call.operation.as_str()) {
+        (Some(code), _) => Reply::Error(code),
+        (None, "Publish") => Reply::Xml("<MessageId>t-1</MessageId>".to_owned()),
+        (None, _) => Reply::Xml(format!("<SubscriptionArn>{TOPIC}:1</SubscriptionArn>")),
     });
-    let confirm = mock!(Client::confirm_subscription).then_compute_response(move |_| {
-        let output = || ConfirmSubscriptionOutput::builder().subscription_arn(format!("{TOPIC}:1")).build();
-        let done = || MockResponse::<_, ConfirmSubscriptionError>::Output(output());
-        fault.map_or_else(done, |code| MockResponse::Http(error(code)))
-    });
-    let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&publish, &confirm], |config| config
-        .retry_config(RetryConfig::disabled()));
+    let sns = Client::new(&aws.sdk_without_retries());
     let table = [("TOPIC_ARNS", TOPIC), ("TARGET_TOPIC_ARN", TARGET), ("DRY_RUN", dry_run)];
     let env = Env::of_table(&table);
     let (config, settings) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
@@ -56,11 +43,6 @@ impl OpenUrl for Opens {
         let answer = self.0.map_or_else(|| Ok(Vec::new()), |status| Err(FetchError::Status { status }));
         Box::pin(async move { answer })
     }
-}
-
-fn error(code: &str) -> HttpResponse {
-    let body = format!("<ErrorResponse><Error><Code>{code}</Code><Message>as tested</Message></Error></ErrorResponse>");
-    HttpResponse::new(400.try_into().unwrap(), SdkBody::from(body))
 }
 
 /// A message that SNS signed now.
@@ -95,9 +77,7 @@ fn with(mut event: Value, pointer: &str, value: &str) -> Value {
 }
 
 async fn answer(relay: &MessageRelay, event: Value) {
-    let mut context = Context::default();
-    context.deadline = u64::try_from((clock::now() + Duration::MINUTE).unix_timestamp() * 1_000).unwrap();
-    relay.handle(LambdaEvent::new(event, context)).await.unwrap();
+    relay.handle(invocation(event)).await.unwrap();
 }
 
 #[tokio::test]

@@ -8,9 +8,8 @@ use expense_subscriber::error::Error;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::ErrorType as _;
 use gatehouse_shared::sns::Verifier;
-use gatehouse_shared::testing::{Signer, StaticCertificates, lambda_event, notification};
 use gatehouse_shared::verifier;
-use lambda_runtime::{Context, LambdaEvent};
+use gatehouse_testkit::{Signer, StaticCertificates, invocation, lambda_event, notification};
 use serde_json::{Value, json};
 
 const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:reporting";
@@ -36,7 +35,7 @@ async fn a_message_is_received_whole_with_its_attributes() {
     let mut event = lambda_event([message("{\"card\": \"****\"}")]);
     let attributes = json!({ "gatehouse.origin-message-id": { "Type": "String", "Value": "n-1" } });
     event["Records"][0]["Sns"]["MessageAttributes"] = attributes.clone();
-    let received = function().handle(LambdaEvent::new(event, Context::default())).await.unwrap();
+    let received = function().handle(invocation(event)).await.unwrap();
     assert_eq!(
         serde_json::to_value(received).unwrap(),
         json!([{
@@ -58,7 +57,7 @@ async fn a_message_whose_certificate_was_not_read_fails_so_that_it_comes_again()
         let certificates = StaticCertificates::new();
         certificates.answer(status);
         let function = function_with(certificates);
-        let error = function.handle(LambdaEvent::new(event.clone(), Context::default())).await.unwrap_err();
+        let error = function.handle(invocation(event.clone())).await.unwrap_err();
         assert!(matches!(&error, Error::Refused(error) if error.is_transient()), "{status}: {error:?}");
     }
 }
@@ -67,10 +66,10 @@ async fn a_message_whose_certificate_was_not_read_fails_so_that_it_comes_again()
 async fn what_sns_did_not_send_is_refused() {
     let mut event = lambda_event([message("a")]);
     event["Records"][0]["Sns"]["Message"] = "b".into();
-    let error = function().handle(LambdaEvent::new(event, Context::default())).await.unwrap_err();
+    let error = function().handle(invocation(event)).await.unwrap_err();
     assert_eq!(error.error_type(), "Refused");
     for event in [json!({}), json!({ "Records": [] }), json!({ "Records": [{ "body": "{}" }] })] {
-        let error = function().handle(LambdaEvent::new(event, Context::default())).await.unwrap_err();
+        let error = function().handle(invocation(event)).await.unwrap_err();
         assert_eq!(error.error_type(), "InvalidEvent");
     }
 }

@@ -69,7 +69,7 @@ fn text(value: &Value) -> Option<String> {
 mod tests {
     use std::fs;
 
-    use gatehouse_shared::testing::real;
+    use gatehouse_testkit::real;
     use proptest::prelude::*;
     use serde_json::json;
 

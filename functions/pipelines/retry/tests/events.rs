@@ -5,7 +5,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gatehouse_shared::testing;
 use pipeline_retry::delivery::{Body, Delivery, DeliveryError};
 use pipeline_retry::event::{Event, Failed, HealthClosed, Level};
 use proptest::prelude::*;
@@ -42,7 +41,7 @@ fn real_events_of_codepipeline() {
     const NO_SOURCE: &str = "refused: the field source is missing: expected aws.codepipeline or aws.health";
     const PATTERN: &str = "refused: the field source is an array: expected aws.codepipeline or aws.health";
     let ignored = |state: &str| format!("ignored: the state is {state:?}: only FAILED is retried");
-    let Some(folder) = testing::real("codepipeline") else { return };
+    let Some(folder) = gatehouse_testkit::real("codepipeline") else { return };
     check(
         &folder,
         &[
@@ -96,7 +95,7 @@ fn real_events_of_codepipeline() {
 
 #[test]
 fn real_events_of_health() {
-    let Some(folder) = testing::real("health") else { return };
+    let Some(folder) = gatehouse_testkit::real("health") else { return };
     check(
         &folder,
         &[
@@ -116,7 +115,7 @@ fn real_events_of_health() {
 #[test]
 fn real_records_of_sqs() {
     let delivery = |file: &str| {
-        let path = testing::real(&format!("lambda-events/{file}"))?;
+        let path = gatehouse_testkit::real(&format!("lambda-events/{file}"))?;
         Some(Delivery::parse(serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()).unwrap())
     };
     let Some(two) = delivery("sqs-two-records.json") else { return };

@@ -5,36 +5,22 @@
 use std::fs;
 use std::sync::{Arc, Mutex};
 
+use aws_config::SdkConfig;
 use aws_sdk_codepipeline::Client;
-use aws_sdk_codepipeline::config::retry::RetryConfig;
-use aws_sdk_codepipeline::operation::get_pipeline_state::GetPipelineStateOutput;
-use aws_sdk_codepipeline::operation::list_action_executions::ListActionExecutionsOutput;
-use aws_sdk_codepipeline::operation::list_pipeline_executions::ListPipelineExecutionsOutput;
-use aws_sdk_codepipeline::operation::retry_stage_execution::RetryStageExecutionOutput;
-use aws_sdk_codepipeline::primitives::DateTime;
-use aws_sdk_codepipeline::types::{
-    ActionExecution, ActionExecutionDetail, ActionExecutionInput, ActionExecutionOutput, ActionExecutionResult,
-    ActionExecutionStatus, ActionState, ConditionExecutionStatus, ConditionState, ErrorDetails, ExecutionMode,
-    ExecutionType, PipelineExecutionStatus, PipelineExecutionSummary, RuleExecution, RuleExecutionStatus, RuleState,
-    StageConditionState, StageConditionsExecution, StageExecution, StageExecutionStatus, StageState, TransitionState,
-};
-use aws_sdk_sns::operation::publish::PublishOutput;
+use aws_sdk_codepipeline::types::{ExecutionMode, ExecutionType, StageExecutionStatus};
 use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
-use aws_smithy_mocks::{MockResponse, Rule, RuleMode, mock, mock_client};
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
-};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::sns::Verifier;
-use gatehouse_shared::testing::{Signer, StaticCertificates, chat_message, lambda_event, notification};
 use gatehouse_shared::verifier;
-use lambda_runtime::{Context, LambdaEvent};
+use gatehouse_testkit::{
+    Aws, Call, Reply, Signer, StaticCertificates, chat_message, context, invocation, lambda_event, notification,
+};
+use lambda_runtime::LambdaEvent;
 use pipeline_retry::config::Config;
 use pipeline_retry::error::Error;
 use pipeline_retry::report::{RetryResponse, StageOutcome};
@@ -71,10 +57,10 @@ struct Pipeline {
     /// Why the transition into the stage is disabled, if it is.
     frozen: Option<&'static str>,
     /// The entry condition on which the stage failed, instead of at its action.
-    condition: Option<StageConditionState>,
-    /// What was published, subject first.
+    condition: Option<Value>,
     /// What chat got.
     shown: Vec<Value>,
+    /// What was published, subject first.
     mails: Vec<String>,
     /// The operation that answers with an error code instead.
     fault: Option<(&'static str, &'static str)>,
@@ -82,10 +68,7 @@ struct Pipeline {
 
 struct World {
     pipeline: Arc<Mutex<Pipeline>>,
-    retry: Rule,
-    publish: Rule,
-    codepipeline: Client,
-    sns: aws_sdk_sns::Client,
+    aws: Aws,
 }
 
 impl World {
@@ -119,79 +102,17 @@ impl World {
     fn of(pipeline: Pipeline) -> Self {
         let pipeline = Arc::new(Mutex::new(pipeline));
         let world = pipeline.clone();
-        let state = mock!(Client::get_pipeline_state).then_compute_response(move |request| {
-            let pipeline = world.lock().unwrap();
-            if request.name() != Some("web") {
-                return MockResponse::Http(refusal("PipelineNotFoundException"));
-            }
-            let Some(answer) = pipeline.refusal("GetPipelineState") else {
-                return MockResponse::Output(pipeline.state());
-            };
-            MockResponse::Http(answer)
-        });
-        let world = pipeline.clone();
-        let history = mock!(Client::list_action_executions).then_compute_response(move |request| {
-            let pipeline = world.lock().unwrap();
-            let asked = request.filter().and_then(|filter| filter.pipeline_execution_id());
-            if asked == Some(EARLIER) {
-                return MockResponse::Output(pipeline.earlier());
-            }
-            assert_eq!(asked, Some(EXECUTION));
-            let Some(answer) = pipeline.refusal("ListActionExecutions") else {
-                return MockResponse::Output(pipeline.page(request.next_token()));
-            };
-            MockResponse::Http(answer)
-        });
-        let world = pipeline.clone();
-        let executions = mock!(Client::list_pipeline_executions).then_compute_response(move |request| {
-            assert_eq!(request.max_results(), Some(100));
-            let pipeline = world.lock().unwrap();
-            match pipeline.refusal("ListPipelineExecutions") {
-                Some(answer) => MockResponse::Http(answer),
-                None => MockResponse::Output(pipeline.executions()),
-            }
-        });
-        let world = pipeline.clone();
-        let retry = mock!(Client::retry_stage_execution).then_compute_response(move |request| {
-            assert_eq!(request.stage_name(), Some("Production"));
-            let mut pipeline = world.lock().unwrap();
-            let Some(answer) = pipeline.refusal("RetryStageExecution") else {
-                let execution = request.pipeline_execution_id().unwrap();
-                if execution == EXECUTION {
-                    pipeline.status = StageExecutionStatus::InProgress;
-                }
-                pipeline.retried.push(execution.to_owned());
-                return MockResponse::Output(RetryStageExecutionOutput::builder().build());
-            };
-            MockResponse::Http(answer)
-        });
-        let world = pipeline.clone();
-        let publish = mock!(aws_sdk_sns::Client::publish).then_compute_response(move |request| {
-            if request.topic_arn() == Some(CHAT) {
-                let mut pipeline = world.lock().unwrap();
-                pipeline.shown.push(chat_message(request.message().unwrap()).unwrap());
-                return match pipeline.refusal("Publish to chat") {
-                    Some(answer) => MockResponse::Http(answer),
-                    None => MockResponse::Output(PublishOutput::builder().build()),
-                };
-            }
-            assert_eq!(request.topic_arn(), Some(PEOPLE));
-            let subject = request.subject().unwrap();
-            assert!(subject.starts_with("Gatehouse pipelines: "), "{subject}");
-            let mut pipeline = world.lock().unwrap();
-            pipeline.mails.push(format!("{subject}\n\n{}", request.message().unwrap()));
-            match pipeline.refusal("Publish") {
-                Some(answer) => MockResponse::Http(answer),
-                None => MockResponse::Output(PublishOutput::builder().build()),
-            }
-        });
-        let codepipeline =
-            mock_client!(aws_sdk_codepipeline, RuleMode::MatchAny, [&state, &history, &executions, &retry], |config| {
-                config.retry_config(RetryConfig::disabled())
-            });
-        let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, [&publish], |config| config
-            .retry_config(RetryConfig::disabled()));
-        Self { pipeline, retry, publish, codepipeline, sns }
+        Self { pipeline, aws: Aws::new(move |call| world.lock().unwrap().reply(call)) }
+    }
+
+    /// How often RetryStageExecution was called.
+    fn retries(&self) -> usize {
+        self.aws.calls_of("RetryStageExecution").len()
+    }
+
+    /// How often Publish was called.
+    fn published(&self) -> usize {
+        self.aws.calls_of("Publish").len()
     }
 
     fn mails(&self) -> Vec<String> {
@@ -204,116 +125,142 @@ impl World {
 
     /// The function, with signatures checked against the test certificate.
     fn function(&self, settings: &[(&str, &str)]) -> PipelineRetry {
-        function(settings, self.codepipeline.clone(), &self.sns)
+        function(settings, &self.aws)
     }
 }
 
 impl Pipeline {
-    fn refusal(&self, operation: &str) -> Option<HttpResponse> {
-        self.fault.filter(|(failing, _)| *failing == operation).map(|(_, code)| refusal(code))
+    fn reply(&mut self, call: &Call) -> Reply {
+        let parameters = &call.parameters;
+        if call.operation == "Publish" {
+            return self.publish(call);
+        }
+        if parameters.get("name").is_some_and(|name| name != "web") {
+            return Reply::Error("PipelineNotFoundException");
+        }
+        if let Some(reply) = self.refusal(&call.operation) {
+            return reply;
+        }
+        Reply::Json(match call.operation.as_str() {
+            "GetPipelineState" => self.state(),
+            "ListActionExecutions" => match parameters["filter"]["pipelineExecutionId"].as_str() {
+                Some(EARLIER) => self.earlier(),
+                asked => {
+                    assert_eq!(asked, Some(EXECUTION));
+                    self.page(parameters["nextToken"].as_str())
+                }
+            },
+            "ListPipelineExecutions" => {
+                assert_eq!(parameters["maxResults"], 100);
+                self.executions()
+            }
+            "RetryStageExecution" => {
+                assert_eq!(parameters["stageName"], "Production");
+                let execution = call.text("pipelineExecutionId");
+                if execution == EXECUTION {
+                    self.status = StageExecutionStatus::InProgress;
+                }
+                self.retried.push(execution.to_owned());
+                json!({ "pipelineExecutionId": execution })
+            }
+            other => panic!("{other} is not expected"),
+        })
     }
 
-    fn state(&self) -> GetPipelineStateOutput {
-        let latest = ActionExecution::builder()
-            .action_execution_id(format!("gate-{}", self.failures))
-            .status(ActionExecutionStatus::Failed)
-            .last_status_change(DateTime::from_secs(self.failed_at.unix_timestamp()))
-            .error_details(ErrorDetails::builder().code("JobFailed").message(self.message).build())
-            .build();
-        let stage = StageExecution::builder()
-            .pipeline_execution_id(EXECUTION)
-            .status(self.status.clone())
-            .r#type(self.kind.clone())
-            .build()
-            .unwrap();
-        let production = StageState::builder()
-            .stage_name("Production")
-            .set_inbound_transition_state(
-                self.frozen.map(|reason| TransitionState::builder().enabled(false).disabled_reason(reason).build()),
-            )
-            .set_before_entry_condition_state(self.condition.clone())
-            .latest_execution(stage)
-            .action_states(ActionState::builder().action_name("HealthGate").latest_execution(latest).build());
-        GetPipelineStateOutput::builder().stage_states(production.build()).build()
+    fn publish(&mut self, call: &Call) -> Reply {
+        if call.text("TopicArn") == CHAT {
+            self.shown.push(chat_message(call.text("Message")).unwrap());
+            return self.refusal("Publish to chat").unwrap_or(Reply::Empty);
+        }
+        assert_eq!(call.text("TopicArn"), PEOPLE);
+        let subject = call.text("Subject");
+        assert!(subject.starts_with("Gatehouse pipelines: "), "{subject}");
+        self.mails.push(format!("{subject}\n\n{}", call.text("Message")));
+        self.refusal("Publish").unwrap_or(Reply::Empty)
+    }
+
+    fn refusal(&self, operation: &str) -> Option<Reply> {
+        self.fault.filter(|(failing, _)| *failing == operation).map(|(_, code)| Reply::Error(code))
+    }
+
+    fn state(&self) -> Value {
+        let frozen = self.frozen.map(|reason| json!({ "enabled": false, "disabledReason": reason }));
+        json!({ "stageStates": [{
+            "stageName": "Production",
+            "inboundTransitionState": frozen,
+            "beforeEntryConditionState": self.condition,
+            "latestExecution": {
+                "pipelineExecutionId": EXECUTION, "status": self.status.as_str(), "type": self.kind.as_str(),
+            },
+            "actionStates": [{ "actionName": "HealthGate", "latestExecution": {
+                "actionExecutionId": format!("gate-{}", self.failures),
+                "status": "Failed",
+                "lastStatusChange": self.failed_at.unix_timestamp(),
+                "errorDetails": { "code": "JobFailed", "message": self.message },
+            }}],
+        }]})
     }
 
     /// The history of the earlier execution: its gate failed, and runs again once it was retried.
-    fn earlier(&self) -> ListActionExecutionsOutput {
-        let function = [("FunctionName".to_owned(), "gate".to_owned())].into();
-        let error = ErrorDetails::builder().code("JobFailed").message(self.message).build();
-        let result = ActionExecutionResult::builder().error_details(error).build();
-        let time = DateTime::from_secs(self.earlier_failed_at.unix_timestamp());
-        let execution = ActionExecutionDetail::builder().stage_name("Production").action_name("HealthGate");
-        let failed = execution
-            .clone()
-            .action_execution_id("earlier-1")
-            .status(ActionExecutionStatus::Failed)
-            .start_time(time)
-            .last_update_time(time)
-            .input(ActionExecutionInput::builder().set_configuration(Some(function)).build())
-            .output(ActionExecutionOutput::builder().execution_result(result).build());
-        let again =
-            execution.action_execution_id("earlier-2").status(ActionExecutionStatus::InProgress).start_time(time);
+    fn earlier(&self) -> Value {
+        let time = self.earlier_failed_at.unix_timestamp();
+        let failed = json!({
+            "stageName": "Production", "actionName": "HealthGate", "actionExecutionId": "earlier-1",
+            "status": "Failed", "startTime": time, "lastUpdateTime": time,
+            "input": { "configuration": { "FunctionName": "gate" } },
+            "output": { "executionResult": { "errorDetails": { "code": "JobFailed", "message": self.message } } },
+        });
+        let again = json!({
+            "stageName": "Production", "actionName": "HealthGate", "actionExecutionId": "earlier-2",
+            "status": "InProgress", "startTime": time,
+        });
         let is_retried = self.retried.iter().any(|execution| execution == EARLIER);
-        ListActionExecutionsOutput::builder()
-            .set_action_execution_details(Some(
-                is_retried.then(|| again.build()).into_iter().chain([failed.build()]).collect(),
-            ))
-            .build()
+        json!({ "actionExecutionDetails": if is_retried { vec![again, failed] } else { vec![failed] } })
     }
 
     /// The executions, the newest first.
-    fn executions(&self) -> ListPipelineExecutionsOutput {
-        let execution = |id: &str, status: PipelineExecutionStatus, time: OffsetDateTime| {
-            PipelineExecutionSummary::builder()
-                .pipeline_execution_id(id)
-                .status(status)
-                .execution_mode(self.mode.clone())
-                .last_update_time(DateTime::from_secs(time.unix_timestamp()))
-                .build()
+    fn executions(&self) -> Value {
+        let execution = |id: &str, is_failed: bool, time: OffsetDateTime| {
+            json!({
+                "pipelineExecutionId": id,
+                "status": if is_failed { "Failed" } else { "InProgress" },
+                "executionMode": self.mode.as_str(),
+                "lastUpdateTime": time.unix_timestamp(),
+            })
         };
-        let failed_or_running = |is_failed: bool| {
-            if is_failed { PipelineExecutionStatus::Failed } else { PipelineExecutionStatus::InProgress }
-        };
-        let latest = failed_or_running(self.status == StageExecutionStatus::Failed);
-        let earlier = failed_or_running(!self.retried.iter().any(|execution| execution == EARLIER));
-        ListPipelineExecutionsOutput::builder()
-            .pipeline_execution_summaries(execution(EXECUTION, latest, self.failed_at))
-            .pipeline_execution_summaries(execution(EARLIER, earlier, self.earlier_failed_at))
-            .build()
+        json!({ "pipelineExecutionSummaries": [
+            execution(EXECUTION, self.status == StageExecutionStatus::Failed, self.failed_at),
+            execution(EARLIER, !self.retried.iter().any(|execution| execution == EARLIER), self.earlier_failed_at),
+        ]})
     }
 
     /// One execution a page, the newest first. Without failures, the history has not caught up with the state.
-    fn page(&self, token: Option<&str>) -> ListActionExecutionsOutput {
+    fn page(&self, token: Option<&str>) -> Value {
         let number = token.map_or(self.failures, |token| token.parse().unwrap());
         if number == 0 || self.condition.is_some() {
-            return ListActionExecutionsOutput::builder().build();
+            return json!({ "actionExecutionDetails": [] });
         }
-        let execution = ActionExecutionDetail::builder()
-            .stage_name("Production")
-            .action_name("HealthGate")
-            .action_execution_id(format!("gate-{number}"))
-            .status(ActionExecutionStatus::Failed);
-        ListActionExecutionsOutput::builder()
-            .action_execution_details(execution.build())
-            .set_next_token((number > 1).then(|| (number - 1).to_string()))
-            .build()
+        json!({
+            "actionExecutionDetails": [{
+                "stageName": "Production", "actionName": "HealthGate",
+                "actionExecutionId": format!("gate-{number}"), "status": "Failed",
+            }],
+            "nextToken": (number > 1).then(|| (number - 1).to_string()),
+        })
     }
 }
 
-/// An error as it is on the wire.
-fn refusal(code: &str) -> HttpResponse {
-    let body = json!({"__type": code, "message": "as tested"}).to_string();
-    HttpResponse::new(400.try_into().unwrap(), SdkBody::from(body))
+/// As `main` builds it, with signatures checked against the test certificate. A call is one attempt.
+fn function(settings: &[(&str, &str)], aws: &Aws) -> PipelineRetry {
+    function_with(settings, &aws.sdk_without_retries())
 }
 
-fn function(settings: &[(&str, &str)], codepipeline: Client, sns: &aws_sdk_sns::Client) -> PipelineRetry {
+fn function_with(settings: &[(&str, &str)], sdk: &SdkConfig) -> PipelineRetry {
     let env = Env::of_table(settings);
     let (config, sns_settings) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
     let verifier = Verifier::with_source(sns_settings, StaticCertificates::new());
-    let sns = sns.config().to_builder();
-    let notifier = Notifier::for_topics(sns, config.notify_topic_arn.as_ref(), config.chat_topic.as_ref());
-    PipelineRetry::new(config, verifier, codepipeline, notifier)
+    let notifier = Notifier::for_topics(sdk, config.notify_topic_arn.as_ref(), config.chat_topic.as_ref());
+    PipelineRetry::new(config, verifier, Client::new(sdk), notifier)
 }
 
 fn sample(name: &str) -> Value {
@@ -322,14 +269,7 @@ fn sample(name: &str) -> Value {
 }
 
 async fn invoke(function: &PipelineRetry, event: Value) -> Result<RetryResponse, Error> {
-    invoke_with(function, event, time::Duration::minutes(1)).await
-}
-
-/// With so much time to Lambda's deadline.
-async fn invoke_with(function: &PipelineRetry, event: Value, left: time::Duration) -> Result<RetryResponse, Error> {
-    let mut context = Context::default();
-    context.deadline = u64::try_from((clock::now() + left).unix_timestamp_nanos() / 1_000_000).unwrap();
-    function.handle(LambdaEvent::new(event, context)).await
+    function.handle(invocation(event)).await
 }
 
 /// The outcomes of an invocation that is not a batch.
@@ -390,14 +330,14 @@ async fn every_sample_event_does_what_its_name_says() {
         // The samples carry the word EXAMPLE as their signature.
         let function = world.function(&[("SNS_VERIFY", "off"), ("TOPIC_ARNS", TOPIC), ("PIPELINES", "web")]);
         assert_eq!(outcomes(&function, sample(name)).await, *expected, "{name}");
-        assert_eq!(world.retry.num_calls(), *retries, "{name}");
+        assert_eq!(world.retries(), *retries, "{name}");
         // The same event again finds the stage in progress.
         let again = outcomes(&function, sample(name)).await;
         assert!(
             again.iter().all(|outcome| matches!(outcome, StageOutcome::Skipped | StageOutcome::Ignored)),
             "{name}: {again:?}"
         );
-        assert_eq!(world.retry.num_calls(), *retries, "{name}");
+        assert_eq!(world.retries(), *retries, "{name}");
     }
 }
 
@@ -408,7 +348,7 @@ async fn the_notices_of_action_stage_and_pipeline_retry_once() {
         let function = world.function(&[("SNS_VERIFY", "off"), ("TOPIC_ARNS", TOPIC)]);
         assert!(failures(&function, sample(name)).await.is_empty(), "{name}");
         assert!(failures(&function, sample(name)).await.is_empty(), "{name}");
-        assert_eq!(world.retry.num_calls(), 1, "{name}");
+        assert_eq!(world.retries(), 1, "{name}");
     }
 }
 
@@ -425,12 +365,12 @@ async fn signatures_are_checked_in_a_queue_and_elsewhere() {
     assert_eq!(failures(&function, batch(&[("forged", forged.to_string())])).await, ["forged"]);
     let foreign = Signer::new().sign(notification(PEOPLE, &event, "2026-03-06T20:00:26.893Z")).to_string();
     assert_eq!(failures(&function, batch(&[("other topic", foreign)])).await, ["other topic"]);
-    assert_eq!(world.retry.num_calls(), 0);
+    assert_eq!(world.retries(), 0);
 
     assert_eq!(outcomes(&function, lambda_event([signed(&event)])).await, [StageOutcome::Retried]);
     world.set(|pipeline| pipeline.status = StageExecutionStatus::Failed);
     assert!(failures(&function, batch(&[("signed", signed(&event).to_string())])).await.is_empty());
-    assert_eq!(world.retry.num_calls(), 2);
+    assert_eq!(world.retries(), 2);
 }
 
 #[tokio::test]
@@ -457,7 +397,7 @@ async fn a_record_that_fails_holds_up_no_other() {
     ];
     let failed = failures(&function, batch(&bodies)).await;
     assert_eq!(failed, ["not JSON", "no envelope", "malformed", "unsigned"]);
-    assert_eq!(world.retry.num_calls(), 1);
+    assert_eq!(world.retries(), 1);
 }
 
 #[tokio::test]
@@ -507,7 +447,7 @@ async fn the_state_of_the_stage_decides() {
 
     let function = world.function(&[("PIPELINES", "api")]);
     assert_eq!(reason(&function, event()).await, "the pipeline is not one of PIPELINES");
-    assert_eq!(world.retry.num_calls(), 0);
+    assert_eq!(world.retries(), 0);
 }
 
 #[tokio::test]
@@ -520,7 +460,7 @@ async fn what_cannot_be_told_yet_is_delivered_again() {
 
     world.set(|pipeline| pipeline.failures = 1);
     assert!(failures(&function, batch(&[("m-1", event().to_string())])).await.is_empty());
-    assert_eq!(world.retry.num_calls(), 1);
+    assert_eq!(world.retries(), 1);
 }
 
 #[tokio::test]
@@ -530,7 +470,7 @@ async fn a_dry_run_writes_nothing() {
         let world = World::failed(failures);
         let function = world.function(&settings);
         assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [StageOutcome::Planned]);
-        assert_eq!((world.retry.num_calls(), world.publish.num_calls()), (0, 0));
+        assert_eq!((world.retries(), world.published()), (0, 0));
     }
 }
 
@@ -562,7 +502,7 @@ async fn retries_end_and_are_announced_once_for_each_failure() {
     let mut notice = sample("retry-eventbridge-stage-failed");
     notice["time"] = "2026-08-13T08:02:06Z".into();
     assert_eq!(outcomes(&function, notice).await, [StageOutcome::GaveUp]);
-    assert_eq!((world.retry.num_calls(), world.mails().len()), (0, 2));
+    assert_eq!((world.retries(), world.mails().len()), (0, 2));
 }
 
 #[tokio::test]
@@ -578,12 +518,12 @@ async fn a_notification_that_was_not_published_is_published_at_the_next_delivery
     assert_eq!(failures(&function, queued()).await, ["m-1"]);
     world.set(|pipeline| pipeline.fault = None);
     assert!(failures(&function, queued()).await.is_empty());
-    assert_eq!(world.publish.num_calls(), 3);
+    assert_eq!(world.published(), 3);
 
     let function = world.function(&[]);
     let used_up = reason(&function, sample("retry-eventbridge-stage-failed")).await;
     assert_eq!(used_up, "failed 6 times, and MAX_RETRIES is 5");
-    assert_eq!(world.publish.num_calls(), 3);
+    assert_eq!(world.published(), 3);
 }
 
 #[tokio::test]
@@ -600,7 +540,7 @@ async fn a_notice_answers_the_failure_it_was_sent_for_and_no_later_one() {
         pipeline.failed_at = NOTICE + time::Duration::minutes(10);
     });
     assert_eq!(outcomes(&function, notice()).await, [StageOutcome::Skipped]);
-    assert_eq!(world.retry.num_calls(), 1);
+    assert_eq!(world.retries(), 1);
 }
 
 #[tokio::test]
@@ -614,7 +554,7 @@ async fn a_rollback_and_what_only_a_person_can_fix_are_never_retried() {
         world.set(change);
         let function = world.function(&[("RETRY_ANY_FAILURE", "true")]);
         assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [StageOutcome::Skipped]);
-        assert_eq!(world.retry.num_calls(), 0);
+        assert_eq!(world.retries(), 0);
     }
 }
 
@@ -641,19 +581,19 @@ async fn people_are_notified_of_a_stage_that_a_person_has_frozen() {
     let function = world.function(&[("NOTIFY_TOPIC_ARN", PEOPLE), ("PIPELINES", "web")]);
     assert_eq!(outcomes(&function, closed()).await, [StageOutcome::Skipped]);
     assert!(world.mails()[1].contains("Not retried:\n- stage Production of pipeline web"), "{:?}", world.mails());
-    assert_eq!(world.retry.num_calls(), 0);
+    assert_eq!(world.retries(), 0);
 }
 
 #[tokio::test]
 async fn people_get_the_command_that_overrides_the_gate_in_a_condition() {
     let world = World::failed(1);
-    let error = ErrorDetails::builder().code("JobFailed").message(GATE).build();
-    let failed = RuleExecution::builder().status(RuleExecutionStatus::Failed).error_details(error).build();
-    let rule = RuleState::builder().rule_name("HealthGate").latest_execution(failed).build();
-    let condition = StageConditionState::builder()
-        .latest_execution(StageConditionsExecution::builder().status(ConditionExecutionStatus::Failed).build())
-        .condition_states(ConditionState::builder().rule_states(rule).build());
-    world.set(|pipeline| pipeline.condition = Some(condition.build()));
+    let condition = json!({
+        "latestExecution": { "status": "Failed" },
+        "conditionStates": [{ "ruleStates": [{ "ruleName": "HealthGate", "latestExecution": {
+            "status": "Failed", "errorDetails": { "code": "JobFailed", "message": GATE },
+        }}]}],
+    });
+    world.set(|pipeline| pipeline.condition = Some(condition));
     let function = world.function(&[("NOTIFY_TOPIC_ARN", PEOPLE), ("PIPELINES", "web")]);
     for name in ["retry-eventbridge-stage-failed", "retry-codestar-pipeline-failed"] {
         assert_eq!(outcomes(&function, sample(name)).await, [StageOutcome::Skipped], "{name}");
@@ -667,7 +607,7 @@ async fn people_get_the_command_that_overrides_the_gate_in_a_condition() {
 
     assert_eq!(outcomes(&function, closed()).await, [StageOutcome::Skipped]);
     assert!(world.mails()[1].contains("Not retried:\n- stage Production of pipeline web"), "{:?}", world.mails());
-    assert_eq!(world.retry.num_calls(), 0);
+    assert_eq!(world.retries(), 0);
 }
 
 #[tokio::test]
@@ -698,7 +638,7 @@ async fn people_are_notified_of_an_execution_that_the_gate_stopped_and_another_r
     // What failed for another reason is told by CodePipeline.
     let function = world.function(&[("NOTIFY_TOPIC_ARN", PEOPLE), ("HEALTH_GATE_FUNCTION_NAME", "other")]);
     assert_eq!(outcomes(&function, superseded("retry-eventbridge-stage-failed")).await, [StageOutcome::Skipped]);
-    assert_eq!((world.mails().len(), world.retry.num_calls()), (1, 0));
+    assert_eq!((world.mails().len(), world.retries()), (1, 0));
 }
 
 #[tokio::test]
@@ -779,10 +719,10 @@ async fn a_closed_event_comes_through_the_queue_for_a_gate_that_still_said_open(
     world.set(|pipeline| pipeline.status = StageExecutionStatus::Failed);
     let queued = || batch(&[("m-1", closed().to_string())]);
     assert!(failures(&function, queued()).await.is_empty());
-    assert_eq!(world.retry.num_calls(), 2);
+    assert_eq!(world.retries(), 2);
     // The stage goes on, and another delivery finds nothing to do.
     assert!(failures(&function, queued()).await.is_empty());
-    assert_eq!((world.retry.num_calls(), world.mails().len()), (2, 2));
+    assert_eq!((world.retries(), world.mails().len()), (2, 2));
 }
 
 fn closed() -> Value {
@@ -813,7 +753,7 @@ async fn a_closed_event_retries_what_it_stopped_when_the_delayed_retries_are_use
 
     // It comes again, with its next page or through the backup Region.
     assert_eq!(outcomes(&function, closed()).await, [StageOutcome::Ignored]);
-    assert_eq!((world.retry.num_calls(), world.mails().len()), (1, 1));
+    assert_eq!((world.retries(), world.mails().len()), (1, 1));
 }
 
 #[tokio::test]
@@ -825,7 +765,7 @@ async fn a_closed_event_leaves_alone_what_it_did_not_stop() {
     assert_eq!(outcomes(&function, other).await, [StageOutcome::Ignored]);
     world.set(|pipeline| pipeline.message = "Deployment d-KH37TM9SF failed");
     assert_eq!(outcomes(&function, closed()).await, [StageOutcome::Ignored]);
-    assert_eq!((world.retry.num_calls(), world.publish.num_calls()), (0, 0));
+    assert_eq!((world.retries(), world.published()), (0, 0));
 }
 
 #[tokio::test]
@@ -847,7 +787,7 @@ async fn a_dry_run_of_a_closed_event_mails_nothing() {
     let world = held(1);
     let function = world.function(&[("PIPELINES", "web"), ("NOTIFY_TOPIC_ARN", PEOPLE), ("DRY_RUN", "true")]);
     assert_eq!(outcomes(&function, closed()).await, [StageOutcome::Planned]);
-    assert_eq!((world.retry.num_calls(), world.publish.num_calls()), (0, 0));
+    assert_eq!((world.retries(), world.published()), (0, 0));
 }
 
 #[tokio::test]
@@ -855,7 +795,7 @@ async fn a_closed_event_goes_on_past_a_pipeline_that_fails() {
     let world = held(1);
     let skipped = reason(&world.function(&[]), closed()).await;
     assert_eq!(skipped, "an AWS Health event closed, but PIPELINES is unset: name the pipelines that it retries");
-    assert_eq!(world.retry.num_calls(), 0);
+    assert_eq!(world.retries(), 0);
 
     let settings = [("PIPELINES", "gone,web"), ("NOTIFY_TOPIC_ARN", PEOPLE)];
     let function = world.function(&settings);
@@ -895,53 +835,33 @@ async fn what_the_deadline_leaves_no_time_for_is_handed_back() {
     let world = World::failed(1);
     let function = world.function(&[]);
     let record = || sample("retry-eventbridge-stage-failed").to_string();
+    let out_of_time = |event| LambdaEvent::new(event, context(std::time::Duration::ZERO));
     let two = || batch(&[("first", record()), ("second", record())]);
 
-    let none_left = invoke_with(&function, two(), time::Duration::ZERO).await.unwrap();
+    let none_left = function.handle(out_of_time(two())).await.unwrap();
     assert_eq!(
         serde_json::to_value(none_left).unwrap(),
         json!({"batchItemFailures": [{"itemIdentifier": "first"}, {"itemIdentifier": "second"}]})
     );
-    let error =
-        invoke_with(&function, sample("retry-eventbridge-stage-failed"), time::Duration::ZERO).await.unwrap_err();
+    let error = function.handle(out_of_time(sample("retry-eventbridge-stage-failed"))).await.unwrap_err();
     assert_eq!(error.error_type(), "OutOfTime");
     let function = world.function(&[("PIPELINES", "web")]);
-    let error = invoke_with(&function, closed(), time::Duration::ZERO).await.unwrap_err();
+    let error = function.handle(out_of_time(closed())).await.unwrap_err();
     assert_eq!(error.error_type(), "OutOfTime");
-    assert_eq!(world.retry.num_calls(), 0);
+    assert_eq!(world.retries(), 0);
 }
 
 /// CodePipeline never answers.
 #[tokio::test(start_paused = true)]
 async fn a_record_that_hangs_leaves_time_to_report() {
-    let hanging = HangingClient;
-    let config = aws_sdk_codepipeline::Config::builder()
-        .with_test_defaults_v2()
-        .region(aws_sdk_codepipeline::config::Region::new("eu-west-1"))
-        .http_client(hanging);
-    let world = World::failed(1);
-    let function = function(&[], Client::from_conf(config.build()), &world.sns);
+    let aws = Aws::new(|_| Reply::Hang);
+    let function = function_with(&[], &aws.sdk());
     let started = tokio::time::Instant::now();
     let record = sample("retry-eventbridge-stage-failed").to_string();
     let failed = failures(&function, batch(&[("first", record.clone()), ("second", record)])).await;
     assert_eq!(failed, ["first", "second"]);
     let elapsed = started.elapsed();
     assert!(elapsed <= std::time::Duration::from_secs(60) - REPORT_RESERVE, "{elapsed:?}");
-}
-
-#[derive(Debug, Clone)]
-struct HangingClient;
-
-impl HttpClient for HangingClient {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-}
-
-impl HttpConnector for HangingClient {
-    fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-        HttpConnectorFuture::new(std::future::pending())
-    }
 }
 
 #[tokio::test]
@@ -1023,12 +943,8 @@ async fn the_requests_on_the_wire() {
             json!({"pipelineExecutionId": EXECUTION}),
         ),
     ]);
-    let config = aws_sdk_codepipeline::Config::builder()
-        .with_test_defaults_v2()
-        .region(aws_sdk_codepipeline::config::Region::new("eu-west-1"))
-        .http_client(http.clone());
-    let world = World::failed(1);
-    let function = function(&[("RETRY_MODE", "ALL_ACTIONS")], Client::from_conf(config.build()), &world.sns);
+    let sdk = Aws::unused().sdk().into_builder().http_client(http.clone()).build();
+    let function = function_with(&[("RETRY_MODE", "ALL_ACTIONS")], &sdk);
     assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [StageOutcome::Retried]);
     http.assert_requests_match(&[]);
 }

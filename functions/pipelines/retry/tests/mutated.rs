@@ -5,14 +5,10 @@
 use std::fs;
 
 use aws_sdk_codepipeline::Client;
-use aws_sdk_codepipeline::operation::get_pipeline_state::GetPipelineStateOutput;
-use aws_sdk_codepipeline::operation::list_pipeline_executions::ListPipelineExecutionsOutput;
-use aws_smithy_mocks::{RuleMode, mock, mock_client};
 use gatehouse_shared::env::Env;
 use gatehouse_shared::sns::Verifier;
-use gatehouse_shared::testing::StaticCertificates;
 use gatehouse_shared::verifier;
-use lambda_runtime::{Context, LambdaEvent};
+use gatehouse_testkit::{Aws, Reply, StaticCertificates, invocation};
 use pipeline_retry::PipelineRetry;
 use pipeline_retry::config::Config;
 use pipeline_retry::report::{RetryResponse, StageOutcome};
@@ -88,16 +84,13 @@ async fn ten_thousand_mutated_events() {
     // Without signatures, so that the mutations get as far as the events. The one pipeline that is allowed has no stage.
     let env = Env::of_table(&[("SNS_VERIFY", "off"), ("PIPELINES", "empty")]);
     let (config, sns) = env.read(|env| Config::from_env(env).zip(verifier::settings(env))).unwrap();
-    let state = mock!(Client::get_pipeline_state).then_output(|| GetPipelineStateOutput::builder().build());
-    let executions =
-        mock!(Client::list_pipeline_executions).then_output(|| ListPipelineExecutionsOutput::builder().build());
-    let codepipeline = mock_client!(aws_sdk_codepipeline, RuleMode::MatchAny, [&state, &executions]);
+    let aws = Aws::new(|call| match call.operation.as_str() {
+        "GetPipelineState" | "ListPipelineExecutions" => Reply::Empty,
+        other => panic!("{other} is not expected"),
+    });
     let verifier = Verifier::with_source(sns, StaticCertificates::new());
-    let function = PipelineRetry::new(config, verifier, codepipeline, None);
+    let function = PipelineRetry::new(config, verifier, Client::new(&aws.sdk()), None);
 
-    let mut context = Context::default();
-    let deadline = gatehouse_shared::clock::now() + time::Duration::hours(1);
-    context.deadline = u64::try_from(deadline.unix_timestamp_nanos() / 1_000_000).unwrap();
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let (mut skipped, mut ignored, mut batches, mut failed) = (0, 0, 0, 0);
     for _ in 0..EVENTS {
@@ -106,7 +99,7 @@ async fn ten_thousand_mutated_events() {
         for _ in 0..dice.below(4) {
             mutate(&mut event, donor, &mut dice);
         }
-        match function.handle(LambdaEvent::new(event, context.clone())).await {
+        match function.handle(invocation(event)).await {
             Ok(RetryResponse::Report { decisions }) => {
                 skipped += usize::from(decisions.iter().any(|decision| decision.outcome == StageOutcome::Skipped));
                 ignored += usize::from(decisions.iter().any(|decision| decision.outcome == StageOutcome::Ignored));

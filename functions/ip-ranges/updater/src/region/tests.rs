@@ -7,6 +7,7 @@ use crate::fake::{FakeEc2, FakeGroup, FakeInterface, Fault, default_egress};
 use crate::tags::{ATTACH_TAG, FAMILY_TAG, PORT_TAG, PREFIX_NAME_TAG, SERVICE_TAG, SYNC_TOKEN_TAG};
 use crate::targets::security_groups::group::{self as security_group, PoolKey};
 use gatehouse_shared::env::Env;
+use gatehouse_testkit::Call;
 use ipnet::IpNet;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -127,9 +128,9 @@ async fn a_first_run_creates_and_fills_and_the_next_one_makes_one_call() {
     assert!(ec2.state().groups.values().all(|group| !group.tags.contains_key(ATTACH_TAG)));
     assert!(report.groups.iter().all(|group| group.created));
 
-    ec2.state().calls.clear();
+    ec2.aws.forget();
     let report = run(&ec2, &format!("{A} {B} {C}"), limits(2, 5)).await;
-    assert_eq!(ec2.state().calls, ["DescribeSecurityGroups"]);
+    assert_eq!(ec2.calls(), ["DescribeSecurityGroups"]);
     assert_eq!((report.aws_calls, report.calls), (1, BTreeMap::from([("DescribeSecurityGroups".to_owned(), 1)])));
 }
 
@@ -139,7 +140,7 @@ async fn all_pages_are_read() {
     ec2.state().page = 1;
     let report = run(&ec2, &format!("{A} {B} {C}"), limits(1, 5)).await;
     assert_whole(&report);
-    assert_eq!(ec2.state().calls, ["DescribeSecurityGroups"; 3]);
+    assert_eq!(ec2.calls(), ["DescribeSecurityGroups"; 3]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,7 +149,7 @@ async fn a_change_to_one_group_is_one_authorize_and_one_revoke() {
     let report = run(&ec2, &format!("{B} {C}"), limits(60, 5)).await;
     assert_whole(&report);
     assert_eq!(
-        ec2.state().calls,
+        ec2.calls(),
         [
             "DescribeSecurityGroups",
             "CreateTags",
@@ -172,7 +173,7 @@ async fn a_new_group_is_attached_before_anything_is_removed() {
     let report = run(&ec2, A, limits(1, 5)).await;
     assert_whole(&report);
     assert_eq!(
-        ec2.state().calls,
+        ec2.calls(),
         [
             "DescribeSecurityGroups",
             "CreateTags",
@@ -210,7 +211,7 @@ async fn groups_of_a_load_balancer_are_set_through_it() {
     assert_whole(&report);
     assert_eq!(ec2.state().interfaces["eni-3"].groups, ["sg-1", "sg-new1", "sg-other"].map(str::to_owned).into());
     assert_eq!(
-        ec2.state().calls.iter().filter(|call| *call == "SetSecurityGroups").count(),
+        ec2.calls().iter().filter(|call| *call == "SetSecurityGroups").count(),
         1,
         "one call for all its interfaces"
     );
@@ -309,9 +310,9 @@ async fn a_rule_is_removed_whatever_its_description_says() {
             );
             assert_eq!(report.groups[0].removed, ranges("10.0.0.0/24 2001:db8::/32"));
             assert!(report.groups[0].kept.is_empty());
-            ec2.state().calls.clear();
+            ec2.aws.forget();
             run(&ec2, &format!("{B} {C} 2001:db8:1::/48"), limits(60, 5)).await;
-            assert_eq!(ec2.state().calls, ["DescribeSecurityGroups"]);
+            assert_eq!(ec2.calls(), ["DescribeSecurityGroups"]);
         }
     }
 }
@@ -474,7 +475,7 @@ async fn a_region_that_cannot_be_read_is_reported_and_nothing_is_written() {
             "Partial reading what is there: UnauthorizedOperation: You are not authorized.; the function's role does not allow it: compare with the policy in the template"
         ]
     );
-    assert_eq!(ec2.state().calls, ["DescribeSecurityGroups"]);
+    assert_eq!(ec2.calls(), ["DescribeSecurityGroups"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -552,7 +553,7 @@ async fn groups_of_a_vpc_that_is_not_named_are_reported() {
         report.notes[0].contains("sg-9") && report.notes[0].contains("belongs to vpc-2, which VPC_ID does not name")
     );
     // Whether an interface depends on it.
-    assert_eq!(ec2.state().calls, ["DescribeSecurityGroups", "DescribeNetworkInterfaces"]);
+    assert_eq!(ec2.calls(), ["DescribeSecurityGroups", "DescribeNetworkInterfaces"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -599,7 +600,7 @@ mod attachment {
         let wanted = format!("{A} {B}");
         // A notice that changes nothing is one call, and looks at no interface.
         assert_whole(&run(&ec2, &wanted, limits(1, 5)).await);
-        assert_eq!(ec2.state().calls, ["DescribeSecurityGroups"]);
+        assert_eq!(ec2.calls(), ["DescribeSecurityGroups"]);
         assert_eq!(on_eni_2(&ec2), ["sg-1"]);
         let report = run_with(&ec2, &wanted, &config(limits(1, 5)), scheduled()).await;
         assert_whole(&report);
@@ -648,7 +649,7 @@ mod attachment {
         let report = run_with(&ec2, A, &off, scheduled()).await;
         assert_whole(&report);
         assert_eq!(held(&ec2), rows(&[("1", "", true), ("2", A, true)]));
-        assert!(!ec2.state().calls.contains(&"ModifyNetworkInterfaceAttribute".to_owned()));
+        assert!(!ec2.calls().contains(&"ModifyNetworkInterfaceAttribute".to_owned()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -753,7 +754,7 @@ mod attachment {
                 "{report:?}"
             );
             assert!(ec2.state().interfaces["eni-1"].groups.contains("sg-new1"));
-            let calls = ec2.state().calls.clone();
+            let calls = ec2.calls();
             let modified = calls.iter().filter(|call| *call == "ModifyNetworkInterfaceAttribute").count();
             assert_eq!(modified, 1, "{calls:?}");
         }
@@ -765,7 +766,7 @@ mod attachment {
         let ec2 = ec2(&["10.0.0.0/23"]);
         ec2.state().faults = [vec![Fault::None; 7], vec![Fault::NotKnown; 3]].concat().into();
         assert_whole(&run(&ec2, A, limits(1, 5)).await);
-        assert_eq!(ec2.state().calls[7..11], ["ModifyNetworkInterfaceAttribute"; 4]);
+        assert_eq!(ec2.calls()[7..11], ["ModifyNetworkInterfaceAttribute"; 4]);
         // A refusal is one, also where this run created a group.
         let ec2 = partly();
         ec2.state().broken.insert("ModifyNetworkInterfaceAttribute", Fault::Denied);
@@ -828,15 +829,15 @@ mod documents {
             keys.filter(|key| key.starts_with(SYNC_TOKEN_TAG)).cloned().collect::<Vec<_>>()
         };
         assert_eq!(tagged(&ec2), ["gatehouse:sync-token/7"]);
-        ec2.state().calls.clear();
+        ec2.aws.forget();
         let report = run_as(&ec2, 6, A).await;
         assert_eq!(report.failures[0].kind, FailureKind::StaleDocument);
-        assert_eq!(ec2.state().calls, ["DescribeSecurityGroups"]);
+        assert_eq!(ec2.calls(), ["DescribeSecurityGroups"]);
         // The same document, and a newer one that changes nothing, write nothing.
-        ec2.state().calls.clear();
+        ec2.aws.forget();
         assert_whole(&run_as(&ec2, 7, &format!("{A} {B}")).await);
         assert_whole(&run_as(&ec2, 8, &format!("{A} {B}")).await);
-        assert_eq!(ec2.state().calls, ["DescribeSecurityGroups"; 2]);
+        assert_eq!(ec2.calls(), ["DescribeSecurityGroups"; 2]);
         // The tokens of older documents are removed.
         assert_whole(&run_as(&ec2, 9, A).await);
         assert_eq!(tagged(&ec2), ["gatehouse:sync-token/9"]);
@@ -957,7 +958,7 @@ async fn a_dry_run_reports_the_plan_and_writes_nothing() {
     assert_whole(&report);
     assert_eq!(ec2.state().groups, before);
     let calls = ["DescribeSecurityGroups", "DescribeNetworkInterfaces", "DescribeNetworkInterfaces"];
-    assert_eq!(ec2.state().calls, calls);
+    assert_eq!(ec2.calls(), calls);
     assert_eq!(report.groups[0].removed, ranges("10.0.0.0/23"));
     let new = &report.groups[1];
     assert_eq!(
@@ -976,7 +977,7 @@ async fn the_default_vpc_is_looked_up_once() {
         let held = region.read(&config, go()).await;
         assert_whole(&region.reconcile(held, &publish(A), &config, go()).await);
     }
-    assert_eq!(ec2.state().calls, ["DescribeVpcs", "DescribeSecurityGroups", "DescribeSecurityGroups"]);
+    assert_eq!(ec2.calls(), ["DescribeVpcs", "DescribeSecurityGroups", "DescribeSecurityGroups"]);
 }
 
 /// What this function did not make, or keeps no more.
@@ -1137,6 +1138,12 @@ mod tokens {
     }
 }
 
+/// The parameters of a call, each as `name=value`.
+fn fields(call: &Call) -> Vec<String> {
+    let fields = call.parameters.as_object().unwrap().keys();
+    fields.map(|name| format!("{name}={}", call.text(name))).collect()
+}
+
 /// The form in which each write call leaves, field by field.
 #[tokio::test(start_paused = true)]
 async fn write_calls_say_what_they_should() {
@@ -1144,15 +1151,7 @@ async fn write_calls_say_what_they_should() {
     let load_balancer = FakeInterface { load_balancer: Some("ELB net/front/50dc6c".to_owned()), ..carrying("sg-1") };
     ec2.state().interfaces.insert("eni-2".to_owned(), load_balancer);
     assert_whole(&run(&ec2, &format!("{A} 2001:db8::/32"), limits(1, 5)).await);
-    let state = ec2.state();
-    let said = |action: &str| -> Vec<Vec<String>> {
-        let requests = state.requests.iter().filter(|request| request["Action"] == action);
-        let fields = |request: &crate::fake::Parameters| {
-            let fields = request.iter().filter(|(name, _)| !["Action", "Version"].contains(&name.as_str()));
-            fields.map(|(name, value)| format!("{name}={value}")).collect()
-        };
-        requests.map(fields).collect()
-    };
+    let said = |action: &str| -> Vec<Vec<String>> { ec2.aws.calls_of(action).iter().map(fields).collect() };
     assert_eq!(
         said("CreateSecurityGroup"),
         [[
@@ -1353,7 +1352,7 @@ mod egress {
         let ec2 = pool(&[]);
         ec2.state().stale_egress = 2;
         assert_whole(&run(&ec2, &format!("{A} {B}"), limits(1, 5)).await);
-        let calls = ec2.state().calls.clone();
+        let calls = ec2.calls();
         let position = |name: &str| calls.iter().position(|call| call == name).unwrap();
         let last_revoke = calls.iter().rposition(|call| call == "RevokeSecurityGroupEgress").unwrap();
         assert!(last_revoke < position("ModifyNetworkInterfaceAttribute"), "{calls:?}");
@@ -1366,7 +1365,7 @@ mod egress {
         let report = run_with(&ec2, &format!("{A} {B}"), &config(limits(1, 5)), Run { dry_run: true, ..go() }).await;
         assert!(report.groups[1].egress_closed && !report.groups[0].egress_closed);
         let calls = ["DescribeSecurityGroups", "DescribeNetworkInterfaces", "DescribeNetworkInterfaces"];
-        assert_eq!(ec2.state().calls, calls);
+        assert_eq!(ec2.calls(), calls);
     }
 
     #[tokio::test(start_paused = true)]
@@ -1374,22 +1373,16 @@ mod egress {
         let ec2 = pool(&[]);
         ec2.state().ipv6 = true;
         assert_whole(&run(&ec2, &format!("{A} {B}"), limits(1, 5)).await);
-        let state = ec2.state();
-        let calls = state.requests.iter().filter(|request| request["Action"] == "RevokeSecurityGroupEgress");
-        let fields: Vec<String> = calls.flatten().map(|(name, value)| format!("{name}={value}")).collect();
+        let fields: Vec<_> = ec2.aws.calls_of("RevokeSecurityGroupEgress").iter().flat_map(fields).collect();
         assert_eq!(
             fields,
             [
-                "Action=RevokeSecurityGroupEgress",
                 "GroupId=sg-new1",
                 "IpPermissions.1.IpProtocol=-1",
                 "IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0",
-                "Version=2016-11-15",
-                "Action=RevokeSecurityGroupEgress",
                 "GroupId=sg-new1",
                 "IpPermissions.1.IpProtocol=-1",
                 "IpPermissions.1.Ipv6Ranges.1.CidrIpv6=::/0",
-                "Version=2016-11-15",
             ]
         );
     }
@@ -1425,14 +1418,19 @@ mod prefix_lists {
     }
 
     fn modifications(ec2: &FakeEc2) -> Vec<(usize, usize, Option<String>)> {
-        let state = ec2.state();
-        let modify = state.requests.iter().filter(|request| request["Action"] == "ModifyManagedPrefixList");
-        let count = |request: &crate::fake::Parameters, list: &str| {
-            request.keys().filter(|key| key.starts_with(list) && key.ends_with("Cidr")).count()
+        let modify = ec2.aws.calls_of("ModifyManagedPrefixList").into_iter();
+        let count = |call: &Call, list: &str| {
+            call.parameters
+                .as_object()
+                .unwrap()
+                .keys()
+                .filter(|key| key.starts_with(list) && key.ends_with("Cidr"))
+                .count()
         };
         modify
-            .map(|request| {
-                (count(request, "AddEntry"), count(request, "RemoveEntry"), request.get("MaxEntries").cloned())
+            .map(|call| {
+                let size = call.parameters["MaxEntries"].as_str().map(str::to_owned);
+                (count(&call, "AddEntry"), count(&call, "RemoveEntry"), size)
             })
             .collect()
     }
@@ -1464,10 +1462,10 @@ mod prefix_lists {
         sizes.sort();
         assert_eq!(sizes, [(1, 0, None), (10, 0, None), (60, 0, None), (60, 0, None), (60, 0, None), (60, 0, None)]);
 
-        ec2.state().calls.clear();
+        ec2.aws.forget();
         ec2.state().page = 100;
         assert_whole(&run(&ec2, &wanted).await);
-        let calls: BTreeSet<String> = ec2.state().calls.iter().cloned().collect();
+        let calls: BTreeSet<String> = ec2.calls().iter().cloned().collect();
         assert_eq!(calls, ["DescribeManagedPrefixLists", "GetManagedPrefixListEntries"].map(str::to_owned).into());
     }
 
@@ -1479,19 +1477,15 @@ mod prefix_lists {
         assert_whole(&report);
         assert_eq!(modifications(&ec2), [(1, 1, None)]);
         assert_eq!((&report.groups[0].added, &report.groups[0].removed), (&ranges(C), &ranges(A)));
-        let state = ec2.state();
-        let request = state.requests.iter().find(|request| request["Action"] == "ModifyManagedPrefixList").unwrap();
-        let fields: Vec<String> = request.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let fields = fields(&ec2.aws.calls_of("ModifyManagedPrefixList")[0]);
         assert_eq!(
             fields,
             [
-                "Action=ModifyManagedPrefixList",
                 "AddEntry.1.Cidr=10.0.4.0/24",
                 "AddEntry.1.Description=CLOUDFRONT range published by AWS, kept by Gatehouse",
                 "CurrentVersion=7",
                 "PrefixListId=pl-1",
                 "RemoveEntry.1.Cidr=10.0.0.0/24",
-                "Version=2016-11-15",
             ]
         );
     }
@@ -1528,7 +1522,7 @@ mod prefix_lists {
         ec2.state().lists.insert("pl-1".to_owned(), list(476, &format!("{A} {B}")));
         assert_whole(&run(&ec2, &format!("{A} {B}")).await);
         assert_eq!(ec2.state().lists["pl-1"].max_entries, 2);
-        ec2.state().requests.clear();
+        ec2.aws.forget();
         assert_whole(&run(&ec2, &format!("{A} {B}")).await);
         assert_eq!(modifications(&ec2), []);
     }
@@ -1591,9 +1585,9 @@ mod prefix_lists {
             assert_whole(&run_with(&ec2, &many(entries, 0), &config, go()).await);
             assert_eq!(ec2.state().lists["pl-new1"].max_entries, size);
             // Three more ranges are one call, and no larger list.
-            ec2.state().calls.clear();
+            ec2.aws.forget();
             assert_whole(&run_with(&ec2, &many(entries + 3, 0), &config, go()).await);
-            let calls = ec2.state().calls.clone();
+            let calls = ec2.calls();
             assert_eq!(calls.iter().filter(|call| *call == "ModifyManagedPrefixList").count(), 1, "{calls:?}");
             // Fewer ranges make it smaller again.
             assert_whole(&run_with(&ec2, &many(entries - 2, 0), &config, go()).await);
@@ -1685,7 +1679,7 @@ mod prefix_lists {
         let ec2 = FakeEc2::new();
         let report = run_with(&ec2, A, &config(), Run { dry_run: true, ..go() }).await;
         assert_eq!((report.groups[0].created, &report.groups[0].added), (true, &ranges(A)));
-        assert_eq!(ec2.state().calls, ["DescribeManagedPrefixLists"]);
+        assert_eq!(ec2.calls(), ["DescribeManagedPrefixLists"]);
     }
 }
 

@@ -188,7 +188,7 @@ async fn after_any_single_fault_one_run_more_puts_everything_right() {
     for start in Start::ALL {
         let (ec2, config) = (start.world(), config());
         notice(&Region::connect(&config.regions[0], &ec2.sdk()), &config).await;
-        let calls = ec2.state().calls.len();
+        let calls = ec2.calls().len();
         for at in 0..calls {
             for (index, (fault, times)) in FAULTS.into_iter().enumerate() {
                 meet(start, &[At { at, fault, times }], (at + index) % 2 == 0).await;

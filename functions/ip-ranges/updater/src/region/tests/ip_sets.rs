@@ -39,7 +39,7 @@ fn held(ec2: &FakeEc2) -> BTreeSet<IpNet> {
 }
 
 fn count(ec2: &FakeEc2, action: &str) -> usize {
-    ec2.state().calls.iter().filter(|call| *call == action).count()
+    ec2.calls().iter().filter(|call| *call == action).count()
 }
 
 #[tokio::test(start_paused = true)]
@@ -52,12 +52,12 @@ async fn a_set_is_created_for_each_family_and_left_alone_afterwards() {
     let groups: Vec<_> =
         report.groups.iter().map(|group| (group.name.as_str(), group.created, group.added.len())).collect();
     assert_eq!(groups, [(NAME, true, 2), ("AUTOUPDATE_CLOUDFRONT_ipv6", true, 1)]);
-    ec2.state().calls.clear();
+    ec2.aws.forget();
     ec2.state().waf.page = 1;
     assert_whole(&run(&ec2, &wanted).await);
     // Two sets, a page each, and the empty page after them.
     let reads = ["ListIPSets", "ListTagsForResource", "GetIPSet"].map(|call| count(&ec2, call));
-    assert_eq!((reads, ec2.state().calls.len()), ([3, 2, 2], 7));
+    assert_eq!((reads, ec2.calls().len()), ([3, 2, 2], 7));
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,8 +65,7 @@ async fn write_calls_say_what_they_should() {
     let ec2 = FakeEc2::new();
     assert_whole(&run(&ec2, A).await);
     assert_whole(&run(&ec2, B).await);
-    let state = ec2.state();
-    let said = |action: &str| state.json_requests.iter().find(|(name, _)| name == action).unwrap().1.clone();
+    let said = |action: &str| ec2.aws.calls_of(action).remove(0).parameters;
     let description = "CLOUDFRONT ipv4 ranges of document 1, kept by Gatehouse";
     assert_eq!(
         said("CreateIPSet"),
@@ -292,19 +291,16 @@ async fn near_the_deadline_no_set_is_begun_and_the_next_run_goes_on() {
     assert_eq!(held(&ec2), ranges(&wanted));
     // One is done in time, and the report has it.
     ec2.state().latencies = [0, 0, 0, 0, 0, 0, 0, 5_000].into();
-    ec2.state().calls.clear();
+    ec2.aws.forget();
     let report = run_with(&ec2, &format!("{B} 2001:db8:1::/48"), &config(), in_a_second()).await;
     assert_eq!((report.groups[0].added.clone(), report.groups[1].added.clone()), (ranges(B), BTreeSet::new()));
     assert_eq!((failures(&report).len(), count(&ec2, "UpdateIPSet")), (1, 1));
     assert_whole(&run(&ec2, &format!("{B} 2001:db8:1::/48")).await);
     assert_eq!(held(&ec2), ranges(&format!("{B} 2001:db8:1::/48")));
     // Without time to read, nothing is begun.
-    ec2.state().calls.clear();
+    ec2.aws.forget();
     let report = run_with(&ec2, &wanted, &config(), Run { stop: tokio::time::Instant::now(), ..go() }).await;
-    assert_eq!(
-        (report.failures[0].kind, report.is_planned, ec2.state().calls.len()),
-        (FailureKind::OutOfTime, false, 0)
-    );
+    assert_eq!((report.failures[0].kind, report.is_planned, ec2.calls().len()), (FailureKind::OutOfTime, false, 0));
 }
 
 #[tokio::test(start_paused = true)]

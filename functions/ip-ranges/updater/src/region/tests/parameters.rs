@@ -22,15 +22,15 @@ async fn the_ids_of_new_groups_are_written_and_a_quiet_notice_does_not_look() {
     assert_whole(&report);
     assert_eq!(parameters(&ec2), ["StringList /gatehouse/CLOUDFRONT/80 = sg-1,sg-new1"]);
     assert_eq!((report.parameters.len(), report.parameters[0].created), (1, true));
-    let said = ec2.state().json_requests.last().unwrap().clone();
+    let said = ec2.aws.calls().pop().unwrap();
     let expected = serde_json::json!({
         "Name": "/gatehouse/CLOUDFRONT/80", "Description": "Ids kept by Gatehouse", "Value": "sg-1,sg-new1",
         "Type": "StringList", "Overwrite": true,
     });
-    assert_eq!(said, ("PutParameter".to_owned(), expected));
-    ec2.state().calls.clear();
+    assert_eq!((said.operation.as_str(), said.parameters), ("PutParameter", expected));
+    ec2.aws.forget();
     assert_whole(&run(go()).await);
-    assert_eq!(ec2.state().calls, ["DescribeSecurityGroups"]);
+    assert_eq!(ec2.calls(), ["DescribeSecurityGroups"]);
     // A scheduled run repairs drift, and writes nothing that is right.
     ec2.state()
         .ssm
@@ -90,7 +90,7 @@ async fn near_the_deadline_no_parameter_is_begun_and_the_next_run_goes_on() {
         let failures = failures(&report);
         assert!(failures.iter().zip(expected).all(|(it, expected)| it.starts_with(expected)), "{failures:?}");
         assert_eq!((failures.len(), report.parameters.len()), (expected.len(), written), "{report:?}");
-        assert_eq!(ec2.state().calls.len(), slow, "nothing is begun after the slow call, which is given up");
+        assert_eq!(ec2.calls().len(), slow, "nothing is begun after the slow call, which is given up");
         assert!(report.groups.iter().all(|group| group.created), "what was done before is reported: {report:?}");
         assert_whole(&run(&region, 3_600).await);
         assert_eq!(parameters(&ec2).len(), 2);

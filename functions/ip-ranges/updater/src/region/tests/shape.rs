@@ -76,7 +76,7 @@ fn all(ec2: &FakeEc2) -> BTreeSet<IpNet> {
 }
 
 fn writes(ec2: &FakeEc2) -> Vec<String> {
-    ec2.state().calls.iter().filter(|call| WRITES.contains(&call.as_str())).cloned().collect()
+    ec2.calls().iter().filter(|call| WRITES.contains(&call.as_str())).cloned().collect()
 }
 
 struct Case {
@@ -210,7 +210,7 @@ async fn the_three_targets_do_the_same() {
             let config = self::config(target);
             assert_whole(&run_with(&ec2, case.wanted, &config, go()).await);
             assert_eq!(all(&ec2), ranges(case.wanted), "{name}");
-            ec2.state().calls.clear();
+            ec2.aws.forget();
             assert!(!run_with(&ec2, case.wanted, &config, go()).await.has_changes(), "{name}");
             assert_eq!(writes(&ec2), [""; 0], "{name}");
         }
@@ -283,7 +283,7 @@ async fn each_recorded_edition_is_followed_exactly() {
     use ip_ranges_planner::document::{self, Selection};
     use ip_ranges_planner::family::Family;
 
-    let Some(folder) = gatehouse_shared::testing::real("ip-ranges") else { return };
+    let Some(folder) = gatehouse_testkit::real("ip-ranges") else { return };
     let mut editions: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
     editions.sort();
     assert!(editions.len() > 3, "{editions:?}");
@@ -314,7 +314,7 @@ async fn each_recorded_edition_is_followed_exactly() {
                 "{name}"
             );
             assert_eq!(all(ec2), wanted, "{name}");
-            ec2.state().calls.clear();
+            ec2.aws.forget();
             let quiet = region.reconcile(region.read(&config, go()).await, &published, &config, go()).await;
             assert!(quiet.failures.is_empty() && !quiet.has_changes(), "{name}: {quiet:?}");
             assert_eq!(writes(ec2), [""; 0], "{name}");
