@@ -19,6 +19,7 @@ READY_CHECKOV := $(VENV_CHECKOV)/.ready
 PYTHON := $(VENV)/bin/python
 TOOLS := target/tools
 CARGO_MUTANTS := 27.1.0
+CARGO_SEMVER_CHECKS := 0.51.0
 CARGO_FUZZ := 0.13.2
 MDBOOK := 0.5.4
 TEMPLATES := $(wildcard template.yaml functions/*/*.yaml)
@@ -216,7 +217,8 @@ SIDE_BY_SIDE := --numprocesses 4 --dist worksteal
 .PHONY: test-flows
 test-flows: need $(READY) binaries
 	@$(SAY) "Whole flows: the real binaries against the local AWS"
-	@$(PYTHON) -m pytest local/tests -q $(SIDE_BY_SIDE) --bin-dir $(TARGET_DIR)/debug
+	@# Each process reads every test file: with bytecode that is kept, it compiles none of them a second time.
+	@env -u PYTHONDONTWRITEBYTECODE $(PYTHON) -m pytest local/tests -q $(SIDE_BY_SIDE) --bin-dir $(TARGET_DIR)/debug
 
 # With --examples it takes the features that clippy takes, and shares with it what is checked.
 .PHONY: doc
@@ -253,6 +255,14 @@ fuzz: need need-c++ ## Run each fuzz target for FUZZ_SECONDS=60 (needs a nightly
 				-- -max_total_time=$(FUZZ_SECONDS); \
 		done; \
 	done
+
+# The crates that are fit to be published: the verifier and the engine.
+.PHONY: semver
+semver: need ## What breaks for users of the Rust crates since another commit? (BASELINE=v1.0.0)
+	@[ -n "$(BASELINE)" ] || { echo "make semver: name the commit to compare with, such as make semver BASELINE=v1.0.0" >&2; exit 1; }
+	@[ "$$($(TOOLS)/bin/cargo-semver-checks semver-checks --version 2>/dev/null)" = "cargo-semver-checks $(CARGO_SEMVER_CHECKS)" ] \
+		|| CARGO_PROFILE_RELEASE_LTO=false $(CARGO) install cargo-semver-checks --version $(CARGO_SEMVER_CHECKS) --locked --quiet --root $(TOOLS)
+	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) semver-checks --package gatehouse-sns --package data-protection --baseline-rev '$(BASELINE)'
 
 # Configuration: .cargo/mutants.toml, which says what is examined.
 .PHONY: mutants

@@ -86,6 +86,11 @@ class Stack:
         aws.ssm_automation.create(document["Name"], document["Content"], REGION)
         aws.ssm_automation.lambda_function(self._names["AmiShareFunction"], self._share)
 
+    @property
+    def link_key(self) -> dict[str, Any] | None:
+        """The properties of the key of the links; None where the stack has no page."""
+        return self._deployed.properties("LinkKey") if "LinkKey" in self._deployed.resources else None
+
     def __enter__(self) -> Self:
         for resource in (self.gateway, *self.functions.values()):
             self._stop.enter_context(resource)

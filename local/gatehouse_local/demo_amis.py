@@ -5,29 +5,27 @@ Systems Manager, EC2 and the topics are the local AWS; the page is opened in a C
 one. Everything that happens is printed, the emails as people get them.
 """
 
-import argparse
 import contextlib
-import json
-import os
-import signal
+import functools
 import sys
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from gatehouse_local import ROOT, browser, image_builder
+from gatehouse_local import ROOT, browser, demo, image_builder
 from gatehouse_local.amis import Stack
 from gatehouse_local.aws import LocalAws, operations
-from gatehouse_local.runtime_api import FunctionDied
+from gatehouse_local.demo import StoryFailed
 from gatehouse_local.web import Web
 
+BINARIES = ("ami-approval-request", "ami-approval-page", "ami-share")
+LOG = ROOT / "local" / ".work" / "amis.log"
 IMAGES = {"us-east-1": "ami-0123456789abcdef0", "eu-west-1": "ami-0fedcba9876543210"}
 SECOND_BUILD = {"us-east-1": "ami-0aaaaaaaaaaaaaaaa"}
 ACCOUNT = "111122223333"
@@ -40,10 +38,6 @@ PARAMETERS = {
     "LatestParameter": "/golden-ami/{name}/latest",
 }
 BY_HAND = 600  # seconds for a person to answer
-
-
-class StoryFailed(Exception):
-    """A step did not end as it should; the text says what was seen."""
 
 
 Open = Callable[[str, str], str]
@@ -185,64 +179,38 @@ def printer(out: Console) -> Callable[[str, str], None]:
     return tell
 
 
-def _keep_log(log: Path, stack: Stack) -> None:
-    lines = [
-        json.dumps({"function": name}) + "\n" + "".join(f"{it}\n" for it in one.log) for name, one in stack.outcomes
-    ]
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text("".join(lines))
-
-
-def _terminated(*_: object) -> None:
-    raise KeyboardInterrupt
+def play(out: Console, binary: demo.Binary, is_by_hand: bool) -> None:
+    """Sets the stage, tells the story, and says what was asked of AWS."""
+    with contextlib.ExitStack() as stop:
+        aws, web = stop.enter_context(LocalAws()), stop.enter_context(Web())
+        stack = stop.enter_context(Stack(aws, web, binary, **PARAMETERS))
+        path = browser.find()
+        if is_by_hand:
+            answer = by_hand(out, stack)
+        elif path:
+            out.print(f"The pages are opened in {path}.\n")
+            answer = in_browser(stop.enter_context(browser.started(path)))
+        else:
+            out.print("There is no Chromium here: the form of the page is sent without a browser.\n")
+            answer = by_http
+        story = Story(stack, answer, printer(out))
+        try:
+            for _ in story.play():
+                out.print()
+        finally:
+            demo.keep_log(LOG, stack.outcomes)
+        calls = ", ".join(f"{name} {count}" for name, count in operations(aws.calls).items())
+        out.print(f"AWS calls of the functions: {calls}.", soft_wrap=True)
+    out.print("All of it was on this machine, and is stopped now.")
+    out.print(f"The functions' log is in {LOG.relative_to(ROOT)}.")
 
 
 def main() -> int:
     """Tells the story; 0 where it ended well."""
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bin-dir", type=Path, default=target / "debug", help="folder of the built binaries")
-    parser.add_argument("--by-hand", action="store_true", help="wait for you to answer in your own browser")
-    arguments = parser.parse_args()
-    folder, log = arguments.bin_dir.absolute(), ROOT / "local" / ".work" / "amis.log"
-
-    signal.signal(signal.SIGTERM, _terminated)
-    out = Console(highlight=False)
-    for name in ("ami-approval-request", "ami-approval-page", "ami-share"):
-        if not (folder / name).is_file():
-            out.print(f"{folder / name} does not exist: run `cargo build -p {name}`.", soft_wrap=True)
-            return 1
-    try:
-        with contextlib.ExitStack() as stop:
-            aws, web = stop.enter_context(LocalAws()), stop.enter_context(Web())
-            stack = stop.enter_context(Stack(aws, web, lambda name: folder / name, **PARAMETERS))
-            path = browser.find()
-            if arguments.by_hand:
-                answer = by_hand(out, stack)
-            elif path:
-                out.print(f"The pages are opened in {path}.\n")
-                answer = in_browser(stop.enter_context(browser.started(path)))
-            else:
-                out.print("There is no Chromium here: the form of the page is sent without a browser.\n")
-                answer = by_http
-            story = Story(stack, answer, printer(out))
-            try:
-                for _ in story.play():
-                    out.print()
-            finally:
-                _keep_log(log, stack)
-            calls = ", ".join(f"{name} {count}" for name, count in operations(aws.calls).items())
-            out.print(f"AWS calls of the functions: {calls}.", soft_wrap=True)
-    except (StoryFailed, FunctionDied) as failure:
-        out.print(Text(str(failure), style="bold red"), soft_wrap=True)
-        out.print(f"Everything is stopped. The functions' log is in {log.relative_to(ROOT)}.")
-        return 1
-    except KeyboardInterrupt:
-        out.print("\nInterrupted. Everything is stopped.")
-        return 130
-    out.print("All of it was on this machine, and is stopped now.")
-    out.print(f"The functions' log is in {log.relative_to(ROOT)}.")
-    return 0
+    options = demo.options(__doc__)
+    options.add_argument("--by-hand", action="store_true", help="wait for you to answer in your own browser")
+    given = options.parse_args()
+    return demo.perform(given.bin_dir, BINARIES, functools.partial(play, is_by_hand=given.by_hand), LOG)
 
 
 if __name__ == "__main__":

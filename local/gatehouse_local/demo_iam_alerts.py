@@ -4,30 +4,22 @@ The pattern is that of the template. The function is the real binary behind the 
 the topic are the local AWS.
 """
 
-import argparse
 import contextlib
-import os
-import signal
 import sys
-from pathlib import Path
 
 from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from gatehouse_local import ROOT, cloudformation, events
+from gatehouse_local import ROOT, cloudformation, demo, events
 from gatehouse_local.aws import LocalAws
+from gatehouse_local.demo import StoryFailed
 from gatehouse_local.iam_alerts import MAIL, AlertQueue, Mailer, matches
-from gatehouse_local.runtime_api import FunctionDied
 from template_checks.template import Deployed
 
 SCOPE = "changes"
 CALLS = ["get-role.json", "tag-role.json", "put-role-policy.json", "root-access-key.json", "denied.json"]
 SCOPES = ("all", "changes", "authorization")
-
-
-class StoryFailed(Exception):
-    """A step did not end as it should; the text says what was seen."""
 
 
 def patterns() -> dict[str, dict]:
@@ -64,34 +56,12 @@ def tell(out: Console, aws: LocalAws, mailer: Mailer) -> tuple[int, int]:
     return len(CALLS), mailed
 
 
-def _terminated(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def main() -> int:
-    """Runs the demo; 0 where every step ended as it should."""
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bin-dir", type=Path, default=target / "debug", help="folder of the built binaries")
-    binary = parser.parse_args().bin_dir.absolute() / MAIL
-
-    signal.signal(signal.SIGTERM, _terminated)
-    out = Console(highlight=False)
-    if not binary.is_file():
-        out.print(f"{binary} does not exist: run `cargo build -p {MAIL}`.", soft_wrap=True)
-        return 1
-    try:
-        with contextlib.ExitStack() as stack:
-            aws = stack.enter_context(LocalAws())
-            mailer = stack.enter_context(Mailer(aws, binary))
-            calls, mailed = tell(out, aws, mailer)
-    except (StoryFailed, FunctionDied) as failure:
-        out.print(Text(str(failure), style="bold red"), soft_wrap=True)
-        out.print("Everything is stopped.")
-        return 1
-    except KeyboardInterrupt:
-        out.print("\nInterrupted. Everything is stopped.")
-        return 130
+def play(out: Console, binary: demo.Binary) -> None:
+    """Sets the stage, tells the story, and sums it up."""
+    with contextlib.ExitStack() as stack:
+        aws = stack.enter_context(LocalAws())
+        mailer = stack.enter_context(Mailer(aws, binary(MAIL)))
+        calls, mailed = tell(out, aws, mailer)
     out.rule("[bold]Summary", align="left")
     out.print(
         f"{calls} calls of IAM, {mailed} mails with Scope={SCOPE}. All of it was on this machine, and is stopped now."
@@ -99,7 +69,11 @@ def main() -> int:
     out.print(
         "Next: functions/iam-alerts/README.md says how to deploy it. `make local-aws` lets you invoke the function."
     )
-    return 0
+
+
+def main() -> int:
+    """Runs the demo; 0 where every step ended as it should."""
+    return demo.perform(demo.options(__doc__).parse_args().bin_dir, [MAIL], play)
 
 
 if __name__ == "__main__":

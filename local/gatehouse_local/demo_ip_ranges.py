@@ -4,13 +4,11 @@ The real binary is invoked through the Lambda runtime API with the events of `ev
 document and the signing certificate come over HTTPS from `web`.
 """
 
-import argparse
-import signal
+import functools
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -18,22 +16,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gatehouse_local import events, ranges, runtime_api, sns
+from gatehouse_local import ROOT, demo, events, ranges, runtime_api, sns
 from gatehouse_local.aws import LocalAws, operations
+from gatehouse_local.demo import StoryFailed
 from gatehouse_local.ranges import Document
-from gatehouse_local.runtime_api import FunctionDied, Outcome
+from gatehouse_local.runtime_api import Outcome
 from gatehouse_local.web import Page, Web
 
-LOG = sns.ROOT / "local" / ".work" / "demo-ip-ranges.log"
+UPDATER = "ip-ranges-updater"
+LOG = ROOT / "local" / ".work" / "demo-ip-ranges.log"
 RAISED_GROUPS_PER_INTERFACE = 16  # EC2's quota is 5, and can be raised up to this
 SHOWN_CHANGES = 8
 
 # Group name: its CIDRs.
 Groups = dict[str, set[str]]
-
-
-class DemoFailed(Exception):
-    """A step did not end as it should; the text says what a person needs to know."""
 
 
 @dataclass
@@ -92,10 +88,11 @@ class Stage:
                 self.out.print(f"[{colour}]{sign} {', '.join(shown)}{more}", soft_wrap=True)
 
 
-def play(out: Console, binary: Path, service: str, ports: str) -> None:
-    """The whole demo. Raises DemoFailed, or FunctionDied, where it cannot go on."""
-    if not binary.is_file():
-        raise DemoFailed(f"{binary} does not exist: run `cargo build -p {binary.name}`.")
+def play(out: Console, binary: demo.Binary, service: str, ports: str) -> None:
+    """The whole demo. Raises StoryFailed, or FunctionDied, where it cannot go on."""
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    LOG.unlink(missing_ok=True)
+    started = time.monotonic()
     quota = 5 if _groups_needed(service) < 5 else RAISED_GROUPS_PER_INTERFACE
 
     out.print("Starting the local AWS ...")
@@ -109,12 +106,15 @@ def play(out: Console, binary: Path, service: str, ports: str) -> None:
             | events.SAMPLE_AGE
             | web.environment
         )
-        with runtime_api.RuntimeApi([str(binary)], env) as function:
+        with runtime_api.RuntimeApi([str(binary(UPDATER))], env) as function:
             stage = Stage(out, aws, web, function.invoke, {}, [])
             out.print(f"EC2 answers at {aws.url}.")
             out.print(f"{ranges.URL} is served from here.\n")
             _steps(stage, service, ports)
             _summary(stage)
+    out.print(f"Done in {time.monotonic() - started:.0f} s. All of it was on this machine, and is stopped now.")
+    out.print("The binary is a debug build: make bench measures the release build.")
+    out.print(f"The function's log is in {LOG.relative_to(ROOT)}; make demo-clean removes what the demo made.")
 
 
 def _steps(stage: Stage, service: str, ports: str) -> None:
@@ -127,9 +127,9 @@ def _steps(stage: Stage, service: str, ports: str) -> None:
         "ip-ranges/sns-notice-signed.json",
     )
     if outcome.failed:
-        raise DemoFailed("The first run failed: the function's error above says why and what to do.")
+        raise StoryFailed("The first run failed: the function's error above says why and what to do.")
     if not stage.groups():
-        raise DemoFailed("The first run made no group.")
+        raise StoryFailed("The first run made no group.")
 
     _attach(stage)
     stage.web.serve(ranges.URL, second.body)
@@ -139,7 +139,7 @@ def _steps(stage: Stage, service: str, ports: str) -> None:
         "ip-ranges/sns-notice-signed-second.json",
     )
     if outcome.failed:
-        raise DemoFailed("The second run failed: the function's error above says why and what to do.")
+        raise StoryFailed("The second run failed: the function's error above says why and what to do.")
     for name, interface in stage.interfaces.items():
         carried = stage.aws.ec2.groups_of(interface)
         stage.out.print(f"Interface {interface} ({name}) carries {len(carried)} now.\n", soft_wrap=True)
@@ -158,7 +158,7 @@ def _steps(stage: Stage, service: str, ports: str) -> None:
         outcome = stage.invoke(forged)
     _keep_log("forged", outcome)
     if not outcome.failed:
-        raise DemoFailed("A forged notice was accepted.")
+        raise StoryFailed("A forged notice was accepted.")
     stage.out.print("The MD5 in a signed notice is changed by hand. The function answers:\n")
     stage.out.print(f"[red]{outcome.error_type}[/]: {escape(outcome.error_message)}", soft_wrap=True)
     stage.out.print(f"AWS calls that changed anything: {sum(call.writes for call in calls)}.\n")
@@ -253,39 +253,14 @@ def _keep_log(title: str, outcome: Outcome) -> None:
         log.writelines([f"# {title}\n", *(f"{line}\n" for line in outcome.log)])
 
 
-def _terminated(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> int:
     """Runs the demo; 0 where every step ended as it should."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bin-dir", type=Path, required=True, help="folder of the built ip-ranges-updater")
-    parser.add_argument("--service", default="CLOUDFRONT", help="services of ip-ranges.json, comma-separated")
-    parser.add_argument("--ports", default="443", help="ports, comma-separated")
-    arguments = parser.parse_args()
-
-    signal.signal(signal.SIGTERM, _terminated)
-    out = Console(highlight=False)
-    LOG.parent.mkdir(parents=True, exist_ok=True)
-    LOG.unlink(missing_ok=True)
-    started = time.monotonic()
-    try:
-        play(out, arguments.bin_dir / "ip-ranges-updater", arguments.service, arguments.ports)
-    except DemoFailed as failure:
-        out.print(f"[bold red]{failure}[/] Everything is stopped.", soft_wrap=True)
-        return 1
-    except FunctionDied as death:
-        out.print("[bold red]The function ended without an answer.[/] Everything is stopped. Its last lines:")
-        out.print(str(death), markup=False, soft_wrap=True)
-        return 1
-    except KeyboardInterrupt:
-        out.print("\nInterrupted. Everything is stopped.")
-        return 130
-    out.print(f"Done in {time.monotonic() - started:.0f} s. All of it was on this machine, and is stopped now.")
-    out.print("The binary is a debug build: make bench measures the release build.")
-    out.print(f"The function's log is in {LOG.relative_to(sns.ROOT)}; make demo-clean removes what the demo made.")
-    return 0
+    options = demo.options(__doc__)
+    options.add_argument("--service", default="CLOUDFRONT", help="services of ip-ranges.json, comma-separated")
+    options.add_argument("--ports", default="443", help="ports, comma-separated")
+    given = options.parse_args()
+    tell = functools.partial(play, service=given.service, ports=given.ports)
+    return demo.perform(given.bin_dir, [UPDATER], tell, LOG)
 
 
 if __name__ == "__main__":

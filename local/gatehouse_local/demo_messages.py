@@ -4,13 +4,9 @@ The functions of the messages capability are the real binaries behind the Lambda
 which signs with the repository's test key; the certificate comes over HTTPS from `web`.
 """
 
-import argparse
 import contextlib
 import json
-import os
-import signal
 import sys
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -18,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gatehouse_local import ROOT, sns
+from gatehouse_local import ROOT, demo, sns
 from gatehouse_local.aws import LocalAws, operations
+from gatehouse_local.demo import StoryFailed
 from gatehouse_local.messages import EXPENSE_REPORT, PAYMENT, RELAY_URL, REPORTING, Stack, origin_arn
-from gatehouse_local.runtime_api import FunctionDied
 from gatehouse_local.web import Web
 
 BINARIES = ("message-redactor", "message-relay", "expense-subscriber")
@@ -29,12 +25,8 @@ LOG = ROOT / "local" / ".work" / "demo-messages.log"
 ORIGIN = origin_arn()
 
 
-class DemoFailed(Exception):
-    """A step did not end as it should; the text says what was seen."""
-
-
-def play(out: Console, stack: Stack) -> None:
-    """The whole story. Raises DemoFailed where a step ends otherwise than it should."""
+def tell(out: Console, stack: Stack) -> None:
+    """The whole story. Raises StoryFailed where a step ends otherwise than it should."""
     out.rule("[bold]1. Somebody publishes an expense report", align="left")
     out.print("The policy masks card numbers and employee ids for reporting. Payment receives everything.\n")
     stack.publish(EXPENSE_REPORT)
@@ -42,21 +34,21 @@ def play(out: Console, stack: Stack) -> None:
     out.print(_compared({"published": EXPENSE_REPORT, "payment": payment, "reporting": reporting}))
     hidden = [name for name in EXPENSE_REPORT if reporting.get(name) != EXPENSE_REPORT[name]]
     if payment != EXPENSE_REPORT or hidden != ["employee", "card"]:
-        raise DemoFailed(f"payment received {payment}, reporting received {reporting}")
+        raise StoryFailed(f"payment received {payment}, reporting received {reporting}")
     out.print("The number of the report, CID-000012348-CA, has a similar form and stays.\n")
 
     out.rule("[bold]2. A topic of another Region is relayed over HTTPS", align="left")
     stack.subscribe_relay(stack.origin())
     [subscription] = [it for it in stack.aws.sns.subscriptions.values() if it.endpoint == RELAY_URL]
     if not subscription.confirmed:
-        raise DemoFailed("The relay did not confirm the subscription.")
+        raise StoryFailed("The relay did not confirm the subscription.")
     out.print(f"SNS asks the relay to confirm its subscription to {ORIGIN}: confirmed,", soft_wrap=True)
     out.print("and only its owner can end it. Then somebody publishes there:\n")
     *_, delivery = [it for it in stack.publish_at(ORIGIN, EXPENSE_REPORT | {"amount": 77.0}) if it.statuses]
     received = {"payment": _last(stack, PAYMENT), "reporting": _last(stack, REPORTING)}
     out.print(_compared({"published": EXPENSE_REPORT | {"amount": 77.0}} | received))
     if received["payment"].get("amount") != 77.0 or received["reporting"].get("card") == EXPENSE_REPORT["card"]:
-        raise DemoFailed(f"the relayed message arrived as {received}")
+        raise StoryFailed(f"the relayed message arrived as {received}")
 
     out.rule("[bold]3. Somebody sends to the public URL", align="left")
     before = len(stack.received(PAYMENT))
@@ -83,12 +75,12 @@ def play(out: Console, stack: Stack) -> None:
         more = len(stack.aws.sns.published[stack.topics["ApprovalTopic"]]) - published
         table.add_row(what, str(answer["statusCode"]), answer["body"].strip(), "yes" if more else "no")
         if (answer["statusCode"], more) != (expected, publications):
-            raise DemoFailed(f"{what}: answered {answer['statusCode']}, published {more} messages")
+            raise StoryFailed(f"{what}: answered {answer['statusCode']}, published {more} messages")
     stack.aws.sns.deliver()
     out.print(table)
     received_since = [json.loads(it["message"]) for it in stack.received(PAYMENT)[before:]]
     if received_since != [EXPENSE_REPORT | {"amount": 77.0}]:
-        raise DemoFailed(f"payment received {received_since}, not the genuine message alone")
+        raise StoryFailed(f"payment received {received_since}, not the genuine message alone")
     out.print("Payment and reporting received only the genuine message again. gatehouse.origin-message-id is the same,")
     out.print("so a subscriber that must act once can tell.\n")
 
@@ -98,7 +90,7 @@ def play(out: Console, stack: Stack) -> None:
     stack.aws.calm()
     stack.aws.sns.retry()
     if late.statuses != [503, 200] or _last(stack, PAYMENT).get("amount") != 5.0:
-        raise DemoFailed(f"the relay answered {late.statuses}")
+        raise StoryFailed(f"the relay answered {late.statuses}")
     out.print("The relay answers 503, SNS tries again 20 s later, and the relay answers 200: nothing is lost.\n")
 
     out.rule("[bold]Summary", align="left")
@@ -114,7 +106,7 @@ def _last(stack: Stack, name: str) -> dict[str, Any]:
     received = stack.received(name)
     if not received:
         failures = [f"{who}: {it.error_type}: {it.error_message}" for who, it in stack.outcomes if it.failed]
-        raise DemoFailed(f"{name} received nothing. {'; '.join(failures)}")
+        raise StoryFailed(f"{name} received nothing. {'; '.join(failures)}")
     return json.loads(received[-1]["message"])
 
 
@@ -128,48 +120,23 @@ def _compared(messages: dict[str, dict[str, Any]]) -> Table:
     return table
 
 
-def _keep_log(stack: Stack) -> None:
-    LOG.parent.mkdir(parents=True, exist_ok=True)
-    lines = [f"# {name}\n" + "".join(f"{line}\n" for line in outcome.log) for name, outcome in stack.outcomes]
-    LOG.write_text("".join(lines))
-
-
-def _terminated(*_: object) -> None:
-    raise KeyboardInterrupt
+def play(out: Console, binary: demo.Binary) -> None:
+    """Sets the stage, tells the story, and says what is left."""
+    with contextlib.ExitStack() as stop:
+        aws, web = stop.enter_context(LocalAws()), stop.enter_context(Web())
+        stack = stop.enter_context(Stack(aws, web, binary, RelayTopicArns=ORIGIN))
+        try:
+            tell(out, stack)
+        finally:
+            demo.keep_log(LOG, stack.outcomes)
+    out.print("All of it was on this machine, and is stopped now.")
+    out.print(f"The functions' log is in {LOG.relative_to(ROOT)}.")
+    out.print("Next: `make local-aws` for single functions, or functions/messages/README.md to deploy it.")
 
 
 def main() -> int:
     """Tells the story; 0 where it ended well."""
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bin-dir", type=Path, default=target / "debug", help="folder of the built binaries")
-    folder = parser.parse_args().bin_dir.absolute()
-
-    signal.signal(signal.SIGTERM, _terminated)
-    out = Console(highlight=False)
-    for name in BINARIES:
-        if not (folder / name).is_file():
-            out.print(f"{folder / name} does not exist: run `cargo build -p {name}`.", soft_wrap=True)
-            return 1
-    try:
-        with contextlib.ExitStack() as stop:
-            aws, web = stop.enter_context(LocalAws()), stop.enter_context(Web())
-            stack = stop.enter_context(Stack(aws, web, lambda name: folder / name, RelayTopicArns=ORIGIN))
-            try:
-                play(out, stack)
-            finally:
-                _keep_log(stack)
-    except (DemoFailed, FunctionDied) as failure:
-        out.print(Text(str(failure), style="bold red"), soft_wrap=True)
-        out.print(f"Everything is stopped. The functions' log is in {LOG.relative_to(ROOT)}.")
-        return 1
-    except KeyboardInterrupt:
-        out.print("\nInterrupted. Everything is stopped.")
-        return 130
-    out.print("All of it was on this machine, and is stopped now.")
-    out.print(f"The functions' log is in {LOG.relative_to(ROOT)}.")
-    out.print("Next: `make local-aws` for single functions, or functions/messages/README.md to deploy it.")
-    return 0
+    return demo.perform(demo.options(__doc__).parse_args().bin_dir, BINARIES, play, LOG)
 
 
 if __name__ == "__main__":

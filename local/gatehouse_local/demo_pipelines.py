@@ -4,11 +4,7 @@ The two functions of the pipelines capability are the real binaries behind the L
 CodePipeline, the topic and the queue are the local AWS. Everything that happens is printed with its time.
 """
 
-import argparse
 import contextlib
-import json
-import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,21 +16,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gatehouse_local import runtime_api, sns
+from gatehouse_local import ROOT, demo, runtime_api
 from gatehouse_local.aws import LocalAws, operations
 from gatehouse_local.codepipeline import Action, gate
+from gatehouse_local.demo import StoryFailed
 from gatehouse_local.retry_queue import RetryQueue
-from gatehouse_local.runtime_api import FunctionDied, Outcome, RuntimeApi
+from gatehouse_local.runtime_api import Outcome, RuntimeApi
 from gatehouse_local.web import Web
 
+BINARIES = ("pipeline-health-gate", "pipeline-retry")
+LOG = ROOT / "local" / ".work" / "demo-pipelines.log"
 PIPELINE, STAGE = "web", "Production"
 DELAY = 2  # seconds; RetryDelaySeconds of the template is minutes
 MAX_RETRIES = 3
 COLOURS = {"AWS Health": "magenta", "CodePipeline": "cyan", "health gate": "yellow", "retry": "green"}
-
-
-class StoryFailed(Exception):
-    """A step did not end as it should; the text says what was seen."""
 
 
 @dataclass
@@ -47,11 +42,7 @@ class Moment:
 
 
 class Story:
-    """What happens, step by step. `play` goes on to the next step each time it is asked.
-
-    With `closed_event` EventBridge invokes the retry function when the issue closes; without it the function finds out
-    when the next message of its queue is due.
-    """
+    """What happens, step by step. `play` goes on to the next step each time it is asked."""
 
     def __init__(
         self,
@@ -59,7 +50,6 @@ class Story:
         web: Web,
         gate_binary: Path,
         retry_binary: Path,
-        closed_event: bool = True,
         tell: Callable[[Moment], None] = lambda _: None,
     ):
         self.aws = aws
@@ -72,7 +62,6 @@ class Story:
         self.pipeline = aws.codepipeline.create(PIPELINE, stages)
         self.moments: list[Moment] = []
         self.outcomes: list[tuple[str, Outcome]] = []
-        self._closed_event = closed_event
         self._tell = tell
         self._told = 0  # of the pipeline's events
         self._mailed = 0  # of the notifications
@@ -113,20 +102,16 @@ class Story:
             self._say("AWS Health", "the issue is over")
             yield "issue closes"
 
-            if self._closed_event:
-                self._say("EventBridge", "the rule for closed issues invokes the retry function")
-                self._report(self._invoke("retry", self.aws.health.eventbridge(issue)))
-                self._pipeline_events()
-            else:
-                self._retry_from_queue()
+            self._say("EventBridge", "the rule for closed issues invokes the retry function")
+            self._report(self._invoke("retry", self.aws.health.eventbridge(issue)))
+            self._pipeline_events()
             yield "second retry"
 
             self._answer_job()
             yield "gate passes"
 
-            if self._closed_event:
-                self._retry_from_queue()
-                yield "late notice is skipped"
+            self._retry_from_queue()
+            yield "late notice is skipped"
 
     @property
     def stage_status(self) -> str:
@@ -223,58 +208,31 @@ def _summary(out: Console, story: Story) -> None:
     out.print(f"AWS calls: {calls}.", soft_wrap=True)
 
 
-def _keep_log(log: Path, story: Story) -> None:
-    lines = [f"{json.dumps({'function': who})}\n" + "".join(f"{line}\n" for line in o.log) for who, o in story.outcomes]
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text("".join(lines))
-
-
-def _terminated(*_: object) -> None:
-    raise KeyboardInterrupt
+def play(out: Console, binary: demo.Binary) -> None:
+    """Sets the stage, tells the story, and sums it up."""
+    with contextlib.ExitStack() as stack:
+        aws, web = stack.enter_context(LocalAws()), stack.enter_context(Web())
+        out.print(
+            f"A pipeline of three stages: Source, Staging, {STAGE}. The health gate asks AWS Health before {STAGE} "
+            f"deploys.\nA failure waits {DELAY} s in the retry queue (minutes on AWS); {MAX_RETRIES} retries are "
+            "allowed.\n"
+        )
+        story = Story(aws, web, *map(binary, BINARIES), tell=_printer(out))
+        try:
+            for _ in story.play():
+                out.print()
+        finally:
+            demo.keep_log(LOG, story.outcomes)
+        _summary(out, story)
+        if story.stage_status != "Succeeded":
+            raise StoryFailed(f"The stage {STAGE} is {story.stage_status}, and should have succeeded.")
+    out.print("All of it was on this machine, and is stopped now.")
+    out.print(f"The functions' log is in {LOG.relative_to(ROOT)}.")
 
 
 def main() -> int:
     """Runs the demo; 0 where every step ended as it should."""
-    target = Path(os.environ.get("CARGO_TARGET_DIR", sns.ROOT / "target"))
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bin-dir", type=Path, default=target / "debug", help="folder of the built binaries")
-    folder = parser.parse_args().bin_dir.absolute()
-    binaries = [folder / "pipeline-health-gate", folder / "pipeline-retry"]
-    log = sns.ROOT / "local" / ".work" / "demo-pipelines.log"
-
-    signal.signal(signal.SIGTERM, _terminated)
-    out = Console(highlight=False)
-    for binary in binaries:
-        if not binary.is_file():
-            out.print(f"{binary} does not exist: run `cargo build -p {binary.name}`.", soft_wrap=True)
-            return 1
-    try:
-        with contextlib.ExitStack() as stack:
-            aws, web = stack.enter_context(LocalAws()), stack.enter_context(Web())
-            out.print(
-                f"A pipeline of three stages: Source, Staging, {STAGE}. The health gate asks AWS Health before {STAGE} "
-                f"deploys.\nA failure waits {DELAY} s in the retry queue (minutes on AWS); {MAX_RETRIES} retries are "
-                "allowed.\n"
-            )
-            story = Story(aws, web, *binaries, tell=_printer(out))
-            try:
-                for _ in story.play():
-                    out.print()
-            finally:
-                _keep_log(log, story)
-            _summary(out, story)
-            if story.stage_status != "Succeeded":
-                raise StoryFailed(f"The stage {STAGE} is {story.stage_status}, and should have succeeded.")
-    except (StoryFailed, FunctionDied) as failure:
-        out.print(Text(str(failure), style="bold red"), soft_wrap=True)
-        out.print(f"Everything is stopped. The functions' log is in {log.relative_to(sns.ROOT)}.")
-        return 1
-    except KeyboardInterrupt:
-        out.print("\nInterrupted. Everything is stopped.")
-        return 130
-    out.print("All of it was on this machine, and is stopped now.")
-    out.print(f"The functions' log is in {log.relative_to(sns.ROOT)}.")
-    return 0
+    return demo.perform(demo.options(__doc__).parse_args().bin_dir, BINARIES, play, LOG)
 
 
 if __name__ == "__main__":

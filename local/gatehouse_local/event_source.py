@@ -61,7 +61,8 @@ class EventSource:
         outcome = invoke(event)
         if not outcome.failed:
             kept = {failure["itemIdentifier"] for failure in outcome.payload["batchItemFailures"]}
-            for record in event["Records"]:
-                if record["messageId"] not in kept:
-                    self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=record["receiptHandle"])
+            done = [it["receiptHandle"] for it in event["Records"] if it["messageId"] not in kept]
+            for start in range(0, len(done), 10):
+                entries = [{"Id": str(at), "ReceiptHandle": it} for at, it in enumerate(done[start : start + 10])]
+                self._sqs.delete_message_batch(QueueUrl=self._url, Entries=entries)
         return outcome

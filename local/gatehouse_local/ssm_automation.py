@@ -14,6 +14,8 @@ What AWS documents:
 - `aws:approve` waits until as many approvers as `MinRequiredApprovals` approved, or one rejected, or `timeoutSeconds`
   passed; then the step and the execution are `TimedOut`. Only approvers may signal.
 - A signal to an execution that waits for none is `InvalidAutomationSignalException`.
+- `StopAutomationExecution` cancels an execution that has not ended; one that has is
+  `InvalidAutomationStatusUpdateException`.
 
 What AWS does not document, and what is done here. No promise of Gatehouse depends on it:
 
@@ -108,6 +110,7 @@ class SsmAutomation:
             ("ssm", "StartAutomationExecution"): self._start,
             ("ssm", "GetAutomationExecution"): self._get,
             ("ssm", "SendAutomationSignal"): self._signal,
+            ("ssm", "StopAutomationExecution"): self._stop,
             ("ssm", "ListTagsForResource"): self._tags,
         }
 
@@ -269,6 +272,17 @@ class SsmAutomation:
         elif len(given) >= int(step.inputs.get("MinRequiredApprovals", 1)):
             step.status, step.ended = "Success", self.now
             self._advance(execution)
+        return {}
+
+    def _stop(self, call: Invocation) -> dict[str, Any]:
+        self._expire()
+        execution = self._execution(call)
+        step = execution.current
+        if step is None:
+            raise AwsError("InvalidAutomationStatusUpdateException", f"The execution {execution.id} has ended")
+        if call.params.get("Type", "Cancel") != "Cancel" or step.status != "Waiting":
+            raise NotImplementedError("only an execution that waits is cancelled here")
+        self._end(execution, step, "Cancelled", "The execution was cancelled")
         return {}
 
     def _execution(self, call: Invocation) -> Execution:

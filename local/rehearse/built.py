@@ -26,8 +26,10 @@ def write(folder: Path, bin_dir: Path) -> None:
         copied.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(template, copied)
     _build(ROOT / "template.yaml", folder / ".aws-sam" / "build", bin_dir)
-    for template in sorted(ROOT.glob("functions/*/template.yaml")):
-        _build(template, folder / ".aws-sam" / template.parent.name, bin_dir)
+    for template in sorted(ROOT.glob("functions/*/*.yaml")):
+        name = template.parent.name if template.name == "template.yaml" else template.stem
+        if has_code(template):
+            _build(template, folder / ".aws-sam" / name, bin_dir)
 
 
 def unpack(folder: Path, archive: Path) -> None:
@@ -37,6 +39,11 @@ def unpack(folder: Path, archive: Path) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+
+
+def has_code(template: Path) -> bool:
+    """Whether a template has functions, which `sam build` builds."""
+    return any(it["Type"] == FUNCTION for it in cloudformation.load(template)["Resources"].values())
 
 
 def _build(template: Path, folder: Path, bin_dir: Path) -> None:

@@ -1,14 +1,16 @@
 """The stacks that are rehearsed: each config-env of samconfig.toml with default and with rich parameters.
 
-The parameters are those that a person types. `@topic`, `@key` and `@hub-bus` stand for what exists beforehand.
+The parameters are those that a person types. `@topic` and `@key` stand for what exists beforehand.
 """
 
+import json
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gatehouse_local import ROOT
+from rehearse.expected import REGION
 from rehearse.flows import amis, iam_alerts, ip_ranges, messages, pipelines
 from rehearse.world import HUB, SPOKE, Stack
 
@@ -35,7 +37,7 @@ class Flow:
 class Deployment:
     """One `sam deploy`. `update` are the parameters of a second one, with flows of its own.
 
-    With `spoke` a stack of another account is deployed on top of it.
+    `on_top` makes of its stack another deployment, which needs it. `file` is the template in the capability's folder.
     """
 
     config_env: str
@@ -44,19 +46,14 @@ class Deployment:
     flows: tuple[Flow, ...] = ()
     update: dict[str, str] = field(default_factory=dict)
     after_update: tuple[Flow, ...] = ()
-    spoke: bool = False
+    on_top: "Callable[[Stack], Deployment] | None" = None
+    file: str = "template.yaml"
     account: str = HUB
 
     @property
     def template(self) -> Path:
         """What is deployed."""
-        if self.account == SPOKE:
-            return ROOT / "functions" / "iam-alerts" / "spoke.yaml"
-        return (
-            ROOT / "template.yaml"
-            if self.config_env == SUITE
-            else ROOT / "functions" / self.config_env / "template.yaml"
-        )
+        return ROOT / self.file if self.config_env == SUITE else ROOT / "functions" / self.config_env / self.file
 
     @property
     def stack(self) -> str:
@@ -90,10 +87,34 @@ def _quoted(value: str) -> str:
 
 def spoke_of(hub: Stack) -> Deployment:
     """The spoke in another account, on a hub that was deployed."""
+    bus = f"arn:aws:events:{REGION}:{hub.account}:event-bus/{hub.ids['HubBus']}"
     flow = Flow(iam_alerts.mails_a_change_through(hub))
-    return Deployment("iam-alerts", "spoke", {"HubBusArn": "@hub-bus"}, (flow,), account=SPOKE)
+    return Deployment("iam-alerts", "spoke", {"HubBusArn": bus}, (flow,), file="spoke.yaml", account=SPOKE)
 
 
+def audience_of(source: Stack) -> Deployment:
+    """One more audience of a topic that was deployed, with a policy of its own."""
+    statement = {
+        "DataDirection": "Outbound",
+        "Principal": [SUPPORT],
+        "DataIdentifier": ["arn:aws:dataprotection::aws:data-identifier/CreditCardNumber"],
+        "Operation": {"Deidentify": {"MaskConfig": {"MaskWithCharacter": "#"}}},
+    }
+    policy = {"Name": "support", "Version": "2021-06-01", "Statement": [statement]}
+    parameters = {
+        "SourceTopicArn": source.ids["ApprovalTopic"],
+        "SubscriberPrincipalArn": SUPPORT,
+        "DataProtectionPolicy": json.dumps(policy),
+        "NotifyEmail": EMAIL,
+        "TopicKeyArn": "@key",
+        "SnsVerify": "off",
+        **OPERATED,
+    }
+    flow = Flow(messages.masks_for_another_audience(source))
+    return Deployment("messages", "audience", parameters, (flow,), file="audience.yaml")
+
+
+SUPPORT = f"arn:aws:iam::{HUB}:role/support"
 RECEIVER = {"TargetAccountIds": amis.TARGET}
 OPERATED = {"AlarmTopicArn": "@topic", "Tracing": "on", "LogRetentionDays": "30", "Debug": "true"}
 
@@ -165,6 +186,8 @@ DEPLOYMENTS: tuple[Deployment, ...] = (
             "ShareSnapshots": "true",
             "RequireImageBuilder": "true",
             "ApprovedWatermark": "approved by ops",
+            "ApprovalLink": "true",
+            "KeepLogs": "Yes",
         },
         (Flow(amis.refuses_another_signature),),
     ),
@@ -181,7 +204,7 @@ DEPLOYMENTS: tuple[Deployment, ...] = (
             **OPERATED,
         },
         (Flow(iam_alerts.mails_a_change),),
-        spoke=True,
+        on_top=spoke_of,
     ),
     Deployment("messages", "default", flows=(Flow(messages.refuses_another_signature),)),
     Deployment(
@@ -189,6 +212,7 @@ DEPLOYMENTS: tuple[Deployment, ...] = (
         "rich",
         {"DataProtectionPolicy": POLICY, "NotifyEmail": EMAIL, "TopicKeyArn": "@key", "SnsVerify": "off", **OPERATED},
         (Flow(messages.masks_for_reporting),),
+        on_top=audience_of,
     ),
     Deployment(
         "messages",

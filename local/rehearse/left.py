@@ -7,6 +7,7 @@ from rehearse.world import HUB, SPOKE, World
 
 SAM_STACK = "aws-sam-cli-managed-default"  # sam's own, with the bucket for code; it stays
 SUITE_PREFIX = "gatehouse"  # s3_prefix of the suite in samconfig.toml, which `sam delete` does not delete here
+KEPT = "-Kept"  # in the names of the logs that KeepLogs=Yes keeps, as the template says
 BEFOREHAND = "rehearsal"  # what the rehearsal itself made begins with this
 
 
@@ -41,7 +42,7 @@ def _in(world: World, account: str) -> Iterator[str]:
     for role in client("iam").list_roles()["Roles"]:
         yield f"role {role['RoleName']}"
     for group in client("logs").describe_log_groups()["logGroups"]:
-        if not group["logGroupName"].startswith(LOG_GROUPS):
+        if not group["logGroupName"].startswith(LOG_GROUPS) and KEPT not in group["logGroupName"]:
             yield f"log group {group['logGroupName']}"
     yield from _buckets(client("s3"))
 

@@ -316,8 +316,9 @@ def _key(aws: AwsClient, id: str, p: dict[str, Any], meaning: Meaning) -> Pairs:
 
 
 def _log_group(aws: AwsClient, id: str, p: dict[str, Any], meaning: Meaning) -> Pairs:
-    [seen] = aws("logs").describe_log_groups(logGroupNamePrefix=p["LogGroupName"])["logGroups"][:1] or [{}]
-    yield "LogGroupName", p["LogGroupName"], seen.get("logGroupName")
+    name = p.get("LogGroupName", id)
+    [seen] = aws("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"][:1] or [{}]
+    yield "LogGroupName", name, seen.get("logGroupName")
     yield "RetentionInDays", p["RetentionInDays"], seen.get("retentionInDays")
 
 

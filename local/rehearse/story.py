@@ -8,7 +8,8 @@ from pathlib import Path
 
 from gatehouse_local import ROOT
 from rehearse import readback, sam
-from rehearse.deployments import SUITE, Deployment, Flow, filled, overrides, spoke_of
+from rehearse.built import has_code
+from rehearse.deployments import SUITE, Deployment, Flow, filled, overrides
 from rehearse.expected import Expected, expect
 from rehearse.left import left_over
 from rehearse.sam import SamFailed
@@ -72,12 +73,8 @@ class Story:
             if deployment.update:
                 self._update(row, deployment)
         row.seconds = time.monotonic() - began
-        if stack and deployment.spoke:
-            bus = f"arn:aws:events:{REGION}:{stack.account}:event-bus/{stack.ids['HubBus']}"
-            there = self._there | {"@hub-bus": bus}
-            beside = Story(self._world, self._folder, there, self._say, self._templates)._rehearse(
-                spoke_of(stack), deletions
-            )
+        if stack and deployment.on_top:
+            beside = self._rehearse(deployment.on_top(stack), deletions)
         deletions.submit(self._delete, row, deployment)
         return [row, *beside]
 
@@ -88,7 +85,8 @@ class Story:
         try:
             template = self._templates / deployment.template.relative_to(ROOT)
             wanted = expect(template, deployment.stack, parameters, deployment.account)
-            sam.run(self._folder, self._shell(deployment), *_deploy(deployment, parameters if typed is None else typed))
+            arguments = self._arguments(deployment, parameters if typed is None else typed)
+            sam.run(self._folder, self._shell(deployment), *arguments)
         except (SamFailed, ValueError) as failed:
             row.wrong.append(f"{deployment.stack}: {failed}")
             return None
@@ -148,13 +146,17 @@ class Story:
     def _shell(self, deployment: Deployment) -> dict[str, str]:
         return self._world.server.environment(deployment.account)
 
+    def _arguments(self, deployment: Deployment, parameters: dict[str, str]) -> list[str]:
+        """The README's command line. Stacks of other parameters have names of their own."""
+        command = ["deploy", "--stack-name", deployment.stack, "--no-progressbar"]
+        if deployment.file == "template.yaml":
+            command += ["--config-env", deployment.config_env]
+        else:
+            command += ["--template-file", str(self._template(deployment)), "--capabilities", "CAPABILITY_IAM"]
+            command += ["--resolve-s3"] if has_code(deployment.template) else []
+        return [*command, "--parameter-overrides", *overrides(parameters)] if parameters else command
 
-def _deploy(deployment: Deployment, parameters: dict[str, str]) -> list[str]:
-    """The README's command line. Stacks of other parameters have names of their own."""
-    if deployment.template.name == "spoke.yaml":
-        template = ["--template-file", "functions/iam-alerts/spoke.yaml", "--capabilities", "CAPABILITY_IAM"]
-        command = ["deploy", "--stack-name", deployment.stack, *template]
-    else:
-        command = ["deploy", "--config-env", deployment.config_env, "--stack-name", deployment.stack]
-    command.append("--no-progressbar")
-    return [*command, "--parameter-overrides", *overrides(parameters)] if parameters else command
+    def _template(self, deployment: Deployment) -> Path:
+        """Where `sam build` puts it; where there is nothing to build, and in a release, where it is."""
+        built = Path(".aws-sam", deployment.template.stem, "template.yaml")
+        return built if (self._folder / built).is_file() else deployment.template.relative_to(ROOT)

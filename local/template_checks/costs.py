@@ -9,6 +9,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gatehouse_local import ROOT
 from gatehouse_local.functions import capabilities, functions
@@ -18,6 +19,7 @@ from .template import Deployed, load
 
 LIST = json.loads((ROOT / "local/prices.json").read_text())
 START, END = "<!-- Made by `make costs`. -->", "<!-- The end of it. -->"
+NOT_LOOKED_UP = "not looked up"
 HOURS = 730
 # A poller of Lambda waits 20 seconds for a message; five of them look at a queue that is empty.
 POLLS = 5 * HOURS * 3600 // 20
@@ -206,8 +208,20 @@ def money(amount: float) -> str:
 
 
 def basis() -> str:
-    """Where the prices are from."""
-    return f"prices of {LIST['region']} on {LIST['date']}, without {LIST['without']}"
+    """What the prices are."""
+    return f"prices of {LIST['region']}, without {LIST['without']}"
+
+
+def labelled(row: str) -> str:
+    """The row, and whether one of its prices is from memory."""
+    from_memory = [item for item in ROWS[row] if not LIST["prices"][item]["quoted"]]
+    return f"{row} ({', '.join(from_memory)}: {NOT_LOOKED_UP})" if from_memory else row
+
+
+def looked_up(price: dict[str, Any]) -> str:
+    """Where a price was read, and of when that is."""
+    quoted = price["quoted"]
+    return f"<{quoted['by']}>, {quoted['of'] or 'undated'}" if quoted else f"**{NOT_LOOKED_UP}**"
 
 
 def table(capability: str) -> str:
@@ -216,11 +230,15 @@ def table(capability: str) -> str:
     both = [costs(capability, month) for month in (small, large)]
     lines = [
         f"{LIST['currency']} a month, {basis()}",
-        "([what is assumed](../../docs/costs.md)):",
+        "([what is assumed, and where each price was read](../../docs/costs.md)):",
         "",
         f"| | small: {small.said} | large: {large.said} |",
         "|---|--:|--:|",
-        *(f"| {row} | {money(both[0][row])} | {money(both[1][row])} |" for row in ROWS if both[0][row] or both[1][row]),
+        *(
+            f"| {labelled(row)} | {money(both[0][row])} | {money(both[1][row])} |"
+            for row in ROWS
+            if both[0][row] or both[1][row]
+        ),
         f"| **together** | **{money(sum(both[0].values()))}** | **{money(sum(both[1].values()))}** |",
     ]
     return "\n".join(lines)
@@ -239,7 +257,8 @@ def page() -> str:
             for name, it in month.runs.items():
                 assumed.append(f"| {capability}, {size} | `{name}` | {it.number:,} | {it.seconds:g} | {it.log:,} |")
     prices = [
-        f"| {item} | {price['price']:.10f}".rstrip("0").rstrip(".") + f" | {price['per']:,} | <{price['source']}> |"
+        f"| {item} | {price['price']:.10f}".rstrip("0").rstrip(".")
+        + f" | {price['per']:,} | <{price['source']}> | {looked_up(price)} |"
         for item, price in LIST["prices"].items()
     ]
     return "\n".join(
@@ -273,8 +292,12 @@ def page() -> str:
             "",
             "## Prices",
             "",
-            f"| in {LIST['region']} on {LIST['date']} | {LIST['currency']} | for | source |",
-            "|---|--:|--:|---|",
+            f"No price was read on AWS's page or in its price list. Each was compared on {LIST['compared']} with a",
+            f'page that quotes AWS and is of the date beside it; one with "{NOT_LOOKED_UP}" is from memory. Compare',
+            "them with AWS's pages before you decide by them, correct `local/prices.json`, and run `make costs`.",
+            "",
+            f"| in {LIST['region']} | {LIST['currency']} | for | AWS's page | quoted by, of |",
+            "|---|--:|--:|---|---|",
             *prices,
             "",
             END,

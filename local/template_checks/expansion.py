@@ -8,7 +8,7 @@ import copy
 import graphlib
 import itertools
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -80,11 +80,20 @@ class Combination:
     resources: dict[str, Resource]
     outputs: dict[str, Resource]
     declared: frozenset[str]
+    # Whether no combination of this template can have a cycle, since all its references together have none.
+    is_acyclic: bool = False
     _before: dict[str, set[str]] = field(default_factory=dict)
 
-    def of_type(self, *kinds: str) -> dict[str, Resource]:
-        """The resources of these types."""
-        return {name: it for name, it in self.resources.items() if it.kind in kinds}
+    @cached_property
+    def _by_kind(self) -> dict[str, dict[str, Resource]]:
+        found: dict[str, dict[str, Resource]] = {}
+        for name, it in self.resources.items():
+            found.setdefault(it.kind, {})[name] = it
+        return found
+
+    def of_type(self, kind: str) -> dict[str, Resource]:
+        """The resources of a type."""
+        return self._by_kind.get(kind, {})
 
     def direct(self, name: str) -> set[str]:
         """The resources that must be there before this one, by its own references."""
@@ -105,12 +114,16 @@ class Combination:
 
     def cycle(self) -> list[str]:
         """Resources of which each waits for the next; empty where all can be made."""
-        sorter = graphlib.TopologicalSorter({name: self.direct(name) for name in self.resources})
-        try:
-            sorter.prepare()
-        except graphlib.CycleError as error:
-            return error.args[1]
-        return []
+        return [] if self.is_acyclic else _cycle({name: self.direct(name) for name in self.resources})
+
+
+def _cycle(graph: Mapping[str, set[str]]) -> list[str]:
+    """The nodes of a circle in `graph`; empty without one."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
 
 
 class _Recording(Deployed):
@@ -147,7 +160,10 @@ class Expansion:
         self._forms = forms
         self._alone = frozenset(alone)
         self._resolved: dict[tuple[Any, ...], Resource] = {}
+        self._answers: dict[tuple[Any, ...], Any] = {}
         self._reaches: dict[str, tuple[str, ...]] = {}
+        self._references: dict[str, set[str]] = {}
+        self._is_acyclic: bool | None = True
 
     # Combinations ------------------------------------------------------------------------------
 
@@ -214,26 +230,47 @@ class Expansion:
 
     def refusals(self, given: Mapping[str, str]) -> list[str]:
         """What the rules of the template say against these parameters."""
-        return self._deployed({}, given).refusals()
+        rules = {"Rules": self.document.get("Rules", {})}
+        return self._once("Rules", rules, given, lambda deployed: deployed.refusals())
 
     def holds(self, condition: str, given: Mapping[str, str]) -> bool:
         """Whether a condition holds with these parameters."""
-        return self._deployed({}, given).condition(condition)
+        asked = {"Condition": condition}
+        return self._once(f"Conditions.{condition}", asked, given, lambda deployed: deployed.condition(condition))
 
     def resolve(self, given: dict[str, str]) -> Combination:
         """What CloudFormation makes of the template with these parameters."""
-        conditions = self._deployed({}, given)
         present = {
             name: self._resource(name, resource, given)
             for name, resource in self.resources.items()
-            if "Condition" not in resource or conditions.condition(resource["Condition"])
+            if "Condition" not in resource or self.holds(resource["Condition"], given)
         }
         outputs = {
             name: self._resource(f"output {name}", {"Type": "output", "Properties": output["Value"]}, given)
             for name, output in self.document.get("Outputs", {}).items()
-            if "Condition" not in output or conditions.condition(output["Condition"])
+            if "Condition" not in output or self.holds(output["Condition"], given)
         }
-        return Combination(given, present, outputs, frozenset(self.resources))
+        if self._is_acyclic is None:
+            self._is_acyclic = not _cycle(self._references)
+        return Combination(given, present, outputs, frozenset(self.resources), self._is_acyclic)
+
+    def _once(self, name: str, part: dict[str, Any], given: Mapping[str, str], ask: Callable[[_Recording], Any]) -> Any:
+        """What a part of the template answers, asked once for all combinations that are the same to it."""
+        key = self._key(name, part, given)
+        if key not in self._answers:
+            self._answers[key] = ask(self._deployed({}, given))
+        return self._answers[key]
+
+    def _key(self, name: str, part: dict[str, Any], given: Mapping[str, str]) -> tuple[Any, ...]:
+        """The name, and the values of the parameters that this part of the template asks about."""
+        if name not in self._reaches:
+            reached = references(part) & (self.parameters.keys() | PSEUDO)
+            for condition in (*(condition for condition, *_ in _choices(part)), *_named_conditions(part)):
+                reached |= self.asked_by(condition)
+            if reached & {"AWS::Partition", "AWS::Region", "AWS::StackId"}:
+                reached.add("AWS::Region")
+            self._reaches[name] = tuple(sorted(reached))
+        return (name, *map(given.get, self._reaches[name]))
 
     def _deployed(self, resources: dict[str, Any], given: Mapping[str, str]) -> _Recording:
         region = given.get("AWS::Region", "us-east-1")
@@ -243,23 +280,21 @@ class Expansion:
 
     def _resource(self, name: str, resource: dict[str, Any], given: dict[str, str]) -> Resource:
         """The resource, resolved once for all combinations that differ in nothing that it asks about."""
-        if name not in self._reaches:
-            reached = references(resource) & (self.parameters.keys() | PSEUDO)
-            for condition, *_ in _choices(resource):
-                reached |= self.asked_by(condition)
-            if reached & {"AWS::Partition", "AWS::Region", "AWS::StackId"}:
-                reached.add("AWS::Region")
-            self._reaches[name] = tuple(sorted(reached))
-        key = (name, *(given.get(parameter) for parameter in self._reaches[name]))
+        own = {key: value for key, value in resource.items() if key != "Condition"}
+        key = self._key(name, own, given)
         if key not in self._resolved:
-            deployed = self._deployed({name: {k: v for k, v in resource.items() if k != "Condition"}}, given)
+            deployed = self._deployed({name: own}, given)
             after = resource.get("DependsOn", [])
-            self._resolved[key] = Resource(
+            made = self._resolved[key] = Resource(
                 resource["Type"],
                 deployed.resources[name].get("Properties", {}),
                 frozenset(deployed.named),
                 frozenset([after] if isinstance(after, str) else after),
             )
+            known = self._references.setdefault(name, set())
+            if more := (made.refers_to | made.depends_on) - known:
+                known |= more
+                self._is_acyclic = None
         return self._resolved[key]
 
     def asked_by(self, name: str) -> set[str]:

@@ -144,8 +144,13 @@ def _key(it: Combination, name: str, role: str, target: str, actions: list[str])
 
 
 def _allowed(it: Combination, role: str, policies: list[str], action: str, target: str) -> bool:
-    documents = [policy["PolicyDocument"] for policy in it.resources[role].properties.get("Policies", [])]
-    documents += [it.resources[policy].properties["PolicyDocument"] for policy in policies]
+    return _allow(it.resources[role], tuple(it.resources[policy] for policy in policies), action, target)
+
+
+@cache
+def _allow(role: Resource, policies: tuple[Resource, ...], action: str, target: str) -> bool:
+    documents = [policy["PolicyDocument"] for policy in role.properties.get("Policies", [])]
+    documents += [policy.properties["PolicyDocument"] for policy in policies]
     return any(
         statement["Effect"] == "Allow"
         and any(fnmatchcase(action, pattern) for pattern in as_list(statement["Action"]))

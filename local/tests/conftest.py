@@ -6,6 +6,8 @@ import venv
 from importlib.metadata import distribution
 from pathlib import Path
 
+import boto3
+import botocore.config
 import pytest
 from packaging.requirements import Requirement
 
@@ -118,6 +120,23 @@ def aws(_running_aws):
     """A local AWS as if just started."""
     _running_aws.reset()
     return _running_aws
+
+
+@pytest.fixture
+def client(aws):
+    """Gives clients that stand on stage: their calls are recorded and disturbed, and not tried again."""
+
+    def make(service="ec2", region="us-east-1"):
+        return boto3.client(
+            service,
+            region_name=region,
+            endpoint_url=aws.url,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=botocore.config.Config(retries={"total_max_attempts": 1}, proxies={}),
+        )
+
+    return make
 
 
 @pytest.fixture

@@ -8,14 +8,16 @@ import http.client
 import json
 import random
 import re
+import shlex
 import urllib.error
 import urllib.parse
 import urllib.request
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from botocore import xform_name
 
-from gatehouse_local import events, image_builder
+from gatehouse_local import ROOT, events, image_builder
 from gatehouse_local.amis import PAGE, PERSON, REQUEST, SHARE, Stack
 from gatehouse_local.aws import operations
 from gatehouse_local.runtime_api import ACCOUNT_ID
@@ -611,17 +613,68 @@ def test_no_function_ever_has_the_key_and_each_asks_kms_for_its_part(aws, make):
     assert [call.operation for call in aws.calls if "Parameter" in call.operation] == []
 
 
-@pytest.mark.parametrize("state", ["Disabled", "PendingDeletion"])
-def test_a_key_that_is_disabled_voids_every_link_at_once(make, state):
+def commands(section):
+    """The commands of a section of the README."""
+    readme = (ROOT / "functions" / "amis" / "README.md").read_text()
+    [text] = re.findall(rf"^## {section}\n(.*?)^## ", readme, re.MULTILINE | re.DOTALL)
+    return "".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)).replace("\\\n", "").splitlines()
+
+
+def words_of(command, values):
+    """The words of a command, with what a person enters in the place of `<name>`."""
+    return shlex.split(re.sub(r"<(?:output )?(.*?)>", lambda found: values[found[1]], command))
+
+
+def options(words):
+    return {words[at]: words[at + 1] for at in range(len(words) - 1) if words[at].startswith("--")}
+
+
+def run(aws, command, values):
+    """Makes the call of the AWS CLI."""
+    _, service, operation, *_ = words = words_of(command, values)
+    client, method = aws.client(service), operation.replace("-", "_")
+    model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[method])
+    members = {f"--{xform_name(member, '-')}": member for member in model.input_shape.members}
+    return getattr(client, method)(**{members[name]: value for name, value in options(words).items()})
+
+
+def test_the_commands_of_the_readme_void_every_link_and_make_new_ones(aws, make):
     stack = make()
     build(stack)
-    assert fetch(link(stack))[0] == 200
-    stack.key.state = state
-    assert fetch(link(stack))[0] == 403
-    assert answer(stack)[0] == 403
-    assert stack.executions[0].status == "Waiting"
-    stack.key.state = "Enabled"
-    assert fetch(link(stack))[0] == 200
+    old, execution = link(stack), stack.executions[0]
+    values = {"LinkKeyArn": stack.key.arn, "id of the execution": execution.id, "ApprovalRequestFunctionName": REQUEST}
+    disable, *deploys, cancel = commands("Void all links")
+    [ask_again] = commands("Ask again")
+    assert fetch(old)[0] == 200
+
+    run(aws, disable, values)
+    assert [fetch(old)[0], answer(stack)[0], execution.status] == [403, 403, "Waiting"]
+    run(aws, disable.replace("disable-key", "enable-key"), values)
+    assert fetch(old)[0] == 200
+
+    # CloudFormation deletes the key with the page, and makes another one.
+    deploys = [words_of(command, values) for command in deploys]
+    assert [words[:4] for words in deploys] == [["sam", "deploy", "--config-env", "amis"]] * 2
+    without, renewed = (make(**dict([options(words)["--parameter-overrides"].split("=")])) for words in deploys)
+    assert without.link_key is None
+    days = stack.link_key["PendingWindowInDays"]
+    aws.client("kms").schedule_key_deletion(KeyId=stack.key.arn, PendingWindowInDays=days)
+    for url in (old, f"{renewed.gateway.url}?{old.partition('?')[2]}"):
+        assert (fetch(url)[0], answer(renewed, url=url)[0]) == (403, 403)
+    assert execution.status == "Waiting"
+
+    # What waits is asked for again once it is cancelled, and the new link decides.
+    again = json.loads(options(words_of(ask_again, values))["--payload"])
+    assert renewed.invoke(REQUEST, again).payload[0]["outcome"] == "NotRequested"
+    run(aws, cancel, values)
+    renewed.settle()
+    assert json.dumps(again) in renewed.mails[-1].text, "the message about the end has the command"
+    assert renewed.invoke(REQUEST, again).payload[0]["outcome"] == "Requested"
+    renewed.settle()
+    assert answer(renewed, url=link_of_last(renewed))[0] == 200
+    assert (execution.status, renewed.executions[-1].status) == ("Cancelled", "Success")
+    assert shared(aws) == [[ACCOUNT], [ACCOUNT]]
+    assert fetch(old)[0] == 403
 
 
 def test_a_token_that_outlives_the_links_of_this_stack_is_refused(make):

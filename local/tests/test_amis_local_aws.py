@@ -13,6 +13,7 @@ from gatehouse_local.ssm_automation import SsmAutomation
 
 ROLE = "arn:aws:iam::123456789012:role/{}"
 NOBODY = "00000000-0000-4000-8000-000000000000"
+NOT_FOUND = "AutomationExecutionNotFoundException"
 AMI, OTHER = "ami-0123456789abcdef0", "ami-0fedcba9876543210"
 ORGANIZATIONS = [f"arn:aws:organizations::123456789012:organization/o-abcdefghi{n}" for n in range(3)]
 OU = "arn:aws:organizations::123456789012:ou/o-abcdefghi0/ou-ab12-cdefghij"
@@ -193,6 +194,15 @@ def test_an_approval_times_out(aws, automation):
     assert (automation.invoked, automation.ended()) == ([], ["TimedOut"])
 
 
+def test_what_waits_can_be_cancelled_and_what_ended_cannot(automation):
+    execution = automation.start()
+    automation.ssm.stop_automation_execution(AutomationExecutionId=execution, Type="Cancel")
+    assert automation.statuses(execution) == ["Cancelled"] * 3
+    assert (automation.invoked, automation.ended()) == ([], ["Cancelled"])
+    for stopped, code in ((execution, "InvalidAutomationStatusUpdateException"), (NOBODY, NOT_FOUND)):
+        assert refused(automation.ssm.stop_automation_execution, AutomationExecutionId=stopped)[0] == code
+
+
 def test_a_function_that_fails_fails_the_execution(aws, automation):
     automation.answer = ({"errorType": "NotShared"}, True)
     execution = automation.start()
@@ -353,10 +363,27 @@ def test_a_mac_is_checked_with_its_key_alone_and_while_that_is_enabled(aws):
     for wrong in ({"Message": b"tex"}, {"KeyId": other.arn}):
         assert refused(kms.verify_mac, **given | wrong, Mac=mac)[0] == "KMSInvalidMacException"
     assert refused(kms.verify_mac, **given | {"KeyId": key.arn + "0"}, Mac=mac)[0] == "NotFoundException"
-    for state, code in (("Disabled", "DisabledException"), ("PendingDeletion", "KMSInvalidStateException")):
-        key.state = state
+    for change, code in (
+        (kms.disable_key, "DisabledException"),
+        (kms.schedule_key_deletion, "KMSInvalidStateException"),
+        (kms.cancel_key_deletion, "DisabledException"),
+    ):
+        change(KeyId=key.arn)
         assert refused(kms.verify_mac, **given, Mac=mac)[0] == code
         assert refused(kms.generate_mac, **given)[0] == code
+    kms.enable_key(KeyId=key.arn.rpartition("/")[2])
+    assert kms.verify_mac(**given, Mac=mac)["MacValid"] is True
+
+
+def test_a_key_changes_its_state_only_as_kms_admits_it(aws):
+    kms, key = aws.client("kms"), {"KeyId": aws.kms_macs.create("us-east-1").arn}
+    assert refused(kms.cancel_key_deletion, **key)[0] == "KMSInvalidStateException"
+    for days in (6, 31):
+        assert refused(kms.schedule_key_deletion, **key, PendingWindowInDays=days)[0] == "ValidationException"
+    assert kms.schedule_key_deletion(**key, PendingWindowInDays=7)["KeyState"] == "PendingDeletion"
+    for change in (kms.enable_key, kms.disable_key, kms.schedule_key_deletion):
+        assert refused(change, **key)[0] == "KMSInvalidStateException"
+    assert refused(aws.client("kms", "eu-west-1").disable_key, **key)[0] == "NotFoundException"
 
 
 # Image Builder ------------------------------------------------------------------------------------

@@ -6,11 +6,12 @@ are skipped, or fail where GATEHOUSE_REQUIRE_BROWSER=1.
 
 import os
 import re
+from datetime import timedelta
 
 import pytest
 
-from gatehouse_local import ROOT, browser, image_builder
-from gatehouse_local.amis import Stack
+from gatehouse_local import ROOT, browser, events, image_builder
+from gatehouse_local.amis import PAGE, Stack
 
 IMAGES = {"us-east-1": "ami-0123456789abcdef0", "eu-west-1": "ami-0fedcba9876543210"}
 PARAMETERS = {
@@ -21,6 +22,7 @@ PARAMETERS = {
     "LatestParameter": "/golden-ami/{name}/latest",
 }
 APPROVE, REJECT = "Approve and share", "Reject"
+SMALL = {"width": 360, "height": 740}
 SIZES = {"desktop": browser.DESKTOP, "phone": browser.PHONE, "small phone": {"width": 320, "height": 568}}
 PICTURES = ROOT / "local" / ".work" / "pages"
 
@@ -145,7 +147,7 @@ def test_the_keyboard_is_enough(make, chromium):
                 page.keyboard.press("Enter")
                 break
         page.wait_for_load_state()
-        assert "decision=approve" in reached
+        assert reached == ["name=", "comment=", "decision=approve"], "in the order in which they are read"
         assert "Approved" in page.locator("h1").inner_text()
     stack.settle()
     assert stack.executions[0].status == "Success"
@@ -245,24 +247,122 @@ def test_a_page_in_a_frame_is_refused(make, chromium, web):
     context.close()
 
 
-@pytest.mark.parametrize("case", ["forged", "decided", "timed out", "no token"])
-def test_every_other_page_is_plain_and_accessible(make, chromium, case):
-    stack = make(ApprovalTimeout="3600")
-    url = link(stack)
-    if case == "forged":
-        url = url[:-1] + ("A" if url[-1] != "A" else "Q")
-    elif case == "decided":
-        stack.signal(stack.executions[0].id, "Reject")
-    elif case == "timed out":
-        stack.pass_time(3601)
-    else:
-        url = url.partition("?")[0]
-    with browser.opened(chromium, url, browser.PHONE) as page:
-        picture(page, f"page-{case.replace(' ', '-')}")
-        assert page.locator("h1").count() == 1
+class Look:
+    """Looks at pages without a form, on a small phone, and keeps status and heading of each."""
+
+    def __init__(self, chromium):
+        self._chromium, self.seen = chromium, set()
+
+    def at(self, url, status, heading):
+        """The page that a link opens."""
+        with browser.opened(self._chromium, "about:blank", SMALL) as page:
+            self._see(page, page.goto(url).status, (status, heading))
+
+    def after(self, url, status, heading, send):
+        """The page that the form of another one leads to."""
+        with browser.opened(self._chromium, url, SMALL) as page:
+            page.get_by_label("Your name").fill("Ana")
+            with page.expect_navigation() as sent:
+                send(page)
+            self._see(page, sent.value.status, (status, heading))
+
+    def at_answer(self, stack, method, path, status, heading, **changes):
+        """The page of an event that the API of the template, or a browser, does not make: others may."""
+        answer = stack.invoke(PAGE, stack.gateway.event(method, path, {}, b"") | changes).payload
+        with browser.opened(self._chromium, "about:blank", SMALL) as page:
+            page.set_content(answer["body"])
+            self._see(page, answer["statusCode"], (status, heading))
+
+    def _see(self, page, status, expected):
+        heading = page.locator("h1").inner_text()
+        picture(page, f"page-{status}-{heading.lower().replace(' ', '-')}")
+        assert (status, heading) == expected
         assert page.locator("form").count() == 0
-        assert width_of_content(page) <= browser.PHONE["width"]
+        assert width_of_content(page) <= SMALL["width"]
         assert faults(page) == []
+        self.seen.add(expected)
+
+
+def decide(page):
+    page.get_by_role("button", name=APPROVE, exact=True).click()
+
+
+def past_the_bounds(field, text):
+    """Sends what a browser would not."""
+
+    def send(page):
+        page.evaluate("for (const it of document.forms[0]) { it.required = false; it.removeAttribute('maxlength') }")
+        page.get_by_label(field).fill(text)
+        decide(page)
+
+    return send
+
+
+def of_the_source():
+    """Status and heading of each page that the code has, but for those of a decision that was taken."""
+    source = (ROOT / "functions/amis/approval-page/src/page.rs").read_text().partition("#[cfg(test)]")[0]
+    return {(int(status), heading) for status, heading in re.findall(r'\b([1-5]\d\d),\s+"([^"]+)"', source)}
+
+
+def test_each_page_without_a_form_is_plain_and_accessible(aws, make, chromium):
+    given = {"LinkTtlHours": "1", "ApprovalTimeout": "3600", "MinimumApprovals": "2", "BuildEvents": "on"}
+    stack, look = make(**given), Look(chromium)
+    url, execution = link(stack), stack.executions[0]
+
+    def with_token(execution_id, hours, of=stack):
+        token = events.link_token(execution_id, execution.started + timedelta(hours=hours), of.key.material)
+        return f"{of.gateway.url}?token={token}"
+
+    def ask(build):
+        stack.build_event(image_builder.notice(IMAGES, build=build))
+        return link(stack), stack.executions[-1].id
+
+    look.at(url[:-1] + ("A" if url[-1] != "A" else "Q"), 403, "This link is not valid")
+    look.at(stack.gateway.url, 400, "The link is not complete")
+    look.at(with_token(execution.id, -1), 410, "This link has expired")
+    look.at(with_token(events.AMIS_EXECUTION, 1), 404, "No such approval")
+    look.at_answer(stack, "GET", "/", 404, "Page not found")
+    look.at_answer(stack, "PUT", "/approval", 405, "Not allowed")
+
+    look.after(url, 400, "No decision", lambda page: page.evaluate("document.forms[0].submit()"))
+    look.after(url, 400, "Your name is missing", past_the_bounds("Your name", " "))
+    look.after(url, 400, "Too long", past_the_bounds("Your name", "x" * 65))
+    look.after(url, 413, "Too long", past_the_bounds("Comment", "x" * 9_000))
+    look.at_answer(stack, "POST", "/approval", 400, "Not understood", body="%", isBase64Encoded=True)
+
+    aws.disturb("refuse", service="ssm", operation="GetAutomationExecution", code="AccessDeniedException", times=None)
+    look.at(url, 503, "Not available at the moment")
+    aws.calm()
+    execution.steps[0].status = "Pending"
+    look.at(url, 503, "Not ready yet")
+    execution.steps[0].status = "Waiting"
+    refused = "InvalidAutomationSignalException"
+    aws.disturb("refuse", service="ssm", operation="SendAutomationSignal", code=refused, times=None)
+    look.after(url, 409, "Not accepted", decide)
+    aws.calm()
+    dry = make(**given, DryRun="true")
+    look.after(with_token(execution.id, 1, of=dry), 200, "Nothing was decided", decide)
+    assert (execution.status, execution.steps[0].decisions) == ("Waiting", {})
+
+    def decide_after_another(page):
+        look.after(url, 200, "Your approval is recorded", decide)
+        decide(page)
+
+    look.after(url, 409, "This page has given its vote", decide_after_another)
+    stack.signal(execution.id)
+    look.at(url, 409, "Already approved")
+    url, rejected = ask(build=4)
+    stack.signal(rejected, "Reject")
+    look.at(url, 409, "Already rejected")
+    url, cancelled = ask(build=5)
+    stack.ssm.stop_automation_execution(AutomationExecutionId=cancelled, Type="Cancel")
+    look.at(url, 409, "The approval has ended")
+    url, _ = ask(build=6)
+    stack.pass_time(3601)
+    look.at(url, 410, "Too late")
+
+    assert look.seen - of_the_source() == {(200, "Your approval is recorded")}
+    assert of_the_source() <= look.seen, "no page that nobody has looked at"
 
 
 @pytest.mark.parametrize("case", ["shared", "failed", "running"])

@@ -1,4 +1,4 @@
-"""Nothing of a function is forgotten: the suite has it all, and for a made-up function each missing part is noticed."""
+"""Nothing of a function is forgotten: the suite has it all, and of a made-up function each missing part is named."""
 
 import shutil
 
@@ -6,8 +6,7 @@ import pytest
 
 from gatehouse_local import ROOT
 from gatehouse_local.functions import functions
-from template_checks import complete
-from template_checks.complete import missing, tables
+from template_checks.complete import missing
 
 # A capability of one function, with all that belongs to it. What is added to a file of the suite starts with "+".
 MADE_UP = {
@@ -167,165 +166,120 @@ def test_a_function_with_all_its_parts_passes(suite, before):
     assert missing(suite) == before
 
 
-RESOURCE = """  KnockLogGroup:
+TEMPLATE, README = "functions/doors/template.yaml", "functions/doors/README.md"
+LOG_GROUP = """  KnockLogGroup:
     Type: AWS::Logs::LogGroup
     Properties:
       RetentionInDays: 90
 """
-ALARM = MADE_UP["functions/doors/template.yaml"].partition("  KnockErrorsAlarm:")
+ALARM = "".join(MADE_UP[TEMPLATE].partition("  KnockErrorsAlarm:")[1:])
+# What is forgotten: texts by file, or the whole file. Then what is said, one for each.
 FORGOTTEN = {
-    "its crate": ("functions/doors/knock/Cargo.toml", None, "functions/doors/knock/Cargo.toml does not exist"),
+    "its crate": (
+        {"functions/doors/knock/Cargo.toml": None},
+        ["functions/doors/knock/Cargo.toml does not exist"],
+    ),
     "its template": (
-        "functions/doors/template.yaml",
-        None,
-        "functions/doors/knock builds door-knock, and no template deploys it: add an AWS::Serverless::Function with "
-        "CodeUri: knock to functions/doors/template.yaml",
-        "events/doors/knock-once.json is an event of no function",
+        {TEMPLATE: None},
+        [
+            "functions/doors/knock builds door-knock, and no template deploys it: add an AWS::Serverless::Function "
+            "with CodeUri: knock to functions/doors/template.yaml",
+            "events/doors/knock-once.json is an event of no function",
+        ],
     ),
     "its resource": (
-        "functions/doors/template.yaml",
-        "    Type: AWS::Serverless::Function\n",
-        "functions/doors/template.yaml has no AWS::Serverless::Function",
+        {TEMPLATE: ["    Type: AWS::Serverless::Function\n"]},
+        ["functions/doors/template.yaml has no AWS::Serverless::Function"],
     ),
-    "a variable": (
-        "functions/doors/template.yaml",
-        "          GREETING: !Ref Greeting\n",
-        "KnockFunction lacks the variable GREETING, which its code reads: add it, and the parameter Greeting",
+    "what belongs to its resource": (
+        {
+            TEMPLATE: [
+                "          GREETING: !Ref Greeting\n",
+                "health:DescribeEvents",
+                LOG_GROUP,
+                ALARM,
+            ]
+        },
+        [
+            "KnockFunction lacks the variable GREETING, which its code reads: add it, and the parameter Greeting",
+            "the role of KnockFunction: called and not allowed: health:DescribeEvents",
+            "KnockFunction has no log group: add an AWS::Logs::",
+            "KnockFunction has no alarm on its errors: add an AWS::CloudWatch::Alarm on its metric Errors",
+        ],
     ),
-    "what all functions read": (
-        "functions/doors/template.yaml",
-        "          DEBUG: !Ref Debug\n",
-        "KnockFunction lacks the variable DEBUG, which its code reads: add it, and the parameter Debug",
-    ),
-    "a parameter": (
-        "functions/doors/template.yaml",
-        "  Greeting: { Type: String, Default: hello }\n",
-        "functions/doors/template.yaml lacks the parameter Greeting, for the variable GREETING of KnockFunction",
+    "a parameter, and what all functions read": (
+        {TEMPLATE: ["  Greeting: { Type: String, Default: hello }\n", "          DEBUG: !Ref Debug\n"]},
+        [
+            "KnockFunction lacks the variable DEBUG, which its code reads: add it, and the parameter Debug",
+            "functions/doors/template.yaml lacks the parameter Greeting, for the variable GREETING of KnockFunction",
+        ],
     ),
     "the code of a setting": (
-        "functions/doors/knock/src/main.rs",
-        '    let greeting = env.text("GREETING");\n',
-        "KnockFunction has the variable GREETING: its code does not read it; remove it",
+        {"functions/doors/knock/src/main.rs": ['    let greeting = env.text("GREETING");\n']},
+        ["KnockFunction has the variable GREETING: its code does not read it; remove it"],
     ),
-    "a right": (
-        "functions/doors/template.yaml",
-        "health:DescribeEvents",
-        "the role of KnockFunction: called and not allowed: health:DescribeEvents",
+    "what shows it": (
+        {
+            "+template.yaml": None,
+            "+samconfig.toml": ['[doors.deploy.parameters]\ntemplate_file = ".aws-sam/doors/template.yaml"\n'],
+            "events/doors/knock-once.json": None,
+            "local/tests/test_doors_flow.py": None,
+        },
+        [
+            "template.yaml does not nest functions/doors/template.yaml: add an AWS::Serverless::Application with it",
+            'samconfig.toml: add template_file = ".aws-sam/doors/template.yaml" to [doors.deploy.parameters]',
+            "door-knock has no sample event: add one, such as events/doors/knock-<case>.json",
+            'no flow runs door-knock: add one to local/tests/test_doors_flow.py, with binary("door-knock")',
+        ],
     ),
-    "its log group": ("functions/doors/template.yaml", RESOURCE, "KnockFunction has no log group: add an AWS::Logs::"),
-    "its alarm": (
-        "functions/doors/template.yaml",
-        ALARM[1] + ALARM[2],
-        "KnockFunction has no alarm on its errors: add an AWS::CloudWatch::Alarm on its metric Errors",
-    ),
-    "its events": (
-        "events/doors/knock-once.json",
-        None,
-        "door-knock has no sample event: add one, such as events/doors/knock-<case>.json",
-    ),
-    "its flow": (
-        "local/tests/test_doors_flow.py",
-        None,
-        'no flow runs door-knock: add one to local/tests/test_doors_flow.py, with binary("door-knock")',
+    "what is written about it": (
+        {
+            README: ["| `Greeting` | `hello` |\n", "| `NobodyHome` | come back later |\n", "`Knocks`"],
+            "+README.md": ["| [doors](functions/doors/README.md) | `door-knock` |\n"],
+            "+CHANGELOG.md": None,
+        },
+        [
+            "functions/doors/README.md does not describe the parameter Greeting: add a row to its table of settings",
+            "functions/doors/README.md does not explain the errorType NobodyHome of door-knock: add a row to its table",
+            "functions/doors/README.md does not name the metric Knocks of door-knock: add it to the list of metrics",
+            "README.md does not name door-knock: name it in the table of capabilities",
+            "CHANGELOG.md does not name door-knock: add a line under Unreleased",
+        ],
     ),
     "its README": (
-        "functions/doors/README.md",
-        None,
-        "functions/doors/README.md does not exist: add it, with the settings, errors and metrics of door-knock",
-    ),
-    "a row of the settings": (
-        "functions/doors/README.md",
-        "| `Greeting` | `hello` |\n",
-        "functions/doors/README.md does not describe the parameter Greeting: add a row to its table of settings",
-    ),
-    "a row of the errors": (
-        "functions/doors/README.md",
-        "| `NobodyHome` | come back later |\n",
-        "functions/doors/README.md does not explain the errorType NobodyHome of door-knock: add a row to its table",
-    ),
-    "a metric": (
-        "functions/doors/README.md",
-        "`Knocks`",
-        "functions/doors/README.md does not name the metric Knocks of door-knock: add it to the list of metrics",
-    ),
-    "its row in the README of the suite": (
-        "+README.md",
-        "| [doors](functions/doors/README.md) | `door-knock` |\n",
-        "README.md does not name door-knock: name it in the table of capabilities",
-    ),
-    "its line in the changelog": (
-        "+CHANGELOG.md",
-        None,
-        "CHANGELOG.md does not name door-knock: add a line under Unreleased",
-    ),
-    "its capability in the template of the suite": (
-        "+template.yaml",
-        None,
-        "template.yaml does not nest functions/doors/template.yaml: add an AWS::Serverless::Application with it",
-    ),
-    "its capability in samconfig.toml": (
-        "+samconfig.toml",
-        '[doors.deploy.parameters]\ntemplate_file = ".aws-sam/doors/template.yaml"\n',
-        'samconfig.toml: add template_file = ".aws-sam/doors/template.yaml" to [doors.deploy.parameters]',
+        {README: None},
+        ["functions/doors/README.md does not exist: add it, with the settings, errors and metrics of door-knock"],
     ),
 }
 
 
-@pytest.mark.parametrize("part", FORGOTTEN)
-def test_a_part_that_is_forgotten_is_named(suite, before, part):
-    name, text, *said = FORGOTTEN[part]
-    parts = dict(MADE_UP)
-    if text is None:
-        del parts[name]
-    else:
-        assert parts[name].count(text) == 1
-        parts[name] = parts[name].replace(text, "")
-    add(suite, parts)
+def noticed(suite, before, said):
     found = [it for it in missing(suite) if it not in before]
     assert len(found) == len(said), found
     assert [expected for expected, seen in zip(said, found, strict=True) if expected not in seen] == []
 
 
-def test_a_variable_without_a_parameter_is_named(suite, before):
-    name = "functions/doors/template.yaml"
-    add(suite, MADE_UP | {name: MADE_UP[name].replace("GREETING: !Ref Greeting", "GREETING: hello")})
-    [found] = [it for it in missing(suite) if it not in before]
-    assert "KnockFunction: the variable GREETING is fixed: refer to a parameter Greeting" in found
+@pytest.mark.parametrize("part", FORGOTTEN)
+def test_a_part_that_is_forgotten_is_named(suite, before, part):
+    left_out, said = FORGOTTEN[part]
+    parts = {name: text for name, text in MADE_UP.items() if left_out.get(name, "") is not None}
+    for name, texts in left_out.items():
+        for text in texts or []:
+            assert parts[name].count(text) == 1
+            parts[name] = parts[name].replace(text, "")
+    add(suite, parts)
+    noticed(suite, before, said)
 
 
-def test_an_event_that_belongs_to_no_function_is_named(suite, before):
-    add(suite, {"events/pipelines/closed.json": "{}", "events/windows/open.json": "{}"})
-    found = [it for it in missing(suite) if it not in before]
-    assert len(found) == 2
-    assert found[0].startswith("events/pipelines/closed.json is an event of no function: start its name with")
-    assert "(gate-, retry-)" in found[0] and "(there is none in windows)" in found[1]
-
-
-def test_a_function_that_shared_code_names_is_named(suite, before):
-    add(suite, MADE_UP)
-    for file in ("shared/src/log.rs", "shared/sns/src/topic.rs"):
-        (suite / file).write_text('const OURS: [&str; 1] = ["door_knock"];')
-    found = [it for it in missing(suite) if it not in before]
-    for file in ("shared/src/log.rs", "shared/sns/src/topic.rs"):
-        assert f"{file} names door-knock: shared code names no function" in found
-
-
-def test_the_tables_of_a_text_are_read_cell_by_cell():
-    text = "a | b\n\n| a | b |\n|---|:-:|\n| `x` | y \\| z |\n|  |  |\n\n| c |\n|---|\n| d |"
-    assert [(table.header, table.rows) for table in tables(text)] == [
-        (["a", "b"], [["`x`", "y \\| z"], ["", ""]]),
-        (["c"], [["d"]]),
+def test_what_does_not_belong_there_is_named(suite, before):
+    add(suite, MADE_UP | {TEMPLATE: MADE_UP[TEMPLATE].replace("GREETING: !Ref Greeting", "GREETING: hello")})
+    add(suite, {"events/windows/open.json": "{}"})
+    for part in ("shared/src/chat.rs", "shared/sns/src/topic.rs"):
+        (suite / part).write_text((suite / part).read_text() + '\nconst OURS: [&str; 1] = ["door_knock"];')
+    said = [
+        "events/windows/open.json is an event of no function: start its name with",
+        "shared/sns/src/topic.rs names door-knock: shared code names no function",
+        "shared/src/chat.rs names door-knock: shared code names no function",
+        "KnockFunction: the variable GREETING is fixed: refer to a parameter Greeting",
     ]
-
-
-def test_a_row_counts_for_the_function_that_it_names(suite):
-    add(
-        suite, MADE_UP | {"functions/doors/README.md": "| function | errorType |\n|---|---|\n| ring | `NobodyHome` |\n"}
-    )
-    [knock] = [function for function in functions(suite) if function.binary == "door-knock"]
-    assert any("errorType NobodyHome" in said for said in complete.readme(suite, knock))
-    for name in ("knock", "`door-knock`"):
-        (suite / "functions/doors/README.md").write_text(
-            f"| function | errorType |\n|---|---|\n| {name} | `NobodyHome` |\n"
-        )
-        assert not any("errorType NobodyHome" in said for said in complete.readme(suite, knock))
+    noticed(suite, before, said)

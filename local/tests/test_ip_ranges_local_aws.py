@@ -1,26 +1,8 @@
 """The local AWS WAF and Parameter Store themselves: what they admit and what they refuse."""
 
-import boto3
 import botocore.config
 import botocore.exceptions
 import pytest
-
-
-@pytest.fixture
-def client(aws):
-    """A client whose calls are not tried again."""
-
-    def make(service, region="us-east-1"):
-        return boto3.client(
-            service,
-            region_name=region,
-            endpoint_url=aws.url,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=botocore.config.Config(retries={"total_max_attempts": 1}, proxies={}),
-        )
-
-    return make
 
 
 def refused(call, **arguments):

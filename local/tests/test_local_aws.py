@@ -1,29 +1,10 @@
 """The local AWS itself: what it adds to moto is what AWS does, and its faults are what they say."""
 
-import boto3
-import botocore.config
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
 from gatehouse_local import wire
 from gatehouse_local.aws import operations
-
-
-@pytest.fixture
-def client(aws):
-    """A client on stage: its calls are recorded and disturbed, and not tried again."""
-
-    def make(service="ec2", region="us-east-1"):
-        return boto3.client(
-            service,
-            region_name=region,
-            endpoint_url=aws.url,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=botocore.config.Config(retries={"total_max_attempts": 1}, proxies={}),
-        )
-
-    return make
 
 
 @pytest.fixture

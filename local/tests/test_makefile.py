@@ -3,7 +3,6 @@ before anything slow, and shows that it lives."""
 
 import contextlib
 import os
-import platform
 import pty
 import re
 import shutil
@@ -134,36 +133,6 @@ def test_the_first_demo_takes_settings(repository, tmp_path):
     assert run.endswith(" --service S3 --ports 80,443")
 
 
-def test_lambda_binaries_are_compiled_in_one_pass(repository, tmp_path):
-    (build,) = _recorded(repository, tmp_path, "lambda-binaries")
-    option = " --arm64" if platform.machine() in ("arm64", "aarch64") else ""
-    bins = " ".join(f"--bin {binary}" for binary in dict.fromkeys(it.binary for it in functions.functions()))
-    assert build == f"lambda build --release{option} {bins}"
-
-
-def test_linting_the_templates_performs_the_transform(repository):
-    template = repository / "functions/amis/template.yaml"
-    for tool, script in (
-        ("cfn-lint", "exit 0"),
-        ("python", "exit 0"),
-        ("sam", f'exec {sys.executable} -m samcli "$@"'),
-    ):
-        _put(repository / ".venv" / "bin" / tool, f"#!/bin/sh\n{script}\n").chmod(0o755)
-    environment = {"AWS_CONFIG_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
-    _make(repository, "lint-templates", "TEMPLATES=functions/amis/template.yaml", **environment)
-
-    properties = r"(    Type: AWS::Serverless::HttpApi\n(?:.*\n)*?    Properties:\n)"
-    template.write_text(re.sub(properties, r"\1      Name: approval\n", template.read_text(), count=1))
-    with pytest.raises(AssertionError, match="ApprovalApi"):
-        _make(repository, "lint-templates", "TEMPLATES=functions/amis/template.yaml", **environment)
-
-
-def test_every_function_is_named_by_its_template_alone():
-    names = {name for function in functions.functions() for name in (function.binary, function.logical_id)}
-    for path in (ROOT / "Makefile", ROOT / ".ci" / "run", ROOT / "local" / "gatehouse_local" / "bench.py"):
-        assert [name for name in names if name in path.read_text()] == [], path
-
-
 # What a target needs --------------------------------------------------------------------------
 
 TOOLS = "awk bash cat cut date df dirname env head mkdir mktemp rm sed sh sort touch uname".split()
@@ -245,48 +214,6 @@ def test_each_target_that_compiles_says_everything_that_is_missing_at_once(repos
 def test_each_target_that_installs_needs_python_alone(repository, tmp_path, target):
     told = _refused(tmp_path, repository, target, cc=None, python3=None, cargo=None)
     assert told.count(" is missing") == 1 and "Python 3.11 or newer" in told
-
-
-def test_the_fuzz_targets_need_a_compiler_for_c_plus_plus(repository, tmp_path):
-    told = _refused(tmp_path, repository, "check-fuzz", **{"c++": None})
-    assert "A C++ compiler named c++ is missing" in told and "sudo dnf install gcc-c++" in told
-
-
-FUZZ_CARGO = """#!/bin/sh
-echo "$@" >>"{calls}"
-case "$*" in
-    "fuzz list "*sns/fuzz) echo envelope; echo certificate ;;
-    "fuzz list "*) echo events ;;
-    "fuzz run "*{fails}*) exit 7 ;;
-esac
-"""
-
-
-@pytest.mark.parametrize("fails", ["nothing", "certificate"])
-def test_each_fuzz_target_runs_with_the_samples_of_its_capability_until_one_crashes(repository, tmp_path, fails):
-    for name in ("shared/sns", "functions/pipelines/retry"):
-        _put(repository / name / "fuzz" / "Cargo.toml", "")
-    calls = tmp_path / "calls"
-    cargo = _put(tmp_path / "bin" / "cargo", FUZZ_CARGO.format(calls=calls, fails=fails))
-    cargo.chmod(0o755)
-    done = subprocess.run(
-        ["make", "fuzz", f"CARGO={cargo}", "FUZZ_SECONDS=7"],
-        cwd=repository,
-        env=os.environ | {"GATEHOUSE_DISK_MB": "1", "RUSTC_BOOTSTRAP": "1"},
-        text=True,
-        capture_output=True,
-        timeout=60,
-    )
-    assert (done.returncode == 0) is (fails == "nothing"), done.stdout + done.stderr
-    run = "fuzz run --fuzz-dir {0}/fuzz --sanitizer none {1} {0}/fuzz/corpus/{1}{2} -- -max_total_time=7".format
-    expected = [
-        run("shared/sns", "envelope", ""),
-        run("shared/sns", "certificate", ""),
-        run("functions/pipelines/retry", "events", " events/pipelines"),
-    ]
-    made = [call for call in calls.read_text().splitlines() if call.startswith("fuzz run")]
-    assert made == expected[: 3 if fails == "nothing" else 2]
-    assert (repository / "shared/sns/fuzz/corpus/certificate").is_dir()
 
 
 def test_what_runs_below_the_progress_finds_the_programs_of_venv_first(repository, tmp_path):

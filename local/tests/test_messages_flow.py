@@ -293,16 +293,6 @@ def test_a_message_of_sns_in_the_failure_queue_can_be_sent_again_as_the_readme_s
     assert [it["message"] for it in stack.received(REPORTING)] == ["first", "#" * len(CARD)]
 
 
-def test_a_dry_run_publishes_nothing(make):
-    stack = make(DryRun="true", RelayTopicArns=ORIGIN)
-    stack.publish(EXPENSE_REPORT)
-    assert len(stack.received(PAYMENT)) == 1
-    assert stack.received(REPORTING) == []
-    arn = stack.subscribe_relay(stack.origin())
-    assert not stack.aws.sns.subscriptions[arn].confirmed
-    assert [call for call in stack.aws.calls if call.operation in ("Publish", "ConfirmSubscription")] == []
-
-
 # Relay ----------------------------------------------------------------------------------------
 
 
@@ -325,15 +315,6 @@ def test_a_subscription_is_confirmed_so_that_no_link_ends_it(relay, aws):
     assert (call.region, call.params["TopicArn"]) == ("eu-west-1", ORIGIN)
     assert not aws.sns.follow_unsubscribe_link(subscription.arn), "a mail scanner opens links"
     assert subscription.token not in logs(relay)
-
-
-def test_the_end_of_a_subscription_is_in_the_log_and_a_metric(relay, aws):
-    [arn] = [it.arn for it in aws.sns.subscriptions.values() if it.endpoint == RELAY_URL]
-    aws.client("sns", "eu-west-1").unsubscribe(SubscriptionArn=arn)
-    aws.sns.deliver()
-    assert statuses(relay)[-1] == 200
-    [record] = [it for it in relay.outcomes[-1][1].records if "Unsubscribed" in it]
-    assert record["Unsubscribed"] == 1
 
 
 def test_a_topic_that_is_not_named_is_neither_confirmed_nor_relayed(relay, aws):
@@ -377,28 +358,6 @@ def test_forged_and_replayed_messages_get_one_answer_and_reach_nobody(relay):
     assert len({answer["body"] for answer in answers.values()}) == 1, "nobody learns the reason"
     assert relay.received(PAYMENT) == []
     assert all(url.startswith("https://sns.") and "s3-" not in url for url in relay.web.requests)
-
-
-@pytest.mark.parametrize(
-    ("headers", "body", "method", "status"),
-    [
-        ({"content-type": "text/plain"}, "", "GET", 405),
-        ({"content-type": "text/plain"}, "no JSON", "POST", 400),
-        ({"content-type": "text/html"}, "{}", "POST", 415),
-        ({"content-type": "text/plain"}, "x" * 5_000_000, "POST", 413),
-        ({"content-type": "text/plain", "x-bad": "a\x01b"}, "{}", "POST", 400),
-    ],
-)
-def test_what_sns_would_not_send_is_answered(make, headers, body, method, status):
-    stack = make(RelayTopicArns=ORIGIN)
-    assert stack.request(headers, body, method)["statusCode"] == status
-    assert stack.web.requests == []
-
-
-def test_the_type_in_the_header_must_be_that_of_the_body(relay):
-    answer = send(relay, sns.sign(a_message(), "2"), **{"x-amz-sns-message-type": "SubscriptionConfirmation"})
-    assert answer["statusCode"] == 400
-    assert relay.received(PAYMENT) == []
 
 
 def test_raw_delivery_is_refused_with_the_reason_in_the_log(make):

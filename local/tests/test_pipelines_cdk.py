@@ -5,9 +5,7 @@ import os
 import shutil
 import subprocess
 
-import cfnlint.api
 import pytest
-from cfnlint.config import ManualArgs
 
 from gatehouse_local import ROOT
 from template_checks.policy import as_list, statements
@@ -52,6 +50,9 @@ def names(stages):
 
 
 def test_cfn_lint_has_nothing_to_say(synthesised):
+    import cfnlint.api  # takes seconds, which each process of a run side by side would spend
+    from cfnlint.config import ManualArgs
+
     settings = ManualArgs(regions=["eu-west-1"], ignore_checks=STYLE_OF_CDK)
     found = {name: cfnlint.api.lint(json.dumps(it), config=settings) for name, it in synthesised.items()}
     assert {name: [str(it) for it in faults] for name, faults in found.items() if faults} == {}

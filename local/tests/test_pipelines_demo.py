@@ -1,30 +1,19 @@
 """The story of `make demo-pipelines`, step by step: an issue opens, a deployment waits it out and goes on by itself."""
 
-import subprocess
-
 import pytest
 
 from gatehouse_local.aws import operations
 from gatehouse_local.demo_pipelines import MAX_RETRIES, STAGE, Story
-from gatehouse_local.sns import ROOT
 
 GATE = "HealthGate"
-
-
-@pytest.fixture
-def make(aws, web, binary):
-    def story(**options):
-        return Story(aws, web, binary("pipeline-health-gate"), binary("pipeline-retry"), **options)
-
-    return story
 
 
 def runs(story):
     return [run.status for run in story.pipeline.runs if run.action == GATE]
 
 
-def test_a_deployment_waits_an_issue_out(aws, make):
-    story = make()
+def test_a_deployment_waits_an_issue_out(aws, web, binary):
+    story = Story(aws, web, binary("pipeline-health-gate"), binary("pipeline-retry"))
     steps = story.play()
 
     assert next(steps) == "issue opens"
@@ -88,36 +77,3 @@ def test_a_deployment_waits_an_issue_out(aws, make):
     assert [call.error for call in aws.calls if call.error] == []
     seconds = [moment.seconds for moment in story.moments]
     assert seconds == sorted(seconds)
-
-
-def test_without_the_closed_event_the_queue_finds_out(make):
-    story = make(closed_event=False)
-    assert list(story.play())[-2:] == ["second retry", "gate passes"]
-    assert [decision["reason"] for decision in story.decisions()] == [
-        f"retry 1 of {MAX_RETRIES}, FAILED_ACTIONS",
-        f"retry 2 of {MAX_RETRIES}, FAILED_ACTIONS",
-    ]
-    assert story.stage_status == "Succeeded"
-    assert story.retry_queue.queued == 0
-
-
-def tell(python, folder):
-    """Runs the demo as `make demo-pipelines` does."""
-    command = [python, "-m", "gatehouse_local.demo_pipelines", "--bin-dir", str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT / "local", check=False)
-
-
-def test_the_demo_ends_with_a_summary(binary, demo_python):
-    ended = tell(demo_python, binary("pipeline-health-gate").parent)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    said = " ".join(ended.stdout.split())
-    assert "a notification is sent to the topic: Gatehouse pipelines: an AWS issue closed, 1 stage retried" in said
-    assert "The gate was asked 3 times: Failed, Failed, Succeeded.\n" in ended.stdout
-    assert "The stage was retried 2 times of at most 3; it is Succeeded now.\n" in ended.stdout
-    assert "All of it was on this machine, and is stopped now.\n" in ended.stdout
-
-
-def test_the_demo_says_what_to_build(tmp_path, demo_python):
-    ended = tell(demo_python, tmp_path)
-    assert ended.returncode == 1
-    assert "pipeline-health-gate does not exist: run `cargo build -p pipeline-health-gate`." in ended.stdout

@@ -8,7 +8,7 @@ import pytest
 from botocore.session import Session
 from samcli.cli.types import CfnParameterOverridesType
 
-from gatehouse_local import ROOT, events, runtime_api
+from gatehouse_local import ROOT, runtime_api
 from gatehouse_local.aws import operations
 from gatehouse_local.codepipeline import Action, gate
 from gatehouse_local.sam import Emulator
@@ -185,7 +185,6 @@ def test_a_region_and_a_service_that_nobody_knows_are_named(deployment):
     ("parameters", "named"),
     [
         ('{"regions": ["eu-wset-1", "-global"]}', "Region eu-wset-1"),
-        ('{"regions": ["eu-isoe-west-1", "-global"]}', "Region eu-isoe-west-1"),
         ('{"services": ["ECC2", "-MULTIPLE_SERVICES"]}', "service ECC2"),
     ],
 )
@@ -197,15 +196,6 @@ def test_a_name_that_does_not_exist_is_a_fault_of_the_settings(deployment, param
     start = f"[health-gate:setup] not known in this partition: {named}. "
     assert deployment.run.error["message"].startswith(start)
     assert (outcome.payload["checked"], outcome.payload["checked_regions"]) == (False, [])
-
-
-@pytest.mark.parametrize("service", ["ABUSE", "RISK"])
-def test_the_troubles_of_the_account_stop_no_deployment_unless_they_are_named(deployment, service):
-    deployment.aws.health.open(service)
-    deployment.start()
-    assert deployment.answer().payload["verdict"] == "pass"
-    deployment.start(json.dumps({"services": ["EC2", service], "on_unfamiliar": "warn"}))
-    assert deployment.answer().payload["verdict"] == "fail"
 
 
 def test_the_commands_of_the_readme_let_one_execution_pass_and_take_it_back(deployment):
@@ -310,8 +300,6 @@ def test_an_account_without_a_support_plan(deployment):
     ("user_parameters", "named"),
     [
         ('{"regoins": ["eu-west-1"]}', 'regoins is "eu-west-1": unknown key; did you mean regions?'),
-        ('{"wait_minutes": "soon"}', 'wait_minutes is "soon": expected a whole number from 0 to 1400'),
-        ('{"on_unknown": "maybe"}', 'on_unknown is "maybe": expected block or allow'),
         ("eu-west-1, somewhere", 'regions is "somewhere": expected a Region such as eu-west-1'),
         ('{"regions": ', "expected a JSON object, or a list of Regions"),
     ],
@@ -356,18 +344,6 @@ def test_events_for_other_people_or_for_information_can_be_left_out(deployment, 
     assert {name for name, arn in arns.items() if arn in message} == found
 
 
-def test_more_than_ten_regions_are_asked_in_several_calls(deployment):
-    regions = Session().get_available_regions("ec2")[:23]
-    issue = deployment.aws.health.open("RDS", regions[-1])
-    deployment.start(", ".join(regions))
-    outcome = deployment.answer()
-    assert sorted(len(asked) for asked in deployment.asked) == [4, 10, 10]
-    assert {region for asked in deployment.asked for region in asked} == {*regions, "global"}
-    assert outcome.payload["checked_regions"] == [*regions, "global"]
-    assert issue in deployment.run.error["message"]
-    assert [call.error for call in deployment.aws.calls] == [None] * 4
-
-
 @pytest.mark.parametrize("kind", ["cut", "lost-reply", "server-error", "throttle"])
 def test_health_that_stumbles_once_is_asked_again(deployment, kind):
     deployment.aws.health.open()
@@ -378,17 +354,10 @@ def test_health_that_stumbles_once_is_asked_again(deployment, kind):
     assert operations(deployment.aws.calls) == {"DescribeEvents": 2, "PutJobFailureResult": 1}
 
 
-def test_all_pages_are_read(deployment):
-    arns = [deployment.aws.health.open() for _ in range(7)]
-    deployment.aws.health.page_size = 2
-    deployment.start()
-    assert deployment.answer().payload["open_events"] == 7
-    assert all(arn in deployment.run.error["message"] for arn in arns)
-    assert operations(deployment.aws.calls)["DescribeEvents"] == 4
-
-
-@pytest.mark.parametrize("operation", ["PutJobSuccessResult", "PutJobFailureResult"])
-@pytest.mark.parametrize("kind", ["throttle", "server-error", "cut", "lost-reply"])
+@pytest.mark.parametrize(
+    ("operation", "kind"),
+    [("PutJobSuccessResult", "lost-reply"), ("PutJobFailureResult", "lost-reply"), ("PutJobFailureResult", "cut")],
+)
 def test_an_answer_that_does_not_arrive_is_given_again(deployment, operation, kind):
     """The job has exactly one answer, and the function does not fail: CodePipeline would invoke it again."""
     if operation == "PutJobFailureResult":
@@ -401,23 +370,6 @@ def test_an_answer_that_does_not_arrive_is_given_again(deployment, operation, ki
     assert deployment.status == (expected, expected)
     assert outcome.payload["outcome"] == "answered"
     assert operations(deployment.aws.calls)[operation] == 2
-
-
-def test_a_throttled_answer_is_given_until_it_is_taken(deployment):
-    deployment.aws.disturb("throttle", operation="PutJobSuccessResult", times=7)
-    deployment.start()
-    assert deployment.answer().payload["outcome"] == "answered"
-    assert deployment.status == ("Succeeded", "Succeeded")
-    assert operations(deployment.aws.calls)["PutJobSuccessResult"] == 8
-
-
-def test_an_answer_that_is_refused_becomes_a_failure(deployment):
-    code = "AccessDeniedException"
-    deployment.aws.disturb("refuse", operation="PutJobSuccessResult", code=code, times=None)
-    deployment.start()
-    assert deployment.answer().payload["outcome"] == "answered_as_failure"
-    assert deployment.run.error["code"] == "PermissionError"
-    assert code in deployment.run.error["message"]
 
 
 def test_a_job_that_was_answered_before_is_no_error(deployment):
@@ -464,12 +416,6 @@ def test_the_gate_behind_the_emulator_of_aws(deployment):
     assert (outcome.failed, outcome.error_type) == (True, "InvalidEvent")
 
 
-def test_an_event_without_a_job_fails_the_invocation(deployment):
-    outcome = deployment.invoke({"Records": []})
-    assert (outcome.error_type, deployment.aws.calls) == ("InvalidEvent", [])
-    assert "the keys Records" in outcome.error_message
-
-
 @pytest.mark.parametrize("has_job", [True, False])
 def test_the_gate_as_a_rule_of_an_entry_condition(deployment, has_job):
     """AWS does not document whether a rule has a job: either way the stage is held, and a person overrides that."""
@@ -509,12 +455,3 @@ def test_the_gate_as_a_rule_of_an_entry_condition(deployment, has_job):
     codepipeline.start(deployment.pipeline)
     assert not check().failed
     assert (stage.status, stage.entry_condition) == ("Succeeded", "Succeeded")
-
-
-@pytest.mark.parametrize("sample", sorted(path.name for path in (events.EVENTS / "pipelines").glob("gate-*.json")))
-def test_samples_with_the_settings_of_sam_local(deployment, sample):
-    """Their jobs do not exist, here or in anybody's account, so nothing is waiting for the answer."""
-    settings = events.environment()["PipelineHealthGateFunction"]
-    outcome = deployment.invoke(events.load(f"pipelines/{sample}"), **settings)
-    assert not outcome.failed, outcome.payload
-    assert (outcome.payload["verdict"], outcome.payload["outcome"]) == ("pass", "no_such_job")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gatehouse_local import events, runtime_api, sns
+from gatehouse_local import runtime_api, sns
 from gatehouse_local.aws import operations
 from gatehouse_local.codepipeline import FUNCTION_NAME, Action, gate
 from gatehouse_local.retry_queue import RetryQueue
@@ -274,27 +274,6 @@ def test_chains_of_retries_do_not_multiply(account):
     assert (account.retries, account.mails) == (["web"], [])
 
 
-@pytest.mark.parametrize("settings", [{}, {"RETRY_ANY_FAILURE": "true"}])
-def test_what_only_a_person_can_mend_is_not_retried(account, settings):
-    pipeline = account.pipeline(message="[health-gate:setup] the stage fails: AWS Health does not answer")
-    account.publish(account.failure())
-    ((kind, reason),) = decided(account.deliver(**settings))
-    assert (kind, "only a person can fix" in reason) == ("Skipped", True)
-    assert (status(pipeline), account.mails, account.retry_queue.queued) == ("Failed", [], 0)
-
-
-def test_a_rollback_is_not_retried(account):
-    pipeline = account.pipeline()
-    rollback = account.aws.codepipeline.roll_back(pipeline, "Production")
-    account.fail_gate()
-    failure = account.failure()
-    assert failure["detail"]["execution-id"] == rollback
-    account.publish(failure)
-    ((kind, reason),) = decided(account.deliver())
-    assert (kind, reason) == ("Skipped", "the execution is a rollback, and a retry would deploy the old release")
-    assert account.retries == []
-
-
 def test_a_frozen_stage_is_not_retried_and_people_are_notified(account):
     """Not for the notice, and not for the closed issue, which may come at three in the morning."""
     issue = account.aws.health.open()
@@ -536,17 +515,6 @@ def test_a_notice_that_cannot_be_published_comes_again(account):
     assert [call.error for call in account.aws.calls if call.operation == "Publish"][-1] is None
 
 
-def test_a_dry_run_changes_nothing(account):
-    pipeline = account.pipeline()
-    account.publish(account.failure())
-    assert decided(account.deliver(DRY_RUN="true")) == [("Planned", "retry 1 of 5, FAILED_ACTIONS")]
-    account.publish(account.failure())
-    ((kind, reason),) = decided(account.deliver(DRY_RUN="true", MAX_RETRIES="0"))
-    assert (kind, reason.endswith("a notification would be sent")) == ("Planned", True)
-    assert status(pipeline) == "Failed"
-    assert [call.operation for call in account.aws.calls if call.writes] == []
-
-
 def test_a_closed_issue_retries_the_stages_that_name_it_in_the_listed_pipelines(account):
     issue, other = account.aws.health.open(), account.aws.health.open()
     web, unlisted = account.pipeline("web", names(issue)), account.pipeline("unlisted", names(issue))
@@ -639,46 +607,9 @@ def test_a_superseded_execution_is_skipped(account):
     assert account.retries == []
 
 
-@pytest.mark.parametrize(
-    ("code", "outcome", "queued"),
-    [
-        ("StageNotRetryableException", "Skipped", 0),
-        ("NotLatestPipelineExecutionException", "Skipped", 0),
-        ("StageNotFoundException", "Skipped", 0),
-        ("PipelineNotFoundException", "Skipped", 0),
-        ("ConflictException", "Failed", 1),
-        ("ConcurrentPipelineExecutionsLimitExceededException", "Failed", 1),
-        ("AccessDeniedException", "Failed", 1),
-        ("ValidationException", "Failed", 1),
-        ("ThrottlingException", "Failed", 1),
-    ],
-)
-def test_refusals_of_codepipeline_are_final_or_come_again(account, code, outcome, queued):
-    pipeline = account.pipeline()
-    account.publish(account.failure())
-    fault = account.aws.disturb("refuse", operation="RetryStageExecution", code=code, times=None)
-    assert decided(account.deliver())[0][0] == outcome
-    assert (status(pipeline), account.retry_queue.queued) == ("Failed", queued)
-    if queued:
-        fault.times = 0
-        assert decided(account.deliver())[0][0] == "Retried"
-        assert (status(pipeline), account.retry_queue.queued) == ("InProgress", 0)
-
-
 def test_a_reply_that_is_lost_does_not_retry_twice(account):
     pipeline = account.pipeline()
     account.publish(account.failure())
     account.aws.disturb("lost-reply", operation="RetryStageExecution")
     assert failed_records(account.deliver()) == []
     assert [run.status for run in pipeline.runs] == ["Failed", "InProgress"]
-
-
-@pytest.mark.parametrize("sample", sorted(path.name for path in (events.EVENTS / "pipelines").glob("retry-*.json")))
-def test_samples_with_the_settings_of_sam_local(account, sample):
-    """Their pipeline is in nobody's account: each is read, and skipped or ignored."""
-    settings = events.environment()["PipelineRetryFunction"] | {"TOPIC_ARNS": ""}
-    outcome = account.invoke(events.load(f"pipelines/{sample}"), **settings)
-    assert not outcome.failed, outcome.payload
-    assert {kind for kind, _ in decided(outcome)} <= {"Skipped", "Ignored"}
-    assert decided(outcome)
-    assert [call.operation for call in account.aws.calls if call.writes] == []

@@ -1,16 +1,20 @@
 """What the READMEs promise can be looked up."""
 
-import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import botocore.session
 import pytest
+from botocore import xform_name
 
 from gatehouse_local import ROOT
 from gatehouse_local.functions import capabilities
 
+SESSION = botocore.session.get_session()
 README = ROOT / "README.md"
 READMES = [
     README,
@@ -28,6 +32,9 @@ EXAMPLES = [
     for page in PAGES
     for template in re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
     if "Resources:" in template
+]
+TERRAFORM = [
+    (page, block) for page in PAGES for block in re.findall(r"^```hcl\n(.*?)^```", page.read_text(), re.M | re.S)
 ]
 SOURCES = "\n".join(
     path.read_text()
@@ -80,31 +87,62 @@ def test_an_example_for_cloudformation_is_a_valid_template(page, template, tmp_p
 
 
 def test_examples_are_found():
-    assert len(EXAMPLES) >= 3
+    assert len(EXAMPLES) >= 3 and len(TERRAFORM) >= 4
+
+
+@pytest.mark.parametrize(("page", "block"), TERRAFORM, ids=[name_of(page) for page, _ in TERRAFORM])
+def test_a_block_of_terraform_is_one(page, block):
+    """By a parser, and as Terraform itself writes it, where it is installed. What is in it only its provider knows."""
+    hcl2 = pytest.importorskip("hcl2", reason="python-hcl2 is not installed here: make packages")
+    assert hcl2.loads(block).keys() - {"__comments__"} <= {"data", "resource", "provider"}
+    if shutil.which("terraform"):
+        written = subprocess.run(
+            ["terraform", "fmt", "-"], input=block, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (written.returncode, written.stdout) == (0, block), written.stderr
+
+
+# What the AWS CLI adds to the calls of a service: options of its own, commands of its own, and one other name.
+CLI_OPTIONS = {"--cli-binary-format", "--output", "--query", "--region"}
+CLI_COMMANDS = {("cloudformation", "deploy"), ("logs", "tail")}
+CLI_NAMES = {"--notification-endpoint": "Endpoint"}
+
+
+def commands_of_aws(page: Path):
+    """Each command of the AWS CLI on a page, as words, and whether it is whole: one in a line may be only named."""
+    text = re.sub(r"<(?:output )?[^<>\n]*>", "X", page.read_text())
+    for block in re.findall(r"^ *```sh\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
+        for command in re.split(r"\n(?=[a-z])", block.replace("\\\n", "").strip()):
+            if command.startswith("aws "):
+                yield shlex.split(command.partition(" >")[0]), True
+    for command in re.findall(r"`(aws [a-z0-9]+ [a-z-]+[^`]*)`", text):
+        yield shlex.split(command), False
+
+
+COMMANDS_OF_AWS = {
+    (name_of(page), " ".join(words)): (words, is_whole) for page in PAGES for words, is_whole in commands_of_aws(page)
+}
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS_OF_AWS)
+def test_a_command_of_the_aws_cli_is_a_call_that_takes_its_options(page, command):
+    (_, service, operation, *rest), is_whole = COMMANDS_OF_AWS[page, command]
+    if (service, operation) in CLI_COMMANDS:
+        return
+    model = SESSION.get_service_model(service)
+    [call] = [model.operation_model(it) for it in model.operation_names if xform_name(it, "-") == operation]
+    members = {f"--{xform_name(it, '-')}": it for it in call.input_shape.members} | CLI_NAMES
+    options = [it.replace("--no-", "--") for it in rest if it.startswith("--")]
+    assert set(options) - CLI_OPTIONS <= members.keys()
+    given = {members[it]: following for it, following in zip(rest, [*rest, ""][1:], strict=True) if it in members}
+    for name, value in given.items():
+        if name in call.input_shape.members and (values := call.input_shape.members[name].metadata.get("enum")):
+            assert value in values, name
+    assert not is_whole or given.keys() >= set(call.input_shape.required_members)
 
 
 def test_the_first_readme_is_short():
     assert len(README.read_text().splitlines()) <= 150
-
-
-def without_chance(lines: list[str]) -> list[str]:
-    """What the demo prints, without what differs from run to run: a port, and how long it took."""
-    text = "\n".join(line.rstrip() for line in lines)
-    return re.sub(r"(?<=127\.0\.0\.1:)\d+|(?<=Took )[\d,]+", "…", text).splitlines()
-
-
-def test_the_excerpt_of_the_demo_is_how_it_begins(binary):
-    excerpt = re.search(r"^```\n(.+?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)[1].splitlines()
-    assert len(excerpt) == 20
-    demo = subprocess.run(
-        [sys.executable, "-m", "gatehouse_local.demo_ip_ranges", "--bin-dir", binary("ip-ranges-updater").parent],
-        env=os.environ | {"COLUMNS": "100", "PYTHONPATH": str(ROOT / "local")},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=True,
-    )
-    assert without_chance(excerpt) == without_chance(demo.stdout.splitlines()[:20])
 
 
 def test_the_picture_of_the_suite_is_on_the_first_screen_and_the_demo_below_it():

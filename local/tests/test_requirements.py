@@ -108,7 +108,7 @@ def test_what_checkov_and_the_cdk_run_with_is_pinned(which, target):
 def test_what_is_skipped_says_at_the_end_how_to_install_it():
     here = "local/tests/test_amis_page.py::test_the_page_shows_what_is_decided[phone]"
     ended = subprocess.run(
-        [sys.executable, "-m", "pytest", here, "-q", "-n", "2"],
+        [sys.executable, "-m", "pytest", here, "-q"],
         cwd=ROOT,
         env=os.environ | {"CHROMIUM": "/no/such/browser", "GATEHOUSE_REQUIRE_BROWSER": "0"},
         capture_output=True,

@@ -499,7 +499,21 @@ def test_the_logs_of_the_functions_stay_where_it_is_asked_for(given, kept):
         assert ("LogGroupName" in group["Properties"]) is not kept
         [write] = only(granted(function, **given), "logs:PutLogEvents")
         assert write["Resource"] == f"<{name}.Arn>"
+    [api] = stack.of_type("AWS::Serverless::HttpApi").values()
+    access = stack.resources[api["Properties"]["AccessLogSettings"]["DestinationArn"].strip("<>").removesuffix(".Arn")]
+    assert access["DeletionPolicy"] == ("RetainExceptOnCreate" if kept else "Delete")
+    assert access["UpdateReplacePolicy"] == ("Retain" if kept else "Delete")
+    assert access["Properties"]["LogGroupName"].startswith("/aws/vendedlogs/")
     assert len(stack.of_type("AWS::Logs::LogGroup")) == 4
+
+
+def test_an_access_log_that_stayed_is_in_the_way_of_no_other():
+    """CloudFormation names the page's log anew with each stack; and it stays the same while the page comes and goes."""
+    [with_page, without] = (deployed(KeepLogs="Yes", ApprovalLink=link) for link in ("true", "false"))
+    for stack in (with_page, without):
+        name = stack.properties("KeptApprovalAccessLogGroup")["LogGroupName"]
+        assert name == "/aws/vendedlogs/apis/<KeptApprovalPageLogGroup>"
+        assert "LogGroupName" not in stack.properties("KeptApprovalPageLogGroup")
 
 
 def test_a_stack_that_asks_nobody_says_so():

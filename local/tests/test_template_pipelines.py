@@ -4,15 +4,12 @@ import copy
 import json
 import os
 import re
-import shutil
 import subprocess
 import threading
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import cfnlint.api
 import pytest
-from cfnlint.config import ManualArgs
 from conftest import NO_REAL
 
 from gatehouse_local import ROOT
@@ -77,6 +74,9 @@ def test_what_the_readme_adds_to_a_pipeline_is_valid(is_rule):
         stages["HealthGate"]["Actions"] = [added | {"Namespace": "HealthGate"}]
     assert json.loads(configuration["UserParameters"])["regions"]
     configuration["FunctionName"] = {"Ref": "HealthGateFunctionName"}
+    import cfnlint.api  # takes seconds, which each process of a run side by side would spend
+    from cfnlint.config import ManualArgs
+
     found = cfnlint.api.lint(json.dumps(example), config=ManualArgs(regions=["eu-west-1"]))
     assert [str(it) for it in found] == []
 
@@ -99,18 +99,27 @@ def test_the_terraform_of_the_readme_invokes_the_gate_with_the_rights_for_it():
     [[action]] = [stage["action"] for stage in pipeline["stage"]]
     assert [action[key] for key in ("category", "owner", "provider", "version")] == ["Invoke", "AWS", "Lambda", "1"]
     assert "data.aws_lambda_function.health_gate.function_name" in action["configuration"]["FunctionName"]
-    assert "jsonencode" in action["configuration"]["UserParameters"]
+    asked = re.fullmatch(r"\$\{jsonencode\(\{(.*)\}\)\}", action["configuration"]["UserParameters"], re.DOTALL)[1]
+    keys = set(re.findall(r"(\w+)\s*[=:]", re.sub(r'"[^"]*"', "", asked)))
+    settings = {"".join(word.capitalize() for word in key.split("_")) for key in keys - {"label"}}
+    assert {"Regions", "WaitMinutes"} <= settings <= load(PIPELINES)["Parameters"].keys()
+    [output] = re.findall(r"# the output (\w+)", snippet)
+    assert output in load(PIPELINES)["Outputs"]
     [policy] = [it["aws_iam_policy_document"] for it in blocks["data"] if "aws_iam_policy_document" in it]
     rights = [action for it in policy["ask_health_gate"]["statement"] for action in it["actions"]]
     assert rights == ["lambda:InvokeFunction", "lambda:ListFunctions"]
 
 
-@pytest.mark.skipif(not shutil.which("terraform"), reason="terraform is not installed here")
+@pytest.mark.skipif(
+    os.environ.get("GATEHOUSE_TERRAFORM") != "1",
+    reason="terraform validate downloads the provider of AWS: install terraform, then set GATEHOUSE_TERRAFORM=1",
+)
 def test_terraform_takes_the_block_of_the_readme(tmp_path):
-    """Its syntax and form; with GATEHOUSE_TERRAFORM=1, with the provider, `terraform validate` as well."""
     [snippet] = snippets("hcl")
-
-    def terraform(*arguments: str, **options: str) -> None:
+    comment = "  # name, role_arn, artifact_store and your stages; this one comes before the stage that deploys\n"
+    assert comment in snippet
+    (tmp_path / "main.tf").write_text(snippet.replace(comment, TERRAFORM_AROUND))
+    for arguments in (("init", "-backend=false", "-input=false"), ("validate",)):
         done = subprocess.run(
             ["terraform", *arguments],
             cwd=tmp_path,
@@ -119,18 +128,8 @@ def test_terraform_takes_the_block_of_the_readme(tmp_path):
             timeout=300,
             check=False,
             env=os.environ | {"CHECKPOINT_DISABLE": "1"},
-            **options,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-
-    terraform("fmt", "-check", "-", input=snippet)
-    if os.environ.get("GATEHOUSE_TERRAFORM") != "1":
-        return
-    comment = "  # name, role_arn, artifact_store and your stages; this one comes before the stage that deploys\n"
-    assert comment in snippet
-    (tmp_path / "main.tf").write_text(snippet.replace(comment, TERRAFORM_AROUND))
-    terraform("init", "-backend=false", "-input=false")
-    terraform("validate")
 
 
 TERRAFORM_AROUND = """

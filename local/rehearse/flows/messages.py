@@ -3,6 +3,7 @@
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,22 @@ def masks_for_reporting(stack: Stack) -> str:
         if (reporting.get(name) == value) == (name in HIDDEN):
             raise FlowFailed(f"reporting received {reporting}")
     return "payment has the report whole, reporting masked"
+
+
+def masks_for_another_audience(source: Stack) -> Callable[[Stack], str]:
+    """The flow of one more audience: `source` has the topic that it reads."""
+
+    def masks_for_this_audience(stack: Stack) -> str:
+        """Somebody publishes an expense report, which the policy of this audience masks otherwise."""
+        with stack.world.listen(stack.ids["AudienceTopic"], stack.account) as received:
+            _publish(source)
+            [message] = received.wait(1, stack.world)
+        report = json.loads(message["Message"])
+        masked = {"card": "#" * len(events.EXPENSE_REPORT["card"])}
+        expect("what the audience received", report, events.EXPENSE_REPORT | masked)
+        return "another audience has the card masked, and the employee as published"
+
+    return masks_for_this_audience
 
 
 def refuses_another_signature(stack: Stack) -> str:

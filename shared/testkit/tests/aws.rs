@@ -102,10 +102,12 @@ async fn a_request_is_recorded_as_it_is_on_the_wire() {
 }
 
 /// A reply, how many attempts the SDK makes, and what the error says.
+type Case = (&'static str, fn() -> Reply, usize, &'static str);
+
 #[tokio::test]
 async fn what_the_sdk_retries_and_what_it_reports() {
     let denied = || Reply::ErrorWith(403, "AccessDenied", "not you".to_owned());
-    let cases: [(&str, fn() -> Reply, usize, &str); 6] = [
+    let cases: [Case; 6] = [
         ("error", || Reply::Error("NotFound"), 1, "NotFound: as tested"),
         ("with", denied, 1, "AccessDenied: not you"),
         ("throttled", || Reply::Throttled, 3, " exceeded"),

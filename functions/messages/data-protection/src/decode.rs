@@ -38,6 +38,17 @@ impl<'t> Reading<'t> {
         }
     }
 
+    /// Where bytes are written that were decoded from these ranges of this reading.
+    fn spans_of(&self, decoded: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
+        match &self.spans {
+            None => decoded,
+            Some(spans) => {
+                let written = |(start, end): (u32, u32)| (spans[start as usize].0, spans[end as usize - 1].1);
+                decoded.into_iter().map(written).collect()
+            }
+        }
+    }
+
     /// A part of it.
     pub(crate) fn part(&self, range: Range<usize>) -> Reading<'_> {
         Reading {
@@ -62,10 +73,10 @@ pub(crate) fn readings(text: &str) -> Vec<Reading<'_>> {
         let mut more = Vec::new();
         let reading = &all[next];
         if reading.depth < MAX_DEPTH {
-            let with = |decoded: Decoded, plus: bool, quoted_printable: bool| Reading {
-                spans: Some(Cow::Owned(decoded.spans_in(reading))),
+            let with = |Decoded { text, spans, .. }: Decoded, plus: bool, quoted_printable: bool| Reading {
+                spans: Some(Cow::Owned(reading.spans_of(spans))),
                 offset: 0,
-                text: Cow::Owned(decoded.text),
+                text: Cow::Owned(text),
                 depth: reading.depth + 1,
                 plus: reading.plus || plus,
                 quoted_printable: reading.quoted_printable || quoted_printable,
@@ -102,6 +113,7 @@ pub(crate) fn may_be_encoded(bytes: &[u8]) -> bool {
 }
 
 /// What was decoded, and where each of its bytes was in the reading that it was decoded from.
+#[derive(Default)]
 struct Decoded {
     text: String,
     spans: Vec<(u32, u32)>,
@@ -109,10 +121,6 @@ struct Decoded {
 }
 
 impl Decoded {
-    fn new(length: usize) -> Self {
-        Self { text: String::with_capacity(length), spans: Vec::with_capacity(length), changed: false }
-    }
-
     #[expect(clippy::cast_possible_truncation, reason = "a message has at most 256 KiB")]
     fn push(&mut self, character: char, range: Range<usize>) {
         self.text.push(character);
@@ -121,6 +129,11 @@ impl Decoded {
 
     #[expect(clippy::cast_possible_truncation, reason = "a message has at most 256 KiB")]
     fn copy(&mut self, text: &str, range: Range<usize>) {
+        // Most texts have nothing to decode, and need no space.
+        if self.text.capacity() == 0 {
+            self.text.reserve(text.len());
+            self.spans.reserve(text.len());
+        }
         if text[range.clone()].is_ascii() {
             self.text.push_str(&text[range.clone()]);
             self.spans.extend(range.map(|index| (index as u32, index as u32 + 1)));
@@ -139,25 +152,20 @@ impl Decoded {
         self.push(character, range);
     }
 
-    /// Where each byte is in the text as written.
-    fn spans_in(&self, reading: &Reading<'_>) -> Vec<(u32, u32)> {
-        match &reading.spans {
-            None => self.spans.clone(),
-            Some(spans) => {
-                self.spans.iter().map(|(start, end)| (spans[*start as usize].0, spans[*end as usize - 1].1)).collect()
-            }
+    /// The rest as it is; `None` where nothing was decoded.
+    fn finish(mut self, text: &str, copied: usize) -> Option<Self> {
+        if !self.changed {
+            return None;
         }
-    }
-
-    fn some(self) -> Option<Self> {
-        self.changed.then_some(self)
+        self.copy(text, copied..text.len());
+        Some(self)
     }
 }
 
 /// Percent encoding, escapes of JSON and JavaScript, character references of HTML, numbers with an exponent.
 fn escapes(text: &str) -> Option<Decoded> {
     let bytes = text.as_bytes();
-    let mut decoded = Decoded::new(text.len());
+    let mut decoded = Decoded::default();
     let (mut index, mut copied) = (0, 0);
     while index < bytes.len() {
         let one = match bytes[index] {
@@ -192,11 +200,7 @@ fn escapes(text: &str) -> Option<Decoded> {
             None => index += 1,
         }
     }
-    if !decoded.changed {
-        return None;
-    }
-    decoded.copy(text, copied..text.len());
-    decoded.some()
+    decoded.finish(text, copied)
 }
 
 fn hex(bytes: &[u8], at: usize, count: usize) -> Option<u32> {
@@ -398,7 +402,7 @@ pub(crate) fn integer_of(number: &str) -> Option<String> {
 fn pluses(text: &str) -> Option<Decoded> {
     let bytes = text.as_bytes();
     let is_part = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_graphic() && *byte != b'"');
-    let mut decoded = Decoded::new(text.len());
+    let mut decoded = Decoded::default();
     let mut copied = 0;
     for at in memchr::memchr_iter(b'+', bytes) {
         if at > 0 && is_part(bytes.get(at - 1)) && is_part(bytes.get(at + 1)) {
@@ -407,17 +411,13 @@ fn pluses(text: &str) -> Option<Decoded> {
             copied = at + 1;
         }
     }
-    if !decoded.changed {
-        return None;
-    }
-    decoded.copy(text, copied..text.len());
-    decoded.some()
+    decoded.finish(text, copied)
 }
 
 /// Lines that end with `=` and the next as one.
 fn soft_breaks(text: &str) -> Option<Decoded> {
     let bytes = text.as_bytes();
-    let mut decoded = Decoded::new(text.len());
+    let mut decoded = Decoded::default();
     let mut copied = 0;
     for at in memchr::memchr_iter(b'=', bytes) {
         let length = match &bytes[at + 1..] {
@@ -429,11 +429,7 @@ fn soft_breaks(text: &str) -> Option<Decoded> {
         decoded.changed = true;
         copied = at + length;
     }
-    if !decoded.changed {
-        return None;
-    }
-    decoded.copy(text, copied..text.len());
-    decoded.some()
+    decoded.finish(text, copied)
 }
 
 /// `=40` and others, in lines in which each `=` is one of these.
@@ -453,13 +449,12 @@ fn quoted_printable(text: &str) -> Option<Decoded> {
         [b'\n', ..] => Some(2),
         _ => None,
     };
-    let mut decoded = Decoded::new(text.len());
-    let mut start = 0;
+    let mut decoded = Decoded::default();
+    let (mut start, mut copied) = (0, 0);
     while start < bytes.len() {
         let end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |offset| start + offset + 1);
         let is_encoded = memchr::memchr_iter(b'=', &bytes[start..end])
             .all(|at| escape(start + at).is_some() || soft(start + at).is_some());
-        let mut copied = start;
         let mut index = start;
         while is_encoded && let Some(at) = memchr::memchr(b'=', &bytes[index..end]).map(|offset| index + offset) {
             decoded.copy(text, copied..at);
@@ -473,10 +468,9 @@ fn quoted_printable(text: &str) -> Option<Decoded> {
             }
             copied = index;
         }
-        decoded.copy(text, copied.min(end)..end);
-        start = end.max(copied);
+        start = end.max(index);
     }
-    decoded.some()
+    decoded.finish(text, copied)
 }
 
 /// One character of one or more `=XX`.

@@ -13,7 +13,7 @@ use regex::Regex;
 
 use crate::decode::{Reading, may_be_encoded, readings};
 use crate::embedded;
-use crate::identifiers::{Find, FindFn, Forms, Managed, Text, VERSION, digit_runs, find_forms};
+use crate::identifiers::{Find, FindFn, Forms, Managed, Text, VERSION, digit_runs, find_forms, marked_runs};
 use crate::normalize::Folded;
 use crate::policy::{Direction, Identifier, Operation, Policy};
 use crate::principal::Principal;
@@ -294,7 +294,17 @@ impl Engine {
         let cued = hits.iter().fold(0, |mask, hit| mask | hit.mask);
         let path = context.path | self.everywhere;
         let runs = digit_runs(folded.bytes());
-        let text = Text { bytes: folded.bytes(), name: context.name, runs: &runs, hits: &hits, cued, path, bit: 0 };
+        let marked = marked_runs(folded.bytes(), &runs);
+        let text = Text {
+            bytes: folded.bytes(),
+            name: context.name,
+            runs: &runs,
+            marked: &marked,
+            hits: &hits,
+            cued,
+            path,
+            bit: 0,
+        };
         let written = |range: Range<usize>| reading.written(folded.range_in_text(range));
         let mut found = Vec::new();
         find_forms(&text, &self.forms, &mut found);

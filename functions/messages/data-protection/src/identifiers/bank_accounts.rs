@@ -239,7 +239,16 @@ mod tests {
                 let country = [first, second];
                 let remainder = b"4539894458086459".iter().copied().chain(country).chain(*b"00").fold(0, with);
                 let text = format!("{}{}{:02} 4539 8944 5808 6459", first as char, second as char, 98 - remainder);
-                let view = Text { bytes: text.as_bytes(), name: "", runs: &[], hits: &[], cued: 0, path: 0, bit: 0 };
+                let view = Text {
+                    bytes: text.as_bytes(),
+                    name: "",
+                    runs: &[],
+                    marked: &[],
+                    hits: &[],
+                    cued: 0,
+                    path: 0,
+                    bit: 0,
+                };
                 if covers(&view, &(5..text.len())) {
                     hiding.push(String::from_utf8(country.to_vec()).unwrap());
                 }

@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use super::text::Text;
 use super::{Find, Form, Managed};
-use crate::words::{Hit, Mask, PROXIMITY};
+use crate::words::{Mask, PROXIMITY, joined};
 
 /// The longest value, without separators.
 const MAX_LENGTH: usize = 40;
@@ -185,6 +185,27 @@ fn first_of(items: &[Item]) -> Set {
     items.iter().take(optional + 1).fold(0, |set, item| set | item.set)
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Digit,
+    Letter,
+    Other,
+}
+
+const CLASSES: [Class; 256] = {
+    let mut classes = [Class::Other; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        if byte.is_ascii_digit() {
+            classes[byte as usize] = Class::Digit;
+        } else if byte.is_ascii_alphabetic() {
+            classes[byte as usize] = Class::Letter;
+        }
+        byte += 1;
+    }
+    classes
+};
+
 /// Where the values of all these identifiers are in the text: detector and range.
 pub(crate) fn find_forms(text: &Text<'_>, wanted: &Forms, found: &mut Vec<(usize, Range<usize>)>) {
     // Most texts of a document are short and have no digit.
@@ -196,18 +217,20 @@ pub(crate) fn find_forms(text: &Text<'_>, wanted: &Forms, found: &mut Vec<(usize
     // Where the last value of each ends.
     let mut taken: Vec<usize> = Vec::new();
     let bytes = text.bytes;
+    let mut value = [0; MAX_LENGTH];
     let mut first_hit = 0;
     let mut index = 0;
     while index < bytes.len() {
-        if !bytes[index].is_ascii_alphanumeric() {
+        if CLASSES[usize::from(bytes[index])] == Class::Other {
             index += 1;
             continue;
         }
         let start = index;
         let begins = start == 0 || !bytes[start - 1].is_ascii_alphanumeric() || text.begins_after_escape(start);
         // Letters, or digits: a keyword may be joined to the digits behind it.
-        let digits = bytes[start].is_ascii_digit();
-        while index < bytes.len() && bytes[index].is_ascii_alphanumeric() && bytes[index].is_ascii_digit() == digits {
+        let class = CLASSES[usize::from(bytes[start])];
+        let digits = class == Class::Digit;
+        while index < bytes.len() && CLASSES[usize::from(bytes[index])] == class {
             index += 1;
         }
         if begins && !digits && index - start > 16 {
@@ -218,11 +241,22 @@ pub(crate) fn find_forms(text: &Text<'_>, wanted: &Forms, found: &mut Vec<(usize
         }
         let hits = &text.hits[first_hit..];
         let end = start + MAX_LENGTH + PROXIMITY;
-        let near = hits.iter().take_while(|hit| (hit.start as usize) < end).fold(0, |mask, hit| mask | hit.mask);
-        let mut mask = (everywhere | near & possible) & wanted.first[usize::from(bytes[start])];
-        if mask != 0 {
-            // A keyword is no part of the value.
-            mask &= !hits_over(hits, start);
+        let first = wanted.first[usize::from(bytes[start])] & possible;
+        if first & (everywhere | text.cued) == 0 {
+            continue;
+        }
+        let (mut near, mut over) = (0, 0);
+        for hit in hits.iter().take_while(|hit| (hit.start as usize) < end) {
+            near |= hit.mask;
+            if (hit.start as usize..hit.end as usize).contains(&start) {
+                over |= hit.mask;
+            }
+        }
+        // A keyword is no part of the value.
+        let mut mask = (everywhere | near) & first & !over;
+        if !begins {
+            // A keyword may be joined to the value.
+            mask &= joined(hits, start);
         }
         while mask != 0 {
             let bit = mask & mask.wrapping_neg();
@@ -232,12 +266,12 @@ pub(crate) fn find_forms(text: &Text<'_>, wanted: &Forms, found: &mut Vec<(usize
                 continue;
             }
             let text = Text { bit, ..*text };
-            if !begins && !text.follows_keyword(start) {
-                continue;
-            }
             let identifier = &wanted.identifiers[place];
-            let ends = identifier.forms.iter().filter_map(|(items, check)| end_of(&text, start, items, *check));
-            if let Some(end) = ends.max()
+            let mut end = None;
+            for (items, check) in &identifier.forms {
+                end = end.max(end_of(&text, start, items, *check, &mut value));
+            }
+            if let Some(end) = end
                 && (wanted.alone & bit != 0 || text.has_keyword(&(start..end)))
             {
                 taken.resize(wanted.identifiers.len(), 0);
@@ -248,23 +282,22 @@ pub(crate) fn find_forms(text: &Text<'_>, wanted: &Forms, found: &mut Vec<(usize
     }
 }
 
-/// The identifiers of the keywords that `at` is in.
-fn hits_over(hits: &[Hit], at: usize) -> Mask {
-    let until = hits.iter().take_while(|hit| hit.start as usize <= at);
-    until.filter(|hit| hit.end as usize > at).fold(0, |mask, hit| mask | hit.mask)
-}
-
 /// Where the value of this form that starts here ends.
-fn end_of(text: &Text<'_>, start: usize, items: &[Item], check: Option<fn(&[u8]) -> bool>) -> Option<usize> {
-    let mut value = [0; MAX_LENGTH];
-    let mut attempt = Attempt { text, start, check, value: &mut value };
-    attempt.rest(start, items, 0)
+fn end_of(
+    text: &Text<'_>,
+    start: usize,
+    items: &[Item],
+    check: Option<fn(&[u8]) -> bool>,
+    value: &mut [u8; MAX_LENGTH],
+) -> Option<usize> {
+    Attempt { text, start, check, value }.rest(start, items, 0)
 }
 
 struct Attempt<'t, 'v> {
     text: &'t Text<'t>,
     start: usize,
     check: Option<fn(&[u8]) -> bool>,
+    /// What was read of the value; the rest is of attempts before.
     value: &'v mut [u8; MAX_LENGTH],
 }
 
@@ -292,14 +325,15 @@ impl Attempt<'_, '_> {
             at += usize::from(item.min);
             items = rest;
         };
-        // How far behind `at` so many of the item end: at most twice the longest value, with dashes.
-        let mut ends = [0_u8; MAX_LENGTH + 1];
+        // One bit for each character of the item with a dash before it.
+        let mut dashes = 0_u128;
         let mut count = 0;
         let mut end = at;
         while count < usize::from(item.max) && count < MAX_LENGTH {
             let mut next = end;
             if item.kind == Kind::Dashed && count > 0 && bytes.get(next) == Some(&b'-') {
                 next += 1;
+                dashes |= 1 << count;
             }
             let Some(byte) = bytes.get(next).filter(|byte| item.has(**byte)) else { break };
             if item.kind != Kind::Separator {
@@ -308,16 +342,14 @@ impl Attempt<'_, '_> {
             }
             end = next + 1;
             count += 1;
-            #[expect(clippy::cast_possible_truncation, reason = "at most 80")]
-            let behind = (end - at) as u8;
-            ends[count] = behind;
         }
         loop {
             if count < usize::from(item.min) {
                 return None;
             }
             let more = if item.kind == Kind::Separator { 0 } else { count };
-            if let Some(end) = self.rest(at + usize::from(ends[count]), rest, length + more) {
+            let skipped = (dashes & ((1 << count) - 1)).count_ones() as usize;
+            if let Some(end) = self.rest(at + count + skipped, rest, length + more) {
                 return Some(end);
             }
             // What was tried behind it has overwritten nothing before it.

@@ -29,7 +29,7 @@ mod vehicles;
 use std::ops::Range;
 
 pub(crate) use self::forms::{Forms, find_forms};
-pub(crate) use self::text::{Text, digit_runs};
+pub(crate) use self::text::{Text, digit_runs, marked_runs};
 use crate::words::Mask;
 
 /// Finds values, and asks for keywords where it needs them.

@@ -117,7 +117,8 @@ const MAX_DIGITS: usize = 17;
 fn national(text: &Text<'_>, plan: &Plan, found: &mut Vec<Range<usize>>) {
     let bytes = text.bytes;
     let may_be_national = text.has_keyword_somewhere();
-    let (mut runs, mut index) = (text.runs(), 0);
+    // Where no keyword is in the text, a number has its country code.
+    let (mut runs, mut index) = (if may_be_national { text.runs() } else { text.marked_runs() }, 0);
     while let Some(Range { start: first, end }) = runs.next_from(index) {
         let digits = end - first;
         let start = match text.before(first) {
@@ -133,7 +134,7 @@ fn national(text: &Text<'_>, plan: &Plan, found: &mut Vec<Range<usize>>) {
             continue;
         }
         // Most digits are no number: without a country code a keyword must be near.
-        let zeros = bytes[first..].starts_with(b"00");
+        let zeros = bytes[first..].starts_with(b"00") && (digits == 2 || bytes[first + 2] == plan.code[0]);
         let is_named = || {
             may_be_national
                 && has_digits(bytes, first, plan.least)

@@ -20,6 +20,15 @@ pub(crate) fn digit_runs(bytes: &[u8]) -> Vec<Run> {
     runs
 }
 
+/// Those runs where a phone number with a country code may begin: behind a plus or a bracket, or with two zeros.
+pub(crate) fn marked_runs(bytes: &[u8], runs: &[Run]) -> Vec<Run> {
+    let is_marked = |(start, _): &&Run| {
+        let start = *start as usize;
+        start > 0 && matches!(bytes[start - 1], b'+' | b'(') || bytes[start..].starts_with(b"00")
+    };
+    runs.iter().filter(is_marked).copied().collect()
+}
+
 /// Goes over the runs of digits, and leaves out those of what was found.
 pub(crate) struct Runs<'a> {
     rest: std::slice::Iter<'a, Run>,
@@ -40,6 +49,8 @@ pub(crate) struct Text<'a> {
     pub(crate) name: &'a str,
     /// Where digits are, run by run: most detectors begin there, and the text is read for it once.
     pub(crate) runs: &'a [Run],
+    /// Where a phone number with a country code may begin.
+    pub(crate) marked: &'a [Run],
     /// The keywords in the text.
     pub(crate) hits: &'a [Hit],
     /// The identifiers with a keyword in the text.
@@ -57,6 +68,10 @@ impl<'a> Text<'a> {
 
     pub(crate) fn runs(&self) -> Runs<'a> {
         Runs { rest: self.runs.iter() }
+    }
+
+    pub(crate) fn marked_runs(&self) -> Runs<'a> {
+        Runs { rest: self.marked.iter() }
     }
 
     /// Whether a keyword of the identifier is anywhere in the text, or in the path of keys.
