@@ -281,6 +281,17 @@ class CodePipeline:
         job.id = new_id
         self._jobs[new_id] = job
 
+    def date_execution(self, pipeline: Pipeline, new_id: str, when: datetime) -> None:
+        """Gives the only execution of a pipeline the id that a sample event names, and the time of all that it did."""
+        [(old_id, status)] = pipeline.executions.items()
+        pipeline.executions, pipeline.started = {new_id: status}, {new_id: when}
+        for stage in pipeline.stages:
+            if entered := stage.entered.pop(old_id, None):
+                entered.id = new_id
+                stage.entered[new_id] = entered
+        for run in pipeline.runs:
+            run.execution_id, run.started, run.updated = new_id, when, when
+
     # Running -------------------------------------------------------------------------------------
 
     def _begin(self, pipeline: Pipeline) -> str:

@@ -165,11 +165,7 @@ class World:
         web = self._failed_pipeline(detail["pipeline"], detail["stage"], detail["action"], message)
         # As if it were the failure of the samples: its execution, and just before they were sent.
         when = datetime.fromisoformat(failed["time"]) - timedelta(seconds=1)
-        web.executions = {detail["execution-id"]: "Failed"}
-        for stage in web.stages:
-            stage.execution_id = detail["execution-id"]
-        for run in web.runs:
-            run.execution_id, run.started, run.updated = detail["execution-id"], when, when
+        self._aws.codepipeline.date_execution(web, detail["execution-id"], when)
         self._failed_pipeline("api", detail["stage"], detail["action"], message)
 
         for path in sorted((events.EVENTS / "pipelines").glob("gate-*.json")):
