@@ -11,6 +11,7 @@ import botocore.config
 import pytest
 from packaging.requirements import Requirement
 
+from gatehouse_local.amis import Stack
 from gatehouse_local.aws import LocalAws
 from gatehouse_local.sns import ROOT
 from gatehouse_local.web import Web
@@ -137,6 +138,21 @@ def client(aws):
         )
 
     return make
+
+
+@pytest.fixture
+def amis_stack(aws, web, binary, request):
+    """Makes a stack of amis with these parameters and images by their Regions; it is stopped after the test."""
+
+    def stack(images: dict[str, str], name: str = "gatehouse", **parameters: str) -> Stack:
+        made = Stack(aws, web, binary, name, **parameters)
+        made.__enter__()
+        request.addfinalizer(lambda: made.__exit__())
+        for region, image in images.items():
+            aws.images.create(image, region)
+        return made
+
+    return stack
 
 
 @pytest.fixture

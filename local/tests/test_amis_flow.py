@@ -13,12 +13,13 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from botocore import xform_name
 
 from gatehouse_local import ROOT, events, image_builder
-from gatehouse_local.amis import PAGE, PERSON, REQUEST, SHARE, Stack
+from gatehouse_local.amis import PAGE, PERSON, REQUEST, SHARE
 from gatehouse_local.aws import operations
 from gatehouse_local.runtime_api import ACCOUNT_ID
 
@@ -36,19 +37,9 @@ HOUR = 3600
 
 
 @pytest.fixture
-def make(aws, web, binary, request):
+def make(amis_stack):
     """Makes a stack with these parameters; it is stopped after the test."""
-
-    def stack(name: str = "gatehouse", **parameters: str) -> Stack:
-        given = {"TargetAccountIds": ACCOUNT, "ApprovalLink": "true"} | parameters
-        made = Stack(aws, web, binary, name, **given)
-        made.__enter__()
-        request.addfinalizer(lambda: made.__exit__())
-        for region, image in IMAGES.items():
-            aws.images.create(image, region)
-        return made
-
-    return stack
+    return partial(amis_stack, IMAGES, TargetAccountIds=ACCOUNT, ApprovalLink="true")
 
 
 def permissions(aws, image, region="us-east-1"):

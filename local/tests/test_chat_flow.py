@@ -1,11 +1,11 @@
 """Notifications in chat: what a channel of Amazon Q Developer in chat applications shows, with the real binaries."""
 
 import json
+from functools import partial
 
 import pytest
 
 from gatehouse_local import chat, image_builder, runtime_api
-from gatehouse_local.amis import Stack
 from gatehouse_local.codepipeline import Action, gate
 from gatehouse_local.retry_queue import RetryQueue
 
@@ -37,16 +37,8 @@ def failures(outcome) -> list[dict]:
 
 
 @pytest.fixture
-def make(aws, web, binary, request):
-    def stack(**parameters: str) -> Stack:
-        made = Stack(aws, web, binary, TargetAccountIds="111122223333", **parameters)
-        made.__enter__()
-        request.addfinalizer(lambda: made.__exit__())
-        for region, image in IMAGES.items():
-            aws.images.create(image, region)
-        return made
-
-    return stack
+def make(amis_stack):
+    return partial(amis_stack, IMAGES, TargetAccountIds="111122223333")
 
 
 @pytest.mark.parametrize("link", ["true", "false"])

@@ -143,8 +143,8 @@ impl Notifier {
         C: Into<Builder> + Clone,
     {
         let mail = mail.map(|arn| Topic::new(config.clone(), arn));
-        let chat = chat.map(|topic| (Topic::new(config, &topic.arn), topic.function_name.clone()));
-        (mail.is_some() || chat.is_some()).then_some(Self { mail, chat })
+        let notifier = Self { mail, chat: None }.with_chat(config, chat);
+        (notifier.mail.is_some() || notifier.has_chat()).then_some(notifier)
     }
 
     /// The same notifier, which also publishes to the topic of chat, where there is one.

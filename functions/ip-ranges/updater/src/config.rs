@@ -408,7 +408,7 @@ const LEVELS_BELOW: usize = 3;
 /// levels", "A parameter name can't be prefixed with "aws" or "ssm" (case-insensitive)".
 const MAX_LEVELS: usize = 15;
 /// SSM takes 1,011 characters with the ARN in front; this leaves room for both ends.
-const LONGEST: usize = 500;
+const MAX_LENGTH: usize = 500;
 
 /// `PARAMETER_PREFIX`: how the names of the parameters begin, such as `/gatehouse/ip-ranges`. No slash at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -431,7 +431,7 @@ impl FromStr for ParameterPrefix {
         let is_level = |level: &&str| !level.is_empty() && level.bytes().all(allowed);
         let first = levels.first().map(|level| level.to_ascii_lowercase()).unwrap_or_default();
         let is_reserved = first.starts_with("aws") || first.starts_with("ssm");
-        let is_long = levels.len() + LEVELS_BELOW > MAX_LEVELS || text.len() > LONGEST;
+        let is_long = levels.len() + LEVELS_BELOW > MAX_LEVELS || text.len() > MAX_LENGTH;
         if levels.is_empty() || !levels.iter().all(is_level) || is_reserved || is_long {
             return Err(
                 "expected a path such as /gatehouse/ip-ranges: at most 12 levels of letters, digits, dots, dashes or underscores, no slash at the end, not beginning with /aws or /ssm",

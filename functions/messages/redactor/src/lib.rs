@@ -60,7 +60,8 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    /// The function with its clients. `publisher` is for `TARGET_TOPIC_ARN`, `denied` for `DENIED_TOPIC_ARN` and `CHAT_TOPIC_ARN`.
+    /// The function with its clients. `publisher` is for `TARGET_TOPIC_ARN`, `denied` for `DENIED_TOPIC_ARN` and
+    /// `CHAT_TOPIC_ARN`.
     #[must_use]
     pub fn new(
         config: Config,

@@ -179,12 +179,10 @@ impl Config {
     /// one does exist.
     pub(crate) fn unfamiliar_regions(&self) -> Vec<String> {
         let own = self.own_region.parse::<Region>().map(|own| own.partition());
-        let is_known = |name: &str| {
-            let region = name.parse::<Region>();
-            let is_known = region.is_ok_and(|region| region.is_known() && Ok(region.partition()) == own);
-            name == GLOBAL || name == self.own_region || is_known
-        };
-        self.regions.iter().filter(|region| !is_known(region)).cloned().collect()
+        let is_of_partition = |region: Region| region.is_known() && Ok(region.partition()) == own;
+        let exists =
+            |name: &str| name == GLOBAL || name == self.own_region || name.parse::<Region>().is_ok_and(is_of_partition);
+        self.regions.iter().filter(|name| !exists(name)).cloned().collect()
     }
 
     /// `format_name` turns the name of a variable into the one that `env` knows.

@@ -98,7 +98,7 @@ const SCHEMES: [(RangeInclusive<u16>, &[usize]); 31] = [
 ];
 
 const MIN_LENGTH: usize = 13;
-const LONGEST: usize = 19;
+const MAX_LENGTH: usize = 19;
 
 /// A run of digits, and what separates it from the next one.
 struct Group {
@@ -170,14 +170,14 @@ fn find_in(text: &Text<'_>, groups: &[Group], found: &mut Vec<Range<usize>>) {
 
 /// The last group of the longest number that starts with the group `first`.
 fn longest_from(text: &Text<'_>, groups: &[Group], first: usize) -> Option<usize> {
-    let mut digits = [0; LONGEST];
+    let mut digits = [0; MAX_LENGTH];
     let mut count = 0;
     let mut kind: Option<Between> = None;
     let mut lines = 0;
     let mut longest = None;
     for (last, group) in groups.iter().enumerate().skip(first) {
         let length = group.range.len();
-        if count + length > LONGEST {
+        if count + length > MAX_LENGTH {
             break;
         }
         for (digit, byte) in digits[count..].iter_mut().zip(&text.bytes[group.range.clone()]) {
@@ -278,7 +278,7 @@ fn is_card(digits: &[u8], bare: bool) -> bool {
 }
 
 fn luhn_of(digits: &[u8]) -> bool {
-    let mut text = [b'0'; LONGEST];
+    let mut text = [b'0'; MAX_LENGTH];
     for (slot, digit) in text.iter_mut().zip(digits) {
         *slot = digit + b'0';
     }
@@ -316,7 +316,7 @@ fn stripes(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
         }
         let digits = run(bytes, number);
         let (least, most, sign) = if first { (10, 79, b'^') } else { (7, 40, b'=') };
-        if !(MIN_LENGTH..=LONGEST).contains(&digits) || text.get(number + digits) != Some(sign) {
+        if !(MIN_LENGTH..=MAX_LENGTH).contains(&digits) || text.get(number + digits) != Some(sign) {
             continue;
         }
         let value: Vec<u8> = bytes[number..number + digits].iter().map(|digit| digit - b'0').collect();

@@ -185,27 +185,6 @@ fn first_of(items: &[Item]) -> Set {
     items.iter().take(optional + 1).fold(0, |set, item| set | item.set)
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Digit,
-    Letter,
-    Other,
-}
-
-const CLASSES: [Class; 256] = {
-    let mut classes = [Class::Other; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        if byte.is_ascii_digit() {
-            classes[byte as usize] = Class::Digit;
-        } else if byte.is_ascii_alphabetic() {
-            classes[byte as usize] = Class::Letter;
-        }
-        byte += 1;
-    }
-    classes
-};
-
 /// Where the values of all these identifiers are in the text: detector and range.
 pub(crate) fn find_forms(text: &Text<'_>, wanted: &Forms, found: &mut Vec<(usize, Range<usize>)>) {
     // Most texts of a document are short and have no digit.
@@ -221,16 +200,15 @@ pub(crate) fn find_forms(text: &Text<'_>, wanted: &Forms, found: &mut Vec<(usize
     let mut first_hit = 0;
     let mut index = 0;
     while index < bytes.len() {
-        if CLASSES[usize::from(bytes[index])] == Class::Other {
+        if !bytes[index].is_ascii_alphanumeric() {
             index += 1;
             continue;
         }
         let start = index;
         let begins = start == 0 || !bytes[start - 1].is_ascii_alphanumeric() || text.begins_after_escape(start);
         // Letters, or digits: a keyword may be joined to the digits behind it.
-        let class = CLASSES[usize::from(bytes[start])];
-        let digits = class == Class::Digit;
-        while index < bytes.len() && CLASSES[usize::from(bytes[index])] == class {
+        let digits = bytes[start].is_ascii_digit();
+        while index < bytes.len() && bytes[index].is_ascii_alphanumeric() && bytes[index].is_ascii_digit() == digits {
             index += 1;
         }
         if begins && !digits && index - start > 16 {

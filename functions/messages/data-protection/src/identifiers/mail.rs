@@ -25,7 +25,7 @@ const MAX_LABEL_LENGTH: usize = 63;
 const IMAGES: [&[u8]; 6] = [b"png", b"jpg", b"jpeg", b"gif", b"webp", b"svg"];
 
 /// Source: RFC 5321, section 4.5.3.1.3, without the angle brackets.
-const LONGEST: usize = 254;
+const MAX_LENGTH: usize = 254;
 
 pub(crate) fn find(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
     let first = found.len();
@@ -40,7 +40,7 @@ pub(crate) fn find(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
             let whole = is_whole(&text.bytes[..at]) && end == text.bytes.len();
             if whole { Some(0) } else { local_start(text, at, last.end) }
         };
-        let Some(start) = start.filter(|start| end - start <= LONGEST) else { continue };
+        let Some(start) = start.filter(|start| end - start <= MAX_LENGTH) else { continue };
         if start < last.end && found.len() > first {
             found.pop();
         }
