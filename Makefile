@@ -193,6 +193,7 @@ lint-templates: need-python $(READY)
 	@# Without --lint, which would run cfn-lint again instead of SAM's transform.
 	@for template in $(TEMPLATES); do $(VENV)/bin/sam validate --template "$$template" >/dev/null; done
 	@$(PYTHON) -m template_checks.regions
+	@$(PYTHON) -m pytest local/tests -q -m lint --numprocesses 2 --dist worksteal
 
 .PHONY: checkov
 checkov: need-python $(READY_CHECKOV) ## Scan the templates for weak settings
@@ -209,7 +210,8 @@ build-tests: need
 test-rust: need
 	@$(SAY) "Rust: unit and property tests, examples in the documentation"
 	@$(call progress,Building the Rust tests) $(CARGO) test --workspace --no-run
-	@$(CARGO) test --workspace
+	@rm -f $(TARGET_DIR)/requests.jsonl
+	@GATEHOUSE_RECORD_REQUESTS=$(abspath $(TARGET_DIR))/requests.jsonl $(CARGO) test --workspace
 
 # Flows wait most of the time, so more of them than there are processors run at once.
 SIDE_BY_SIDE := --numprocesses 4 --dist worksteal
@@ -218,7 +220,7 @@ SIDE_BY_SIDE := --numprocesses 4 --dist worksteal
 test-flows: need $(READY) binaries
 	@$(SAY) "Whole flows: the real binaries against the local AWS"
 	@# Each process reads every test file: with bytecode that is kept, it compiles none of them a second time.
-	@env -u PYTHONDONTWRITEBYTECODE $(PYTHON) -m pytest local/tests -q $(SIDE_BY_SIDE) --bin-dir $(TARGET_DIR)/debug
+	@env -u PYTHONDONTWRITEBYTECODE $(PYTHON) -m pytest local/tests -q -m "not lint" $(SIDE_BY_SIDE) --bin-dir $(TARGET_DIR)/debug
 
 # With --examples it takes the features that clippy takes, and shares with it what is checked.
 .PHONY: doc

@@ -52,6 +52,7 @@ class Deployed:
             **parameters,
         }
         self._conditions = document.get("Conditions", {})
+        self._holds: dict[str, bool] = {}
         self._rules = document.get("Rules", {})
         self.resources: dict[str, Any] = {
             name: self.resolve(resource) for name, resource in document["Resources"].items() if self._exists(resource)
@@ -83,7 +84,9 @@ class Deployed:
 
     def condition(self, name: str) -> bool:
         """Whether the condition of that name holds."""
-        return bool(self.resolve(self._conditions[name]))
+        if name not in self._holds:
+            self._holds[name] = bool(self.resolve(self._conditions[name]))
+        return self._holds[name]
 
     def resolve(self, value: Any) -> Any:
         """`value` with every function replaced by what it yields."""

@@ -440,7 +440,10 @@ READABLE = {
 
 
 def combinations(mail, scope):
-    """Every combination of the other settings that the template takes."""
+    """The other settings that the template takes: none, each with each other, and all of them.
+
+    `test_template_expansion.py` expands the template with every combination.
+    """
     switches = [HUBS, EXCLUSIONS]
     switches += [
         [{}, {name: value}]
@@ -453,9 +456,10 @@ def combinations(mail, scope):
             ("KeepLogs", "Yes"),
         )
     ]
-    for chosen in itertools.product(*switches):
-        given = functools.reduce(operator.or_, chosen, {"Mail": mail, "Scope": scope})
-        yield given
+    few = [changed for count in range(3) for changed in itertools.combinations(switches, count)]
+    for changed in [*few, switches]:
+        for chosen in itertools.product(*(options[1:] for options in changed)):
+            yield functools.reduce(operator.or_, chosen, {"Mail": mail, "Scope": scope})
 
 
 def expected(given):
@@ -478,10 +482,10 @@ def expected(given):
 
 @pytest.mark.parametrize("mail", ["readable", "plain"])
 @pytest.mark.parametrize("scope", SCOPES)
-def test_every_combination_of_settings_gives_a_whole_stack(mail, scope):
+def test_any_two_settings_together_give_a_whole_stack(mail, scope):
     declared = load(TEMPLATE)["Resources"].keys()
     given_all = list(combinations(mail, scope))
-    assert len(given_all) >= 128
+    assert len(given_all) >= 64
     for given in given_all:
         stack = deployed(**given)
         assert stack.refusals() == []

@@ -175,6 +175,7 @@ def test_a_packaged_template_differs_in_code_and_processor_alone(unpacked, templ
     assert made == source
 
 
+@pytest.mark.lint
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_sam_takes_a_packaged_template(unpacked, template):
     expand(yaml.safe_load((unpacked / template).read_text()))

@@ -75,6 +75,7 @@ def test_every_template_that_makes_roles_takes_a_boundary_and_the_suite_passes_i
             assert passed == {"Ref": "PermissionsBoundary"}, name
 
 
+@pytest.mark.lint
 @pytest.mark.parametrize("template", [template for template in TEMPLATES if "Transform" in load(template)])
 def test_cfn_lint_has_nothing_to_say_about_what_the_transform_makes(template):
     import cfnlint.api  # takes seconds, which each process of a run side by side would spend

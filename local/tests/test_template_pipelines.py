@@ -57,6 +57,7 @@ def snippets(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.lint
 @pytest.mark.parametrize("is_rule", [False, True])
 def test_what_the_readme_adds_to_a_pipeline_is_valid(is_rule):
     """In place of what the example has: an action of the gate, or a condition of a stage with the gate as its rule."""

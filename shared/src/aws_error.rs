@@ -98,6 +98,31 @@ const CODES: [(ErrorKind, &[&str]); 3] = [
     (ErrorKind::Unreachable, &["RequestTimeout", "RequestTimeoutException"]),
 ];
 
+/// What a person does about a publication that SNS refused; `None` where the code does not say it, or it may be transient.
+///
+/// Source: SNS API Reference, `Publish`, "Errors".
+#[must_use]
+pub fn next_of_publish(code: Option<&str>) -> Option<&'static str> {
+    let code = code?;
+    match (code, ErrorKind::from_code(code)) {
+        ("KMSAccessDenied", _) => Some(
+            "allow kms:GenerateDataKey and kms:Decrypt for the topic's key in the function's role and in the key's policy",
+        ),
+        (_, Some(ErrorKind::Denied)) => {
+            Some("allow sns:Publish on the topic in the function's role and in the topic's policy")
+        }
+        (_, Some(_)) => None,
+        ("NotFound", None) => Some("the topic does not exist: correct the setting"),
+        ("InvalidParameter" | "InvalidParameterValue" | "ParameterValueInvalid", None) => Some(
+            "SNS refuses the message: where the function made it too large for the topic, raise the topic's MaximumMessageSize",
+        ),
+        (code, None) if code.starts_with("KMS") => {
+            Some("the key that encrypts the topic cannot be used: check its state")
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use aws_smithy_runtime_api::client::result::ConnectorError;

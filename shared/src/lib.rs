@@ -6,6 +6,7 @@
 //! | [`failure`] | stable names of errors; the error chain as text |
 //! | [`field`] | a field of an event or a message that does not have its form |
 //! | [`lambda`] | the loop of a function, which logs failures |
+//! | [`sdk`] | what the AWS SDK takes from the environment |
 //! | [`aws_error`] | what an error of AWS means: transient or not |
 //! | [`clock`] | the only reader of the system time |
 //! | [`deadline`] | until when an invocation may work, so that it reports in time |
@@ -33,6 +34,7 @@ pub mod log;
 pub mod metrics;
 #[cfg(feature = "notify")]
 pub mod notify;
+pub mod sdk;
 #[cfg(feature = "sqs")]
 pub mod sqs;
 pub mod text;

@@ -25,6 +25,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::protocol::{self, Protocol};
+use crate::record::record;
 
 /// One request: an attempt of the SDK, of which a call may make several.
 #[derive(Debug, Clone, PartialEq)]
@@ -178,6 +179,7 @@ impl Aws {
     }
 
     fn reply(&self, request: &HttpRequest) -> (Protocol, Call, Reply) {
+        record(request);
         let (protocol, mut call) = protocol::call(request);
         call.after = self.elapsed();
         {

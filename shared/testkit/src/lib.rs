@@ -17,6 +17,7 @@ mod lambda;
 mod log_lines;
 mod protocol;
 mod real;
+mod record;
 
 pub use aws::{Aws, Call, Reply};
 pub use chat::chat_message;

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use ami_approval_page::ApprovalPage;
 use ami_approval_page::config::Config;
-use aws_config::BehaviorVersion;
-use aws_config::timeout::TimeoutConfig;
 use gatehouse_shared::env::Env;
+use gatehouse_shared::sdk::{self, TimeoutConfig};
 use gatehouse_shared::{lambda, log};
 
 #[tokio::main(flavor = "current_thread")]
@@ -22,7 +21,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         .operation_attempt_timeout(Duration::from_secs(3))
         .operation_timeout(Duration::from_secs(8))
         .build();
-    let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
+    let sdk = sdk::config(&env).timeout_config(timeouts).build();
     let ec2 = aws_sdk_ec2::Client::new(&sdk);
     let kms = aws_sdk_kms::Client::new(&sdk);
     let function = ApprovalPage::new(config, aws_sdk_ssm::Client::new(&sdk), kms, ec2);

@@ -114,7 +114,8 @@ impl Page {
             State::Ended => (
                 409,
                 "The approval has ended",
-                "The execution was cancelled or failed before a decision. See it in Systems Manager.",
+                "The execution was cancelled or failed before a decision. The image is not shared. The message about it has the \
+                 command that asks again.",
             ),
         };
         Some(Self::message(status, title, text, Some(&execution.image_name)))

@@ -31,12 +31,12 @@ use std::time::Duration;
 
 use ami_approval::execution::{Execution, Sharing, State};
 use ami_approval::image::{BuildArn, ImageRef};
-use aws_config::SdkConfig;
 use aws_sdk_ssm::Client;
 use gatehouse_shared::arn::{AccountId, Arn};
 use gatehouse_shared::deadline::{Deadline, within};
 use gatehouse_shared::failure::all_or_first;
 use gatehouse_shared::notify::Notifier;
+use gatehouse_shared::sdk::SdkConfig;
 use gatehouse_shared::sns::{Channel, Envelope, Verifier};
 use gatehouse_shared::{clock, log};
 use lambda_runtime::{Context, LambdaEvent};

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use ami_approval_request::ApprovalRequest;
 use ami_approval_request::config::Config;
-use aws_config::BehaviorVersion;
-use aws_config::timeout::TimeoutConfig;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::notify::Notifier;
+use gatehouse_shared::sdk::{self, TimeoutConfig};
 use gatehouse_shared::{lambda, log, verifier};
 
 #[tokio::main(flavor = "current_thread")]
@@ -19,7 +18,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         Err(error) => return lambda::answer_always(error).await,
     };
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(5)).build();
-    let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
+    let sdk = sdk::config(&env).timeout_config(timeouts).build();
     let notifier = Notifier::new(&sdk, &config.approver_topic_arn).with_chat(&sdk, config.chat_topic.as_ref());
     let function = ApprovalRequest::new(config, verifier, sdk, notifier);
     lambda::run(|event| function.handle(event)).await

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use ami_approval::image::ImageRef;
 use ami_approval::target::AccountId;
 use ami_approval::watermark::{AttachedWatermark, Watermark};
-use aws_config::{Region, SdkConfig};
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Filter, Image};
 use gatehouse_shared::failure::chain;
+use gatehouse_shared::sdk::{Region, SdkConfig};
 
 /// Detaches the watermark from each image that inherited it. What failed is given, in words.
 pub(crate) async fn detach_inherited(

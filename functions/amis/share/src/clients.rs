@@ -1,6 +1,6 @@
 //! The clients of one Region.
 
-use aws_config::{Region, SdkConfig};
+use gatehouse_shared::sdk::{Region, SdkConfig};
 
 /// The clients of one Region.
 #[derive(Debug, Clone)]

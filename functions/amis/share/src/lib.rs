@@ -41,13 +41,13 @@ mod time_left;
 use std::time::Duration;
 
 use ami_approval::image::{BuildArn, ImageRef};
-use aws_config::SdkConfig;
 use futures::StreamExt as _;
 use futures::stream;
 use gatehouse_shared::arn::{AccountId, Arn};
 use gatehouse_shared::deadline::Deadline;
 use gatehouse_shared::notify::Notifier;
 use gatehouse_shared::region::Region;
+use gatehouse_shared::sdk::SdkConfig;
 use gatehouse_shared::sns::TopicArn;
 use gatehouse_shared::{clock, log};
 use lambda_runtime::{Context, LambdaEvent};

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use ami_share::Share;
 use ami_share::config::Config;
-use aws_config::BehaviorVersion;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
 use gatehouse_shared::env::Env;
+use gatehouse_shared::sdk::{self, RetryConfig, TimeoutConfig};
 use gatehouse_shared::{lambda, log};
 
 #[tokio::main(flavor = "current_thread")]
@@ -23,11 +21,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         .operation_attempt_timeout(Duration::from_secs(8))
         .operation_timeout(Duration::from_secs(20))
         .build();
-    let sdk = aws_config::defaults(BehaviorVersion::latest())
-        .retry_config(RetryConfig::standard().with_max_attempts(5))
-        .timeout_config(timeouts)
-        .load()
-        .await;
+    let retries = RetryConfig::standard().with_max_attempts(5);
+    let sdk = sdk::config(&env).retry_config(retries).timeout_config(timeouts).build();
     let function = Share::new(config, sdk);
     lambda::run(|event| function.handle(event)).await
 }

@@ -313,7 +313,7 @@ async fn invoke(function: &Share, event: Value) -> Result<ShareReport, Error> {
 }
 
 fn both() -> Value {
-    json!({ "images": [ONE, TWO], "imageName": "Web", "buildArn": BUILD, "executionId": "e-1" })
+    json!({ "images": [ONE, TWO], "imageName": "Web", "buildArn": BUILD, "executionId": "4105a4fc-f944-11e6-9d32-0a1b2c3d4951" })
 }
 
 fn outcomes(report: &ShareReport) -> Vec<ShareOutcome> {

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use aws_config::{SdkConfig, retry::RetryConfig};
+use gatehouse_shared::sdk::{RetryConfig, SdkConfig};
 use gatehouse_testkit::{Aws, Call, Reply};
 use ip_ranges_planner::family::Family;
 use ipnet::IpNet;

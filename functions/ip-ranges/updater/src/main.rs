@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, retry::RetryConfig, timeout::TimeoutConfig};
 use gatehouse_shared::env::Env;
 use gatehouse_shared::fetch::Fetcher;
 use gatehouse_shared::notify::Notifier;
+use gatehouse_shared::sdk::{self, RetryConfig, TimeoutConfig};
 use gatehouse_shared::{lambda, log, verifier};
 use ip_ranges_updater::config::Config;
 use ip_ranges_updater::download::{self, DownloadError};
@@ -23,12 +23,11 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     // The SDK and the fetcher both read the root certificates, for milliseconds of a cold start: at the same time.
     let plain_http = config.plain_http;
     let fetcher = tokio::task::spawn_blocking(move || Fetcher::new(download::TIME_OUT, plain_http));
-    let sdk = aws_config::defaults(BehaviorVersion::latest())
+    let sdk = sdk::config(&env)
         // EC2 throttles by account: a few more attempts than usual, none of which may hang.
         .retry_config(RetryConfig::standard().with_max_attempts(5))
         .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(10)).build())
-        .load()
-        .await;
+        .build();
     let fetcher = match fetcher.await? {
         Ok(fetcher) => fetcher,
         Err(source) => {

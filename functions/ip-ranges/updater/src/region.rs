@@ -2,9 +2,9 @@
 
 use std::cell::{Cell, OnceCell};
 
-use aws_config::SdkConfig;
 use aws_sdk_elasticloadbalancingv2 as elb;
 use gatehouse_shared::clock;
+use gatehouse_shared::sdk::SdkConfig;
 use ip_ranges_planner::document::Published;
 use tracing::{info, warn};
 
@@ -195,7 +195,7 @@ impl Region {
     /// The clients of the Region, made from the SDK's own configuration.
     #[must_use]
     pub fn connect(region: &RegionConfig, sdk: &SdkConfig) -> Self {
-        let sdk = sdk.to_builder().region(aws_config::Region::new(region.name.to_string())).build();
+        let sdk = sdk.to_builder().region(gatehouse_shared::sdk::Region::new(region.name.to_string())).build();
         let calls = Calls::default();
         let ec2 = aws_sdk_ec2::config::Builder::from(&sdk).interceptor(calls.clone());
         let elb = elb::config::Builder::from(&sdk).interceptor(calls.clone());

@@ -1,6 +1,6 @@
 //! Why a message could not be handled.
 
-use gatehouse_shared::aws_error::ErrorKind;
+use gatehouse_shared::aws_error::{self, ErrorKind};
 use gatehouse_shared::failure::{BoxError, ErrorType};
 use gatehouse_shared::sns::{ParseError, VerifyError};
 
@@ -112,26 +112,8 @@ impl ErrorType for Error {
 const TRIED_AGAIN: &str = "it is tried again when the message is delivered again";
 
 /// What to do about an error of SNS with this code.
-///
-/// Source: SNS API Reference, `Publish`, "Errors".
 pub(crate) fn next_of_publish(code: Option<&str>) -> &'static str {
-    match code {
-        Some(code) if ErrorKind::from_code(code) == Some(ErrorKind::Denied) => {
-            "allow sns:Publish on the topic in the function's role and in the topic's policy"
-        }
-        Some("NotFound") => "the topic does not exist: correct the setting",
-        Some("InvalidParameter" | "InvalidParameterValue" | "ParameterValueInvalid") => {
-            "SNS refuses the message; if it is too large, since masking can make it longer, raise the topic's \
-             MaximumMessageSize"
-        }
-        Some("KMSAccessDenied") => {
-            "allow kms:GenerateDataKey and kms:Decrypt for the topic's key in the function's role and in the key's policy"
-        }
-        Some(code) if code.starts_with("KMS") && ErrorKind::from_code(code).is_none() => {
-            "the key that encrypts the topic cannot be used: check its state"
-        }
-        _ => TRIED_AGAIN,
-    }
+    aws_error::next_of_publish(code).unwrap_or(TRIED_AGAIN)
 }
 
 /// What to do about an error of Systems Manager with this code.

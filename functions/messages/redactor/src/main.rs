@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
-use aws_config::timeout::TimeoutConfig;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::notify::Notifier;
+use gatehouse_shared::sdk::{self, TimeoutConfig};
 use gatehouse_shared::{lambda, log, verifier};
 use message_redactor::Redactor;
 use message_redactor::config::Config;
@@ -20,7 +19,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         Err(error) => return lambda::answer_always(error).await,
     };
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(5)).build();
-    let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
+    let sdk = sdk::config(&env).timeout_config(timeouts).build();
     let publisher = Publisher::new(&sdk, &config.target_topic_arn);
     let denied = Notifier::for_topics(&sdk, config.denied_topic_arn.as_ref(), config.chat_topic.as_ref());
     let function = Redactor::new(config, verifier, aws_sdk_ssm::Client::new(&sdk), publisher, denied);

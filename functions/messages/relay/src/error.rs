@@ -3,7 +3,7 @@
 use std::str::Utf8Error;
 
 use aws_sdk_sns::error::{ProvideErrorMetadata, SdkError};
-use gatehouse_shared::aws_error::ErrorKind;
+use gatehouse_shared::aws_error::{ErrorKind, next_of_publish};
 use gatehouse_shared::failure::{BoxError, ErrorType};
 use gatehouse_shared::sns::{ParseError, TopicArn, VerifyError};
 
@@ -191,27 +191,11 @@ impl From<VerifyError> for Declined {
 }
 
 /// A publication that failed, with what to do about it.
-///
-/// Source: SNS API Reference, `Publish`, "Errors".
 pub(crate) fn publish<E>(topic: &TopicArn, error: SdkError<E>) -> Declined
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let next = match error.code() {
-        Some(code) if is_denied(code) => {
-            "allow sns:Publish on the topic in the function's role, and kms:GenerateDataKey and kms:Decrypt where a key \
-             encrypts it"
-        }
-        Some("NotFound") => "set TARGET_TOPIC_ARN to a topic that exists",
-        Some("InvalidParameter" | "InvalidParameterValue" | "ParameterValueInvalid") => {
-            "with the attributes of the relay the message may be larger than the topic accepts: raise the topic's \
-             MaximumMessageSize"
-        }
-        Some(code) if code.starts_with("KMS") && ErrorKind::from_code(code).is_none() => {
-            "check the state of the key that encrypts the topic"
-        }
-        _ => "it may be transient: SNS tries again",
-    };
+    let next = next_of_publish(error.code()).unwrap_or("it may be transient: SNS tries again");
     Declined::Publish { topic: topic.clone(), next, source: Box::new(error) }
 }
 

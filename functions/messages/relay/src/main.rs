@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
-use aws_config::timeout::TimeoutConfig;
 use gatehouse_shared::env::Env;
+use gatehouse_shared::sdk::{self, TimeoutConfig};
 use gatehouse_shared::{lambda, log, verifier};
 use message_relay::MessageRelay;
 use message_relay::config::Config;
@@ -23,7 +22,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     };
     let timeouts =
         TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).operation_timeout(CALL_TIMEOUT).build();
-    let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
+    let sdk = sdk::config(&env).timeout_config(timeouts).build();
     let function = MessageRelay::new(config, verifier, aws_sdk_sns::Client::new(&sdk));
     lambda::run(|event| function.handle(event)).await
 }

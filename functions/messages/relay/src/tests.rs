@@ -365,11 +365,11 @@ async fn every_refusal_has_the_same_answer_and_its_reason_in_the_log_alone() {
 
 /// Codes of `Publish`, final ones and passing ones, and what the error says to do.
 const PUBLISH_ERRORS: [(&str, &str); 9] = [
-    ("AuthorizationError", "allow sns:Publish on the topic in the function's role, and kms:GenerateDataKey"),
-    ("NotFound", "set TARGET_TOPIC_ARN to a topic that exists"),
+    ("AuthorizationError", "allow sns:Publish on the topic in the function's role and in the topic's policy"),
+    ("NotFound", "the topic does not exist: correct the setting"),
     ("InvalidParameter", "raise the topic's MaximumMessageSize"),
     ("ParameterValueInvalid", "raise the topic's MaximumMessageSize"),
-    ("KMSDisabled", "check the state of the key that encrypts the topic"),
+    ("KMSDisabled", "the key that encrypts the topic cannot be used: check its state"),
     ("KMSThrottling", "it may be transient: SNS tries again"),
     ("Throttled", "it may be transient: SNS tries again"),
     ("InternalError", "it may be transient: SNS tries again"),

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use aws_config::SdkConfig;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_codepipeline::types::{ExecutionDetails, FailureDetails, FailureType};
 use gate_message::{Cause, GateMessage, SUMMARY_LIMIT};
 use gatehouse_shared::aws_error::ErrorKind;
 use gatehouse_shared::failure::chain;
+use gatehouse_shared::sdk::{RetryConfig, SdkConfig, TimeoutConfig};
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until, timeout_at};
 

@@ -4,8 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aws_config::SdkConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_health::Client;
 use aws_sdk_health::config::{Builder, Region};
 use aws_sdk_health::error::{ProvideErrorMetadata, SdkError};
@@ -13,6 +11,7 @@ use aws_sdk_health::types::{Event, EventFilter, EventTypeFilter};
 use futures::{StreamExt, stream};
 use gatehouse_shared::aws_error::ErrorKind;
 use gatehouse_shared::failure::chain;
+use gatehouse_shared::sdk::{SdkConfig, TimeoutConfig};
 
 use crate::config::{Config, MULTIPLE_SERVICES, SERVICES_OF_THE_ACCOUNT};
 use crate::endpoint::Endpoint;
@@ -273,13 +272,11 @@ where
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_health::operation::describe_events::{DescribeEventsInput, DescribeEventsOutput};
-    use aws_sdk_health::types::{EventActionability, EventPersona};
-    use aws_smithy_mocks::{MockResponse, Rule, RuleMode, mock, mock_client};
-    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
     use futures::future::BoxFuture;
     use gatehouse_shared::env::Env;
     use gatehouse_shared::failure::BoxError;
+    use gatehouse_testkit::{Aws, Call, Reply};
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::endpoint::Resolver;
@@ -292,43 +289,40 @@ mod tests {
         }
     }
 
-    async fn ask(rule: &Rule, settings: &[(&str, &str)]) -> (Result<(), Unknown>, Vec<String>, usize) {
+    async fn ask(aws: &Aws, settings: &[(&str, &str)]) -> (Result<(), Unknown>, Vec<String>, usize) {
         let local = [("AWS_REGION", "eu-west-1"), ("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")];
         let table: Vec<_> = settings.iter().copied().chain(local).collect();
         let env = Env::of_table(&table);
-        let client = mock_client!(aws_sdk_health, RuleMode::MatchAny, [rule]);
-        let health = Health::new(client, Endpoint::new(&env, NoDns));
+        let health = Health::new(client(&aws.sdk()), Endpoint::new(&env, NoDns));
         let findings = Findings::default();
         let outcome = health.ask(&env.read(Config::from_env).unwrap(), &findings).await;
+        assert!(aws.operations().iter().all(|operation| operation == "DescribeEvents"), "{aws:?}");
         let arns = findings.events().into_iter().map(|event| event.arn.unwrap_or_default()).collect();
         (outcome, arns, findings.calls())
     }
 
-    fn page(arns: &[&str], next: Option<&str>) -> DescribeEventsOutput {
-        let events = arns.iter().map(|arn| Event::builder().arn(*arn).build()).collect();
-        DescribeEventsOutput::builder().set_events(Some(events)).set_next_token(next.map(str::to_owned)).build()
+    fn page(arns: &[&str], next: Option<&str>) -> Reply {
+        let events: Vec<_> = arns.iter().map(|arn| json!({ "arn": arn })).collect();
+        let mut output = json!({ "events": events });
+        if let Some(next) = next {
+            output["nextToken"] = next.into();
+        }
+        Reply::Json(output)
     }
 
-    /// A refusal in the form of the protocol that AWS Health speaks with the SDK, Smithy RPC v2 CBOR.
-    fn refusal(code: &str) -> HttpResponse {
-        let mut body = Vec::new();
-        ciborium::into_writer(&serde_json::json!({ "__type": code, "message": "because" }), &mut body).unwrap();
-        HttpResponse::new(400.try_into().unwrap(), body.into())
-    }
-
-    fn filter(input: &DescribeEventsInput) -> (&[String], &[String]) {
-        let filter = input.filter().unwrap();
-        (filter.regions(), filter.services())
+    fn named(call: &Call, name: &str) -> Vec<String> {
+        let values = call.parameters["filter"][name].as_array();
+        values.into_iter().flatten().map(|value| value.as_str().unwrap().to_owned()).collect()
     }
 
     #[tokio::test]
     async fn all_pages_are_read() {
-        let rule = mock!(Client::describe_events).then_compute_output(|input| match input.next_token() {
-            None => page(&["a", "b"], Some("two")),
-            Some("two") => page(&["c"], Some("three")),
-            Some(_) => page(&["d"], Some("")),
+        let aws = Aws::new(|call| match call.text("nextToken") {
+            "" => page(&["a", "b"], Some("page2")),
+            "page2" => page(&["c"], Some("page3")),
+            _ => page(&["d"], Some("")),
         });
-        let (outcome, arns, calls) = ask(&rule, &[]).await;
+        let (outcome, arns, calls) = ask(&aws, &[]).await;
         assert_eq!((outcome, arns.join(" ").as_str(), calls), (Ok(()), "a b c d", 3));
     }
 
@@ -336,57 +330,59 @@ mod tests {
     async fn more_than_ten_are_asked_in_several_calls_and_each_event_counts_once() {
         let regions: Vec<_> = (1..=24).map(|number| format!("eu-west-{number}")).collect();
         let services: Vec<_> = (1..=10).map(|number| format!("SERVICE_{number}")).collect();
-        let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-        let seen = asked.clone();
-        let rule = mock!(Client::describe_events).then_compute_output(move |input| {
-            let (regions, services) = filter(input);
-            assert!(regions.len() <= FILTER_LIMIT && services.len() <= FILTER_LIMIT);
-            let pairs =
-                regions.iter().flat_map(|region| services.iter().map(move |service| format!("{region} {service}")));
-            seen.lock().unwrap().extend(pairs);
-            // Every call finds the same event, and one of its own.
-            page(&["shared", &regions.join("+"), &services.join("+")], None)
+        // Every call finds the same event, and one of its own.
+        let aws = Aws::new(|call| {
+            page(&["shared", &named(call, "regions").join("+"), &named(call, "services").join("+")], None)
         });
         let settings = [("REGIONS", regions.join(",")), ("SERVICES", services.join(","))];
         let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let (outcome, arns, calls) = ask(&rule, &settings).await;
+        let (outcome, arns, calls) = ask(&aws, &settings).await;
         // 24 Regions and global, 10 services and MULTIPLE_SERVICES.
-        assert_eq!((outcome, calls, rule.num_calls()), (Ok(()), 3 * 2, 3 * 2));
+        assert_eq!((outcome, calls, aws.calls().len()), (Ok(()), 3 * 2, 3 * 2));
         assert_eq!(arns.len(), 1 + 3 + 2);
-        let mut asked = asked.lock().unwrap().clone();
-        asked.sort();
-        asked.dedup();
+        let mut asked = BTreeSet::new();
+        for call in aws.calls() {
+            let (regions, services) = (named(&call, "regions"), named(&call, "services"));
+            assert!(regions.len() <= FILTER_LIMIT && services.len() <= FILTER_LIMIT);
+            asked.extend(regions.iter().flat_map(|region| services.iter().map(move |it| format!("{region} {it}"))));
+        }
         assert_eq!(asked.len(), 25 * 11);
     }
 
     #[tokio::test]
-    async fn without_services_the_filter_names_none() {
-        let rule = mock!(Client::describe_events)
-            .match_requests(|input| input.filter().unwrap().services.is_none() && input.max_results() == Some(100))
-            .then_output(|| page(&[], None));
-        assert_eq!(ask(&rule, &[]).await, (Ok(()), vec![], 1));
+    async fn the_filter_names_only_what_is_wanted() {
+        for (settings, name, expected) in [
+            (vec![], "services", Value::Null),
+            (vec![], "actionabilities", Value::Null),
+            (vec![], "personas", Value::Null),
+            (vec![("ACTIONABILITIES", "ACTION_REQUIRED")], "actionabilities", json!(["ACTION_REQUIRED"])),
+            (vec![("PERSONAS", "OPERATIONS")], "personas", json!(["OPERATIONS"])),
+        ] {
+            let aws = Aws::new(|_| page(&[], None));
+            assert_eq!(ask(&aws, &settings).await, (Ok(()), vec![], 1));
+            let parameters = &aws.calls()[0].parameters;
+            assert_eq!(
+                (&parameters["filter"][name], &parameters["maxResults"]),
+                (&expected, &json!(100)),
+                "{settings:?}"
+            );
+        }
     }
 
     #[tokio::test]
     async fn events_without_an_arn_are_not_taken_for_one() {
-        let rule = mock!(Client::describe_events).then_output(|| {
-            let of = |service: &str| Event::builder().service(service).build();
-            DescribeEventsOutput::builder().events(of("EC2")).events(of("RDS")).events(of("EC2")).build()
+        let aws = Aws::new(|_| {
+            Reply::Json(json!({ "events": [{ "service": "EC2" }, { "service": "RDS" }, { "service": "EC2" }] }))
         });
-        assert_eq!(ask(&rule, &[]).await.1.len(), 2);
+        assert_eq!(ask(&aws, &[]).await.1.len(), 2);
     }
 
     #[tokio::test]
     async fn throttling_is_ridden_out() {
-        let rule = mock!(Client::describe_events)
-            .sequence()
-            .http_response(|| refusal("ThrottlingException"))
-            .times(2)
-            .output(|| page(&["a"], None))
-            .build();
-        let (outcome, arns, calls) = ask(&rule, &[]).await;
+        let aws = Aws::new(|call| if call.earlier < 2 { Reply::Throttled } else { page(&["a"], None) });
+        let (outcome, arns, calls) = ask(&aws, &[]).await;
         assert_eq!((outcome, arns.len(), calls), (Ok(()), 1, 1));
-        assert_eq!(rule.num_calls(), 3);
+        assert_eq!(aws.calls().len(), 3);
     }
 
     #[tokio::test]
@@ -401,39 +397,21 @@ mod tests {
             ("SubscriptionRequiredException", false),
             ("SomethingNew", false),
         ] {
-            let rule = mock!(Client::describe_events).then_http_response(move || refusal(code));
-            let (outcome, ..) = ask(&rule, &[]).await;
+            let (outcome, ..) = ask(&Aws::new(move |_| Reply::Error(code)), &[]).await;
             let unknown = outcome.unwrap_err();
             assert_eq!(unknown.is_transient(), is_transient, "{code}: {unknown}");
         }
     }
 
     #[tokio::test]
-    async fn the_filter_names_the_actionabilities_and_personas_that_are_wanted() {
-        for (settings, actionabilities, personas) in [
-            (vec![("ACTIONABILITIES", "ACTION_REQUIRED")], Some(vec![EventActionability::ActionRequired]), None),
-            (vec![("PERSONAS", "OPERATIONS")], None, Some(vec![EventPersona::Operations])),
-            (vec![], None, None),
-        ] {
-            let rule = mock!(Client::describe_events)
-                .match_requests(move |input| {
-                    let filter = input.filter().unwrap();
-                    (&filter.actionabilities, &filter.personas) == (&actionabilities, &personas)
-                })
-                .then_output(|| page(&[], None));
-            assert_eq!(ask(&rule, &settings).await.0, Ok(()), "{settings:?}");
-        }
-    }
-
-    #[tokio::test]
     async fn the_worst_failure_is_reported_and_what_was_found_is_kept() {
         let regions: Vec<_> = (1..=20).map(|number| format!("eu-west-{number}")).collect();
-        let rule = mock!(Client::describe_events).then_compute_response(|input| match filter(input).0[0].as_str() {
-            "eu-west-1" => MockResponse::Output(page(&["a"], None)),
-            "eu-west-11" => MockResponse::Http(refusal("ValidationException")),
-            _ => MockResponse::Http(refusal("AccessDeniedException")),
+        let aws = Aws::new(|call| match named(call, "regions")[0].as_str() {
+            "eu-west-1" => page(&["a"], None),
+            "eu-west-11" => Reply::Error("ValidationException"),
+            _ => Reply::Error("AccessDeniedException"),
         });
-        let (outcome, arns, calls) = ask(&rule, &[("REGIONS", &regions.join(","))]).await;
+        let (outcome, arns, calls) = ask(&aws, &[("REGIONS", &regions.join(","))]).await;
         assert!(
             matches!(&outcome, Err(Unknown::Denied(text)) if text.contains("AccessDeniedException")),
             "{outcome:?}"

@@ -1,9 +1,8 @@
 //! Entry point: read settings, build clients, hand over.
 
-use aws_config::BehaviorVersion;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::notify::Notifier;
-use gatehouse_shared::{lambda, log};
+use gatehouse_shared::{lambda, log, sdk};
 use pipeline_health_gate::config::Config;
 use pipeline_health_gate::endpoint::{Dns, Endpoint};
 use pipeline_health_gate::health::Health;
@@ -15,7 +14,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     log::init(&env, env!("CARGO_CRATE_NAME"));
     // Faulty settings do not end the function: each job is answered with them.
     let config = env.read(Config::from_env);
-    let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let sdk = sdk::config(&env).build();
     let topics = config.as_ref().map_or((None, None), |it| (it.notify_topic_arn.as_ref(), it.chat_topic.as_ref()));
     let notifier = Notifier::for_topics(&sdk, topics.0, topics.1);
     let health = Health::new(health::client(&sdk), Endpoint::new(&env, Dns));

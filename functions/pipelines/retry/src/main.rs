@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
-use aws_config::timeout::TimeoutConfig;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::notify::Notifier;
+use gatehouse_shared::sdk::{self, TimeoutConfig};
 use gatehouse_shared::{lambda, log, verifier};
 use pipeline_retry::PipelineRetry;
 use pipeline_retry::config::Config;
@@ -25,7 +24,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     };
     let timeouts =
         TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).operation_timeout(CALL_TIMEOUT).build();
-    let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
+    let sdk = sdk::config(&env).timeout_config(timeouts).build();
     let notifier = Notifier::for_topics(&sdk, config.notify_topic_arn.as_ref(), config.chat_topic.as_ref());
     let function = PipelineRetry::new(config, verifier, aws_sdk_codepipeline::Client::new(&sdk), notifier);
     lambda::run(|event| function.handle(event)).await

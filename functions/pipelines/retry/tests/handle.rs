@@ -5,16 +5,13 @@
 use std::fs;
 use std::sync::{Arc, Mutex};
 
-use aws_config::SdkConfig;
 use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::types::{ExecutionMode, ExecutionType, StageExecutionStatus};
-use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_types::body::SdkBody;
 use gatehouse_shared::clock;
 use gatehouse_shared::env::Env;
 use gatehouse_shared::failure::{ErrorType as _, chain};
 use gatehouse_shared::notify::Notifier;
+use gatehouse_shared::sdk::SdkConfig;
 use gatehouse_shared::sns::Verifier;
 use gatehouse_shared::verifier;
 use gatehouse_testkit::{
@@ -906,14 +903,6 @@ async fn each_refusal_of_codepipeline_is_final_or_delivered_again() {
 
 #[tokio::test]
 async fn the_requests_on_the_wire() {
-    let exchange = |operation: &str, request: Value, response: Value| {
-        let mut expected = HttpRequest::new(SdkBody::from(request.to_string()));
-        expected.set_method("POST").unwrap();
-        expected.set_uri("https://codepipeline.eu-west-1.amazonaws.com/").unwrap();
-        expected.headers_mut().insert("x-amz-target", format!("CodePipeline_20150709.{operation}"));
-        let response = HttpResponse::new(200.try_into().unwrap(), SdkBody::from(response.to_string()));
-        ReplayEvent::from((expected, response))
-    };
     let failed = json!({"actionExecutionId": "gate-1", "status": "Failed", "lastStatusChange": NOTICE.unix_timestamp(),
         "errorDetails": {"code": "JobFailed", "message": GATE}});
     let state = json!({"pipelineName": "web", "stageStates": [{
@@ -924,29 +913,30 @@ async fn the_requests_on_the_wire() {
     let past = json!({"stageName": "Production", "actionName": "HealthGate", "actionExecutionId": "gate-1",
         "pipelineExecutionId": EXECUTION, "status": "Failed"});
     let filter = json!({"pipelineExecutionId": EXECUTION});
-    let http = StaticReplayClient::new(vec![
-        exchange("GetPipelineState", json!({"name": "web"}), state),
-        exchange(
-            "ListActionExecutions",
-            json!({"pipelineName": "web", "filter": filter}),
-            json!({"actionExecutionDetails": [past], "nextToken": "page 2"}),
-        ),
-        exchange(
-            "ListActionExecutions",
-            json!({"pipelineName": "web", "filter": filter, "nextToken": "page 2"}),
-            json!({"actionExecutionDetails": []}),
-        ),
-        exchange(
+    let aws = Aws::new(move |call| {
+        Reply::Json(match (call.operation.as_str(), call.earlier) {
+            ("GetPipelineState", 0) => state.clone(),
+            ("ListActionExecutions", 0) => json!({"actionExecutionDetails": [past.clone()], "nextToken": "page 2"}),
+            ("ListActionExecutions", 1) => json!({"actionExecutionDetails": []}),
+            ("RetryStageExecution", 0) => json!({"pipelineExecutionId": EXECUTION}),
+            _ => panic!("{call:?}"),
+        })
+    });
+    let function = function_with(&[("RETRY_MODE", "ALL_ACTIONS")], &aws.sdk());
+    assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [StageOutcome::Retried]);
+    let calls = aws.calls();
+    let asked: Vec<_> = calls.iter().map(Call::wire).collect();
+    let expected = [
+        ("GetPipelineState", json!({"name": "web"})),
+        ("ListActionExecutions", json!({"pipelineName": "web", "filter": filter})),
+        ("ListActionExecutions", json!({"pipelineName": "web", "filter": filter, "nextToken": "page 2"})),
+        (
             "RetryStageExecution",
             json!({"pipelineName": "web", "stageName": "Production", "pipelineExecutionId": EXECUTION,
                 "retryMode": "ALL_ACTIONS"}),
-            json!({"pipelineExecutionId": EXECUTION}),
         ),
-    ]);
-    let sdk = Aws::unused().sdk().into_builder().http_client(http.clone()).build();
-    let function = function_with(&[("RETRY_MODE", "ALL_ACTIONS")], &sdk);
-    assert_eq!(outcomes(&function, sample("retry-eventbridge-stage-failed")).await, [StageOutcome::Retried]);
-    http.assert_requests_match(&[]);
+    ];
+    assert_eq!(asked, expected.map(|(operation, input)| ("codepipeline", "eu-west-1", operation, input)));
 }
 
 /// The notifications about one execution are one thread, which the health gate begins.

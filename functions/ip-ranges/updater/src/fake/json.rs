@@ -43,12 +43,17 @@ pub(crate) struct FakeSet {
 
 impl FakeSet {
     fn id(&self) -> String {
-        format!("id-{}", self.number)
+        uuid(self.number)
     }
 
     pub(crate) fn arn(&self, name: &str) -> String {
         format!("arn:{name}/{}", self.id())
     }
+}
+
+/// An id or a lock token in the form that AWS WAF demands.
+pub(crate) fn uuid(number: usize) -> String {
+    format!("00000000-0000-4000-8000-{number:012x}")
 }
 
 /// A call that wrote to a set.
@@ -137,7 +142,7 @@ impl FakeWaf {
                 let page = &sets[start.min(sets.len())..sets.len().min(start + most)];
                 let sets: Vec<_> = page
                     .iter()
-                    .map(|(name, set)| json!({"Name": name, "Id": set.id(), "ARN": set.arn(name), "LockToken": "l"}))
+                    .map(|(name, set)| json!({"Name": name, "Id": set.id(), "ARN": set.arn(name), "LockToken": uuid(set.lock)}))
                     .collect();
                 // A marker follows every page that has something, the last one too.
                 if sets.is_empty() {
@@ -156,7 +161,7 @@ impl FakeWaf {
             "GetIPSet" => {
                 let Some(set) = self.identified(request) else { return refuse("WAFNonexistentItemException") };
                 let addresses: Vec<String> = set.addresses.iter().map(written).collect();
-                Ok(json!({"LockToken": set.lock.to_string(), "IPSet": {
+                Ok(json!({"LockToken": uuid(set.lock), "IPSet": {
                     "Name": name, "Id": set.id(), "ARN": set.arn(&name), "Description": set.description,
                     "IPAddressVersion": set.version, "Addresses": addresses,
                 }}))
@@ -175,7 +180,7 @@ impl FakeWaf {
                 self.created += 1;
                 let number = self.created;
                 let set = FakeSet { scope, version, description, addresses: addresses.clone(), tags, lock: 0, number };
-                let summary = json!({"Name": name, "Id": set.id(), "ARN": set.arn(&name), "LockToken": "0"});
+                let summary = json!({"Name": name, "Id": set.id(), "ARN": set.arn(&name), "LockToken": uuid(0)});
                 self.writes.push(Write { name: name.clone(), created: true, addresses });
                 self.sets.insert(name, set);
                 Ok(json!({ "Summary": summary }))
@@ -187,7 +192,7 @@ impl FakeWaf {
                     (set.addresses, set.description) = (addresses, description);
                     set.lock += 1;
                 }
-                if text(request, "LockToken") != set.lock.to_string() {
+                if text(request, "LockToken") != uuid(set.lock) {
                     return refuse("WAFOptimisticLockException");
                 }
                 let Some(addresses) = addresses(request, &set.version) else {
@@ -196,7 +201,7 @@ impl FakeWaf {
                 set.addresses.clone_from(&addresses);
                 set.description = text(request, "Description");
                 set.lock += 1;
-                let next = set.lock.to_string();
+                let next = uuid(set.lock);
                 self.writes.push(Write { name, created: false, addresses });
                 Ok(json!({ "NextLockToken": next }))
             }

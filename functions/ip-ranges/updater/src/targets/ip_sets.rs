@@ -489,6 +489,7 @@ impl<'a> PoolRun<'a> {
             return Ok(());
         }
         let token = self.wanted.published.sync_token;
+        let mut pauses = backoff(INITIAL_BACKOFF, MAX_BACKOFF);
         for attempt in 1..=ATTEMPTS {
             if self.plan.create > 0 {
                 self.create(waf, token).await?;
@@ -508,7 +509,7 @@ impl<'a> PoolRun<'a> {
                 Err(error) if is_gone(&error) => self.clear(),
                 Err(error) if attempt < ATTEMPTS && error.code() == Some(LOCK) => {
                     debug!(name = self.name, attempt, "something else wrote to the IP set; reading it again");
-                    waf.caller.pause(INITIAL_BACKOFF * 2_u32.pow(attempt - 1)).await;
+                    waf.caller.pause(pauses.next().unwrap_or(MAX_BACKOFF)).await;
                     self.read_again(waf, &goal).await?;
                 }
                 Err(error) => return Err(Failure::of(self.updating(), &error)),

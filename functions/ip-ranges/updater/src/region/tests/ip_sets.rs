@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{CreatePolicy, Target};
-use crate::fake::json::FakeSet;
+use crate::fake::json::{FakeSet, uuid};
 
 const NAME: &str = "AUTOUPDATE_CLOUDFRONT_ipv4";
 
@@ -80,8 +80,8 @@ async fn write_calls_say_what_they_should() {
     assert_eq!(
         said("UpdateIPSet"),
         serde_json::json!({
-            "Name": NAME, "Scope": "REGIONAL", "Id": "id-1", "Description": description, "Addresses": [B],
-            "LockToken": "0",
+            "Name": NAME, "Scope": "REGIONAL", "Id": uuid(1), "Description": description, "Addresses": [B],
+            "LockToken": uuid(0),
         })
     );
 }
@@ -221,7 +221,7 @@ async fn a_set_that_somebody_deletes_after_it_was_read_is_made_anew() {
         assert_whole(&report);
         assert_eq!((count(&ec2, "UpdateIPSet"), count(&ec2, "CreateIPSet"), held(&ec2)), (updates, 1, ranges(A)));
         let made = &report.groups[0];
-        assert!(made.created && made.resource_id.ends_with("id-1"), "{made:?}");
+        assert!(made.created && made.resource_id.ends_with(&uuid(1)), "{made:?}");
         assert_eq!((&made.added, &made.removed), (&ranges(A), &BTreeSet::new()));
     }
     let ec2 = with(set(1, C));

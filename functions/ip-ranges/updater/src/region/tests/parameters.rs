@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::{Adopt, CreatePolicy, Target};
+use crate::fake::json::uuid;
 
 fn config() -> Config {
     Config { parameter_prefix: Some("/gatehouse".parse().unwrap()), ..super::config(limits(1, 5)) }
@@ -129,7 +130,8 @@ async fn several_vpcs_have_their_ids_in_the_names_and_sets_their_arns_in_the_val
     let ec2 = FakeEc2::new();
     let sets = Config { target: Target::WafIpSets, ..config() };
     assert_whole(&run_with(&ec2, A, &sets, go()).await);
-    assert_eq!(parameters(&ec2), ["StringList /gatehouse/CLOUDFRONT/ipv4 = arn:AUTOUPDATE_CLOUDFRONT_ipv4/id-1"]);
+    let arn = format!("arn:AUTOUPDATE_CLOUDFRONT_ipv4/{}", uuid(1));
+    assert_eq!(parameters(&ec2), [format!("StringList /gatehouse/CLOUDFRONT/ipv4 = {arn}")]);
 }
 
 #[tokio::test(start_paused = true)]
