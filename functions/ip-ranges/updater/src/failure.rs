@@ -36,7 +36,7 @@ pub enum FailureKind {
     InterfaceGroupLimit,
     /// An interface carries some groups of a pool, and not all.
     PartlyAttached,
-    /// An interface carries a group that no setting keeps any more.
+    /// An interface carries a group that no setting keeps any more, or `ADOPT` names one that cannot be kept.
     Abandoned,
     /// The groups follow a newer document.
     StaleDocument,
@@ -112,6 +112,18 @@ impl Failure {
             reason: format!(
                 "it {why}, and {} it: its rules stay as they are, and new ranges are not let in there. Attach the groups of the present settings to these interfaces and detach it; or hand it over: set its tags {SERVICE_TAG} and {PORT_TAG} to the present settings, and add its id to ADOPT; or set SERVICE, PORTS and VPC_ID back",
                 carry(interfaces)
+            ),
+        }
+    }
+
+    /// A group or prefix list that `ADOPT` names and that cannot be kept.
+    #[must_use]
+    pub fn not_kept(id: &str, tags: &str) -> Self {
+        Self {
+            kind: FailureKind::Abandoned,
+            what: format!("keeping {id}"),
+            reason: format!(
+                "ADOPT names it, and none of the Regions has it with the tags {tags}: nothing updates it. Give it these tags, or take its id out of ADOPT"
             ),
         }
     }

@@ -42,13 +42,15 @@ use tracing::{error, info};
 
 pub use crate::error::Error;
 
-use crate::config::Config;
+use crate::aws::caller::CallError;
+use crate::config::{Adopt, Config, Target};
 use crate::download::{Download, Fetched};
 use crate::failure::{Failure, FailureKind};
 use crate::notifications::Notifications;
-use crate::region::Region;
+use crate::region::{Region, State};
 use crate::report::UpdateReport;
 use crate::run::Run;
+use crate::tags::{FAMILY_TAG, PORT_TAG, PREFIX_NAME_TAG, SERVICE_TAG};
 use crate::trigger::{Direct, Notice, NoticeError, Trigger};
 
 /// Publishing stops this long before Lambda's deadline, so that a failure is still logged.
@@ -140,6 +142,7 @@ impl Updater {
         let goes_back = run.force && !run.dry_run;
         self.newest.set(if goes_back { published.sync_token } else { published.sync_token.max(self.newest.get()) });
         info!(trigger, sync_token = published.sync_token, superseded, run.dry_run, run.force, "document read");
+        let not_kept = not_kept(&self.config, &held);
         let regions = self.regions.iter().zip(held);
         let regions = regions.map(|(region, held)| region.reconcile(held, &published, &self.config, run));
         Ok(UpdateReport {
@@ -149,7 +152,7 @@ impl Updater {
             superseded,
             regions: join_all(regions).await,
             ranges: published.services.into_iter().map(|(service, ranges)| (service, ranges.len())).collect(),
-            failures: faults.into_iter().map(Failure::from).collect(),
+            failures: faults.into_iter().map(Failure::from).chain(not_kept).collect(),
         })
     }
 
@@ -176,6 +179,23 @@ impl Updater {
             Trigger::Direct(asked) => Ok((name, None, asked)),
         }
     }
+}
+
+/// What `ADOPT` names for the target and no Region keeps; not known where a Region could not be read.
+fn not_kept(config: &Config, held: &[Result<State, CallError>]) -> Vec<Failure> {
+    let (prefix, what_it_holds) = match config.target {
+        Target::SecurityGroups => ("sg-", PORT_TAG),
+        Target::PrefixLists => ("pl-", FAMILY_TAG),
+        Target::WafIpSets => return Vec::new(),
+    };
+    let (Adopt::Named(ids), Ok(states)) =
+        (&config.adopt, held.iter().map(Result::as_ref).collect::<Result<Vec<_>, _>>())
+    else {
+        return Vec::new();
+    };
+    let tags = format!("{PREFIX_NAME_TAG}={}, {SERVICE_TAG} and {what_it_holds}", config.prefix_name);
+    let missing = ids.iter().filter(|id| id.starts_with(prefix) && !states.iter().any(|state| state.keeps(id)));
+    missing.map(|id| Failure::not_kept(id, &tags)).collect()
 }
 
 impl From<SelectionError> for Failure {

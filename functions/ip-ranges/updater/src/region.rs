@@ -173,6 +173,15 @@ impl State {
         tokens.into_iter()
     }
 
+    /// Whether the group or prefix list of this id is kept.
+    pub(crate) fn keeps(&self, id: &str) -> bool {
+        match self {
+            Self::SecurityGroups(state) => state.ids().any(|kept| kept == id),
+            Self::PrefixLists(state) => state.ids().any(|kept| kept == id),
+            Self::IpSets(_) => false,
+        }
+    }
+
     fn token_location(&self) -> TokenLocation {
         match self {
             Self::SecurityGroups(_) | Self::PrefixLists(_) => TokenLocation::Tag,

@@ -228,6 +228,26 @@ async fn a_direct_dry_run_answers_its_plan_with_the_failures_in_it() {
     }
 }
 
+/// Whoever names a group relies on it.
+#[tokio::test]
+async fn what_adopt_names_and_no_region_keeps_is_a_failure() {
+    let untagged = FakeGroup { name: "edge".to_owned(), vpc_id: "vpc-1".to_owned(), ..FakeGroup::default() };
+    for (settings, missing) in [
+        (vec![("ADOPT", "sg-0a1b2c3d,sg-0a1b2c3e")], vec!["keeping sg-0a1b2c3d", "keeping sg-0a1b2c3e"]),
+        (vec![("ADOPT", "pl-0a1b2c3d"), ("TARGET", "prefix-lists")], vec!["keeping pl-0a1b2c3d"]),
+        // Of another target.
+        (vec![("ADOPT", "pl-0a1b2c3d")], vec![]),
+        (vec![("ADOPT", "tagged")], vec![]),
+    ] {
+        let world = world(&settings).await;
+        world.ec2.state().groups.insert("sg-0a1b2c3d".to_owned(), untagged.clone());
+        let report = world.handle(json!({"dry_run": true})).await.unwrap();
+        let failures: Vec<_> = report.failures.iter().map(|failure| failure.what.as_str()).collect();
+        assert_eq!(failures, missing);
+        assert!(report.failures.iter().all(|failure| failure.reason.contains("gatehouse:prefix-name=AUTOUPDATE")));
+    }
+}
+
 #[tokio::test]
 async fn a_failure_that_lasts_is_published_once_for_an_event() {
     let world = world(&[CHANGES]).await;

@@ -1023,6 +1023,28 @@ mod others {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_group_that_adopt_named_before_is_a_failure_while_an_interface_carries_it() {
+        let (ec2, published) = tagged_by_somebody();
+        let adopting = Config { adopt: Adopt::Tagged, ..config(limits(60, 5)) };
+        assert_whole(&run_with(&ec2, &published, &adopting, go()).await);
+        let kept = ec2.state().groups.clone();
+        for run in [go(), scheduled(), Run { dry_run: true, ..go() }] {
+            let report = run_with(&ec2, &format!("{published} {A}"), &config(limits(60, 5)), run).await;
+            let [failure] = &report.failures[..] else { panic!("{report:?}") };
+            assert_eq!(
+                (failure.kind, failure.what.as_str()),
+                (FailureKind::Abandoned, "updating sg-payroll (payroll-db)")
+            );
+            assert!(failure.reason.contains("ADOPT named it") && failure.reason.contains("eni-2"), "{failure}");
+            assert_eq!(ec2.state().groups["sg-payroll"].rules, kept["sg-payroll"].rules);
+        }
+        ec2.state().interfaces.clear();
+        let report = run_with(&ec2, &published, &config(limits(60, 5)), go()).await;
+        assert_whole(&report);
+        assert!(report.notes.iter().any(|note| note.contains("sg-payroll")), "{report:?}");
+    }
+
     /// A group of a service that `SERVICE` does not name any more.
     fn of_another_service() -> FakeEc2 {
         let ec2 = ec2(&[A]);

@@ -107,6 +107,11 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// The ids of the lists that are kept.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.lists.iter().map(|list| list.id.as_str())
+    }
+
     /// The `syncToken` of each document that a list is tagged with.
     pub(crate) fn sync_tokens(&self) -> impl Iterator<Item = u64> {
         self.lists.iter().flat_map(|list| list.sync_tokens.iter().copied())

@@ -34,6 +34,8 @@ pub(crate) struct State {
     vpc_ids: Vec<String>,
     /// Groups that can be kept.
     groups: Vec<Group>,
+    /// Groups that were kept while `ADOPT` named them.
+    not_adopted: Vec<Group>,
     /// Why others cannot.
     notes: Vec<String>,
     /// Groups with another value of the tag `gatehouse:prefix-name`, if they were looked for: another stack's, or what this
@@ -45,6 +47,11 @@ impl State {
     /// The VPCs whose groups are kept.
     pub(crate) fn vpc_ids(&self) -> &[String] {
         &self.vpc_ids
+    }
+
+    /// The ids of the groups that are kept.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.groups.iter().map(|group| group.id.as_str())
     }
 
     /// The `syncToken` of each document that a group is tagged with.
@@ -79,8 +86,9 @@ pub(crate) async fn read(ec2: &Ec2, vpc_ids: Vec<String>, config: &Config, run: 
     let (described, others): (Vec<_>, Vec<_>) = described.iter().partition(is_ours);
     let (groups, notes) =
         kept(described.into_iter().map(|group| Group::of(group, &config.prefix_name, &config.adopt)))?;
+    let (groups, not_adopted) = groups.into_iter().partition(|group| group.is_kept);
     let others = others.into_iter().map(OtherPrefix::new).collect::<Result<_, _>>()?;
-    Ok(State { vpc_ids, groups, notes, others })
+    Ok(State { vpc_ids, groups, not_adopted, notes, others })
 }
 
 /// What to change in the groups, and what is left over.
@@ -118,7 +126,8 @@ pub(crate) fn plan<'a>(state: &'a State, wanted: &Wanted<'a>) -> Changes<'a> {
         notes.extend(aws_lists::notes(wanted.config, wanted.region));
     }
     let left_over = by_key.into_values().flatten();
-    let left_over = left_over.filter_map(|group| LeftOver::new(group, &state.vpc_ids, wanted.config)).collect();
+    let left_over = left_over.filter_map(|group| LeftOver::new(group, &state.vpc_ids, wanted.config));
+    let left_over = left_over.chain(state.not_adopted.iter().cloned().map(LeftOver::not_adopted)).collect();
     let is_obsolete = |group: &&Group| !group.sync_tokens.is_disjoint(wanted.order.ignored());
     let obsolete = state.groups.iter().filter(is_obsolete).map(|group| group.id.clone()).collect();
     Changes { pools, left_over, others: &state.others, obsolete, notes }

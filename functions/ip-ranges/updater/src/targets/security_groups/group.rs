@@ -43,6 +43,9 @@ pub(crate) struct Group {
     pub(crate) owner_id: Option<String>,
     /// Where it belongs.
     pub(crate) key: PoolKey,
+    /// Whether it is this function's own, or `ADOPT` includes it. One of which neither is true was adopted before: it is
+    /// tagged with a document.
+    pub(crate) is_kept: bool,
     /// What is in it.
     pub(crate) state: ResourceState,
     /// What it lets out.
@@ -156,6 +159,7 @@ impl Group {
             number,
             owner_id: None,
             key,
+            is_kept: true,
             state,
             egress: Egress::of_new_group(),
             sync_tokens: BTreeSet::new(),
@@ -195,7 +199,9 @@ impl Group {
         let is_own = number(name) > 0
             && name == self::name(prefix_name, &key, number(name))
             && described.description() == Some(description(&key).as_str());
-        if !is_own && !adopt.includes(id) {
+        let is_kept = is_own || adopt.includes(id);
+        let sync_tokens = tags::sync_tokens(described.tags());
+        if !is_kept && sync_tokens.is_empty() {
             let (expected, description) = (self::name(prefix_name, &key, 1), description(&key));
             let expected = format!("the name {expected} and the description {description:?}");
             return Err(not_adopted(id, name, &expected).into());
@@ -207,9 +213,10 @@ impl Group {
             name: name.to_owned(),
             owner_id: Some(owner_id.to_owned()),
             key,
+            is_kept,
             state,
             egress: Egress::of(described.ip_permissions_egress()),
-            sync_tokens: tags::sync_tokens(described.tags()),
+            sync_tokens,
             removing: Removing::all(described.tags()).collect(),
             just_created: false,
         })
@@ -364,17 +371,15 @@ mod tests {
 
     #[test]
     fn a_group_is_this_functions_by_what_ec2_never_changes_or_is_named_in_adopt() {
-        let adopted = |name: &str, description: &str, adopt: &Adopt| {
+        let described = |name: &str, description: &str, has_followed: bool| {
             let more = [(SERVICE_TAG, "S3"), (PORT_TAG, "80")];
-            let group = SecurityGroup::builder()
-                .group_id("sg-1")
-                .group_name(name)
-                .description(description)
-                .vpc_id("vpc-1")
-                .owner_id("123456789012")
-                .set_tags(tags::of_new(ResourceType::SecurityGroup, name, "A", &[], 7, more).tags)
-                .build();
-            note(Group::of(&group, "A", adopt)).map(drop)
+            let mut tags = tags::of_new(ResourceType::SecurityGroup, name, "A", &[], 7, more).tags.unwrap();
+            tags.retain(|tag| has_followed || tags::sync_tokens(std::slice::from_ref(tag)).is_empty());
+            let group = SecurityGroup::builder().group_id("sg-1").group_name(name).description(description);
+            group.vpc_id("vpc-1").owner_id("123456789012").set_tags(Some(tags)).build()
+        };
+        let adopted = |name: &str, description: &str, adopt: &Adopt| {
+            note(Group::of(&described(name, description, false), "A", adopt)).map(drop)
         };
         let none = Adopt::Named(BTreeSet::new());
         let description = "S3 ranges on port 80, kept by Gatehouse";
@@ -395,6 +400,8 @@ mod tests {
             assert!(adopted(name, description, &Adopt::Named(["sg-2".to_owned()].into())).is_err());
             assert!(adopted(name, description, &Adopt::Named(["sg-1".to_owned()].into())).is_ok());
             assert!(adopted(name, description, &Adopt::Tagged).is_ok());
+            // It was kept before: what carries it relied on that.
+            assert!(!Group::of(&described(name, description, true), "A", &none).unwrap().is_kept);
         }
     }
 

@@ -22,6 +22,11 @@ pub(super) struct LeftOver {
 }
 
 impl LeftOver {
+    /// A group that was adopted before.
+    pub(super) fn not_adopted(group: Group) -> Self {
+        Self { group, why: "was kept because ADOPT named it, which it does no longer".to_owned() }
+    }
+
     /// Why no pool has the group; `None` where the document has no range of its service: that is reported, and the group is
     /// left unchanged.
     pub(super) fn new(group: Group, vpc_ids: &[String], config: &Config) -> Option<Self> {
