@@ -380,6 +380,49 @@ def test_a_deployment_asks_no_questions():
         assert all("Default" in spec for spec in template["Parameters"].values()), name
 
 
+# ip-ranges: what it leaves, and what a person runs ---------------------------------------------
+
+
+def test_the_command_of_a_plan_waits_for_a_whole_run():
+    stack = Deployed(load(IP_RANGES))
+    timeout = stack.properties("IpRangesUpdaterFunction")["Timeout"]
+    [waits] = re.findall(r"--cli-read-timeout (\d+) ", stack.outputs["DryRunCommand"]["Value"])
+    assert int(waits) > timeout, "else the CLI invokes the function once more"
+
+
+@pytest.mark.parametrize(
+    ("given", "lists"),
+    [
+        ({}, "ec2 describe-security-groups --filters 'Name=tag:gatehouse:prefix-name,Values=EDGE'"),
+        (
+            {"Target": "prefix-lists"},
+            "ec2 describe-managed-prefix-lists --filters 'Name=tag:gatehouse:prefix-name,Values=EDGE'",
+        ),
+        (
+            {"Target": "waf-ip-sets"},
+            """wafv2 list-ip-sets --scope REGIONAL --query "IPSets[?starts_with(Name, 'EDGE_')]\"""",
+        ),
+    ],
+)
+def test_an_output_lists_what_stays_of_the_target(given, lists):
+    assert Deployed(load(IP_RANGES), PrefixName="EDGE", **given).outputs["LeftAfterDeletion"]["Value"] == f"aws {lists}"
+
+
+@pytest.mark.parametrize("setting", ["Service", "Ports", "VpcId", "Target", "WafScope", "Region", "PrefixName"])
+def test_the_description_of_a_setting_says_what_a_change_leaves(setting):
+    assert re.search(
+        r"not updated|neither updated|does not rename|not\s+kept", load(IP_RANGES)["Parameters"][setting]["Description"]
+    )
+
+
+def test_groups_that_another_account_shares_can_be_attached():
+    policies = Deployed(load(IP_RANGES)).of_type("AWS::IAM::Policy").values()
+    statements = [it for policy in policies for it in policy["Properties"]["PolicyDocument"]["Statement"]]
+    [attach] = [it for it in statements if it["Sid"] == "AttachGroups"]
+    assert "arn:aws:ec2:*:*:security-group/*" in attach["Resource"]
+    assert "arn:aws:ec2:*:111122223333:network-interface/*" in attach["Resource"]
+
+
 # What parameters take -------------------------------------------------------------------------
 
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:changes"
