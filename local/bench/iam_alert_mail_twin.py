@@ -86,8 +86,13 @@ SHOWN = [
     "userIdentity",
 ]
 LAST_LABELS = set(
-    "app biz click cloud club com dev edu example fun gov icu info int link live mil mobi mov net online org page"
-    " pro shop site space store tech top vip work xyz zip arpa".split()
+    (
+        "agency app arpa autos bid biz bond buzz cam center cfd chat click cloud club com company country cyou dev"
+        " digital download edu email example finance foundation fun gov guru help host icu info int life link live"
+        " loan lol ltd media men mil mobi mom monster mov net news ninja online org page party pics press pro quest"
+        " racing red ren rest review rocks sbs science security services shop site solutions space store stream studio"
+        " support systems tech today tokyo top trade vip wang webcam website wiki win work world wtf xyz zip zone"
+    ).split()
 )
 next_mail = [0.0]
 UNSEEN = re.compile(
