@@ -8,6 +8,7 @@
 //! The conditions of the stage are read, too: the gate may be a rule of one, and a condition may be why the stage failed,
 //! or what CodePipeline does about the failure.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use aws_sdk_codepipeline::primitives::DateTime;
@@ -180,11 +181,7 @@ pub fn parallel_stages(
 ) -> Vec<StageState> {
     let of_execution = |stage: &StageState| {
         let actions = stage.action_states().iter().filter_map(|action| {
-            let is_of_action = |past: &&ActionExecutionDetail| {
-                past.stage_name() == stage.stage_name() && past.action_name() == action.action_name()
-            };
-            // The newest comes first: reversed, so that of two of one instant it is taken.
-            let past = history.iter().rev().filter(is_of_action).max_by_key(|past| at(past.start_time()))?;
+            let past = newest_attempt(history, stage.stage_name(), action.action_name())?;
             Some(
                 ActionState::builder()
                     .set_action_name(action.action_name().map(str::to_owned))
@@ -398,11 +395,26 @@ fn gate_message(rule: &RuleState) -> Option<GateMessage> {
     [message, execution.summary()].into_iter().flatten().find_map(GateMessage::find)
 }
 
-/// Whether the history of an execution has a failure at the health gate in this stage.
+/// Whether the health gate, and nothing else, stopped an execution in this stage, as its history shows: of the newest
+/// attempts of the actions at least one failed, and each that failed is the gate. What failed before a retry does not count.
 #[must_use]
 pub fn failed_at_the_gate(stage: &str, history: &[ActionExecutionDetail], config: &Config) -> bool {
-    let mut failed = history.iter().filter(|past| is_failure(past, stage));
-    failed.any(|past| is_gate(past, config))
+    let in_stage = history.iter().filter(|past| past.stage_name() == Some(stage));
+    let actions: BTreeSet<_> = in_stage.map(|past| past.action_name()).collect();
+    let newest = actions.into_iter().filter_map(|action| newest_attempt(history, Some(stage), action));
+    let mut failed = newest.filter(|past| is_failure(past, stage)).peekable();
+    failed.peek().is_some() && failed.all(|past| is_gate(past, config))
+}
+
+/// The newest execution of an action in the history of a pipeline execution.
+fn newest_attempt<'a>(
+    history: &'a [ActionExecutionDetail],
+    stage: Option<&str>,
+    action: Option<&str>,
+) -> Option<&'a ActionExecutionDetail> {
+    let of_action = history.iter().filter(|past| past.stage_name() == stage && past.action_name() == action);
+    // The newest comes first: reversed, so that of two of one instant it is taken.
+    of_action.rev().max_by_key(|past| exactly(past.start_time()))
 }
 
 /// Why the stage is not retried, whatever the budget says.
@@ -1349,6 +1361,50 @@ mod tests {
         let mut attempts = attempts_at(&[0, 20]);
         attempts[1].start_time = Some(DateTime::from_millis(FAILED_AT.unix_timestamp() * 1_000 + 900));
         assert_eq!(both(&gate_failed(GATE), &attempts, &[])[1], CASE.closed);
+    }
+
+    /// Each action with what its attempts came to, the oldest first. The actions `Gate…` are the gate.
+    #[test]
+    fn the_newest_attempt_of_each_action_tells_whether_the_gate_stopped_an_execution() {
+        let config = Env::of_table(&[("HEALTH_GATE_FUNCTION_NAME", "gate")]).read(Config::from_env).unwrap();
+        for (name, runs, expected) in [
+            ("the gate failed", &[("Gate", "Failed")][..], true),
+            ("it failed again", &[("Gate", "Failed"), ("Gate", "Failed")], true),
+            ("after a retry it passed", &[("Gate", "Failed"), ("Gate", "Succeeded"), ("Deploy", "Succeeded")], false),
+            (
+                "after a retry it passed, and another action failed",
+                &[("Gate", "Failed"), ("Gate", "Succeeded"), ("Deploy", "Failed")],
+                false,
+            ),
+            ("another action failed beside it", &[("Gate", "Failed"), ("Test", "Failed")], false),
+            (
+                "another action failed beside it, and passed after a retry",
+                &[("Test", "Failed"), ("Gate", "Failed"), ("Test", "Succeeded"), ("Gate", "Failed")],
+                true,
+            ),
+            ("one of two gates passed", &[("Gate", "Succeeded"), ("GateUs", "Failed")], true),
+            ("it runs again", &[("Gate", "Failed"), ("Gate", "InProgress")], false),
+            ("nothing ran", &[], false),
+        ] {
+            let attempt = |(number, (action, status)): (i64, &(&str, &str))| {
+                let function = if action.starts_with("Gate") { "gate" } else { "other" };
+                ActionExecutionDetail::builder()
+                    .stage_name("Production")
+                    .action_name(*action)
+                    .status((*status).into())
+                    .input(input(ActionCategory::Invoke, Some(function)))
+                    // Within one second, as two attempts may be.
+                    .start_time(DateTime::from_millis(FAILED_AT.unix_timestamp() * 1_000 + number))
+                    .build()
+            };
+            // CodePipeline gives the newest first; here the order of the list decides nothing.
+            let mut history: Vec<_> = (0..).zip(runs).map(attempt).collect();
+            for _ in 0..2 {
+                assert_eq!(failed_at_the_gate("Production", &history, &config), expected, "{name}");
+                assert!(!failed_at_the_gate("Staging", &history, &config), "{name}");
+                history.reverse();
+            }
+        }
     }
 
     #[test]
