@@ -32,6 +32,10 @@ pub(crate) const MAX_AGE: Duration = Duration::days(1);
 /// So long the history of an execution may lag behind the state. What failed earlier is of another execution.
 const HISTORY_LAG: Duration = Duration::minutes(5);
 
+/// So much before `RETRY_DELAY_SECONDS` is over, a delayed retry may seem to begin: its notice also answers a failure of up
+/// to `CLOCK_TOLERANCE` later, and the times come from several clocks.
+const DELAY_TOLERANCE: Duration = Duration::minutes(2);
+
 /// How many attempts may begin after an AWS Health event closed before it retries nothing more: one at once, and one where
 /// AWS Health reported to the gate for some minutes that the event was still open.
 const ATTEMPTS_OF_A_CLOSED_EVENT: usize = 2;
@@ -569,9 +573,9 @@ struct Attempts {
 /// Counted for each action, and the highest count is taken: two gates that fail side by side are one failure of the stage.
 ///
 /// CodePipeline does not say who started an attempt. But a delayed retry cannot begin before the delay is over, so what
-/// began sooner after the failure before was started by CodePipeline itself, by a closed event or by a person. Half of the
-/// delay is the limit, since the times come from several clocks; without a delay every attempt counts. CodePipeline counts
-/// the attempts of its own.
+/// began sooner after the failure before was started by CodePipeline itself, by a closed event or by a person. The limit is
+/// `DELAY_TOLERANCE` less than the delay, but no less than half of it; without a delay every attempt counts. CodePipeline
+/// counts the attempts of its own.
 fn attempts(
     stage: &StageState,
     failed: &[FailedAction<'_>],
@@ -589,10 +593,10 @@ fn attempts(
             .filter(|past| past.action_name() == Some(action.name))
             .collect();
         past.sort_by_key(|past| exactly(past.start_time()));
+        let shortest = (config.retry_delay - DELAY_TOLERANCE).max(config.retry_delay / 2);
         let is_delayed = |pair: &&[&ActionExecutionDetail]| {
             let (ended, begun) = (exactly(pair[0].last_update_time()), exactly(pair[1].start_time()));
-            config.retry_delay.is_zero()
-                || ended.zip(begun).is_none_or(|(ended, begun)| begun - ended >= config.retry_delay / 2)
+            config.retry_delay.is_zero() || ended.zip(begun).is_none_or(|(ended, begun)| begun - ended >= shortest)
         };
         let retries = past.windows(2).filter(is_delayed).count();
         let failures = past.len();
@@ -1340,6 +1344,8 @@ mod tests {
             ("one of CodePipeline's own", &[-25, -10], 0, "1", "retry 1 of 1"),
             ("one of CodePipeline's own that took long", &[-2_000, -10], 1, "1", "retry 1 of 1"),
             ("one of each", &[-1_500, -1_400, -10], 0, "1", "give up after 3"),
+            ("one by an event that closed ten minutes later", &[-620, -10], 0, "1", "retry 1 of 1"),
+            ("one within the tolerance", &[-800, -10], 0, "1", "give up after 2"),
         ] {
             let mut stage = gate_failed(GATE);
             let metadata = RetryStageMetadata::builder().auto_stage_retry_attempt(automatic).build();
