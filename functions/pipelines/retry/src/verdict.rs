@@ -228,7 +228,10 @@ pub fn verdict(
     // An action that has not run in this execution shows what it did in an earlier one.
     let (failed, earlier): (Vec<_>, Vec<_>) = failed_actions(stage, history).partition(|action| action.past.is_some());
     let latest = failed.iter().max_by_key(|action| action.at);
-    if let Some(condition) = FailedCondition::find(stage, latest.map(|action| action.at)) {
+    let recent = recent(&earlier, trigger);
+    // Where the history lags, what failed just now may have failed in this execution.
+    let action_failed = latest.map(|action| action.at).or_else(|| recent.iter().map(|action| action.at).max());
+    if let Some(condition) = FailedCondition::find(stage, action_failed) {
         return condition.verdict(trigger);
     }
     let shown = if failed.is_empty() { &earlier } else { &failed };
@@ -238,7 +241,7 @@ pub fn verdict(
         return Verdict::NotAffected;
     }
     let Some(latest) = latest else {
-        return without_failed_action(&earlier, trigger, config);
+        return without_failed_action(&recent, config);
     };
     if let Some(reason) = objection(stage, &failed, latest, trigger, config) {
         return Verdict::Skip { reason };
@@ -266,14 +269,19 @@ pub fn verdict(
     Verdict::Retry { reason: format!("retry {} of {limit}", attempts.retries + 1) }
 }
 
-/// No action of this execution failed, and no condition: the history lags behind the state, or another status is shown.
-fn without_failed_action(earlier: &[FailedAction<'_>], trigger: &Trigger<'_>, config: &Config) -> Verdict {
+/// Of the failed actions that the history of the execution does not show, those that failed so short a time ago that it may
+/// lag behind the state.
+fn recent<'a, 'b>(earlier: &'b [FailedAction<'a>], trigger: &Trigger<'_>) -> Vec<&'b FailedAction<'a>> {
     let notice = match trigger {
         Trigger::Failed(notice) => notice.time,
         Trigger::HealthClosed { now, .. } => *now,
     };
-    let is_recent = |action: &&FailedAction<'_>| (notice - action.at).abs() <= HISTORY_LAG;
-    match earlier.iter().filter(is_recent).find(|action| action.is_retried(config)) {
+    earlier.iter().filter(|action| (notice - action.at).abs() <= HISTORY_LAG).collect()
+}
+
+/// No action of this execution failed, and no condition: the history lags behind the state, or another status is shown.
+fn without_failed_action(recent: &[&FailedAction<'_>], config: &Config) -> Verdict {
+    match recent.iter().find(|action| action.is_retried(config)) {
         Some(FailedAction { name, .. }) => {
             let reason = format!("the history of the execution does not show the failure of the action {name} yet");
             Verdict::NotYet { reason }
@@ -293,7 +301,8 @@ struct FailedCondition<'a> {
 
 impl<'a> FailedCondition<'a> {
     /// The entry or success condition that stopped this execution. The state shows the latest run of a condition, also
-    /// where that was in an earlier execution: beside an action that failed in this one, only a later run counts.
+    /// where that was in an earlier execution: beside an action that failed in this one, or that may have, only a later run
+    /// counts.
     fn find(stage: &'a StageState, action_failed: Option<OffsetDateTime>) -> Option<Self> {
         let conditions = [
             (ConditionType::BeforeEntry, stage.before_entry_condition_state()),
@@ -1285,6 +1294,25 @@ mod tests {
         for (changed, expected) in [(None, engaged), (Some(-600), CASE.notice), (Some(10), engaged)] {
             let stage = with(gate_failed(GATE), "failure", failed(changed));
             assert_eq!(both(&stage, &past(ONCE), &[])[0], expected, "failure, {changed:?}");
+        }
+        // The gate failed just now, or in an earlier execution: the history shows no failure of this one yet.
+        let not_yet = "not yet: the history of the execution does not show the failure of the action Gate yet";
+        for kind in ["entry", "success"] {
+            let skipped = format!(
+                "skip: the stage failed on its {kind} condition (rule Rule); CodePipeline retries only actions"
+            );
+            for (changed, expected) in
+                [(None, not_yet), (Some(-86_400), not_yet), (Some(-10), not_yet), (Some(10), &skipped)]
+            {
+                let stage = with(gate_failed(GATE), kind, failed(changed));
+                assert_eq!(both(&stage, &[], &[])[0], expected, "{kind}, {changed:?}, the history lags");
+            }
+            // What failed a day ago is of an earlier execution, so the condition is why this one failed.
+            let yesterday = Case { later: -86_400, ..CASE };
+            for changed in [None, Some(-10)] {
+                let stage = with(stage("Production", "e-2", "Failed", FAILED, &yesterday), kind, failed(changed));
+                assert_eq!(both(&stage, &[], &[])[0], skipped, "{kind}, {changed:?}, after a failure of yesterday");
+            }
         }
     }
 
