@@ -357,6 +357,26 @@ def test_people_are_notified_of_an_execution_that_another_one_replaced(account, 
     assert account.retries == []
 
 
+@pytest.mark.parametrize(("fails", "ended"), [(None, "Succeeded"), ("Deployment d-KH37TM9SF failed", "Failed")])
+def test_an_execution_that_passed_the_gate_after_all_is_not_mailed_as_stopped_by_it(account, fails, ended):
+    """A closed event retried it while the notice of its failure waited; then the next execution entered the stage."""
+    issue = account.aws.health.open()
+    pipeline = account.aws.codepipeline.create("web", {"Production": [gate(), Action("Deploy", fails=fails)]})
+    first = account.aws.codepipeline.start(pipeline)
+    account.fail_gate(names(issue))
+    notice = account.failure()
+    account.aws.health.close(issue)
+    account.invoke(account.aws.health.eventbridge(issue), PIPELINES="web")
+    account.pass_gate()
+    assert pipeline.executions[first] == ended
+    second = account.aws.codepipeline.start(pipeline)
+    mailed = len(account.mails)
+    account.retry_queue.send(json.dumps(notice))
+    outcome = account.deliver(HEALTH_GATE_FUNCTION_NAME=FUNCTION_NAME)
+    assert decided(outcome) == [("Skipped", f"superseded: the latest execution of the stage is {second}")]
+    assert len(account.mails) == mailed
+
+
 @pytest.mark.parametrize("mode", ["SUPERSEDED", "QUEUED"])
 def test_what_comes_while_the_stage_is_retried_waits_and_nothing_is_lost(account, mode):
     pipeline, (first,) = account.executions(mode, 1)

@@ -14,6 +14,7 @@ from conftest import NO_REAL
 
 from gatehouse_local import ROOT
 from gatehouse_local.cloudformation import parse
+from template_checks.expansion import partition
 from template_checks.policy import as_list, statements
 from template_checks.template import ACCOUNT, Deployed, load
 
@@ -479,6 +480,29 @@ def test_one_failure_is_one_mail(path):
     for category in ("Invoke", "Deploy", "Approval"):
         told = [mails(deployed, change(level, "FAILED")) for level in (category, "Stage", "Pipeline")]
         assert [len(it) for it in told] == [1, 0, 0], category
+
+
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [
+        ("eu-west-1", "eu-west-1.console.aws.amazon.com"),
+        ("cn-north-1", "cn-north-1.console.amazonaws.cn"),
+        ("us-gov-west-1", "us-gov-west-1.console.amazonaws-us-gov.com"),
+        ("eusc-de-east-1", "eusc-de-east-1.console.amazonaws-eusc.eu"),
+    ],
+)
+@pytest.mark.parametrize("path", [PIPELINES, EXAMPLE])
+def test_a_mail_links_to_the_console_of_its_partition(path, region, host):
+    """As `shared/src/console.rs` does in the mails of the functions."""
+    needed = {"NotifiedPipeline": "web"} if path == PIPELINES else NEEDED | {"AppName": "web"}
+    deployed = Deployed(load(path), region=region, partition=partition(region), **needed)
+    page = f"https://{host}/codesuite/codepipeline/pipelines/web/view?region={region}"
+    found = [
+        text.rsplit(" ", 1)[1]
+        for level, state, _ in EVENT_TYPES.values()
+        for _, text in mails(deployed, change(level, state) | {"region": region})
+    ]
+    assert found == [page] * (len(EVENT_TYPES) - (path == EXAMPLE))  # there the action itself asks for the approval
 
 
 @pytest.mark.parametrize("path", [PIPELINES, EXAMPLE])

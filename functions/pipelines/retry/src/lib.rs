@@ -27,7 +27,8 @@
 //!   among those delivered. Without a delay, the notice of an action may arrive before its stage is failed, and is
 //!   skipped.
 //! - A notice that is delivered twice after the retries are used up is mailed twice. CodePipeline's history does not say
-//!   who started an attempt: what began before half of `RETRY_DELAY_SECONDS` was over counts as somebody else's.
+//!   who started an attempt: what began more than two minutes before `RETRY_DELAY_SECONDS` was over (with less than four
+//!   minutes: before half of it) counts as somebody else's.
 //! - When the reply to `RetryStageExecution` is lost, the SDK asks again and the decision reads "skipped", though the
 //!   stage was retried.
 

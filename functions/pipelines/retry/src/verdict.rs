@@ -8,6 +8,7 @@
 //! The conditions of the stage are read, too: the gate may be a rule of one, and a condition may be why the stage failed,
 //! or what CodePipeline does about the failure.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use aws_sdk_codepipeline::primitives::DateTime;
@@ -30,6 +31,10 @@ pub(crate) const MAX_AGE: Duration = Duration::days(1);
 
 /// So long the history of an execution may lag behind the state. What failed earlier is of another execution.
 const HISTORY_LAG: Duration = Duration::minutes(5);
+
+/// So much before `RETRY_DELAY_SECONDS` is over, a delayed retry may seem to begin: its notice also answers a failure of up
+/// to `CLOCK_TOLERANCE` later, and the times come from several clocks.
+const DELAY_TOLERANCE: Duration = Duration::minutes(2);
 
 /// How many attempts may begin after an AWS Health event closed before it retries nothing more: one at once, and one where
 /// AWS Health reported to the gate for some minutes that the event was still open.
@@ -180,11 +185,7 @@ pub fn parallel_stages(
 ) -> Vec<StageState> {
     let of_execution = |stage: &StageState| {
         let actions = stage.action_states().iter().filter_map(|action| {
-            let is_of_action = |past: &&ActionExecutionDetail| {
-                past.stage_name() == stage.stage_name() && past.action_name() == action.action_name()
-            };
-            // The newest comes first: reversed, so that of two of one instant it is taken.
-            let past = history.iter().rev().filter(is_of_action).max_by_key(|past| at(past.start_time()))?;
+            let past = newest_attempt(history, stage.stage_name(), action.action_name())?;
             Some(
                 ActionState::builder()
                     .set_action_name(action.action_name().map(str::to_owned))
@@ -227,7 +228,10 @@ pub fn verdict(
     // An action that has not run in this execution shows what it did in an earlier one.
     let (failed, earlier): (Vec<_>, Vec<_>) = failed_actions(stage, history).partition(|action| action.past.is_some());
     let latest = failed.iter().max_by_key(|action| action.at);
-    if let Some(condition) = FailedCondition::find(stage, latest.map(|action| action.at)) {
+    let recent = recent(&earlier, trigger);
+    // Where the history lags, what failed just now may have failed in this execution.
+    let action_failed = latest.map(|action| action.at).or_else(|| recent.iter().map(|action| action.at).max());
+    if let Some(condition) = FailedCondition::find(stage, action_failed) {
         return condition.verdict(trigger);
     }
     let shown = if failed.is_empty() { &earlier } else { &failed };
@@ -237,7 +241,7 @@ pub fn verdict(
         return Verdict::NotAffected;
     }
     let Some(latest) = latest else {
-        return without_failed_action(&earlier, trigger, config);
+        return without_failed_action(&recent, config);
     };
     if let Some(reason) = objection(stage, &failed, latest, trigger, config) {
         return Verdict::Skip { reason };
@@ -265,14 +269,19 @@ pub fn verdict(
     Verdict::Retry { reason: format!("retry {} of {limit}", attempts.retries + 1) }
 }
 
-/// No action of this execution failed, and no condition: the history lags behind the state, or another status is shown.
-fn without_failed_action(earlier: &[FailedAction<'_>], trigger: &Trigger<'_>, config: &Config) -> Verdict {
+/// Of the failed actions that the history of the execution does not show, those that failed so short a time ago that it may
+/// lag behind the state.
+fn recent<'a, 'b>(earlier: &'b [FailedAction<'a>], trigger: &Trigger<'_>) -> Vec<&'b FailedAction<'a>> {
     let notice = match trigger {
         Trigger::Failed(notice) => notice.time,
         Trigger::HealthClosed { now, .. } => *now,
     };
-    let is_recent = |action: &&FailedAction<'_>| (notice - action.at).abs() <= HISTORY_LAG;
-    match earlier.iter().filter(is_recent).find(|action| action.is_retried(config)) {
+    earlier.iter().filter(|action| (notice - action.at).abs() <= HISTORY_LAG).collect()
+}
+
+/// No action of this execution failed, and no condition: the history lags behind the state, or another status is shown.
+fn without_failed_action(recent: &[&FailedAction<'_>], config: &Config) -> Verdict {
+    match recent.iter().find(|action| action.is_retried(config)) {
         Some(FailedAction { name, .. }) => {
             let reason = format!("the history of the execution does not show the failure of the action {name} yet");
             Verdict::NotYet { reason }
@@ -292,7 +301,8 @@ struct FailedCondition<'a> {
 
 impl<'a> FailedCondition<'a> {
     /// The entry or success condition that stopped this execution. The state shows the latest run of a condition, also
-    /// where that was in an earlier execution: beside an action that failed in this one, only a later run counts.
+    /// where that was in an earlier execution: beside an action that failed in this one, or that may have, only a later run
+    /// counts.
     fn find(stage: &'a StageState, action_failed: Option<OffsetDateTime>) -> Option<Self> {
         let conditions = [
             (ConditionType::BeforeEntry, stage.before_entry_condition_state()),
@@ -398,11 +408,26 @@ fn gate_message(rule: &RuleState) -> Option<GateMessage> {
     [message, execution.summary()].into_iter().flatten().find_map(GateMessage::find)
 }
 
-/// Whether the history of an execution has a failure at the health gate in this stage.
+/// Whether the health gate, and nothing else, stopped an execution in this stage, as its history shows: of the newest
+/// attempts of the actions at least one failed, and each that failed is the gate. What failed before a retry does not count.
 #[must_use]
 pub fn failed_at_the_gate(stage: &str, history: &[ActionExecutionDetail], config: &Config) -> bool {
-    let mut failed = history.iter().filter(|past| is_failure(past, stage));
-    failed.any(|past| is_gate(past, config))
+    let in_stage = history.iter().filter(|past| past.stage_name() == Some(stage));
+    let actions: BTreeSet<_> = in_stage.map(|past| past.action_name()).collect();
+    let newest = actions.into_iter().filter_map(|action| newest_attempt(history, Some(stage), action));
+    let mut failed = newest.filter(|past| is_failure(past, stage)).peekable();
+    failed.peek().is_some() && failed.all(|past| is_gate(past, config))
+}
+
+/// The newest execution of an action in the history of a pipeline execution.
+fn newest_attempt<'a>(
+    history: &'a [ActionExecutionDetail],
+    stage: Option<&str>,
+    action: Option<&str>,
+) -> Option<&'a ActionExecutionDetail> {
+    let of_action = history.iter().filter(|past| past.stage_name() == stage && past.action_name() == action);
+    // The newest comes first: reversed, so that of two of one instant it is taken.
+    of_action.rev().max_by_key(|past| exactly(past.start_time()))
 }
 
 /// Why the stage is not retried, whatever the budget says.
@@ -557,9 +582,9 @@ struct Attempts {
 /// Counted for each action, and the highest count is taken: two gates that fail side by side are one failure of the stage.
 ///
 /// CodePipeline does not say who started an attempt. But a delayed retry cannot begin before the delay is over, so what
-/// began sooner after the failure before was started by CodePipeline itself, by a closed event or by a person. Half of the
-/// delay is the limit, since the times come from several clocks; without a delay every attempt counts. CodePipeline counts
-/// the attempts of its own.
+/// began sooner after the failure before was started by CodePipeline itself, by a closed event or by a person. The limit is
+/// `DELAY_TOLERANCE` less than the delay, but no less than half of it; without a delay every attempt counts. CodePipeline
+/// counts the attempts of its own.
 fn attempts(
     stage: &StageState,
     failed: &[FailedAction<'_>],
@@ -577,10 +602,10 @@ fn attempts(
             .filter(|past| past.action_name() == Some(action.name))
             .collect();
         past.sort_by_key(|past| exactly(past.start_time()));
+        let shortest = (config.retry_delay - DELAY_TOLERANCE).max(config.retry_delay / 2);
         let is_delayed = |pair: &&[&ActionExecutionDetail]| {
             let (ended, begun) = (exactly(pair[0].last_update_time()), exactly(pair[1].start_time()));
-            config.retry_delay.is_zero()
-                || ended.zip(begun).is_none_or(|(ended, begun)| begun - ended >= config.retry_delay / 2)
+            config.retry_delay.is_zero() || ended.zip(begun).is_none_or(|(ended, begun)| begun - ended >= shortest)
         };
         let retries = past.windows(2).filter(is_delayed).count();
         let failures = past.len();
@@ -1270,6 +1295,25 @@ mod tests {
             let stage = with(gate_failed(GATE), "failure", failed(changed));
             assert_eq!(both(&stage, &past(ONCE), &[])[0], expected, "failure, {changed:?}");
         }
+        // The gate failed just now, or in an earlier execution: the history shows no failure of this one yet.
+        let not_yet = "not yet: the history of the execution does not show the failure of the action Gate yet";
+        for kind in ["entry", "success"] {
+            let skipped = format!(
+                "skip: the stage failed on its {kind} condition (rule Rule); CodePipeline retries only actions"
+            );
+            for (changed, expected) in
+                [(None, not_yet), (Some(-86_400), not_yet), (Some(-10), not_yet), (Some(10), &skipped)]
+            {
+                let stage = with(gate_failed(GATE), kind, failed(changed));
+                assert_eq!(both(&stage, &[], &[])[0], expected, "{kind}, {changed:?}, the history lags");
+            }
+            // What failed a day ago is of an earlier execution, so the condition is why this one failed.
+            let yesterday = Case { later: -86_400, ..CASE };
+            for changed in [None, Some(-10)] {
+                let stage = with(stage("Production", "e-2", "Failed", FAILED, &yesterday), kind, failed(changed));
+                assert_eq!(both(&stage, &[], &[])[0], skipped, "{kind}, {changed:?}, after a failure of yesterday");
+            }
+        }
     }
 
     #[test]
@@ -1328,6 +1372,8 @@ mod tests {
             ("one of CodePipeline's own", &[-25, -10], 0, "1", "retry 1 of 1"),
             ("one of CodePipeline's own that took long", &[-2_000, -10], 1, "1", "retry 1 of 1"),
             ("one of each", &[-1_500, -1_400, -10], 0, "1", "give up after 3"),
+            ("one by an event that closed ten minutes later", &[-620, -10], 0, "1", "retry 1 of 1"),
+            ("one within the tolerance", &[-800, -10], 0, "1", "give up after 2"),
         ] {
             let mut stage = gate_failed(GATE);
             let metadata = RetryStageMetadata::builder().auto_stage_retry_attempt(automatic).build();
@@ -1349,6 +1395,50 @@ mod tests {
         let mut attempts = attempts_at(&[0, 20]);
         attempts[1].start_time = Some(DateTime::from_millis(FAILED_AT.unix_timestamp() * 1_000 + 900));
         assert_eq!(both(&gate_failed(GATE), &attempts, &[])[1], CASE.closed);
+    }
+
+    /// Each action with what its attempts came to, the oldest first. The actions `Gate…` are the gate.
+    #[test]
+    fn the_newest_attempt_of_each_action_tells_whether_the_gate_stopped_an_execution() {
+        let config = Env::of_table(&[("HEALTH_GATE_FUNCTION_NAME", "gate")]).read(Config::from_env).unwrap();
+        for (name, runs, expected) in [
+            ("the gate failed", &[("Gate", "Failed")][..], true),
+            ("it failed again", &[("Gate", "Failed"), ("Gate", "Failed")], true),
+            ("after a retry it passed", &[("Gate", "Failed"), ("Gate", "Succeeded"), ("Deploy", "Succeeded")], false),
+            (
+                "after a retry it passed, and another action failed",
+                &[("Gate", "Failed"), ("Gate", "Succeeded"), ("Deploy", "Failed")],
+                false,
+            ),
+            ("another action failed beside it", &[("Gate", "Failed"), ("Test", "Failed")], false),
+            (
+                "another action failed beside it, and passed after a retry",
+                &[("Test", "Failed"), ("Gate", "Failed"), ("Test", "Succeeded"), ("Gate", "Failed")],
+                true,
+            ),
+            ("one of two gates passed", &[("Gate", "Succeeded"), ("GateUs", "Failed")], true),
+            ("it runs again", &[("Gate", "Failed"), ("Gate", "InProgress")], false),
+            ("nothing ran", &[], false),
+        ] {
+            let attempt = |(number, (action, status)): (i64, &(&str, &str))| {
+                let function = if action.starts_with("Gate") { "gate" } else { "other" };
+                ActionExecutionDetail::builder()
+                    .stage_name("Production")
+                    .action_name(*action)
+                    .status((*status).into())
+                    .input(input(ActionCategory::Invoke, Some(function)))
+                    // Within one second, as two attempts may be.
+                    .start_time(DateTime::from_millis(FAILED_AT.unix_timestamp() * 1_000 + number))
+                    .build()
+            };
+            // CodePipeline gives the newest first; here the order of the list decides nothing.
+            let mut history: Vec<_> = (0..).zip(runs).map(attempt).collect();
+            for _ in 0..2 {
+                assert_eq!(failed_at_the_gate("Production", &history, &config), expected, "{name}");
+                assert!(!failed_at_the_gate("Staging", &history, &config), "{name}");
+                history.reverse();
+            }
+        }
     }
 
     #[test]

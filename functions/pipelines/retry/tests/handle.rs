@@ -586,9 +586,13 @@ async fn people_get_the_command_that_overrides_the_gate_in_a_condition() {
     let world = World::failed(1);
     let condition = json!({
         "latestExecution": { "status": "Failed" },
-        "conditionStates": [{ "ruleStates": [{ "ruleName": "HealthGate", "latestExecution": {
-            "status": "Failed", "errorDetails": { "code": "JobFailed", "message": GATE },
-        }}]}],
+        "conditionStates": [{
+            // The action failed in an earlier execution, shortly before.
+            "latestExecution": { "status": "Failed", "lastStatusChange": NOTICE.unix_timestamp() + 30 },
+            "ruleStates": [{ "ruleName": "HealthGate", "latestExecution": {
+                "status": "Failed", "errorDetails": { "code": "JobFailed", "message": GATE },
+            }}],
+        }],
     });
     world.set(|pipeline| pipeline.condition = Some(condition));
     let function = world.function(&[("NOTIFY_TOPIC_ARN", PEOPLE), ("PIPELINES", "web")]);
