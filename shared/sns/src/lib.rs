@@ -65,6 +65,8 @@
 //! Who names new URLs all the time, or the same ones again and again, delays the first certificate of a Region in a new
 //! process; SNS keeps trying meanwhile. A certificate that was read is out of their reach.
 
+#![warn(missing_docs)]
+
 mod arn;
 mod certificate;
 mod delivery;

@@ -29,7 +29,6 @@ pub enum Unavailable {
     Key {
         /// `LINK_KEY_ARN`.
         key: String,
-        /// What to do.
         next: &'static str,
         /// Why not.
         source: BoxError,
@@ -39,7 +38,6 @@ pub enum Unavailable {
     Automation {
         /// The API operation.
         operation: &'static str,
-        /// What to do.
         next: &'static str,
         /// What Systems Manager answered.
         source: BoxError,

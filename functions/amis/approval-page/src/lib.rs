@@ -55,7 +55,6 @@ const RESERVE: Duration = Duration::from_secs(1);
 /// How long the scan results are waited for.
 const SCANS: Duration = Duration::from_secs(3);
 
-/// The function.
 pub struct ApprovalPage {
     config: Config,
     ssm: Client,

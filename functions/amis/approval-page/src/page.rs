@@ -225,7 +225,6 @@ fn content_security_policy() -> String {
 /// What the page with the buttons shows.
 #[derive(Debug, Clone)]
 pub struct View<'a> {
-    /// The approval.
     pub execution: &'a Execution,
     /// Who will receive the images.
     pub targets: &'a Targets,

@@ -34,7 +34,6 @@ pub enum Error {
     Automation {
         /// The API operation.
         operation: &'static str,
-        /// What to do.
         next: &'static str,
         /// What Systems Manager answered.
         source: BoxError,
@@ -44,21 +43,16 @@ pub enum Error {
     Key {
         /// `LINK_KEY_ARN`.
         key: String,
-        /// What to do.
         next: &'static str,
         /// Why not.
         source: BoxError,
     },
     /// EventBridge named a build of another account or Region.
     #[error("the build {build} is not of this account and Region; let the rule forward events of this account alone")]
-    Elsewhere {
-        /// The build.
-        build: String,
-    },
+    Elsewhere { build: String },
     /// Image Builder did not say what the build made.
     #[error("calling GetImage; {next}")]
     ImageBuilder {
-        /// What to do.
         next: &'static str,
         /// What Image Builder answered.
         source: BoxError,

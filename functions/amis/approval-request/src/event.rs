@@ -19,12 +19,7 @@ pub(crate) enum Event {
     /// EventBridge reports that a build ended. It says which one, and nothing else that is used here.
     BuildEnded(BuildArn),
     /// EventBridge reports that an execution of the runbook ended.
-    ApprovalEnded {
-        /// The execution.
-        execution_id: String,
-        /// Its status.
-        status: String,
-    },
+    ApprovalEnded { execution_id: String, status: String },
     /// A person asks again, after this execution.
     Again {
         /// The execution that ended without a shared image.

@@ -55,7 +55,6 @@ use crate::request::StartRequest;
 /// Kept back from Lambda's deadline, to log what happened.
 const RESERVE: Duration = Duration::from_secs(2);
 
-/// The function.
 pub struct ApprovalRequest {
     config: Config,
     verifier: Verifier,

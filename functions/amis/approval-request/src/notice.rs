@@ -17,7 +17,6 @@ use crate::request::MAX_IMAGES;
 /// Source: Image Builder User Guide, "Set up SNS notifications".
 #[derive(Debug, Clone, PartialEq)]
 pub struct Notice {
-    /// The build.
     pub build: BuildArn,
     /// The name of the image, on one line; that in the ARN where the notice has none.
     pub name: String,
@@ -27,7 +26,6 @@ pub struct Notice {
     pub reason: Option<String>,
     /// The recipe, for an AMI or a container image.
     pub recipe: Option<String>,
-    /// The pipeline.
     pub pipeline: Option<String>,
     /// The operating system.
     pub os: Option<String>,

@@ -16,7 +16,6 @@ const APPROVE: &str = "aws:approve";
 /// An execution that approves images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Execution {
-    /// Its id.
     pub id: String,
     /// The name of its document: the ARN where it is that of another account.
     pub document: String,

@@ -22,7 +22,6 @@ use crate::target::AccountId;
 pub struct ImageRef {
     /// Where the image is.
     pub region: Region,
-    /// Its id.
     pub ami_id: AmiId,
 }
 

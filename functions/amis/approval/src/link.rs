@@ -99,7 +99,6 @@ impl Token {
         is_valid.then(|| Self { execution_id: execution_id.to_owned(), expires_at })
     }
 
-    /// The execution.
     #[must_use]
     pub fn execution_id(&self) -> &str {
         &self.execution_id

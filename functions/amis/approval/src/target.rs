@@ -118,7 +118,6 @@ impl Targets {
 macro_rules! text_type {
     ($name:ident) => {
         impl $name {
-            /// The text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -13,7 +13,6 @@ use crate::target::AccountId;
 pub struct Watermark(String);
 
 impl Watermark {
-    /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

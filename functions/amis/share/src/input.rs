@@ -14,7 +14,6 @@ const MAX_IMAGES: usize = 50;
 pub struct Input {
     /// The images, each once; none where the execution names them.
     pub images: Vec<ImageRef>,
-    /// Their name.
     pub image_name: Option<String>,
     /// The build they come from.
     pub build: Option<BuildArn>,

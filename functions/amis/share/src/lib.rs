@@ -69,7 +69,6 @@ const AT_A_TIME: usize = 8;
 /// Kept back from Lambda's deadline, to answer.
 const RESERVE: Duration = Duration::from_secs(1);
 
-/// The function.
 pub struct Share {
     config: Config,
     sdk: SdkConfig,

@@ -33,13 +33,10 @@ pub struct Facts {
     pub deprecated_at: Option<OffsetDateTime>,
     /// The tag by which Image Builder marks what it built.
     pub build: Option<BuildArn>,
-    /// Its id.
     pub id: String,
-    /// Its watermarks.
     pub watermarks: Vec<AttachedWatermark>,
     /// Its launch permissions.
     pub permissions: Permissions,
-    /// Its snapshots.
     pub snapshots: Vec<Snapshot>,
 }
 
@@ -97,7 +94,6 @@ impl Permissions {
 /// A snapshot of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Its id.
     pub id: String,
     /// The key it is encrypted with.
     pub key: Option<Key>,

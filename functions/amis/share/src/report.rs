@@ -39,9 +39,7 @@ pub struct ShareReport {
 pub struct ImageReport {
     /// Its Region.
     pub region: String,
-    /// Its id.
     pub ami_id: String,
-    /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What became of it.
@@ -95,7 +93,6 @@ pub enum ShareOutcome {
 /// What became of the parameter that names the newest image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Latest {
-    /// Its name.
     pub parameter: String,
     /// What became of it.
     pub outcome: LatestOutcome,

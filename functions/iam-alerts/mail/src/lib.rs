@@ -72,7 +72,6 @@ pub enum AlertResponse {
     Batch(SqsBatchResponse),
 }
 
-/// The function.
 pub struct IamAlertMail {
     config: Config,
     notifier: Notifier,

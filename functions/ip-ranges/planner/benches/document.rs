@@ -2,8 +2,6 @@
 //!
 //! `IP_RANGES_DOCUMENT` names the file; `make bench` generates one of real shape and size.
 
-#![allow(missing_docs, reason = "criterion's macros make public functions")]
-
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};

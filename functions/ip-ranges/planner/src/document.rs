@@ -53,7 +53,6 @@ pub struct Published {
 pub struct RegionNotSeen {
     /// The service for which it is requested; `None` where it is requested for every service.
     pub service: Option<String>,
-    /// The value.
     pub region: String,
 }
 
@@ -75,7 +74,6 @@ pub enum DocumentError {
         "the document's syncToken is {sync_token}, more than a day after now, {now}: expected the time at which AWS made the document"
     )]
     FromFuture {
-        /// The token.
         sync_token: u64,
         /// The time of the run, in seconds since 1970-01-01.
         now: u64,
@@ -83,7 +81,6 @@ pub enum DocumentError {
     /// Ranges that lie next to each other cover too much together.
     #[error("the ranges of {service} cover {range}, expected {expected}: nothing that AWS publishes is so broad")]
     TooBroad {
-        /// The service.
         service: String,
         /// A network that they cover.
         range: IpNet,
@@ -93,9 +90,7 @@ pub enum DocumentError {
     /// All ranges together cover too much.
     #[error("the {family} ranges of {services} cover more than {expected}: nothing that AWS publishes covers so much")]
     TooMuch {
-        /// The services.
         services: String,
-        /// The family.
         family: Family,
         /// How much may be covered.
         expected: &'static str,

@@ -94,7 +94,6 @@ pub struct Plan {
     pub create: usize,
     /// Where none may be created: how many would be.
     pub would_create: usize,
-    /// The changes.
     pub rounds: Vec<Round>,
     /// Wanted ranges for which the containers have no capacity.
     pub left_out: BTreeSet<IpNet>,
@@ -110,7 +109,6 @@ pub enum Brake {
         "the document has no {family} range, and {present} are in place; nothing was removed. If AWS really withdrew them, invoke the function with {{\"force\": true}}"
     )]
     FamilyGone {
-        /// The family.
         family: Family,
         /// Its present ranges.
         present: usize,
@@ -126,7 +124,6 @@ pub enum Brake {
         going: usize,
         /// All present ranges of the family.
         present: usize,
-        /// The bound.
         percent: usize,
     },
 }

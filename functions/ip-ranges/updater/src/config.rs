@@ -125,7 +125,6 @@ pub enum CreatePolicy {
 /// A tag of `TAGS`, such as `team=edge`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CustomTag {
-    /// Its key.
     pub key: String,
     /// Its value; may be empty.
     pub value: String,

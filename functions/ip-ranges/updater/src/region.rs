@@ -199,7 +199,6 @@ impl State {
     }
 }
 
-/// The clients.
 impl Region {
     /// The clients of the Region, made from the SDK's own configuration.
     #[must_use]

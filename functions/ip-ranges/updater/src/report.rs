@@ -31,7 +31,6 @@ pub struct UpdateReport {
 /// What happened in one Region.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct RegionReport {
-    /// Its name.
     pub region: String,
     /// Calls to EC2, ELB, AWS WAF and SSM, retries and pages included.
     pub aws_calls: usize,
@@ -104,7 +103,6 @@ pub struct ParametersReport {
 /// A parameter that was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ParameterReport {
-    /// Its name.
     pub name: String,
     /// Its value now: ids, or ARNs, separated by commas.
     pub value: String,
@@ -120,7 +118,6 @@ pub struct ResourceReport {
     pub vpc_id: Option<String>,
     /// `sg-…`, `pl-…` or the ARN of an IP set; `(new)` where a dry run would create it.
     pub resource_id: String,
-    /// Its name.
     pub name: String,
     /// Whose ranges it holds.
     pub service: String,
@@ -153,7 +150,6 @@ pub struct RangesWithoutRule {
     /// The VPC of groups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vpc_id: Option<String>,
-    /// The service.
     pub service: String,
     /// The port of groups.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,7 +157,6 @@ pub struct RangesWithoutRule {
     /// The address family of prefix lists and IP sets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,
-    /// The ranges.
     pub ranges: BTreeSet<IpNet>,
 }
 

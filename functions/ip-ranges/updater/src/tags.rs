@@ -74,7 +74,6 @@ const MAX_RUN: i64 = 2 * 3_600;
 /// A run that may remove ranges from groups, by the tag that it puts on them for that time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Removing {
-    /// Its document.
     pub(crate) sync_token: u64,
     /// Its number: no two runs share a tag, so none ends the time of another.
     pub(crate) run: u64,
@@ -102,7 +101,6 @@ impl Removing {
         format!("{}/{}", sync_token_key(self.sync_token), self.run)
     }
 
-    /// Its tag.
     pub(crate) fn tag(&self) -> Tag {
         Tag::builder().key(self.key()).value(format!("{UNTIL}{}", self.until)).build()
     }

@@ -35,14 +35,10 @@ pub enum Error {
     #[error(
         "refusing a message of {topic_arn}: it is published to by this function, which would invoke itself; subscribe it to another topic"
     )]
-    Loop {
-        /// The topic.
-        topic_arn: String,
-    },
+    Loop { topic_arn: String },
     /// The policy in the parameter has faults. Nothing is delivered until it is right.
     #[error("the policy in the parameter {parameter} is not valid; nothing is delivered until it is")]
     InvalidPolicy {
-        /// The parameter.
         parameter: String,
         /// What is wrong.
         source: Faults,
@@ -50,9 +46,7 @@ pub enum Error {
     /// No statement of the policy in the parameter applies to the subscriber. Nothing is delivered until one does.
     #[error("the policy in the parameter {parameter} protects nothing; nothing is delivered: {next}")]
     Unprotected {
-        /// The parameter.
         parameter: String,
-        /// What to do.
         next: &'static str,
         /// The principal, and the statements.
         source: NothingApplies,
@@ -60,9 +54,7 @@ pub enum Error {
     /// The policy cannot be read.
     #[error("reading the policy in the parameter {parameter}; {next}")]
     Policy {
-        /// The parameter.
         parameter: String,
-        /// What to do.
         next: &'static str,
         /// What Systems Manager answered.
         source: BoxError,
@@ -72,7 +64,6 @@ pub enum Error {
     Publish {
         /// SNS's identifier of the message that arrived.
         message_id: String,
-        /// What to do.
         next: &'static str,
         /// What SNS answered.
         source: BoxError,
@@ -82,7 +73,6 @@ pub enum Error {
     Notify {
         /// SNS's identifier of the message that arrived.
         message_id: String,
-        /// What to do.
         next: &'static str,
         /// What SNS answered.
         source: BoxError,

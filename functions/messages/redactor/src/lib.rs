@@ -47,7 +47,6 @@ use data_protection::{Content, Decision, Done};
 /// Kept back from Lambda's deadline, to log what happened.
 const RESERVE: Duration = Duration::from_secs(2);
 
-/// The function.
 pub struct Redactor {
     source: Source,
     principal: String,

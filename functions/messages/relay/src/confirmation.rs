@@ -31,7 +31,6 @@ impl Confirmation {
         Ok(Self { topic, token })
     }
 
-    /// The topic.
     #[must_use]
     pub fn topic(&self) -> &TopicArn {
         &self.topic

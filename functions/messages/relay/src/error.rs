@@ -56,9 +56,7 @@ pub enum Declined {
     /// SNS will never confirm this subscription with this token.
     #[error("the subscription to {topic} is not confirmed; {next}; then subscribe the URL again")]
     NotConfirmed {
-        /// The topic.
         topic: TopicArn,
-        /// What to do.
         next: &'static str,
         /// What SNS answered.
         source: BoxError,
@@ -66,7 +64,6 @@ pub enum Declined {
     /// The subscription could not be confirmed yet.
     #[error("calling ConfirmSubscription for {topic}; it is tried again when SNS sends the confirmation again")]
     Confirm {
-        /// The topic.
         topic: TopicArn,
         /// What SNS answered.
         source: BoxError,
@@ -79,7 +76,6 @@ pub enum Declined {
     Publish {
         /// `TARGET_TOPIC_ARN`.
         topic: TopicArn,
-        /// What to do.
         next: &'static str,
         /// What SNS answered.
         source: BoxError,
@@ -98,10 +94,7 @@ pub enum Malformed {
     Request,
     /// SNS sends with POST.
     #[error("the method is {seen:?}: expected POST")]
-    Method {
-        /// The method.
-        seen: String,
-    },
+    Method { seen: String },
     /// SNS sends text, or JSON where the delivery policy says so.
     #[error("the header content-type is {seen:?}: expected text/plain or application/json")]
     ContentType {
@@ -113,7 +106,6 @@ pub enum Malformed {
     TooLarge {
         /// The body, or the message in it.
         part: &'static str,
-        /// Its size.
         bytes: usize,
         /// The most that is accepted.
         limit: usize,

@@ -116,7 +116,6 @@ impl OpenUrl for Https {
     }
 }
 
-/// The function.
 pub struct MessageRelay {
     config: Config,
     verifier: Verifier,

@@ -186,6 +186,5 @@ pub(crate) fn metrics(function_name: &str, now: OffsetDateTime, outcome: &RelayO
         .fold(Metrics::of(function_name, now), |metrics, name| metrics.count(name, usize::from(counted == Some(*name))))
 }
 
-/// The metrics.
 const METRICS: [&str; 8] =
     ["Relayed", "Confirmed", "ConfirmedByUrl", "NotConfirmed", "Unsubscribed", "Refused", "Malformed", "RetryLater"];

@@ -37,7 +37,6 @@ pub struct RelayRequest {
 /// A message, and through which topics it says it came.
 #[derive(Debug)]
 pub struct Delivery {
-    /// The message.
     pub envelope: Envelope,
     /// The topics. Nobody signed them.
     pub route: Route,

@@ -20,14 +20,12 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::received::Received;
 
-/// The function.
 pub struct ExpenseSubscriber {
     config: Config,
     verifier: Verifier,
 }
 
 impl ExpenseSubscriber {
-    /// The function.
     #[must_use]
     pub fn new(config: Config, verifier: Verifier) -> Self {
         Self { config, verifier }

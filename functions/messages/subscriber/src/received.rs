@@ -9,7 +9,6 @@ use serde_json::Value;
 pub struct Received {
     /// `SUBSCRIBER`.
     pub subscriber: String,
-    /// The topic.
     pub topic_arn: String,
     /// SNS's identifier of the message.
     pub message_id: String,

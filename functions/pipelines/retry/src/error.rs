@@ -40,7 +40,6 @@ pub enum Error {
         operation: &'static str,
         /// Name of the pipeline.
         pipeline: String,
-        /// What to do.
         next: &'static str,
         /// What CodePipeline answered.
         source: BoxError,

@@ -66,7 +66,6 @@ pub const REPORT_RESERVE: Duration = Duration::from_secs(10);
 /// Mailing stops this long before Lambda's deadline.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// The function.
 pub struct PipelineRetry {
     verifier: Verifier,
     retrier: Retrier,

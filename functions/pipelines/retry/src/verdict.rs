@@ -51,7 +51,6 @@ pub enum Trigger<'a> {
         arn: &'a str,
         /// When AWS sent it.
         sent: Option<OffsetDateTime>,
-        /// The present.
         now: OffsetDateTime,
     },
 }
@@ -105,10 +104,7 @@ pub enum Release {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoStage {
     /// Another execution is the latest one of the stage.
-    Superseded {
-        /// Its id.
-        by: String,
-    },
+    Superseded { by: String },
     /// The stage has another status than Failed.
     NotFailed(StageExecutionStatus),
     /// There is none.

@@ -33,7 +33,6 @@ pub(crate) enum CallError {
     Refused {
         /// The error code.
         code: String,
-        /// The text.
         message: String,
         /// What to do next, where it is known.
         hint: &'static str,

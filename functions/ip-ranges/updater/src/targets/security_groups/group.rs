@@ -17,9 +17,7 @@ use crate::targets::{Label, NotKept, not_adopted, number};
 pub(crate) struct PoolKey {
     /// The VPC.
     pub(crate) vpc_id: String,
-    /// The service.
     pub(crate) service: String,
-    /// The ports.
     pub(crate) port: PortRange,
 }
 

@@ -32,7 +32,6 @@ use crate::targets::Wanted;
 pub(super) struct Announcement<'a> {
     ec2: &'a Ec2,
     wanted: &'a Wanted<'a>,
-    /// The groups.
     ids: Vec<String>,
     /// Where the run removes ranges.
     removing: Option<Removing>,
