@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import pytest
 
@@ -26,6 +27,22 @@ def test_the_snapshot_has_each_kind_of_name():
     for kind in ("parameters", "values", "outputs", "settings", "errorTypes", "metrics"):
         assert any(kinds.get(kind) for kinds in LAST.values()), kind
     assert snapshot.SNAPSHOT.read_text() == json.dumps(LAST, indent=1, sort_keys=True) + "\n", "written by hand?"
+
+
+def test_the_way_to_a_newer_release_stops_no_function():
+    """A dry run is a stack that does nothing, and a relay that answers 200 to what it drops."""
+    page = (ROOT / "docs" / "upgrading.md").read_text()
+    given = set(re.findall(r"(\w+)=", " ".join(re.findall(r"--parameter-overrides ([^`\n]+)", page))))
+    deployed = {place: kinds for place, kinds in NOW.items() if place.endswith("template.yaml")}
+    assert given and "DryRun" not in given
+    assert all(given <= set(kinds["parameters"]) for kinds in deployed.values())
+
+
+@pytest.mark.parametrize("output", ["DryRunCommand", "IpRangesDryRunCommand"])
+def test_the_way_to_a_newer_release_says_which_stack_has_an_output(output):
+    [place] = [place for place, kinds in NOW.items() if output in kinds.get("outputs", ())]
+    [line] = [it for it in (ROOT / "docs" / "upgrading.md").read_text().splitlines() if f"`{output}`" in it]
+    assert {"functions/ip-ranges/template.yaml": "ip-ranges", "template.yaml": "the suite"}[place] in line
 
 
 def _unreleased(removed: str) -> str:

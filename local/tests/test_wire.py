@@ -1,4 +1,4 @@
-"""The requests of the Rust tests, as the scripted AWS of `shared/testkit` recorded them: would each service take them?"""
+"""The requests of the Rust tests, as the scripted AWS of `shared/testkit` recorded them: would AWS take them?"""
 
 import json
 import os
