@@ -7,6 +7,7 @@ import re
 import subprocess
 import tarfile
 import tempfile
+import tomllib
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -182,7 +183,13 @@ def _archive(path: Path, dist: Path) -> list[str]:
         files = read_tar(path)
     except ValueError as error:
         return [str(error)]
-    found = [f"{name} is missing" for name in ("template.yaml", "samconfig.toml") if name not in files]
+    if "samconfig.toml" not in files:
+        return ["samconfig.toml is missing"]
+    found = [
+        f"samconfig.toml: {name} {command} takes {template}, which is not in the archive"
+        for name, command, template in _templates_of(files["samconfig.toml"])
+        if template not in files
+    ]
     same = {hashlib.sha256(it.read_bytes()).digest() for it in dist.glob("*.zip")}
     for name, content in files.items():
         folder = name.rpartition("/")[0]
@@ -197,6 +204,18 @@ def _archive(path: Path, dist: Path) -> list[str]:
                 if (f"{folder}/{needed}" if folder else needed) not in files:
                     found.append(f"{name} needs {needed}, which is not in the archive")
     return found
+
+
+def _templates_of(samconfig: bytes) -> list[tuple[str, str, str]]:
+    """Each config-env and command of sam, and the template that it takes."""
+    settings = tomllib.loads(samconfig.decode())
+    return [
+        (name, command, table["parameters"].get("template_file", "template.yaml"))
+        for name, commands in settings.items()
+        if name != "version"
+        for command, table in commands.items()
+        if command != "global"
+    ]
 
 
 def _needed(template: bytes) -> set[str]:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from samcli.commands.build.command import cli as sam_build
+from samcli.commands.deploy.command import cli as sam_deploy
+from test_site import broken, links
 
 from gatehouse_local import ROOT, cloudformation
 from gatehouse_local.functions import capabilities, functions
@@ -189,9 +193,30 @@ def test_sam_takes_a_packaged_template(unpacked, template):
 
 def test_an_archive_for_one_processor_takes_no_other(dist, tmp_path):
     shutil.unpack_archive(dist / "gatehouse-amis-0.1.0-x86_64.tar.gz", tmp_path, filter="data")
-    made = yaml.safe_load((tmp_path / "gatehouse-amis-0.1.0-x86_64" / "template.yaml").read_text())
+    folder = tmp_path / "gatehouse-amis-0.1.0-x86_64" / "functions" / "amis"
+    made = yaml.safe_load((folder / "template.yaml").read_text())
     assert made["Parameters"]["Architecture"]["Default"] == "x86_64"
     assert made["Parameters"]["Architecture"]["AllowedValues"] == ["x86_64"]
+
+
+def unpack(dist: Path, what: str, folder: Path) -> Path:
+    shutil.unpack_archive(dist / f"{what}-0.1.0-arm64.tar.gz", folder, filter="data")
+    return folder / f"{what}-0.1.0-arm64"
+
+
+def commands_of_sam(page: Path) -> list[list[str]]:
+    """What its blocks run to build and to deploy, as words."""
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in re.sub(r"\\\n *", "", block).splitlines()]
+    commands = [it.strip() for line in lines for it in re.split(r" (?:&&|;) ", line)]
+    return [shlex.split(it, comments=True) for it in commands if it.startswith(("sam build", "sam deploy"))]
+
+
+def settled(words: list[str], folder: Path, monkeypatch) -> dict:
+    """What the SAM CLI makes of a command in this folder, with the samconfig.toml that is there."""
+    monkeypatch.chdir(folder)
+    made = {"build": sam_build, "deploy": sam_deploy}[words[1]]
+    return made.make_context(words[1], words[2:]).params
 
 
 def test_the_suite_is_deployed_with_each_config_env(unpacked):
@@ -199,24 +224,73 @@ def test_the_suite_is_deployed_with_each_config_env(unpacked):
     assert made.keys() == own.keys()
     for name in made.keys() - {"version"}:
         deploy = made[name]["deploy"]["parameters"]
-        assert (unpacked / deploy.pop("template_file")).is_file() and "build" not in made[name]
+        assert (unpacked / deploy.pop("template_file")).is_file()
         wanted = own[name]["deploy"]["parameters"]
         assert deploy == {key: value for key, value in wanted.items() if key != "template_file"}
         assert made[name]["global"] == own[name]["global"]
 
 
 @pytest.mark.parametrize("capability", capabilities())
-def test_the_archive_of_a_capability_is_deployed_without_a_config_env(dist, tmp_path, capability):
-    name = f"gatehouse-{capability}-0.1.0-arm64"
-    shutil.unpack_archive(dist / f"{name}.tar.gz", tmp_path, filter="data")
-    made = tomllib.loads((tmp_path / name / "samconfig.toml").read_text())
-    assert made.keys() == {"version", "default"}
-    assert made["default"]["global"]["parameters"]["stack_name"] == f"gatehouse-{capability}"
-    assert made["default"]["deploy"]["parameters"]["template_file"] == "template.yaml"
-    there = {path.name for path in (tmp_path / name).iterdir()}
+def test_the_archive_of_a_capability_is_deployed_with_and_without_its_config_env(
+    dist, tmp_path, capability, monkeypatch
+):
+    folder = unpack(dist, f"gatehouse-{capability}", tmp_path)
+    assert tomllib.loads((folder / "samconfig.toml").read_text()).keys() == {"version", "default", capability}
+    for given in ([], ["--config-env", capability]):
+        params = settled(["sam", "deploy", *given, "--parameter-overrides", "DryRun=false"], folder, monkeypatch)
+        assert params["stack_name"] == f"gatehouse-{capability}" and params["resolve_s3"] is True
+        assert Path(params["template_file"]) == folder / "functions" / capability / "template.yaml"
+    there = {path.name for path in (folder / "functions" / capability).iterdir()}
     sources = {path.name for path in (ROOT / "functions" / capability).glob("*.yaml")}
-    assert sources | {"LICENSE", "README.md", "samconfig.toml"} <= there
+    assert sources | {"README.md", "dashboard.svg"} <= there
     assert {f"{it.binary}.zip" for it in functions() if it.capability == capability} <= there
+
+
+ARCHIVES = {"gatehouse": capabilities()} | {f"gatehouse-{it}": [it] for it in capabilities()}
+
+
+@pytest.mark.parametrize("what", ARCHIVES)
+def test_each_command_of_a_page_of_an_archive_finds_its_template_there(dist, tmp_path, what, monkeypatch):
+    folder = unpack(dist, what, tmp_path)
+    tried = 0
+    for page in [folder / "README.md", *sorted(folder.glob("functions/*/*.md"))]:
+        for words in commands_of_sam(page):
+            if "--config-env" in words and words[words.index("--config-env") + 1] not in ARCHIVES[what]:
+                continue  # the first page names the other capabilities, too
+            params = settled(words, folder, monkeypatch)
+            template = Path(params["template_file"])
+            assert (folder / template).is_file(), words
+            assert words[1] == "build" or params["stack_name"], words
+            if words[1] == "build":
+                made = folder / params["build_dir"] / "template.yaml"
+                made.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(folder / template, made)
+            tried += 1
+    assert tried >= 3
+
+
+@pytest.mark.parametrize("what", [*ARCHIVES, "policy-check-linux"])
+def test_no_link_of_a_page_of_an_archive_leads_nowhere(dist, tmp_path, what):
+    name = {"policy-check-linux": "policy-check-0.1.0-linux-arm64"}.get(what, f"{what}-0.1.0-arm64")
+    shutil.unpack_archive(dist / f"{name}.tar.gz", tmp_path, filter="data")
+    pages = sorted((tmp_path / name).rglob("*.md"))
+    assert {
+        str(page.relative_to(tmp_path / name)): it for page in pages if (it := broken(page, page.read_text()))
+    } == {}
+    if what in ARCHIVES:
+        assert {"SECURITY.md", "send-again.md", "upgrading.md"} <= {page.name for page in pages}
+
+
+def test_the_archive_of_pipelines_has_its_app_for_cdk(dist, tmp_path):
+    folder = unpack(dist, "gatehouse-pipelines", tmp_path) / "functions" / "pipelines"
+    assert {"app.py", "cdk.json", "gatehouse_gate.py", "requirements.txt"} <= {
+        it.name for it in (folder / "cdk").iterdir()
+    }
+    assert not list(folder.rglob("*.rs"))
+
+
+def test_the_notes_of_a_release_have_no_link_to_a_file(dist):
+    assert links((dist / pack.NOTES).read_text()) == []
 
 
 @pytest.mark.parametrize("deployment", [it for it in DEPLOYMENTS if it.which == "default"], ids=lambda it: it.stack)
@@ -406,17 +480,19 @@ FAULTS = {
     "another checksum": (_listing_another_checksum, "the checksum ['abab", True),
     "no list": (lambda dist: (dist / "ami-share-0.1.0-arm64.cdx.json").unlink(), "cdx.json does not exist", True),
     "an archive with another zip": (
-        lambda dist: _archive_with(dist, "ami-share.zip", (dist / "ami-share-0.1.0-x86_64.zip").read_bytes()),
+        lambda dist: _archive_with(
+            dist, "functions/amis/ami-share.zip", (dist / "ami-share-0.1.0-x86_64.zip").read_bytes()
+        ),
         "ami-share.zip: the binary has e_machine 62, expected 183",
         True,
     ),
     "an archive without a zip": (
-        lambda dist: _archive_with(dist, "ami-share.zip", None),
+        lambda dist: _archive_with(dist, "functions/amis/ami-share.zip", None),
         "template.yaml needs ami-share.zip, which is not in the archive",
         True,
     ),
     "an archive with a strange zip": (
-        lambda dist: _archive_with(dist, "ami-share.zip", (dist / "strange.zip").read_bytes()),
+        lambda dist: _archive_with(dist, "functions/amis/ami-share.zip", (dist / "strange.zip").read_bytes()),
         "ami-share.zip is not one of the zips of the release",
         True,
     ),
