@@ -127,7 +127,7 @@ demo: demo-ip-ranges ## Watch security groups follow AWS's published ranges
 # Their names come from the template by sed: the packages that gatehouse_local needs are installed meanwhile.
 .PHONY: $(DEMOS)
 $(DEMOS): demo-%: need
-	@[ -d $(TARGET_DIR)/debug ] || $(SAY) "Building (the first time three to ten minutes: it compiles the AWS SDK; later seconds)"
+	@[ -d $(TARGET_DIR)/debug ] || $(SAY) "Building (the first time three to twelve minutes: it compiles the AWS SDK; later seconds)"
 	@bins=$$(sed -n 's/^ *Binary: */--bin /p' functions/$*/template.yaml | awk '!seen[$$0]++'); \
 	$(call beside_packages,$(READY_DEMO),Building the functions of $*,$(DEBUG_BUILD) --example features $$bins)
 	@$(PYTHON) -m gatehouse_local.demo_$(subst -,_,$*) --bin-dir $(TARGET_DIR)/debug \
