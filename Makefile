@@ -383,8 +383,9 @@ release: need $(READY) ## Make the files of a version in dist/ (VERSION=, PROCES
 	@$(SAY) "Building a release in $(DIST) (the first time long: the AWS SDK, optimised, for each processor)"
 	@$(RELEASE) make $(if $(VERSION),--version '$(patsubst v%,%,$(VERSION))') $(addprefix --processor ,$(PROCESSORS)) '$(DIST)'
 
+# Cargo says which crates each binary links.
 .PHONY: verify-release
-verify-release: need-python $(READY) ## Check a release: sums, crates, processor, glibc (DIST=dist)
+verify-release: need $(READY) ## Check a release: sums, crates, processor, glibc (DIST=dist)
 	@$(RELEASE) verify '$(DIST)'
 
 # The workflow builds each processor on another machine.

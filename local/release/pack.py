@@ -55,7 +55,7 @@ def pack(release: Release, dist: Path, processor: str, built: dict[str, Path], g
         code = path.read_bytes()
         zipped = dist / f"{release.name(binary, processor)}.zip"
         write_zip(zipped, {"bootstrap": code}, release.epoch, programs=frozenset({"bootstrap"}))
-        package = _package(release.root / crates[binary] / "Cargo.toml", release.version)
+        package = sbom.Crate(package_of(release.root / crates[binary] / "Cargo.toml"), release.version)
         about = {"commit": release.commit, "processor": processor, "target": TARGETS[processor]}
         digest = hashlib.sha256(code).hexdigest()
         made = sbom.document(graph, package, binary, digest, release.epoch, release.tools, about)
@@ -120,9 +120,9 @@ def _capability(folder: Path, processor: str, zips: dict[str, bytes], boms: dict
     return files
 
 
-def _package(manifest: Path, version: str) -> sbom.Crate:
-    """The crate of a manifest, which takes its version from the workspace."""
-    return sbom.Crate(tomllib.loads(manifest.read_text())["package"]["name"], version)
+def package_of(manifest: Path) -> str:
+    """The name of the crate of a manifest. It takes its version from the workspace."""
+    return tomllib.loads(manifest.read_text())["package"]["name"]
 
 
 def tools_of(root: Path, rustc: str) -> dict[str, str]:

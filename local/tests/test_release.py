@@ -390,7 +390,7 @@ def test_a_list_is_what_the_schema_of_cyclonedx_admits(dist):
 
 
 def test_a_release_has_no_faults(dist):
-    assert verify.faults(dist, ROOT / "Cargo.lock") == []
+    assert verify.faults(dist, ROOT) == []
 
 
 def _zip_with(path: Path, name: str, code: bytes) -> None:
@@ -439,6 +439,21 @@ def _archive_with(dist: Path, name: str, content: bytes | None) -> None:
     archive.write_tar(path, files, EPOCH)
 
 
+def _edit_archive(dist: Path, name: str, old: str, new: str) -> None:
+    content = archive.read_tar(dist / "gatehouse-amis-0.1.0-arm64.tar.gz")[name].decode()
+    _archive_with(dist, name, content.replace(old, new).encode())
+
+
+def _but(made: dict, name: str) -> list[dict]:
+    return [it for it in made["components"] if it["name"] != name]
+
+
+def _crate_of_the_tests() -> dict:
+    [(crate, digest)] = [it for it in sbom.checksums(ROOT / "Cargo.lock").items() if it[0].name == "proptest"]
+    hashes = [{"alg": "SHA-256", "content": digest}]
+    return {"name": crate.name, "version": crate.version, "purl": crate.purl, "hashes": hashes}
+
+
 def _command_with(dist: Path, code: bytes) -> None:
     path = dist / "policy-check-0.1.0-linux-arm64.tar.gz"
     archive.write_tar(path, archive.read_tar(path) | {"policy-check": code}, EPOCH, frozenset({"policy-check"}))
@@ -483,7 +498,7 @@ FAULTS = {
         lambda dist: _archive_with(
             dist, "functions/amis/ami-share.zip", (dist / "ami-share-0.1.0-x86_64.zip").read_bytes()
         ),
-        "ami-share.zip: the binary has e_machine 62, expected 183",
+        "functions/amis/ami-share.zip is not ami-share-0.1.0-arm64.zip of the release",
         True,
     ),
     "an archive without a zip": (
@@ -493,7 +508,44 @@ FAULTS = {
     ),
     "an archive with a strange zip": (
         lambda dist: _archive_with(dist, "functions/amis/ami-share.zip", (dist / "strange.zip").read_bytes()),
-        "ami-share.zip is not one of the zips of the release",
+        "functions/amis/ami-share.zip is not ami-share-0.1.0-arm64.zip of the release",
+        True,
+    ),
+    "an archive with the zip of another function": (
+        lambda dist: _archive_with(
+            dist, "functions/amis/ami-share.zip", (dist / "expense-subscriber-0.1.0-arm64.zip").read_bytes()
+        ),
+        "functions/amis/ami-share.zip is not ami-share-0.1.0-arm64.zip of the release",
+        True,
+    ),
+    "an archive with an empty list": (
+        lambda dist: _archive_with(dist, "functions/amis/ami-share.cdx.json", b"{}"),
+        "functions/amis/ami-share.cdx.json is not ami-share-0.1.0-arm64.cdx.json of the release",
+        True,
+    ),
+    "an archive without a list": (
+        lambda dist: _archive_with(dist, "functions/amis/ami-share.cdx.json", None),
+        "functions/amis/ami-share.zip has no list of crates beside it",
+        True,
+    ),
+    "an archive with templates for the other processor": (
+        lambda dist: _edit_archive(dist, "functions/amis/template.yaml", "arm64", "x86_64"),
+        "functions/amis/template.yaml admits ['x86_64'] as Architecture, expected arm64 alone",
+        True,
+    ),
+    "settings that name no template": (
+        lambda dist: _edit_archive(dist, "samconfig.toml", "functions/amis/template.yaml", "nothere.yaml"),
+        "samconfig.toml: amis deploy takes nothere.yaml, which is not in the archive",
+        True,
+    ),
+    "a list without a crate that is linked": (
+        lambda dist: _edit_list(dist, lambda it: it.update(components=_but(it, "aws-lc-sys"))),
+        "the SBOM does not list pkg:cargo/aws-lc-sys@",
+        True,
+    ),
+    "a list with a crate that is not linked": (
+        lambda dist: _edit_list(dist, lambda it: it["components"].append(_crate_of_the_tests())),
+        "the SBOM lists pkg:cargo/proptest@",
         True,
     ),
     "a command that needs a glibc": (
@@ -549,13 +601,13 @@ def test_a_faulty_release_is_refused(copied, tmp_path, name):
     (copied / "strange.zip").unlink(missing_ok=True)
     if summed:
         pack.write_sums(copied)
-    found = verify.faults(copied, ROOT / "Cargo.lock")
+    found = verify.faults(copied, ROOT)
     assert any(said in fault for fault in found), found
 
 
 def test_a_newer_glibc_than_that_of_lambda_is_refused(dist, monkeypatch):
     monkeypatch.setattr(verify, "GLIBC", "2.1")
-    found = verify.faults(dist, ROOT / "Cargo.lock")
+    found = verify.faults(dist, ROOT)
     assert any("Lambda has glibc 2.1: glibc 2." in fault and "TOO NEW" in fault for fault in found), found
 
 
@@ -564,7 +616,7 @@ def test_lambdas_glibc_is_one_number():
 
 
 def test_a_folder_that_is_no_release_is_refused(tmp_path):
-    assert any("is it the folder of a release?" in fault for fault in verify.faults(tmp_path, ROOT / "Cargo.lock"))
+    assert any("is it the folder of a release?" in fault for fault in verify.faults(tmp_path, ROOT))
 
 
 # The notes, the version -----------------------------------------------------------------------
