@@ -60,11 +60,21 @@ def test_what_is_gone_is_named_until_the_changelog_explains_it(kind):
     now[place][kind].remove(name)
     [said] = snapshot.breaks(NOW, now, _unreleased(""))
     assert said.startswith(f"{place}: {name} ({kind}) was in the last release and is gone: ")
-    assert f"name `{name}` in CHANGELOG.md, [Unreleased], ### Removed" in said
+    owner = snapshot.owner_of(place)
+    assert f"CHANGELOG.md, [Unreleased], ### Removed, a line that names `{owner}` and `{name}`" in said
     # A line that adds it, or that says so of an earlier release, explains nothing.
     added = _unreleased("").replace("`Ports`", f"`{name}`")
     assert snapshot.breaks(NOW, now, added) and snapshot.breaks(NOW, now, added + f"\n### Removed\n\n- `{name}`\n")
-    assert snapshot.breaks(NOW, now, _unreleased(f"\n### Removed\n\n- `{name}`: set `Other` instead.\n")) == []
+    assert (
+        snapshot.breaks(NOW, now, _unreleased(f"\n### Removed\n\n- `{owner}`: `{name}`: set `Other` instead.\n")) == []
+    )
+    for unclear in (
+        f"`{name}`: set it no more",
+        f"`other`: `{name}` is gone",
+        f"`{owner}`: `{name}`.",
+        f"`{owner}`\n- `{name}` is gone",
+    ):
+        assert snapshot.breaks(NOW, now, _unreleased(f"\n### Removed\n\n- {unclear}\n")) == [said], unclear
 
 
 def test_a_renamed_one_is_gone_and_a_new_one_is_not():
