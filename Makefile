@@ -397,9 +397,22 @@ join-release: need-python $(READY)
 snapshot: need-python $(READY) ## Note names of parameters, settings and errors as those of the last release
 	@$(RELEASE) snapshot
 
+# The smallest function with AWS-LC, which is written in C and has flags of its own. It has no client of the SDK, so it takes minutes.
 .PHONY: reproducible
-reproducible: need $(READY) ## Build the smallest function in two folders: are the bytes equal? (minutes)
-	@$(RELEASE) twice --processor $(HERE) bench-empty
+reproducible: need $(READY) ## Build a small function in two folders: are the bytes equal? (minutes)
+	@$(RELEASE) twice --processor $(HERE) expense-subscriber
+
+# Both lines of Cargo.toml that name it, and each Cargo.lock. Nothing is downloaded, and no other crate changes.
+.PHONY: version
+version: ## Set the version of the next release (VERSION=)
+	@$(NEEDS) rust
+	@echo '$(VERSION)' | grep -Eqx 'v?[0-9]+\.[0-9]+\.[0-9]+' || { echo "make version: name the version, such as make version VERSION=0.2.0" >&2; exit 1; }
+	@sed -E -e 's/^version = ".*"/version = "$(patsubst v%,%,$(VERSION))"/' \
+		-e 's/^(gatehouse-sns = .*version = )"[^"]*"/\1"$(patsubst v%,%,$(VERSION))"/' Cargo.toml >Cargo.toml.new
+	@mv Cargo.toml.new Cargo.toml
+	@for manifest in Cargo.toml $(FUZZ); do \
+		$(CARGO) update --quiet --workspace --offline --manifest-path "$$manifest"; \
+	done
 
 # Write about it ------------------------------------------------------------------------------
 
