@@ -127,7 +127,7 @@ demo: demo-ip-ranges ## Watch security groups follow AWS's published ranges
 # Their names come from the template by sed: the packages that gatehouse_local needs are installed meanwhile.
 .PHONY: $(DEMOS)
 $(DEMOS): demo-%: need
-	@[ -d $(TARGET_DIR)/debug ] || $(SAY) "Building (the first time three to ten minutes: it compiles the AWS SDK; later seconds)"
+	@[ -d $(TARGET_DIR)/debug ] || $(SAY) "Building (the first time three to twelve minutes: it compiles the AWS SDK; later seconds)"
 	@bins=$$(sed -n 's/^ *Binary: */--bin /p' functions/$*/template.yaml | awk '!seen[$$0]++'); \
 	$(call beside_packages,$(READY_DEMO),Building the functions of $*,$(DEBUG_BUILD) --example features $$bins)
 	@$(PYTHON) -m gatehouse_local.demo_$(subst -,_,$*) --bin-dir $(TARGET_DIR)/debug \
@@ -383,8 +383,9 @@ release: need $(READY) ## Make the files of a version in dist/ (VERSION=, PROCES
 	@$(SAY) "Building a release in $(DIST) (the first time long: the AWS SDK, optimised, for each processor)"
 	@$(RELEASE) make $(if $(VERSION),--version '$(patsubst v%,%,$(VERSION))') $(addprefix --processor ,$(PROCESSORS)) '$(DIST)'
 
+# Cargo says which crates each binary links.
 .PHONY: verify-release
-verify-release: need-python $(READY) ## Check a release: sums, crates, processor, glibc (DIST=dist)
+verify-release: need $(READY) ## Check a release: sums, crates, processor, glibc (DIST=dist)
 	@$(RELEASE) verify '$(DIST)'
 
 # The workflow builds each processor on another machine.
@@ -396,9 +397,22 @@ join-release: need-python $(READY)
 snapshot: need-python $(READY) ## Note names of parameters, settings and errors as those of the last release
 	@$(RELEASE) snapshot
 
+# The smallest function with AWS-LC, which is written in C and has flags of its own. It has no client of the SDK, so it takes minutes.
 .PHONY: reproducible
-reproducible: need $(READY) ## Build the smallest function in two folders: are the bytes equal? (minutes)
-	@$(RELEASE) twice --processor $(HERE) bench-empty
+reproducible: need $(READY) ## Build a small function in two folders: are the bytes equal? (minutes)
+	@$(RELEASE) twice --processor $(HERE) expense-subscriber
+
+# Both lines of Cargo.toml that name it, and each Cargo.lock. Nothing is downloaded, and no other crate changes.
+.PHONY: version
+version: ## Set the version of the next release (VERSION=)
+	@$(NEEDS) rust
+	@echo '$(VERSION)' | grep -Eqx 'v?[0-9]+\.[0-9]+\.[0-9]+' || { echo "make version: name the version, such as make version VERSION=0.2.0" >&2; exit 1; }
+	@sed -E -e 's/^version = ".*"/version = "$(patsubst v%,%,$(VERSION))"/' \
+		-e 's/^(gatehouse-sns = .*version = )"[^"]*"/\1"$(patsubst v%,%,$(VERSION))"/' Cargo.toml >Cargo.toml.new
+	@mv Cargo.toml.new Cargo.toml
+	@for manifest in Cargo.toml $(FUZZ); do \
+		$(CARGO) update --quiet --workspace --offline --manifest-path "$$manifest"; \
+	done
 
 # Write about it ------------------------------------------------------------------------------
 

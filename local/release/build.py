@@ -26,6 +26,13 @@ CRATES = "/crates"
 """Where the crates of the registry are, as a binary of a release names it: `/crates/serde-1.0.229/src/lib.rs`."""
 
 
+CHANGES_BYTES = (
+    *("RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS", "CARGO_PROFILE_"),
+    *("AWS_LC_SYS_", "CFLAGS", "TARGET_CFLAGS", "HOST_CFLAGS"),
+)
+"""How variables begin that change what is compiled. `.cargo/config.toml` sets those that a release is made with."""
+
+
 class BuildFailed(Exception):
     """A command that builds failed, or something that it needs is missing; the text says what to do."""
 
@@ -62,9 +69,9 @@ def remapped(root: Path, target_dir: Path, rust: Toolchain) -> list[tuple[str, s
 
 
 def environment(root: Path, target_dir: Path, epoch: int, rust: Toolchain) -> dict[str, str]:
-    """The variables that a build of a release runs with: those of this process, and the flags."""
+    """The variables that a build of a release runs with: those of this process that change no bytes, and the flags."""
     pairs = remapped(root, target_dir, rust)
-    kept = {name: value for name, value in os.environ.items() if name not in ("RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(CHANGES_BYTES)}
     return kept | {
         "CARGO_TARGET_DIR": str(target_dir),
         "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(f"--remap-path-prefix={a}={b}" for a, b in pairs),
@@ -76,11 +83,17 @@ def environment(root: Path, target_dir: Path, epoch: int, rust: Toolchain) -> di
     }
 
 
-def functions(root: Path, target_dir: Path, epoch: int, processor: str, binaries: list[str]) -> dict[str, Path]:
-    """Builds these binaries for Lambda, and says where each is. Raises BuildFailed."""
+def functions(
+    root: Path, target_dir: Path, epoch: int, processor: str, binaries: list[str], package: str | None = None
+) -> dict[str, Path]:
+    """Builds these binaries for Lambda, and says where each is. Raises BuildFailed.
+
+    With `package` it builds that crate with its own features alone, and not with those of the whole workspace.
+    """
     _fetch(root)
     lambda_dir = target_dir / "lambda" / processor
     bins = [option for name in binaries for option in ("--bin", name)]
+    bins += ["--package", package] if package else []
     command = ["lambda", "build", "--release", "--locked", "--target", TARGETS[processor], "--lambda-dir", lambda_dir]
     rust = Toolchain.find()
     _cargo(root, environment(root, target_dir, epoch, rust), *command, *bins)
@@ -144,7 +157,7 @@ def commit_of(root: Path, allow_changes: bool = False) -> str:
     """The commit that is built. Raises BuildFailed where files differ from it: nobody could build the same again."""
     git = ("git", "-C", str(root))
     commit = _said(*git, "rev-parse", "HEAD")
-    if not _said(*git, "status", "--porcelain", "--untracked-files=no"):
+    if not _said(*git, "status", "--porcelain"):
         return commit
     if not allow_changes:
         raise BuildFailed("files differ from the last commit: a release is made of a commit, so commit or stash them")

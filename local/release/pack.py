@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gatehouse_local.functions import capabilities, functions
-from release import build, notes, sbom, templates
+from release import build, notes, pages, sbom, templates
 from release.archive import write_tar, write_zip
 from release.build import STATIC, TARGETS, BuildFailed
 
@@ -35,9 +35,10 @@ class Release:
     def notes(self) -> bytes:
         """The notes of the release."""
         try:
-            return notes.section((self.root / "CHANGELOG.md").read_text(), self.version).encode()
+            text = notes.section((self.root / "CHANGELOG.md").read_text(), self.version)
         except notes.NoNotes as error:
             raise BuildFailed(str(error)) from error
+        return pages.with_links("CHANGELOG.md", text, ()).encode()
 
     def name(self, what: str, processor: str) -> str:
         """What a file for a processor is called, without its ending."""
@@ -54,23 +55,27 @@ def pack(release: Release, dist: Path, processor: str, built: dict[str, Path], g
         code = path.read_bytes()
         zipped = dist / f"{release.name(binary, processor)}.zip"
         write_zip(zipped, {"bootstrap": code}, release.epoch, programs=frozenset({"bootstrap"}))
-        package = _package(release.root / crates[binary] / "Cargo.toml", release.version)
+        package = sbom.Crate(package_of(release.root / crates[binary] / "Cargo.toml"), release.version)
         about = {"commit": release.commit, "processor": processor, "target": TARGETS[processor]}
         digest = hashlib.sha256(code).hexdigest()
         made = sbom.document(graph, package, binary, digest, release.epoch, release.tools, about)
         zips[binary], boms[binary] = zipped.read_bytes(), sbom.to_json(made)
         (dist / f"{release.name(binary, processor)}.cdx.json").write_bytes(boms[binary])
 
-    whole = _common(release.root)
-    whole["template.yaml"], _ = templates.packaged(release.root / "template.yaml", processor)
-    whole["samconfig.toml"] = templates.samconfig(release.root / "samconfig.toml")
-    for capability in capabilities(release.root):
-        files = _capability(release.root / "functions" / capability, processor, zips, boms)
-        whole |= {f"functions/{capability}/{name}": content for name, content in files.items()}
-        files |= _common(release.root)
-        files["samconfig.toml"] = templates.samconfig(release.root / "samconfig.toml", capability)
-        write_tar(dist / f"{release.name(f'gatehouse-{capability}', processor)}.tar.gz", files, release.epoch)
-    write_tar(dist / f"{release.name('gatehouse', processor)}.tar.gz", whole, release.epoch)
+    root, chosen = release.root, capabilities(release.root)
+    whole = {
+        "template.yaml": templates.packaged(root / "template.yaml", processor)[0],
+        "samconfig.toml": templates.samconfig(root / "samconfig.toml"),
+    }
+    for capability in chosen:
+        content = _capability(root / "functions" / capability, processor, zips, boms)
+        files = {f"functions/{capability}/{name}": it for name, it in content.items()}
+        whole |= files
+        files["samconfig.toml"] = templates.samconfig(root / "samconfig.toml", capability)
+        path = dist / f"{release.name(f'gatehouse-{capability}', processor)}.tar.gz"
+        write_tar(path, pages.linked(pages.of(root, [capability]) | files), release.epoch)
+    path = dist / f"{release.name('gatehouse', processor)}.tar.gz"
+    write_tar(path, pages.linked(pages.of(root, chosen) | whole), release.epoch)
 
 
 def pack_command(release: Release, dist: Path, processor: str, built: Path, package: str, graph: sbom.Graph) -> None:
@@ -82,7 +87,7 @@ def pack_command(release: Release, dist: Path, processor: str, built: Path, pack
     source = next(release.root.glob(f"functions/*/{package}"))
     files = {built.name: code, "LICENSE": (release.root / "LICENSE").read_bytes()}
     files["README.md"] = (source / "README.md").read_bytes()
-    write_tar(dist / f"{name}.tar.gz", files, release.epoch, programs=frozenset({built.name}))
+    write_tar(dist / f"{name}.tar.gz", pages.linked(files), release.epoch, programs=frozenset({built.name}))
     (dist / f"{name}.cdx.json").write_bytes(sbom.to_json(made))
 
 
@@ -103,13 +108,9 @@ def sums(dist: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def _common(root: Path) -> dict[str, bytes]:
-    return {name: (root / name).read_bytes() for name in ("LICENSE", "CHANGELOG.md")}
-
-
 def _capability(folder: Path, processor: str, zips: dict[str, bytes], boms: dict[str, bytes]) -> dict[str, bytes]:
-    """The templates, pages and zips of a capability."""
-    files = {path.name: path.read_bytes() for path in folder.glob("*.md")}
+    """The templates and zips of a capability."""
+    files = {}
     for path in folder.glob("*.yaml"):
         files[path.name], binaries = templates.packaged(path, processor)
         for binary in binaries:
@@ -119,9 +120,9 @@ def _capability(folder: Path, processor: str, zips: dict[str, bytes], boms: dict
     return files
 
 
-def _package(manifest: Path, version: str) -> sbom.Crate:
-    """The crate of a manifest, which takes its version from the workspace."""
-    return sbom.Crate(tomllib.loads(manifest.read_text())["package"]["name"], version)
+def package_of(manifest: Path) -> str:
+    """The name of the crate of a manifest. It takes its version from the workspace."""
+    return tomllib.loads(manifest.read_text())["package"]["name"]
 
 
 def tools_of(root: Path, rustc: str) -> dict[str, str]:

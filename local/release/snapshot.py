@@ -61,7 +61,7 @@ def read(path: Path = SNAPSHOT) -> Interface:
 
 def breaks(last: Interface, now: Interface, changelog: str) -> list[str]:
     """What an upgrade from `last` to `now` takes away and CHANGELOG.md does not name, in words."""
-    explained = removed_section(changelog)
+    explained = removed_lines(changelog)
     gone = []
     for place, kinds in last.items():
         if place not in now:
@@ -73,11 +73,30 @@ def breaks(last: Interface, now: Interface, changelog: str) -> list[str]:
             kept = set(now[place].get("parameters", ()))
             gone += [(place, kind, it) for it in lost if kind != "values" or it.partition("=")[0] in kept]
     return [
-        f"{place}: {name} ({kind}) was in the last release and is gone: bring it back, or name `{name}` in "
-        "CHANGELOG.md, [Unreleased], ### Removed, and say there what to do instead"
+        f"{place}: {name} ({kind}) was in the last release and is gone: bring it back, or write in CHANGELOG.md, "
+        f"[Unreleased], ### Removed, a line that names `{owner}` and `{name}` and says what to do instead: "
+        f"- `{owner}`: `{name}` is gone: …"
         for place, kind, name in gone
-        if f"`{name}`" not in explained
+        for owner in [owner_of(place)]
+        if not any(explains(line, owner, name) for line in explained)
     ]
+
+
+def owner_of(place: str) -> str:
+    """The capability of a template, or the function, as CHANGELOG.md names it; `suite` for the first template."""
+    return "suite" if place == "template.yaml" else place.split("/")[1] if place.startswith("functions/") else place
+
+
+def explains(line: str, owner: str, name: str) -> bool:
+    """Does this line name the capability (or the function) and the name, and say something after it?"""
+    capability = next((it.capability for it in functions(ROOT) if it.binary == owner), owner)
+    before, found, after = line.partition(f"`{name}`")
+    named = {f"`{owner}`", f"`{capability}`"}
+    return (
+        bool(found)
+        and (name == owner or any(it in before + after for it in named))
+        and len(re.findall(r"\w+", after)) >= 2
+    )
 
 
 def without_default(last: Interface, root: Path) -> list[str]:
@@ -91,8 +110,8 @@ def without_default(last: Interface, root: Path) -> list[str]:
     ]
 
 
-def removed_section(changelog: str) -> str:
-    """What CHANGELOG.md says under Removed in Unreleased; empty where there is nothing."""
+def removed_lines(changelog: str) -> list[str]:
+    """The lines of the list that CHANGELOG.md has under Removed in Unreleased."""
     unreleased = re.search(r"^## \[Unreleased\]\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
     removed = re.findall(r"^### Removed\n(.*?)(?=^### |\Z)", unreleased[1] if unreleased else "", re.M | re.S)
-    return "\n".join(removed)
+    return re.split(r"^- ", "\n".join(removed), flags=re.M)[1:]

@@ -45,19 +45,19 @@ def packaged(template: Path, processor: str) -> tuple[bytes, set[str]]:
 
 
 def samconfig(source: Path, config_env: str | None = None) -> bytes:
-    """The samconfig.toml of an archive: of the suite with each config-env, or of one, which is then the default."""
+    """The samconfig.toml of an archive: each config-env, or the one of a capability, which is the default as well.
+
+    `sam build` is not needed there, and does no harm: every command takes the template that is in the archive.
+    """
     settings = tomllib.loads(source.read_text())
     lines = ["version = 0.1"]
-    for name, commands in settings.items():
-        if name == "version" or (config_env and name != config_env):
-            continue
-        template = "template.yaml" if config_env or name == SUITE else f"functions/{name}/template.yaml"
-        commands = {command: dict(table["parameters"]) for command, table in commands.items() if command != "build"}
-        commands["deploy"] |= {"template_file": template}
+    for name in (SUITE, config_env) if config_env else [it for it in settings if it != "version"]:
+        own = config_env or name
+        commands = {command: dict(table["parameters"]) for command, table in settings[own].items()}
         for command, parameters in commands.items():
-            if "template_file" in parameters:
-                parameters["template_file"] = template
-            lines += ["", f"[{SUITE if config_env else name}.{command}.parameters]"]
+            if command == "deploy" or "template_file" in parameters:
+                parameters["template_file"] = "template.yaml" if own == SUITE else f"functions/{own}/template.yaml"
+            lines += ["", f"[{name}.{command}.parameters]"]
             lines += [f"{key} = {_toml(value)}" for key, value in parameters.items()]
     return ("\n".join(lines) + "\n").encode()
 

@@ -1,25 +1,26 @@
 """Checks a release that was made here or downloaded: `make verify-release`."""
 
 import hashlib
-import io
 import json
 import re
 import subprocess
 import tarfile
 import tempfile
+import tomllib
 import zipfile
 import zlib
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import yaml
 
 from gatehouse_local import ROOT, cloudformation
+from gatehouse_local.functions import functions
 from release import sbom
 from release.archive import PROGRAM, read_tar
-from release.build import CRATES
-from release.pack import SUMS, sums
+from release.build import CRATES, STATIC, TARGETS, version_of
+from release.pack import SUMS, package_of, sums
 
 GLIBC = "2.34"
 """That of Lambda's provided.al2023."""
@@ -27,11 +28,17 @@ GLIBC = "2.34"
 MACHINES = {"arm64": 183, "x86_64": 62}
 """`e_machine` in the header of an ELF file: EM_AARCH64, EM_X86_64."""
 
+COMMAND = "policy-check"
 
-def faults(dist: Path, lock: Path) -> list[str]:
-    """What is wrong with the release in `dist`, in words; `lock` is the Cargo.lock of its commit."""
+
+graph_of = cache(sbom.read_graph)
+"""The crates of a checkout for a target: Cargo is asked once."""
+
+
+def faults(dist: Path, root: Path) -> list[str]:
+    """What is wrong with the release in `dist`, in words; `root` is a checkout of its commit. Raises BuildFailed."""
     found = _sums(dist)
-    locked = sbom.checksums(lock)
+    locked = _Locked(root)
     zips = sorted(dist.glob("*.zip"))
     archives = sorted(dist.glob("gatehouse-*.tar.gz"))
     if not zips or not archives:
@@ -43,6 +50,21 @@ def faults(dist: Path, lock: Path) -> list[str]:
         *((path, partial(_archive, path, dist)) for path in archives),
     ]
     return found + [f"{path.name}: {fault}" for path, check in checks for fault in _faults_of(check)]
+
+
+class _Locked:
+    """What the checkout says: the version, the checksum of each crate, and the crates that each binary links."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.version = root, version_of(root)
+        self.checksums = sbom.checksums(root / "Cargo.lock")
+        self.packages = {it.binary: package_of(root / it.crate / "Cargo.toml") for it in functions(root)}
+        self.packages[COMMAND] = "data-protection"
+
+    def linked(self, binary: str, target: str) -> set[sbom.Crate]:
+        """The crates that a binary links for a target, but for its own."""
+        package = sbom.Crate(self.packages[binary], self.version)
+        return graph_of(self.root, target).linked(package) - {package}
 
 
 UNREADABLE = (
@@ -82,7 +104,7 @@ def _sums(dist: Path) -> list[str]:
     ]
 
 
-def _zip(path: Path, locked: dict[sbom.Crate, str]) -> list[str]:
+def _zip(path: Path, locked: _Locked) -> list[str]:
     """One binary, for the processor that the name says, with its SBOM beside it."""
     with zipfile.ZipFile(path) as opened:
         names = opened.namelist()
@@ -98,16 +120,17 @@ def _zip(path: Path, locked: dict[sbom.Crate, str]) -> list[str]:
     listed = path.with_suffix(".cdx.json")
     if not listed.is_file():
         return [*found, f"{listed.name} does not exist: download it, too"]
-    return found + _sbom(json.loads(listed.read_text()), code, processor, locked)
+    binary = path.stem.removesuffix(f"-{locked.version}-{processor}")
+    return found + _sbom(json.loads(listed.read_text()), code, binary, processor, TARGETS[processor], locked)
 
 
-def _command(path: Path, locked: dict[sbom.Crate, str]) -> list[str]:
+def _command(path: Path, locked: _Locked) -> list[str]:
     """A command that needs no library of its machine, with its SBOM beside the archive."""
     processor = next((it for it in MACHINES if path.name.endswith(f"-linux-{it}.tar.gz")), None)
     if processor is None:
         return [f"its name ends with no processor, expected -linux- and one of {', '.join(MACHINES)}"]
     try:
-        code = read_tar(path).get("policy-check", b"")
+        code = read_tar(path).get(COMMAND, b"")
     except ValueError as error:
         return [str(error)]
     if found := wrong_machine(code, processor):
@@ -116,7 +139,7 @@ def _command(path: Path, locked: dict[sbom.Crate, str]) -> list[str]:
     listed = path.with_name(path.name.removesuffix(".tar.gz") + ".cdx.json")
     if not listed.is_file():
         return [*found, f"{listed.name} does not exist: download it, too"]
-    return found + _sbom(json.loads(listed.read_text()), code, processor, locked)
+    return found + _sbom(json.loads(listed.read_text()), code, COMMAND, processor, STATIC[processor], locked)
 
 
 def needs_linker(code: bytes) -> bool:
@@ -146,8 +169,10 @@ def _glibc(code: bytes) -> list[str]:
     return [] if done.returncode == 0 else [f"Lambda has glibc {GLIBC}: {said or 'readelf found no glibc'}"]
 
 
-def _sbom(bom: dict, code: bytes, processor: str, locked: dict[sbom.Crate, str]) -> list[str]:
-    """Is it the list of this binary, are its crates those of Cargo.lock, and does it have all that the binary names?"""
+def _sbom(bom: dict, code: bytes, binary: str, processor: str, target: str, locked: _Locked) -> list[str]:
+    """Is it the list of this binary, and are its crates those that Cargo links, with the sums of Cargo.lock?"""
+    if binary not in locked.packages:
+        return [f"{binary} is no binary of version {locked.version}: is the checkout of another version?"]
     component = bom["metadata"]["component"]
     properties = {it["name"].removeprefix(sbom.REPOSITORY): it["value"] for it in component["properties"]}
     digest = hashlib.sha256(code).hexdigest()
@@ -159,10 +184,13 @@ def _sbom(bom: dict, code: bytes, processor: str, locked: dict[sbom.Crate, str])
         found.append(f"the SBOM is for {properties.get('processor')}, expected {processor}")
     for crate, entry in sorted(listed.items()):
         checksums = [it["content"] for it in entry.get("hashes", [])]
-        if crate not in locked:
+        if crate not in locked.checksums:
             found.append(f"the SBOM lists {crate.purl}, which is not in Cargo.lock")
-        elif checksums != [it for it in [locked[crate]] if it]:
-            found.append(f"the SBOM gives {crate.purl} the checksum {checksums}, Cargo.lock {locked[crate]}")
+        elif checksums != [it for it in [locked.checksums[crate]] if it]:
+            found.append(f"the SBOM gives {crate.purl} the checksum {checksums}, Cargo.lock {locked.checksums[crate]}")
+    linked = locked.linked(binary, target)
+    found += [f"the SBOM does not list {it.purl}, which Cargo links" for it in sorted(linked - listed.keys())]
+    found += [f"the SBOM lists {it.purl}, which Cargo does not link" for it in sorted(listed.keys() - linked)]
     named = crates_named(code)
     if not named:
         found.append(f"the binary names no crate below {CRATES}: it was not built by make release")
@@ -182,21 +210,47 @@ def _archive(path: Path, dist: Path) -> list[str]:
         files = read_tar(path)
     except ValueError as error:
         return [str(error)]
-    found = [f"{name} is missing" for name in ("template.yaml", "samconfig.toml") if name not in files]
-    same = {hashlib.sha256(it.read_bytes()).digest() for it in dist.glob("*.zip")}
+    if "samconfig.toml" not in files:
+        return ["samconfig.toml is missing"]
+    found = [
+        f"samconfig.toml: {name} {command} takes {template}, which is not in the archive"
+        for name, command, template in _templates_of(files["samconfig.toml"])
+        if template not in files
+    ]
+    form = re.fullmatch(rf"gatehouse(?:-[a-z-]+)?-(\d.*)-({'|'.join(MACHINES)})\.tar\.gz", path.name)
+    if not form:
+        return [*found, f"its name ends with no version and processor, expected one of {', '.join(MACHINES)}"]
+    version, processor = form.groups()
     for name, content in files.items():
-        folder = name.rpartition("/")[0]
-        if name.endswith(".zip") and hashlib.sha256(content).digest() not in same:
-            found.append(f"{name} is not one of the zips of the release")
-        elif name.endswith(".zip"):
-            with zipfile.ZipFile(io.BytesIO(content)) as opened:
-                processor = next(it for it in MACHINES if path.name.endswith(f"-{it}.tar.gz"))
-                found += [f"{name}: {fault}" for fault in wrong_machine(opened.read("bootstrap"), processor)]
-        elif name.endswith(".yaml"):
-            for needed in _needed(content):
+        folder, _, file = name.rpartition("/")
+        if file.endswith((".zip", ".cdx.json")):
+            binary, dot, ending = file.partition(".")
+            same = dist / f"{binary}-{version}-{processor}{dot}{ending}"
+            if not same.is_file() or same.read_bytes() != content:
+                found.append(f"{name} is not {same.name} of the release")
+            if ending == "zip" and f"{name.removesuffix('zip')}cdx.json" not in files:
+                found.append(f"{name} has no list of crates beside it")
+        elif file.endswith(".yaml"):
+            needs = _needed(content)
+            parameter = cloudformation.parse(content.decode()).get("Parameters", {}).get("Architecture")
+            if needs and parameter and (parameter["Default"], parameter["AllowedValues"]) != (processor, [processor]):
+                found.append(f"{name} admits {parameter['AllowedValues']} as Architecture, expected {processor} alone")
+            for needed in needs:
                 if (f"{folder}/{needed}" if folder else needed) not in files:
                     found.append(f"{name} needs {needed}, which is not in the archive")
     return found
+
+
+def _templates_of(samconfig: bytes) -> list[tuple[str, str, str]]:
+    """Each config-env and command of sam, and the template that it takes."""
+    settings = tomllib.loads(samconfig.decode())
+    return [
+        (name, command, table["parameters"].get("template_file", "template.yaml"))
+        for name, commands in settings.items()
+        if name != "version"
+        for command, table in commands.items()
+        if command != "global"
+    ]
 
 
 def _needed(template: bytes) -> set[str]:

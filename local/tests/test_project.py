@@ -6,7 +6,7 @@ import tomllib
 import pytest
 import yaml
 
-from gatehouse_local import ROOT
+from gatehouse_local import ROOT, cloudformation
 from gatehouse_local.functions import capabilities
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -97,6 +97,35 @@ def test_what_is_supported_is_what_the_code_needs():
     assert "rust-version" in tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]
     needed = re.search(r"PYTHON_AT_LEAST=([\d.]+)", (ROOT / "local/needs.sh").read_text())[1]
     assert f"| {needed} and later |" in support
+
+
+def test_it_is_tested_where_support_says_so():
+    workflows = [yaml.safe_load(path.read_text()) for path in (ROOT / ".github/workflows").glob("*.y*ml")]
+    jobs = [job for it in workflows for job in it["jobs"].values() if "make release" not in str(job)]
+    assert {job["runs-on"] for job in jobs} == {"ubuntu-24.04"}, "of x86_64: say in SUPPORT.md what else is tested"
+    assert "| where it is tested | Linux on x86_64. " in (ROOT / "SUPPORT.md").read_text()
+
+
+SECURITY = dict(re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", (ROOT / "SECURITY.md").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("capability", capabilities())
+def test_security_names_the_topics_and_the_job_that_a_role_may_use(capability):
+    resources = cloudformation.load(ROOT / "functions" / capability / "template.yaml")["Resources"]
+    for it in resources.values():
+        if it["Type"] != "AWS::Serverless::Function":
+            continue
+        row = SECURITY[it["Metadata"]["BuildProperties"]["Binary"]]
+        role = it["Properties"]["Role"]["Fn::GetAtt"][0]
+        policies = {
+            name: other
+            for name, other in resources.items()
+            if f"'Ref': '{role}'" in str(other.get("Properties", {}).get("Roles"))
+        }
+        rights = str([resources[role], *policies.values()])
+        assert "topic" in row or "sns:Publish" not in rights, row
+        assert "topics" in row or "ChatPolicy" not in policies, row
+        assert "`codepipeline:GetJobDetails`" in row or "codepipeline:GetJobDetails" not in rights, row
 
 
 def test_the_first_readme_says_how_to_ask_and_how_to_behave():

@@ -11,7 +11,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from gatehouse_local import ROOT
+from gatehouse_local import ROOT, cloudformation
 from gatehouse_local.functions import capabilities
 
 SESSION = botocore.session.get_session()
@@ -140,6 +140,18 @@ def test_a_command_of_the_aws_cli_is_a_call_that_takes_its_options(page, command
         if name in call.input_shape.members and (values := call.input_shape.members[name].metadata.get("enum")):
             assert value in values, name
     assert not is_whole or given.keys() >= set(call.input_shape.required_members)
+
+
+def test_the_first_readme_says_what_the_suite_deploys():
+    parameters = cloudformation.load(ROOT / "template.yaml")["Parameters"]
+    chosen = {name: it["Default"] for name, it in parameters.items() if name.startswith("Deploy")}
+    [said] = re.findall(r"The suite is ([^;]+); add ([^.]+)\.", README.read_text())
+    assert set(re.findall(r"`(Deploy\w+)=Yes", said[1])) == {
+        name for name, default in chosen.items() if default == "No"
+    }
+    assert {f"Deploy{it.title().replace('-', '')}" for it in re.split(r"\s+and\s+", said[0])} == {
+        name for name, default in chosen.items() if default == "Yes"
+    }
 
 
 def test_the_first_readme_is_short():

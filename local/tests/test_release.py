@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from samcli.commands.build.command import cli as sam_build
+from samcli.commands.deploy.command import cli as sam_deploy
+from test_site import broken, links
 
 from gatehouse_local import ROOT, cloudformation
 from gatehouse_local.functions import capabilities, functions
@@ -21,9 +25,10 @@ from rehearse.expected import expect
 from release import archive, build, notes, pack, sbom, templates, verify
 from template_checks.expansion import expand
 
+VERSION = build.version_of(ROOT)
 EPOCH = 1_780_000_001
 TOOLS = {"rustc": "1.95.0", "cargo-lambda": "1.9.2", "ziglang": "0.17.1"}
-RELEASE = pack.Release(ROOT, "0.1.0", "0" * 40, EPOCH, TOOLS)
+RELEASE = pack.Release(ROOT, VERSION, "0" * 40, EPOCH, TOOLS)
 PROCESSORS = list(build.TARGETS)
 TEMPLATES = [
     "template.yaml",
@@ -115,7 +120,7 @@ def test_the_bytes_of_an_archive_follow_from_its_content_alone(write, tmp_path):
 
 
 def test_a_zip_has_a_bootstrap_that_lambda_can_execute(dist):
-    with zipfile.ZipFile(dist / "ip-ranges-updater-0.1.0-arm64.zip") as opened:
+    with zipfile.ZipFile(dist / f"ip-ranges-updater-{VERSION}-arm64.zip") as opened:
         [entry] = opened.infolist()
         assert (entry.filename, entry.external_attr >> 16, entry.create_system) == ("bootstrap", 0o100755, 3)
         assert opened.read("bootstrap") == program("arm64", "ip-ranges-updater")
@@ -129,6 +134,26 @@ def test_two_releases_of_one_commit_have_the_same_bytes(dist, make_dist):
 def test_the_checksums_are_those_that_sha256sum_checks(dist):
     done = subprocess.run(["sha256sum", "--check", "--quiet", pack.SUMS], cwd=dist, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["CARGO_PROFILE_RELEASE_LTO", "AWS_LC_SYS_NO_JITTER_ENTROPY", "CFLAGS_x86_64_unknown_linux_gnu", "RUSTFLAGS"],
+)
+def test_no_variable_of_the_shell_changes_what_is_compiled(tmp_path, monkeypatch, name):
+    monkeypatch.setenv(name, "off")
+    rust = build.Toolchain("rustc 1.95.0", "5980", Path("/rust"), tmp_path / "cargo")
+    assert name not in build.environment(tmp_path, tmp_path / "target", EPOCH, rust)
+
+
+@pytest.mark.skipif(shutil.which("cargo") is None, reason="Rust is not installed")
+def test_what_is_built_twice_has_the_crypto_library_that_is_written_in_c():
+    [binary] = re.findall(r"twice --processor \$\(HERE\) (\S+)", (ROOT / "Makefile").read_text())
+    command = ["cargo", "tree", "--locked", "--package", binary, "--edges", "normal", "--prefix", "none"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    linked = {line.split()[0] for line in done.stdout.splitlines() if line}
+    assert "aws-lc-sys" in linked, done.stderr
+    assert not any(name.startswith("aws-sdk-") for name in linked), "it takes minutes, twice"
 
 
 def test_the_compiler_is_told_a_name_for_each_folder_of_this_machine(tmp_path):
@@ -155,8 +180,8 @@ def test_the_compiler_is_told_a_name_for_each_folder_of_this_machine(tmp_path):
 def unpacked(dist, tmp_path_factory):
     """The archive of the suite for arm64."""
     folder = tmp_path_factory.mktemp("unpacked")
-    shutil.unpack_archive(dist / "gatehouse-0.1.0-arm64.tar.gz", folder, filter="data")
-    return folder / "gatehouse-0.1.0-arm64"
+    shutil.unpack_archive(dist / f"gatehouse-{VERSION}-arm64.tar.gz", folder, filter="data")
+    return folder / f"gatehouse-{VERSION}-arm64"
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -188,10 +213,31 @@ def test_sam_takes_a_packaged_template(unpacked, template):
 
 
 def test_an_archive_for_one_processor_takes_no_other(dist, tmp_path):
-    shutil.unpack_archive(dist / "gatehouse-amis-0.1.0-x86_64.tar.gz", tmp_path, filter="data")
-    made = yaml.safe_load((tmp_path / "gatehouse-amis-0.1.0-x86_64" / "template.yaml").read_text())
+    shutil.unpack_archive(dist / f"gatehouse-amis-{VERSION}-x86_64.tar.gz", tmp_path, filter="data")
+    folder = tmp_path / f"gatehouse-amis-{VERSION}-x86_64" / "functions" / "amis"
+    made = yaml.safe_load((folder / "template.yaml").read_text())
     assert made["Parameters"]["Architecture"]["Default"] == "x86_64"
     assert made["Parameters"]["Architecture"]["AllowedValues"] == ["x86_64"]
+
+
+def unpack(dist: Path, what: str, folder: Path) -> Path:
+    shutil.unpack_archive(dist / f"{what}-{VERSION}-arm64.tar.gz", folder, filter="data")
+    return folder / f"{what}-{VERSION}-arm64"
+
+
+def commands_of_sam(page: Path) -> list[list[str]]:
+    """What its blocks run to build and to deploy, as words."""
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in re.sub(r"\\\n *", "", block).splitlines()]
+    commands = [it.strip() for line in lines for it in re.split(r" (?:&&|;) ", line)]
+    return [shlex.split(it, comments=True) for it in commands if it.startswith(("sam build", "sam deploy"))]
+
+
+def settled(words: list[str], folder: Path, monkeypatch) -> dict:
+    """What the SAM CLI makes of a command in this folder, with the samconfig.toml that is there."""
+    monkeypatch.chdir(folder)
+    made = {"build": sam_build, "deploy": sam_deploy}[words[1]]
+    return made.make_context(words[1], words[2:]).params
 
 
 def test_the_suite_is_deployed_with_each_config_env(unpacked):
@@ -199,30 +245,79 @@ def test_the_suite_is_deployed_with_each_config_env(unpacked):
     assert made.keys() == own.keys()
     for name in made.keys() - {"version"}:
         deploy = made[name]["deploy"]["parameters"]
-        assert (unpacked / deploy.pop("template_file")).is_file() and "build" not in made[name]
+        assert (unpacked / deploy.pop("template_file")).is_file()
         wanted = own[name]["deploy"]["parameters"]
         assert deploy == {key: value for key, value in wanted.items() if key != "template_file"}
         assert made[name]["global"] == own[name]["global"]
 
 
 @pytest.mark.parametrize("capability", capabilities())
-def test_the_archive_of_a_capability_is_deployed_without_a_config_env(dist, tmp_path, capability):
-    name = f"gatehouse-{capability}-0.1.0-arm64"
-    shutil.unpack_archive(dist / f"{name}.tar.gz", tmp_path, filter="data")
-    made = tomllib.loads((tmp_path / name / "samconfig.toml").read_text())
-    assert made.keys() == {"version", "default"}
-    assert made["default"]["global"]["parameters"]["stack_name"] == f"gatehouse-{capability}"
-    assert made["default"]["deploy"]["parameters"]["template_file"] == "template.yaml"
-    there = {path.name for path in (tmp_path / name).iterdir()}
+def test_the_archive_of_a_capability_is_deployed_with_and_without_its_config_env(
+    dist, tmp_path, capability, monkeypatch
+):
+    folder = unpack(dist, f"gatehouse-{capability}", tmp_path)
+    assert tomllib.loads((folder / "samconfig.toml").read_text()).keys() == {"version", "default", capability}
+    for given in ([], ["--config-env", capability]):
+        params = settled(["sam", "deploy", *given, "--parameter-overrides", "DryRun=false"], folder, monkeypatch)
+        assert params["stack_name"] == f"gatehouse-{capability}" and params["resolve_s3"] is True
+        assert Path(params["template_file"]) == folder / "functions" / capability / "template.yaml"
+    there = {path.name for path in (folder / "functions" / capability).iterdir()}
     sources = {path.name for path in (ROOT / "functions" / capability).glob("*.yaml")}
-    assert sources | {"LICENSE", "README.md", "samconfig.toml"} <= there
+    assert sources | {"README.md", "dashboard.svg"} <= there
     assert {f"{it.binary}.zip" for it in functions() if it.capability == capability} <= there
+
+
+ARCHIVES = {"gatehouse": capabilities()} | {f"gatehouse-{it}": [it] for it in capabilities()}
+
+
+@pytest.mark.parametrize("what", ARCHIVES)
+def test_each_command_of_a_page_of_an_archive_finds_its_template_there(dist, tmp_path, what, monkeypatch):
+    folder = unpack(dist, what, tmp_path)
+    tried = 0
+    for page in [folder / "README.md", *sorted(folder.glob("functions/*/*.md"))]:
+        for words in commands_of_sam(page):
+            if "--config-env" in words and words[words.index("--config-env") + 1] not in ARCHIVES[what]:
+                continue  # the first page names the other capabilities, too
+            params = settled(words, folder, monkeypatch)
+            template = Path(params["template_file"])
+            assert (folder / template).is_file(), words
+            assert words[1] == "build" or params["stack_name"], words
+            if words[1] == "build":
+                made = folder / params["build_dir"] / "template.yaml"
+                made.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(folder / template, made)
+            tried += 1
+    assert tried >= 3
+
+
+@pytest.mark.parametrize("what", [*ARCHIVES, "policy-check-linux"])
+def test_no_link_of_a_page_of_an_archive_leads_nowhere(dist, tmp_path, what):
+    name = {"policy-check-linux": f"policy-check-{VERSION}-linux-arm64"}.get(what, f"{what}-{VERSION}-arm64")
+    shutil.unpack_archive(dist / f"{name}.tar.gz", tmp_path, filter="data")
+    pages = sorted((tmp_path / name).rglob("*.md"))
+    assert {
+        str(page.relative_to(tmp_path / name)): it for page in pages if (it := broken(page, page.read_text()))
+    } == {}
+    if what in ARCHIVES:
+        assert {"SECURITY.md", "send-again.md", "upgrading.md"} <= {page.name for page in pages}
+
+
+def test_the_archive_of_pipelines_has_its_app_for_cdk(dist, tmp_path):
+    folder = unpack(dist, "gatehouse-pipelines", tmp_path) / "functions" / "pipelines"
+    assert {"app.py", "cdk.json", "gatehouse_gate.py", "requirements.txt"} <= {
+        it.name for it in (folder / "cdk").iterdir()
+    }
+    assert not list(folder.rglob("*.rs"))
+
+
+def test_the_notes_of_a_release_have_no_link_to_a_file(dist):
+    assert links((dist / pack.NOTES).read_text()) == []
 
 
 @pytest.mark.parametrize("deployment", [it for it in DEPLOYMENTS if it.which == "default"], ids=lambda it: it.stack)
 def test_a_rehearsal_of_a_release_expects_what_that_of_the_repository_does(dist, tmp_path, deployment):
     folder = tmp_path / "repository"
-    built.unpack(folder, dist / "gatehouse-0.1.0-arm64.tar.gz")
+    built.unpack(folder, dist / f"gatehouse-{VERSION}-arm64.tar.gz")
     given = (deployment.stack, deployment.given({}), deployment.account)
     own = expect(deployment.template, *given)
     unpacked = expect(folder / deployment.template.relative_to(ROOT), *given)
@@ -233,8 +328,8 @@ def test_a_rehearsal_of_a_release_expects_what_that_of_the_repository_does(dist,
 
 
 def test_the_command_is_unpacked_ready_to_run(dist, tmp_path):
-    shutil.unpack_archive(dist / "policy-check-0.1.0-linux-x86_64.tar.gz", tmp_path, filter="data")
-    folder = tmp_path / "policy-check-0.1.0-linux-x86_64"
+    shutil.unpack_archive(dist / f"policy-check-{VERSION}-linux-x86_64.tar.gz", tmp_path, filter="data")
+    folder = tmp_path / f"policy-check-{VERSION}-linux-x86_64"
     assert {path.name for path in folder.iterdir()} == {"LICENSE", "README.md", "policy-check"}
     assert os.access(folder / "policy-check", os.X_OK) and not os.access(folder / "LICENSE", os.X_OK)
 
@@ -289,7 +384,7 @@ def test_what_cargo_tree_prints_is_read():
 
 def test_a_list_has_what_the_binary_links_and_nothing_else(dist):
     def crates(binary):
-        made = json.loads((dist / f"{binary}-0.1.0-arm64.cdx.json").read_text())
+        made = json.loads((dist / f"{binary}-{VERSION}-arm64.cdx.json").read_text())
         assert {it["ref"] for it in made["dependencies"]} >= {it["purl"] for it in made["components"]}
         return {it["name"] for it in made["components"]}
 
@@ -316,7 +411,7 @@ def test_a_list_is_what_the_schema_of_cyclonedx_admits(dist):
 
 
 def test_a_release_has_no_faults(dist):
-    assert verify.faults(dist, ROOT / "Cargo.lock") == []
+    assert verify.faults(dist, ROOT) == []
 
 
 def _zip_with(path: Path, name: str, code: bytes) -> None:
@@ -324,21 +419,21 @@ def _zip_with(path: Path, name: str, code: bytes) -> None:
 
 
 def _of_another_processor(dist: Path) -> None:
-    path = dist / "ami-share-0.1.0-arm64.zip"
+    path = dist / f"ami-share-{VERSION}-arm64.zip"
     _zip_with(path, "bootstrap", program("x86_64", "ami-share"))
 
 
 def _without_permission(dist: Path) -> None:
-    archive.write_zip(dist / "ami-share-0.1.0-arm64.zip", {"bootstrap": program("arm64", "ami-share")}, EPOCH)
+    archive.write_zip(dist / f"ami-share-{VERSION}-arm64.zip", {"bootstrap": program("arm64", "ami-share")}, EPOCH)
 
 
 def _with_a_crate_that_is_not_listed(dist: Path) -> None:
     code = program("arm64", "ami-share") + b"/crates/left-pad-0.0.1/src/lib.rs"
-    _zip_with(dist / "ami-share-0.1.0-arm64.zip", "bootstrap", code)
+    _zip_with(dist / f"ami-share-{VERSION}-arm64.zip", "bootstrap", code)
 
 
 def _edit_list(dist: Path, change) -> None:
-    path = dist / "ami-share-0.1.0-arm64.cdx.json"
+    path = dist / f"ami-share-{VERSION}-arm64.cdx.json"
     made = json.loads(path.read_text())
     change(made)
     path.write_text(json.dumps(made))
@@ -356,7 +451,7 @@ def _listing_another_checksum(dist: Path) -> None:
 
 
 def _archive_with(dist: Path, name: str, content: bytes | None) -> None:
-    path = dist / "gatehouse-amis-0.1.0-arm64.tar.gz"
+    path = dist / f"gatehouse-amis-{VERSION}-arm64.tar.gz"
     files = archive.read_tar(path)
     if content is None:
         del files[name]
@@ -365,8 +460,23 @@ def _archive_with(dist: Path, name: str, content: bytes | None) -> None:
     archive.write_tar(path, files, EPOCH)
 
 
+def _edit_archive(dist: Path, name: str, old: str, new: str) -> None:
+    content = archive.read_tar(dist / f"gatehouse-amis-{VERSION}-arm64.tar.gz")[name].decode()
+    _archive_with(dist, name, content.replace(old, new).encode())
+
+
+def _but(made: dict, name: str) -> list[dict]:
+    return [it for it in made["components"] if it["name"] != name]
+
+
+def _crate_of_the_tests() -> dict:
+    [(crate, digest)] = [it for it in sbom.checksums(ROOT / "Cargo.lock").items() if it[0].name == "proptest"]
+    hashes = [{"alg": "SHA-256", "content": digest}]
+    return {"name": crate.name, "version": crate.version, "purl": crate.purl, "hashes": hashes}
+
+
 def _command_with(dist: Path, code: bytes) -> None:
-    path = dist / "policy-check-0.1.0-linux-arm64.tar.gz"
+    path = dist / f"policy-check-{VERSION}-linux-arm64.tar.gz"
     archive.write_tar(path, archive.read_tar(path) | {"policy-check": code}, EPOCH, frozenset({"policy-check"}))
 
 
@@ -386,12 +496,12 @@ FAULTS = {
     "no checksums": (lambda dist: (dist / "SHA256SUMS").unlink(), "SHA256SUMS does not exist", False),
     "another processor": (_of_another_processor, "the binary has e_machine 62, expected 183 for arm64", True),
     "no program": (
-        lambda dist: _zip_with(dist / "ami-share-0.1.0-arm64.zip", "bootstrap", b"#!/bin/sh"),
+        lambda dist: _zip_with(dist / f"ami-share-{VERSION}-arm64.zip", "bootstrap", b"#!/bin/sh"),
         "the binary is no 64-bit ELF file",
         True,
     ),
     "another entry": (
-        lambda dist: _zip_with(dist / "ami-share-0.1.0-arm64.zip", "main", b""),
+        lambda dist: _zip_with(dist / f"ami-share-{VERSION}-arm64.zip", "main", b""),
         "has the entries main, expected bootstrap alone",
         True,
     ),
@@ -404,60 +514,99 @@ FAULTS = {
     "the list of another binary": (_with_a_crate_that_is_not_listed, "the SBOM is of another binary", True),
     "another version": (_listing_another_version, "@99.0.0, which is not in Cargo.lock", True),
     "another checksum": (_listing_another_checksum, "the checksum ['abab", True),
-    "no list": (lambda dist: (dist / "ami-share-0.1.0-arm64.cdx.json").unlink(), "cdx.json does not exist", True),
+    "no list": (lambda dist: (dist / f"ami-share-{VERSION}-arm64.cdx.json").unlink(), "cdx.json does not exist", True),
     "an archive with another zip": (
-        lambda dist: _archive_with(dist, "ami-share.zip", (dist / "ami-share-0.1.0-x86_64.zip").read_bytes()),
-        "ami-share.zip: the binary has e_machine 62, expected 183",
+        lambda dist: _archive_with(
+            dist, "functions/amis/ami-share.zip", (dist / f"ami-share-{VERSION}-x86_64.zip").read_bytes()
+        ),
+        f"functions/amis/ami-share.zip is not ami-share-{VERSION}-arm64.zip of the release",
         True,
     ),
     "an archive without a zip": (
-        lambda dist: _archive_with(dist, "ami-share.zip", None),
+        lambda dist: _archive_with(dist, "functions/amis/ami-share.zip", None),
         "template.yaml needs ami-share.zip, which is not in the archive",
         True,
     ),
     "an archive with a strange zip": (
-        lambda dist: _archive_with(dist, "ami-share.zip", (dist / "strange.zip").read_bytes()),
-        "ami-share.zip is not one of the zips of the release",
+        lambda dist: _archive_with(dist, "functions/amis/ami-share.zip", (dist / "strange.zip").read_bytes()),
+        f"functions/amis/ami-share.zip is not ami-share-{VERSION}-arm64.zip of the release",
+        True,
+    ),
+    "an archive with the zip of another function": (
+        lambda dist: _archive_with(
+            dist, "functions/amis/ami-share.zip", (dist / f"expense-subscriber-{VERSION}-arm64.zip").read_bytes()
+        ),
+        f"functions/amis/ami-share.zip is not ami-share-{VERSION}-arm64.zip of the release",
+        True,
+    ),
+    "an archive with an empty list": (
+        lambda dist: _archive_with(dist, "functions/amis/ami-share.cdx.json", b"{}"),
+        f"functions/amis/ami-share.cdx.json is not ami-share-{VERSION}-arm64.cdx.json of the release",
+        True,
+    ),
+    "an archive without a list": (
+        lambda dist: _archive_with(dist, "functions/amis/ami-share.cdx.json", None),
+        "functions/amis/ami-share.zip has no list of crates beside it",
+        True,
+    ),
+    "an archive with templates for the other processor": (
+        lambda dist: _edit_archive(dist, "functions/amis/template.yaml", "arm64", "x86_64"),
+        "functions/amis/template.yaml admits ['x86_64'] as Architecture, expected arm64 alone",
+        True,
+    ),
+    "settings that name no template": (
+        lambda dist: _edit_archive(dist, "samconfig.toml", "functions/amis/template.yaml", "nothere.yaml"),
+        "samconfig.toml: amis deploy takes nothere.yaml, which is not in the archive",
+        True,
+    ),
+    "a list without a crate that is linked": (
+        lambda dist: _edit_list(dist, lambda it: it.update(components=_but(it, "aws-lc-sys"))),
+        "the SBOM does not list pkg:cargo/aws-lc-sys@",
+        True,
+    ),
+    "a list with a crate that is not linked": (
+        lambda dist: _edit_list(dist, lambda it: it["components"].append(_crate_of_the_tests())),
+        "the SBOM lists pkg:cargo/proptest@",
         True,
     ),
     "a command that needs a glibc": (
         lambda dist: _command_with(dist, program("arm64", "policy-check")),
-        "policy-check-0.1.0-linux-arm64.tar.gz: policy-check needs a dynamic linker, expected a static program",
+        f"policy-check-{VERSION}-linux-arm64.tar.gz: policy-check needs a dynamic linker, expected a static program",
         True,
     ),
     "a command for another processor": (
         lambda dist: _command_with(dist, static("x86_64")),
-        "policy-check-0.1.0-linux-arm64.tar.gz: the binary has e_machine 62, expected 183 for arm64",
+        f"policy-check-{VERSION}-linux-arm64.tar.gz: the binary has e_machine 62, expected 183 for arm64",
         True,
     ),
     "a command without its list": (
-        lambda dist: (dist / "policy-check-0.1.0-linux-arm64.cdx.json").unlink(),
-        "policy-check-0.1.0-linux-arm64.cdx.json does not exist",
+        lambda dist: (dist / f"policy-check-{VERSION}-linux-arm64.cdx.json").unlink(),
+        f"policy-check-{VERSION}-linux-arm64.cdx.json does not exist",
         True,
     ),
     "half a zip": (
-        lambda dist: _cut(dist / "ami-share-0.1.0-arm64.zip"),
-        "ami-share-0.1.0-arm64.zip: it, or its SBOM, cannot be read: BadZipFile",
+        lambda dist: _cut(dist / f"ami-share-{VERSION}-arm64.zip"),
+        f"ami-share-{VERSION}-arm64.zip: it, or its SBOM, cannot be read: BadZipFile",
         True,
     ),
     "half an archive": (
-        lambda dist: _cut(dist / "gatehouse-amis-0.1.0-arm64.tar.gz"),
-        "gatehouse-amis-0.1.0-arm64.tar.gz: it, or its SBOM, cannot be read: ",
+        lambda dist: _cut(dist / f"gatehouse-amis-{VERSION}-arm64.tar.gz"),
+        f"gatehouse-amis-{VERSION}-arm64.tar.gz: it, or its SBOM, cannot be read: ",
         True,
     ),
     "half a list": (
-        lambda dist: _cut(dist / "ami-share-0.1.0-arm64.cdx.json"),
-        "ami-share-0.1.0-arm64.zip: it, or its SBOM, cannot be read: JSONDecodeError",
+        lambda dist: _cut(dist / f"ami-share-{VERSION}-arm64.cdx.json"),
+        f"ami-share-{VERSION}-arm64.zip: it, or its SBOM, cannot be read: JSONDecodeError",
         True,
     ),
     "a list of nothing": (
-        lambda dist: (dist / "ami-share-0.1.0-arm64.cdx.json").write_text("{}"),
-        "ami-share-0.1.0-arm64.zip: it, or its SBOM, cannot be read: KeyError",
+        lambda dist: (dist / f"ami-share-{VERSION}-arm64.cdx.json").write_text("{}"),
+        f"ami-share-{VERSION}-arm64.zip: it, or its SBOM, cannot be read: KeyError",
         True,
     ),
     "an archive without settings": (
         lambda dist: _archive_with(dist, "samconfig.toml", None),
-        "gatehouse-amis-0.1.0-arm64.tar.gz: samconfig.toml is missing",
+        f"gatehouse-amis-{VERSION}-arm64.tar.gz: samconfig.toml is missing",
         True,
     ),
 }
@@ -473,13 +622,13 @@ def test_a_faulty_release_is_refused(copied, tmp_path, name):
     (copied / "strange.zip").unlink(missing_ok=True)
     if summed:
         pack.write_sums(copied)
-    found = verify.faults(copied, ROOT / "Cargo.lock")
+    found = verify.faults(copied, ROOT)
     assert any(said in fault for fault in found), found
 
 
 def test_a_newer_glibc_than_that_of_lambda_is_refused(dist, monkeypatch):
     monkeypatch.setattr(verify, "GLIBC", "2.1")
-    found = verify.faults(dist, ROOT / "Cargo.lock")
+    found = verify.faults(dist, ROOT)
     assert any("Lambda has glibc 2.1: glibc 2." in fault and "TOO NEW" in fault for fault in found), found
 
 
@@ -488,7 +637,7 @@ def test_lambdas_glibc_is_one_number():
 
 
 def test_a_folder_that_is_no_release_is_refused(tmp_path):
-    assert any("is it the folder of a release?" in fault for fault in verify.faults(tmp_path, ROOT / "Cargo.lock"))
+    assert any("is it the folder of a release?" in fault for fault in verify.faults(tmp_path, ROOT))
 
 
 # The notes, the version -----------------------------------------------------------------------
@@ -527,9 +676,24 @@ def test_a_release_without_notes_is_refused():
 
 
 def test_a_release_of_another_version_than_the_repository_has_is_refused():
-    with pytest.raises(build.BuildFailed, match=r"VERSION=9\.9\.9, but Cargo\.toml has version 0\.1\.0"):
+    with pytest.raises(build.BuildFailed, match=re.escape(f"VERSION=9.9.9, but Cargo.toml has version {VERSION}")):
         pack.Release(ROOT, "9.9.9", "0" * 40, EPOCH, TOOLS).check()
     RELEASE.check()
+
+
+@pytest.mark.skipif(shutil.which("cargo") is None, reason="Rust is not installed")
+def test_the_next_version_is_set_by_one_command(tmp_path):
+    build.copy(ROOT, tmp_path / "it")
+    command = ["make", "-C", tmp_path / "it", "version", "VERSION=9.8.7"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert build.version_of(tmp_path / "it") == "9.8.7"
+    for lock in (tmp_path / "it").rglob("Cargo.lock"):
+        own = {it["name"]: it["version"] for it in tomllib.loads(lock.read_text())["package"] if "source" not in it}
+        assert {version for name, version in own.items() if not name.endswith("-fuzz")} == {"9.8.7"}, lock
+        command = ["cargo", "metadata", "--locked", "--offline", "--format-version", "1"]
+        read = subprocess.run(command, cwd=lock.parent, capture_output=True, text=True, timeout=120)
+        assert read.returncode == 0, read.stderr
 
 
 def test_the_tools_that_make_the_bytes_are_named():
@@ -546,6 +710,10 @@ def test_a_release_of_a_changed_checkout_is_refused(tmp_path):
     for arguments in (["init"], ["add", "file"], ["commit", "-m", "one"]):
         git(*arguments)
     assert re.fullmatch("[0-9a-f]{40}", build.commit_of(tmp_path))
+    (tmp_path / "page.md").write_text("not in the commit, and packed")
+    with pytest.raises(build.BuildFailed, match="commit or stash them"):
+        build.commit_of(tmp_path)
+    (tmp_path / "page.md").unlink()
     (tmp_path / "file").write_text("two")
     with pytest.raises(build.BuildFailed, match="commit or stash them"):
         build.commit_of(tmp_path)

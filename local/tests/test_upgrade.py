@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import pytest
 
@@ -28,6 +29,22 @@ def test_the_snapshot_has_each_kind_of_name():
     assert snapshot.SNAPSHOT.read_text() == json.dumps(LAST, indent=1, sort_keys=True) + "\n", "written by hand?"
 
 
+def test_the_way_to_a_newer_release_stops_no_function():
+    """A dry run is a stack that does nothing, and a relay that answers 200 to what it drops."""
+    page = (ROOT / "docs" / "upgrading.md").read_text()
+    given = set(re.findall(r"(\w+)=", " ".join(re.findall(r"--parameter-overrides ([^`\n]+)", page))))
+    deployed = {place: kinds for place, kinds in NOW.items() if place.endswith("template.yaml")}
+    assert given and "DryRun" not in given
+    assert all(given <= set(kinds["parameters"]) for kinds in deployed.values())
+
+
+@pytest.mark.parametrize("output", ["DryRunCommand", "IpRangesDryRunCommand"])
+def test_the_way_to_a_newer_release_says_which_stack_has_an_output(output):
+    [place] = [place for place, kinds in NOW.items() if output in kinds.get("outputs", ())]
+    [line] = [it for it in (ROOT / "docs" / "upgrading.md").read_text().splitlines() if f"`{output}`" in it]
+    assert {"functions/ip-ranges/template.yaml": "ip-ranges", "template.yaml": "the suite"}[place] in line
+
+
 def _unreleased(removed: str) -> str:
     return f"# Changelog\n\n## [Unreleased]\n\n### Added\n\n- `Ports`, `NoRanges`\n{removed}\n## [0.1.0]\n"
 
@@ -43,11 +60,21 @@ def test_what_is_gone_is_named_until_the_changelog_explains_it(kind):
     now[place][kind].remove(name)
     [said] = snapshot.breaks(NOW, now, _unreleased(""))
     assert said.startswith(f"{place}: {name} ({kind}) was in the last release and is gone: ")
-    assert f"name `{name}` in CHANGELOG.md, [Unreleased], ### Removed" in said
+    owner = snapshot.owner_of(place)
+    assert f"CHANGELOG.md, [Unreleased], ### Removed, a line that names `{owner}` and `{name}`" in said
     # A line that adds it, or that says so of an earlier release, explains nothing.
     added = _unreleased("").replace("`Ports`", f"`{name}`")
     assert snapshot.breaks(NOW, now, added) and snapshot.breaks(NOW, now, added + f"\n### Removed\n\n- `{name}`\n")
-    assert snapshot.breaks(NOW, now, _unreleased(f"\n### Removed\n\n- `{name}`: set `Other` instead.\n")) == []
+    assert (
+        snapshot.breaks(NOW, now, _unreleased(f"\n### Removed\n\n- `{owner}`: `{name}`: set `Other` instead.\n")) == []
+    )
+    for unclear in (
+        f"`{name}`: set it no more",
+        f"`other`: `{name}` is gone",
+        f"`{owner}`: `{name}`.",
+        f"`{owner}`\n- `{name}` is gone",
+    ):
+        assert snapshot.breaks(NOW, now, _unreleased(f"\n### Removed\n\n- {unclear}\n")) == [said], unclear
 
 
 def test_a_renamed_one_is_gone_and_a_new_one_is_not():
