@@ -134,9 +134,15 @@ def settings(function) -> dict[str, str]:
     variables = deployed.properties(function.logical_id)["Environment"]["Variables"]
     samples = {name: value for name, value in environment()[function.logical_id].items() if value}
     given = variables | {name: value for name, value in samples.items() if "<" in variables.get(name, "<")}
-    given = {name: ARN.sub(r"arn:aws:sns:us-east-1:111122223333:\1", value) for name, value in given.items()}
+    given = {name: named(value) for name, value in given.items()}
     # The samples of SNS are not signed by anybody; the flows of the capabilities verify.
     return given | {name: "off" for name in ("SNS_VERIFY",) if name in given} | {"DRY_RUN": "true"}
+
+
+def named(value: str) -> str:
+    """What stands for a resource is the name of a function, or else an ARN."""
+    value = re.sub(r"<(\w+Function)>", r"\1", value)
+    return ARN.sub(r"arn:aws:sns:us-east-1:111122223333:\1", value)
 
 
 # One sample of each form for each function.
@@ -269,6 +275,7 @@ def test_what_lies_in_the_queue_has_the_same_effect_as_the_event(aws, web, binar
     env = variables(function, aws, web)
     web.serve(ranges.URL, b"{}")  # the updater fetches it once, and says that it is no document
     as_sent = runtime_api.invoke_once(binary(function.binary), env, event)
+    assert as_sent.error_type != "InvalidSettings", as_sent.error_message
     aws.reset()
 
     commands = cli(function)
