@@ -216,8 +216,13 @@ class Expansion:
                     yield needed | others | {name: value}
 
     def needed(self) -> dict[str, str]:
-        """Values of the parameters without a default."""
-        return {name: self._forms[name][-1] for name, spec in self.parameters.items() if "Default" not in spec}
+        """Values of the parameters without a default, and of those that have forms though nothing asks about them."""
+        asked = set(self.asked())
+        return {
+            name: self._forms[name][-1]
+            for name, spec in self.parameters.items()
+            if "Default" not in spec or (name in self._forms and name not in asked)
+        }
 
     def count(self) -> int:
         """The number of combinations."""

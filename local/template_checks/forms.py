@@ -24,18 +24,20 @@ def longest(item: str, length: int) -> str:
     return ",".join([item] * (length // (len(item) + 1)))
 
 
-# What stands for a parameter that a condition or a rule asks about. The first is what leaves most away.
+# What stands for a parameter that a condition or a rule asks about. The first is what leaves most away. The last of a
+# list is as long as its template takes it; lists that nothing asks about are here for that.
 FORMS = {
-    "Actionabilities": ["", "ACTION_REQUIRED"],
-    "Adopt": ["", "tagged"],
+    "Actionabilities": ["", longest("ACTION_REQUIRED", 100)],
+    "Adopt": ["", "tagged", longest("sg-0123456789abcdef0", 300)],
     "AlarmTopicArn": ["", TOPIC],
-    "AmisTargetAccountIds": ["", "111122223333"],
+    "AmisTargetAccountIds": ["", longest("111122223333", 1300)],
     "ApprovalTopicArn": [TOPIC],
     "ApprovedWatermark": ["", "approved by ops"],
     "ApproverEmail": ["", EMAIL],
     "ApproverPrincipalArn": ["", ROLE],
     "AvailabilityZone": ["", "us-east-1a"],
     "BuildTopicArn": [TOPIC],
+    "Categories": [longest("accountNotification", 100)],
     "ChatTopicArn": ["", TOPIC],
     "ConnectionArn": ["", "arn:aws:codeconnections:us-east-1:111122223333:connection/0f1e2d3c"],
     "DataProtectionPolicy": ["", '{"Name":"' + "p" * 2980 + '"}', "ssm:/gatehouse/messages/policy"],
@@ -44,13 +46,17 @@ FORMS = {
     "ExcludePrincipalArns": ["", longest(f"{ROLE}/*", 400)],
     "FailureQueueArn": ["", "arn:aws:sqs:us-east-1:111122223333:queue"],
     "FullRepositoryId": ["", "owner/repository"],
-    "FurtherApproverEndpoints": ["", "security@example.com,https://example.com/hook"],
+    "FurtherApproverEndpoints": ["", f"{longest(EMAIL, 3970)},https://example.com/hook"],
     "HealthGateFunctionName": ["gate"],
-    "HubAccountIds": ["", "111122223333,444455556666"],
+    "HubAccountIds": ["", longest("111122223333", 4000)],
     "HubBusArn": ["arn:aws:events:us-east-1:111122223333:event-bus/hub"],
     "HubOrganizationId": ["", "o-abcdefghij"],
-    "IgnoreEventArns": ["", "arn:aws:health:us-east-1::event/EC2/AWS_EC2_OPERATIONAL_ISSUE/1"],
-    "IgnoreEventTypeCodes": ["", "AWS_EC2_OPERATIONAL_ISSUE"],
+    "IgnoreEventArns": ["", longest("arn:aws:health:us-east-1::event/EC2/AWS_EC2_OPERATIONAL_ISSUE/1", 1600)],
+    "IgnoreEventTypeCodes": ["", longest("AWS_EC2_OPERATIONAL_ISSUE", 600)],
+    "InstanceType": [longest("m7i.large", 200)],
+    "IpRangesPorts": [longest("10000-10001", 150)],
+    "IpRangesService": [longest("ROUTE53_HEALTHCHECKS", 300)],
+    "IpRangesVpcId": [longest("us-east-1/vpc-0123456789abcdef0", 650)],
     "LatestParameter": ["", "/golden-ami/{name}/latest"],
     "MinimumApprovals": ["1", "2", "3"],
     "NotificationKeyArn": ["", KEY],
@@ -61,39 +67,45 @@ FORMS = {
     "NotifyTopicKeyArn": ["", KEY],
     "ParameterPrefix": ["", "/gatehouse/ip-ranges"],
     "PermissionsBoundary": ["", "arn:aws:iam::111122223333:policy/boundary"],
-    "Personas": ["", "OPERATIONS"],
-    "Pipelines": ["", "web,api"],
+    "Personas": ["", longest("OPERATIONS", 100)],
+    "Pipelines": ["", longest("p" * 24, 1500), longest("p", 120)],
+    "PipelinesPipelines": [longest("p" * 24, 1500)],
+    "Ports": [longest("10000-10001", 150)],
     "Principals": ["111122223333"],
-    "PublisherArns": ["", f"{ROLE},{ROLE}2"],
+    "PublisherArns": ["", longest(ROLE, 4000)],
     "QueueKeyArn": ["", KEY],
-    "RangeRegions": ["", "GLOBAL,us-east-1"],
-    "Region": ["", "us-east-1"],
-    "Regions": ["", "us-east-1,-global"],
+    "RangeRegions": ["", longest("us-gov-west-1", 200)],
+    "Region": ["", longest("ap-southeast-2", 250)],
+    "Regions": ["", f"{longest('ap-southeast-2', 392)},-global"],
     "RelayConcurrency": ["0", "5"],
-    "RoleArn": [ROLE],
     "RelaySnsMaxAgeSeconds": ["", "3600"],
     "RelayTargetTopicArn": ["", f"{TOPIC}-target"],
-    "RelayTopicArns": ["", f"{TOPIC},{TOPIC}2"],
+    "RelayTopicArns": ["", longest(TOPIC, 3000)],
     "ReportingFunctionArn": ["arn:aws:lambda:us-east-1:111122223333:function:reporting"],
-    "Scopes": ["", "PUBLIC"],
+    "RoleArn": [ROLE],
+    "Scopes": ["", longest("PUBLIC", 100)],
     "SecondApproverArn": ["", ROLE],
     "SecurityGroupId": ["", "sg-0123456789abcdef0"],
-    "Services": ["", "EC2,LAMBDA"],
+    "Service": [longest("ROUTE53_HEALTHCHECKS", 300)],
+    "Services": ["", longest("ELASTICLOADBALANCING", 500)],
     "SnsMaxAgeSeconds": ["", "3600"],
     "SourceTopicArn": ["", TOPIC],
+    "Statuses": [longest("upcoming", 100)],
     "SubnetId": ["", "subnet-0123456789abcdef0"],
-    "TargetRegion": ["eu-west-1"],
     "SubscriberPrincipalArn": ["", ROLE],
-    "Tags": ["", "team=edge,cost-center=42"],
+    "Tags": ["", longest("cost-center=012345678901234567890", 950)],
     "TargetAccountEmail": ["", EMAIL],
-    "TargetAccountIds": ["", "111122223333"],
-    "TargetOrganizationArns": ["", ORGANIZATION],
-    "TargetOuArns": ["", UNIT],
-    "TopicArns": ["", TOPIC],
+    "TargetAccountIds": ["", longest("111122223333", 1300)],
+    "TargetOrganizationArns": ["", longest(ORGANIZATION, 300)],
+    "TargetOuArns": ["", longest(UNIT, 500)],
+    "TargetRegion": ["eu-west-1"],
+    "TopicArns": ["", longest(TOPIC, 300)],
     "TopicKeyArn": ["", KEY],
     "Version": ["1a2b3c"],
-    "VpcId": ["", "vpc-0123456789abcdef0", "us-east-1/vpc-0123456789abcdef0"],
+    "VpcId": ["", "vpc-0123456789abcdef0", longest("us-east-1/vpc-0123456789abcdef0", 650)],
 }  # fmt: skip
+# Where a parameter of the same name takes less.
+OTHERS = {"functions/ip-ranges/shared-prefix-lists.yaml": {"Service": ["CLOUDFRONT"]}}
 # Parameters that need not meet all others: what they decide stands alone, and 17 together are 200,000 combinations.
 ALONE = {
     # Resources that nothing refers to, targets of rules, actions of alarms, a property of roles: so in each template.
@@ -127,6 +139,7 @@ ALONE = {
 def expansion(template: str) -> Expansion:
     """The template after the transform, with the forms above. What has no default is always given."""
     document = load(template)
+    known = FORMS | OTHERS.get(template, {})
     optional = {name for name, spec in document.get("Parameters", {}).items() if "Default" in spec}
-    forms = {name: [form for form in given if form or name in optional] for name, given in FORMS.items()}
+    forms = {name: [form for form in given if form or name in optional] for name, given in known.items()}
     return Expansion(document, forms, ALONE.get(template, ()))

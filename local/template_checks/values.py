@@ -45,6 +45,10 @@ TRICKY = [
     "sg-mine", "a.b", "...", "x" * 64, "   ", "a b", " a", "a  ", "'", "approved by ops", "o-abcdefghij", "TagRole",
     "ssm:/a//b", "ssm:/a", "ssm:/aws/a", "ssm:/" + "a/" * 20 + "a", "vpc-0123456789abcdef0", "vpc-1a2b3c4d",
     "us-east-1/vpc-1a2b3c4d", "x/vpc-1a2b3c4d",
+    # tags: keys that are not yours to set, one key twice, no key
+    "Name=edge", "team=edge, Name =x", "name=edge", "Names=edge", "gatehouse:team=edge", "team=edge,gatehouse:team=x",
+    "aws:x=1", "AWS:x=1", "aws=1", "team=edge,team=core", " =x", "team=edge, =x", "team=",
+    ",".join(f"k{number}=" for number in range(40)), ",".join(f"k{number}=" for number in range(41)),
 ]  # fmt: skip
 
 

@@ -145,6 +145,7 @@ BEYOND_A_PATTERN = [
     # Two parts of one value against each other.
     r'PORTS is "(\d+)-(\d+)"',
     r'SERVICE is ".*": expected each service once',
+    r'TAGS is ".*": expected each key once',
     r'\w+ is "arn:.*": expected the partition',
     # Two parameters against each other, which a rule of CloudFormation cannot multiply.
     r'MAX_RULES_PER_GROUP is "\d+": with MAX_GROUPS_PER_INTERFACE=',

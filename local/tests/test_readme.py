@@ -104,7 +104,7 @@ def test_a_block_of_terraform_is_one(page, block):
 
 
 # What the AWS CLI adds to the calls of a service: options of its own, commands of its own, and one other name.
-CLI_OPTIONS = {"--cli-binary-format", "--output", "--query", "--region"}
+CLI_OPTIONS = {"--cli-binary-format", "--cli-read-timeout", "--output", "--query", "--region"}
 CLI_COMMANDS = {("cloudformation", "deploy"), ("logs", "tail")}
 CLI_NAMES = {"--notification-endpoint": "Endpoint"}
 
@@ -113,7 +113,10 @@ def commands_of_aws(page: Path):
     """Each command of the AWS CLI on a page, as words, and whether it is whole: one in a line may be only named."""
     text = re.sub(r"<(?:output )?[^<>\n]*>", "X", page.read_text())
     for block in re.findall(r"^ *```sh\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
-        for command in re.split(r"\n(?=[a-z])", block.replace("\\\n", "").strip()):
+        block = block.replace("\\\n", "")
+        for command in re.findall(r"\$\((aws [^()]*)\)|^ +(aws .*?)(?: \|\| break)?$", block, re.MULTILINE):
+            yield shlex.split("".join(command)), True  # within a loop
+        for command in re.split(r"\n(?=[a-z])", block.strip()):
             if command.startswith("aws "):
                 yield shlex.split(command.partition(" >")[0]), True
     for command in re.findall(r"`(aws [a-z0-9]+ [a-z-]+[^`]*)`", text):

@@ -1,12 +1,21 @@
 """What a failure queue keeps goes to its function again, by the commands of the README, in each form that lies there.
 
-The commands are those of the AWS CLI: the calls that it would make are made here, against the local AWS and the real
-binary of the function.
+The commands run in a shell. In place of the AWS CLI is a script that asks this process, which makes the calls: against
+the local AWS, and the real binary of the function.
 """
 
+import argparse
+import contextlib
 import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
+import threading
+from multiprocessing.connection import Listener
+from pathlib import Path
 
 import boto3
 import jmespath
@@ -26,13 +35,11 @@ WITH_A_QUEUE = [
 ARN = re.compile(r"<(\w+)(?:\.Arn)?>")
 
 
-def commands(function) -> list[list[str]]:
-    """The commands of "Send it again" in the README of the capability."""
+def loop(function) -> str:
+    """The loop of "Send it again" in the README of the capability."""
     text = (ROOT / "functions" / function.capability / "README.md").read_text()
     [block] = re.findall(r"\*\*Send it again\.\*\*.*?```sh\n(.*?)```", text, re.DOTALL)
-    return [
-        shlex.split(line.replace("<output ", "<").replace(">event.json", "> event.json")) for line in block.splitlines()
-    ]
+    return block
 
 
 def option(command: list[str], name: str) -> str:
@@ -44,12 +51,20 @@ def test_every_readme_has_the_same_commands_and_names_outputs_that_exist():
     forms = set()
     for capability, function in capabilities.items():
         outputs = load(f"functions/{capability}/template.yaml")["Outputs"]
-        text = json.dumps(commands(function))
-        named = re.findall(r"<(\w+)>", text)
+        named = re.findall(r"<output (\w+)>", loop(function))
         assert set(named) <= outputs.keys(), capability
-        assert outputs["FailureQueueUrl"]["Value"] == {"Ref": "FailureQueue"}
-        forms.add(re.sub(r"<(?!FailureQueueUrl)\w+>", "<function>", text))
+        assert named[0] == "FailureQueueUrl" and outputs[named[0]]["Value"] == {"Ref": "FailureQueue"}
+        forms.add(loop(function).replace(f"<output {named[1]}>", "<function>"))
     assert len(forms) == 1, "one way for all capabilities"
+
+
+def test_a_message_is_hidden_and_an_answer_awaited_for_longer_than_the_function_takes():
+    # Without an answer in time the AWS CLI would invoke the function once more, beside the first time.
+    slowest = max(int(function.properties["Timeout"]) for function in WITH_A_QUEUE)
+    awaited, hidden = (
+        int(option(shlex.split(loop(WITH_A_QUEUE[0])), name)) for name in ("--cli-read-timeout", "--visibility-timeout")
+    )
+    assert slowest < awaited < hidden
 
 
 @pytest.mark.parametrize("function", WITH_A_QUEUE, ids=str)
@@ -79,7 +94,9 @@ def test_the_role_that_may_take_messages_is_made_by_the_commands_of_its_page(aws
     policy = iam.get_role_policy(RoleName=name, PolicyName="send-again")["PolicyDocument"]
     allowed = {(action, it["Resource"]) for it in policy["Statement"] for action in as_list(it["Action"])}
     for function in WITH_A_QUEUE:
-        for _, service, operation, *_ in commands(function):
+        used = re.findall(r"\baws (\w+) ([a-z-]+)", loop(function))
+        assert len(used) == 3
+        for service, operation in used:
             call = {"invoke": "InvokeFunction"}.get(operation, operation.title().replace("-", ""))
             kind = {"sqs": "gatehouse*", "lambda": "function:gatehouse*"}[service]
             assert (f"{service}:{call}", f"arn:aws:{service}:*:{ACCOUNT}:{kind}") in allowed
@@ -117,9 +134,15 @@ def settings(function) -> dict[str, str]:
     variables = deployed.properties(function.logical_id)["Environment"]["Variables"]
     samples = {name: value for name, value in environment()[function.logical_id].items() if value}
     given = variables | {name: value for name, value in samples.items() if "<" in variables.get(name, "<")}
-    given = {name: ARN.sub(r"arn:aws:sns:us-east-1:111122223333:\1", value) for name, value in given.items()}
+    given = {name: named(value) for name, value in given.items()}
     # The samples of SNS are not signed by anybody; the flows of the capabilities verify.
     return given | {name: "off" for name in ("SNS_VERIFY",) if name in given} | {"DRY_RUN": "true"}
+
+
+def named(value: str) -> str:
+    """What stands for a resource is the name of a function, or else an ARN."""
+    value = re.sub(r"<(\w+Function)>", r"\1", value)
+    return ARN.sub(r"arn:aws:sns:us-east-1:111122223333:\1", value)
 
 
 # One sample of each form for each function.
@@ -137,32 +160,184 @@ def test_each_form_lies_in_some_queue():
     assert {str(function) for function, *_ in CASES} == set(map(str, WITH_A_QUEUE))
 
 
+class Cli:
+    """What the commands call: the AWS CLI as far as they use it, with one queue and one function.
+
+    `shell` runs a text; `outcomes` has what each invocation ended with.
+    """
+
+    def __init__(self, aws, folder: Path, binary: Path):
+        self._sqs = boto3.client(
+            "sqs", endpoint_url=aws.url, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
+        )
+        self._folder, self._binary = folder, binary
+        self.queue = self._sqs.create_queue(QueueName="failures")["QueueUrl"]
+        self.env: dict[str, str] = {}
+        self.outcomes: list[runtime_api.Outcome] = []
+        self._listener = Listener(str(folder / "cli.sock"), "AF_UNIX")
+        # Without `site` a start takes a fiftieth of a second.
+        (folder / "aws").write_text(
+            f"#!{sys.executable} -IS\n"
+            "import sys\n"
+            "from multiprocessing.connection import Client\n"
+            f"with Client({str(folder / 'cli.sock')!r}, 'AF_UNIX') as process:\n"
+            "    process.send(sys.argv[1:])\n"
+            "    code, text = process.recv()\n"
+            "print(text)\n"
+            "sys.exit(code)\n"
+        )
+        (folder / "aws").chmod(0o755)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def shell(self, text: str, name: str = "sh") -> list[runtime_api.Outcome]:
+        """Runs the commands; gives how the invocations ended that they made."""
+        before = len(self.outcomes)
+        text = text.replace("<output FailureQueueUrl>", self.queue)
+        subprocess.run(
+            [name, "-c", text],
+            cwd=self._folder,
+            env={"PATH": f"{self._folder}:{os.defpath}"},
+            check=False,
+            timeout=60,
+            stdout=subprocess.DEVNULL,
+        )
+        return self.outcomes[before:]
+
+    def put(self, *bodies: object) -> None:
+        for body in bodies:
+            self._sqs.send_message(QueueUrl=self.queue, MessageBody=body if isinstance(body, str) else json.dumps(body))
+
+    def count(self) -> int:
+        """The messages of the queue, with those that are hidden."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self._sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=names)["Attributes"]
+        return sum(int(found[name]) for name in names)
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                with self._listener.accept() as command:
+                    command.send(self._call(command.recv()))
+
+    def _call(self, words: list[str]) -> tuple[int, str]:
+        service, operation, *rest = words
+        parser = argparse.ArgumentParser(exit_on_error=False)
+        for it in re.findall(r"--[a-z-]+", " ".join(rest)):
+            parser.add_argument(it)
+        if (service, operation) == ("lambda", "invoke"):
+            parser.add_argument("outfile")
+        given = vars(parser.parse_args(rest))
+        match service, operation:
+            case "sqs", "receive-message":
+                answer = self._sqs.receive_message(
+                    QueueUrl=given["queue_url"], VisibilityTimeout=int(given["visibility_timeout"])
+                )
+            case "sqs", "delete-message":
+                self._sqs.delete_message(QueueUrl=given["queue_url"], ReceiptHandle=given["receipt_handle"])
+                return 0, ""
+            case "lambda", "invoke":
+                event = (self._folder / given["payload"].removeprefix("file://")).read_bytes()
+                outcome = runtime_api.invoke_once(self._binary, self.env, event)
+                self.outcomes.append(outcome)
+                (self._folder / given["outfile"]).write_text(json.dumps(outcome.payload))
+                # AWS answers a function that failed with the status 200, and the CLI ends with 0.
+                answer = {"StatusCode": 200} | ({"FunctionError": "Unhandled"} if outcome.failed else {})
+            case _:
+                return 252, ""
+        assert given["output"] == "text"
+        found = jmespath.search(given["query"], answer)
+        return 0, "\t".join(found) if isinstance(found, list) else str(found)
+
+
+@pytest.fixture
+def cli(aws, tmp_path, binary):
+    """Gives the commands a queue of failures, and the binary of a function."""
+    with contextlib.ExitStack() as stack:
+
+        def make(function) -> Cli:
+            made = Cli(aws, tmp_path, binary(function.binary))
+            stack.callback(made.close)
+            return made
+
+        yield make
+
+
+def variables(function, aws, web, **changed):
+    return runtime_api.environment(settings(function) | changed | {"AWS_ENDPOINT_URL": aws.url} | web.environment)
+
+
 @pytest.mark.parametrize(("function", "sample", "form"), CASES)
-def test_what_lies_in_the_queue_has_the_same_effect_as_the_event(aws, web, binary, tmp_path, function, sample, form):
+def test_what_lies_in_the_queue_has_the_same_effect_as_the_event(aws, web, binary, cli, function, sample, form):
     event = json.loads((ROOT / "events" / function.capability / f"{sample}.json").read_text())
-    env = runtime_api.environment(settings(function) | {"AWS_ENDPOINT_URL": aws.url} | web.environment)
+    env = variables(function, aws, web)
     web.serve(ranges.URL, b"{}")  # the updater fetches it once, and says that it is no document
     as_sent = runtime_api.invoke_once(binary(function.binary), env, event)
+    assert as_sent.error_type != "InvalidSettings", as_sent.error_message
     aws.reset()
 
-    sqs = boto3.client(
-        "sqs", endpoint_url=aws.url, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
-    )
-    queue = sqs.create_queue(QueueName="failures")["QueueUrl"]
-    sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(kept(event)[form]))
-    receive, invoke, purge = commands(function)
-    assert receive[:3] == ["aws", "sqs", "receive-message"] and receive[-2:] == [">", "event.json"]
-    answer = sqs.receive_message(QueueUrl=queue, VisibilityTimeout=int(option(receive, "--visibility-timeout")))
-    (tmp_path / "event.json").write_text(jmespath.search(option(receive, "--query"), answer))
-    assert option(invoke, "--payload") == "file://event.json"
-
-    again = runtime_api.invoke_once(binary(function.binary), env, json.loads((tmp_path / "event.json").read_text()))
+    commands = cli(function)
+    commands.env = env
+    commands.put(kept(event)[form])
+    [again] = commands.shell(loop(function))
     assert (again.failed, again.error_type) == (as_sent.failed, as_sent.error_type)
-    if not as_sent.failed:
-        assert again.error_type != "InvalidEvent"
+    if as_sent.failed:
+        assert commands.count() == 1, "what fails again is still there"
+    else:
         assert comparable(again.payload) == comparable(as_sent.payload)
-    assert purge[:3] == ["aws", "sqs", "purge-queue"]
-    assert sqs.receive_message(QueueUrl=queue).get("Messages", []) == [], "hidden, so that the next one comes"
+        assert commands.count() == 0
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash", "zsh"])
+def test_the_loop_deletes_what_was_handled_and_stops_at_what_fails(aws, web, cli, shell):
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here: apt-get install {shell}")
+    [function] = [it for it in WITH_A_QUEUE if it.binary == "iam-alert-mail"]
+    event = json.loads((ROOT / "events" / "iam-alerts" / "put-role-policy.json").read_text())
+    commands = cli(function)
+    commands.env = variables(function, aws, web)
+    assert commands.shell(loop(function), shell) == [], "of an empty queue it ends at once"
+
+    # As SNS writes it, in lines, and with what a shell could take for its own.
+    odd = event | {"id": "a\tb é $HOME `id` \\ % *"}
+    commands.put(event, json.dumps(odd, indent=2), {"no": "event"}, event)
+    outcomes = commands.shell(loop(function), shell)
+    assert [outcome.failed for outcome in outcomes] == [False, False, True]
+    assert commands.count() == 2, "the one that failed, and the one after it"
+    assert [outcome.failed for outcome in commands.shell(loop(function), shell)] == [False]
+    assert commands.count() == 1, "the failed one alone, hidden"
+
+
+@pytest.mark.parametrize("function", WITH_A_QUEUE, ids=str)
+def test_what_fails_again_is_still_there(aws, web, cli, function):
+    sample = next(sample for of, sample, _ in CASES if of is function)
+    event = json.loads((ROOT / "events" / function.capability / f"{sample}.json").read_text())
+    commands = cli(function)
+    commands.env = variables(function, aws, web, DEBUG="perhaps")
+    commands.put(kept(event)["Lambda"], kept(event)["Lambda"])
+    [outcome] = commands.shell(loop(function))
+    assert outcome.failed
+    assert commands.count() == 2
+
+
+def test_a_function_refuses_what_the_queue_keeps_for_the_other_one(aws, web, cli):
+    """Two functions of amis have one queue: nothing is deleted because the wrong one took it."""
+    of_amis = [it for it in WITH_A_QUEUE if it.capability == "amis"]
+    assert len(of_amis) == 2
+    for function in of_amis:
+        commands = cli(function)
+        commands.env = variables(function, aws, web)
+        others = {(of, sample) for of, sample, _ in CASES if of in of_amis and of is not function}
+        for _, sample in others:
+            event = json.loads((ROOT / "events" / "amis" / f"{sample}.json").read_text())
+            before = commands.count()
+            commands.put(kept(event)["Lambda"])
+            assert [it.error_type for it in commands.shell(loop(function))] == ["InvalidEvent"], sample
+            assert commands.count() == before + 1
+        commands.close()
+        (Path(commands._folder) / "cli.sock").unlink(missing_ok=True)
 
 
 def comparable(payload) -> str:

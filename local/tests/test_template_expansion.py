@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from template_checks import judgement
 from template_checks.expansion import Expansion, Refused
 from template_checks.forms import ALONE, FORMS, KEY, ROLE, TEMPLATES, expansion
-from template_checks.template import load
+from template_checks.template import load, refuse
 
 SUITE = "template.yaml"
 AMIS = "functions/amis/template.yaml"
@@ -45,6 +46,47 @@ def test_the_combinations_are_as_many_as_they_should_be():
     assert sum(counts.values()) > 15_000, counts
     for template, parameters in ALONE.items():
         assert parameters <= set(expansion(template).asked()), "no condition asks about it any more: take it out"
+
+
+LISTS = [
+    (template, name)
+    for template in TEMPLATES
+    for name, spec in load(template).get("Parameters", {}).items()
+    if spec["Type"] == "String" and "(," in spec.get("AllowedPattern", "")
+]
+
+
+@pytest.mark.parametrize(("template", "name"), LISTS)
+def test_a_list_is_as_long_as_its_template_takes_and_a_longer_one_is_refused_with_the_reason(template, name):
+    """So the combinations show that what a parameter admits is no more than the services take."""
+    spec = load(template)["Parameters"][name]
+    item = r"(\d+) names" if name.endswith("Pipelines") else r"([\d,]+) characters"
+    most = int(re.search(item, spec["ConstraintDescription"])[1].replace(",", ""))
+    items = max(FORMS[name], key=len).split(",")
+    if name.endswith("Pipelines"):
+        assert len(items) == most
+    else:
+        assert spec["MaxLength"] == most
+        assert most - 2 * len(items[0]) - 30 < len(",".join(items)) <= most
+    for form in FORMS[name]:
+        if form or "Default" in spec:
+            refuse(spec, name, form)
+    with pytest.raises(ValueError, match="expected"):
+        refuse(spec, name, ",".join([*items, *items]))
+
+
+@pytest.mark.parametrize(
+    ("template", "name", "item", "number"),
+    [
+        (PIPELINES, "Pipelines", "p" * 20, 85),
+        (AMIS, "TargetAccountIds", "111122223333", 280),
+        (PIPELINES, "IgnoreEventArns", "arn:aws:health:us-east-1::event/EC2/AWS_EC2_OPERATIONAL_ISSUE/" + "1" * 30, 41),
+        (MESSAGES, "RelayTopicArns", "arn:aws:sns:us-east-1:111122223333:" + "t" * 20, 71),
+    ],
+)
+def test_what_no_service_would_take_is_refused_by_the_parameter(template, name, item, number):
+    with pytest.raises(ValueError, match="expected"):
+        refuse(load(template)["Parameters"][name], name, ",".join([item] * number))
 
 
 WITH_A_ROLE = [template for template in TEMPLATES if "AWS::IAM::Role" in json.dumps(load(template)["Resources"])]
