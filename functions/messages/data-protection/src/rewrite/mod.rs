@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
+use std::rc::Rc;
 
 use serde::Serialize;
 use serde::de::IgnoredAny;
@@ -11,7 +12,7 @@ use serde::de::IgnoredAny;
 use crate::decode::{escaped, integer_of};
 use crate::engine::{Change, Context, Engine, Match};
 use crate::path::Path;
-use crate::words::Mask;
+use crate::words::{Mask, tail};
 
 /// Different findings that are listed of each operation; the rest is counted.
 const MAX_FINDINGS: usize = 50;
@@ -309,11 +310,11 @@ impl<'r> Rewriter<'r> {
             index += 1;
             let replaced = match bytes[start] {
                 bracket @ (b'{' | b'[') => {
-                    let container = match open.last() {
-                        Some(outer) => Container::new(bracket == b'{', outer.value_context()),
-                        None => Container::new(bracket == b'{', context),
+                    let (words, outer) = match open.last() {
+                        Some(outer) => (outer.value_context().path, Rc::clone(&outer.key)),
+                        None => (context.path, Rc::from(tail(context.name))),
                     };
-                    open.push(container);
+                    open.push(Container::new(bracket == b'{', words, outer));
                     path.push();
                     if bracket == b'[' {
                         path.set_index(0);
@@ -549,12 +550,12 @@ struct Container {
     next: usize,
     /// The identifiers with a keyword in the keys that lead here.
     path: Mask,
-    /// The key of the value that comes next; for an array, that of the array.
-    key: String,
+    /// The end of the key of the value that comes next; for an array, that of the array.
+    key: Rc<str>,
     /// The identifiers with a keyword in it.
     key_path: Mask,
-    /// The key that leads here.
-    outer: String,
+    /// The end of the key that leads here.
+    outer: Rc<str>,
     /// Those with a keyword in a text beside it, as in `{"name": "SSN", "value": …}`.
     label: Mask,
     changed_keys: HashMap<String, usize>,
@@ -568,15 +569,15 @@ const LABELLED: [&str; 5] = ["value", "values", "val", "content", "text"];
 const MAX_LABEL: usize = 64;
 
 impl Container {
-    fn new(is_object: bool, context: Context<'_>) -> Self {
+    fn new(is_object: bool, path: Mask, outer: Rc<str>) -> Self {
         Self {
             is_object,
             expects_key: is_object,
             next: 0,
-            path: context.path,
-            key: if is_object { String::new() } else { context.name.to_owned() },
+            path,
+            key: Rc::clone(&outer),
             key_path: 0,
-            outer: context.name.to_owned(),
+            outer,
             label: 0,
             changed_keys: HashMap::new(),
         }
@@ -590,8 +591,7 @@ impl Container {
 
     fn set_key(&mut self, engine: &Engine, key: &str) {
         self.expects_key = false;
-        self.key.clear();
-        self.key.push_str(key);
+        self.key = Rc::from(tail(key));
         // With the key before it: a keyword may be spread over both.
         self.key_path = engine.words_of(&format!("{}.{key}", self.outer));
     }
