@@ -592,8 +592,7 @@ impl Container {
     fn set_key(&mut self, engine: &Engine, key: &str) {
         self.expects_key = false;
         self.key = Rc::from(tail(key));
-        // With the key before it: a keyword may be spread over both.
-        self.key_path = engine.words_of(&format!("{}.{key}", self.outer));
+        self.key_path = engine.words_of_key(&self.outer, key);
     }
 
     /// Notes what a text says of the value beside it.
