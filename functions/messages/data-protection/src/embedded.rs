@@ -7,8 +7,8 @@ use std::ops::Range;
 
 /// Containers inside one another that are followed. Deeper ones have the keys of these.
 const MAX_DEPTH: usize = 64;
-/// The longest text that is a key.
-const MAX_KEY: usize = 128;
+/// What writers in Python and JavaScript put where JSON has a number or a small word.
+const LITERALS: [&[u8]; 5] = [b"NaN", b"Infinity", b"True", b"False", b"None"];
 
 /// A value in a document, and the keys that lead to it.
 pub(crate) struct Value<M> {
@@ -23,11 +23,14 @@ pub(crate) struct Value<M> {
 struct Container<M> {
     path: M,
     key: M,
+    /// The key that leads here.
+    outer: Range<usize>,
     name: Range<usize>,
 }
 
-/// The values of the documents in a text that keys of some worth lead to.
-pub(crate) fn values<M>(text: &str, worth: impl Fn(&str) -> M) -> Vec<Value<M>>
+/// The values of the documents in a text that keys of some worth lead to. A key is worth what it is together with the
+/// key above it, which comes first, and is empty where there is none.
+pub(crate) fn values<M>(text: &str, worth: impl Fn(&str, &str) -> M) -> Vec<Value<M>>
 where
     M: Copy + Default + PartialEq + std::ops::BitOr<Output = M>,
 {
@@ -45,7 +48,7 @@ where
                 let (path, name) =
                     open.last().map_or((M::default(), 0..0), |outer| (outer.path | outer.key, outer.name.clone()));
                 // In an array, values have the key of the array.
-                open.push(Container { path, key: M::default(), name });
+                open.push(Container { path, key: M::default(), outer: name.clone(), name });
             }
             b'}' | b']' if too_deep > 0 => too_deep -= 1,
             b'}' | b']' => {
@@ -64,7 +67,7 @@ where
                 let gap = bytes[end..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
                 let Some(container) = open.last_mut() else { continue };
                 if bytes.get(end + gap) == Some(&b':') {
-                    container.key = if inside.len() <= MAX_KEY { worth(&text[inside.clone()]) } else { M::default() };
+                    container.key = worth(&text[container.outer.clone()], &text[inside.clone()]);
                     container.name = inside;
                 } else if container.path | container.key != M::default() {
                     found.push(Value {
@@ -84,11 +87,14 @@ where
                 }
             }
             b',' | b':' | b' ' | b'\t' | b'\n' | b'\r' | b'a'..=b'z' => {}
-            // This is no document.
-            _ => {
-                open.clear();
-                too_deep = 0;
-            }
+            _ => match LITERALS.iter().find(|literal| bytes[start..].starts_with(literal)) {
+                Some(literal) => index = start + literal.len(),
+                // This is no document.
+                None => {
+                    open.clear();
+                    too_deep = 0;
+                }
+            },
         }
         if open.is_empty() {
             match memchr::memchr(b'{', &bytes[index..]) {
@@ -123,7 +129,9 @@ mod tests {
 
     #[test]
     fn all_keys_that_lead_to_a_value_count() {
-        let worth = |key: &str| u8::from(key == "a") | u8::from(key == "b") << 1;
+        let worth = |outer: &str, key: &str| {
+            u8::from(key == "a") | u8::from(key == "b") << 1 | u8::from(outer == "d" && key == "e") << 2
+        };
         for (text, expected) in [
             (r#"x {"a": "1"} "2""#, vec![("1", 1)]),
             (r#"{"a": {"c": {"b": [1, {"d": "2"}]}}, "c": "3"}"#, vec![("1", 3), ("2", 3)]),
@@ -131,6 +139,9 @@ mod tests {
             (r#"{"a": "1\"2", "c": 3} {"b": -4.5e3}"#, vec![("1\\\"2", 1), ("-4.5e3", 2)]),
             (r#"{"a": "cut"#, vec![("cut", 1)]),
             (r#"{"a": !"1"}"#, vec![]),
+            (r#"{"d": {"e": "1", "x": [{"e": "2"}]}, "e": "3"}"#, vec![("1", 4)]),
+            (r#"{"d": [[{"e": "1"}]]}"#, vec![("1", 4)]),
+            (r#"{"x": NaN, "y": -Infinity, "z": [true, False, None], "a": "1"}"#, vec![("1", 1)]),
             (r#"{"é": {"a": "é"#, vec![("é", 1)]),
             (r#"{"m": "x {"a": {"c": "1"}} done"}"#, vec![("1", 1)]),
             ("no document", vec![]),

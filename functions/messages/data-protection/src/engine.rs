@@ -18,7 +18,7 @@ use crate::normalize::Folded;
 use crate::policy::{Direction, Identifier, Operation, Policy};
 use crate::principal::Principal;
 use crate::rewrite::{Content, Outcome};
-use crate::words::{Mask, Words};
+use crate::words::{Mask, Words, tail};
 
 /// Words in the keys of a document that say a number is a version.
 const VERSION_WORDS: [&str; 2] = ["version", "versions"];
@@ -239,9 +239,14 @@ impl Engine {
         self.sample_rate.is_some_and(|rate| (hash >> 32) % 100 < u64::from(rate))
     }
 
-    /// The identifiers whose keywords are in a key.
-    pub(crate) fn words_of(&self, key: &str) -> Mask {
-        self.words.mask(key)
+    /// The identifiers whose keywords are in a text.
+    pub(crate) fn words_of(&self, text: &str) -> Mask {
+        self.words.mask(text)
+    }
+
+    /// The identifiers whose keywords are in a key, or spread over it and the key above it.
+    pub(crate) fn words_of_key(&self, outer: &str, key: &str) -> Mask {
+        if outer.is_empty() { self.words.mask(key) } else { self.words.mask(&format!("{}.{key}", tail(outer))) }
     }
 
     /// What is found in a text, in order of its start: as it is written, and as it is read.
@@ -270,7 +275,10 @@ impl Engine {
     /// Finds values in documents inside the text, whose keys are too far from them to be words near them. Whether there
     /// were any.
     fn find_embedded(&self, reading: &Reading<'_>, context: Context<'_>, matches: &mut Vec<Match>) -> bool {
-        let values = embedded::values(&reading.text, |key| self.words_of(key) & !context.path);
+        let values = embedded::values(&reading.text, |outer, key| {
+            let outer = if outer.is_empty() { context.name } else { outer };
+            self.words_of_key(outer, key) & !context.path
+        });
         for value in &values {
             if value.range.len() >= self.min {
                 let context = Context { path: context.path | value.path, name: &reading.text[value.name.clone()] };

@@ -15,6 +15,14 @@ use crate::normalize::{ACCENT, Folded, letter};
 /// Source: Macie User Guide, "Keyword requirements", whose managed identifiers are of the same family.
 pub(crate) const PROXIMITY: usize = 30;
 
+/// What is kept of a key, in bytes: more than a keyword has, or a word before a value.
+const MAX_KEY: usize = 128;
+
+/// The end of a key: what may be a part of a keyword with the key below it, or the word before a value.
+pub(crate) fn tail(key: &str) -> &str {
+    &key[key.ceil_char_boundary(key.len().saturating_sub(MAX_KEY))..]
+}
+
 /// What may be written right behind a keyword: `phoneno`, `ssns`.
 const ENDINGS: [&[u8]; 9] = [b"s", b"no", b"nr", b"num", b"number", b"numbers", b"numero", b"nummer", b"id"];
 

@@ -14,7 +14,7 @@ pub(super) const ROWS: &[Identifier] = &[
         found: [
             "DOB «1980-02-01»", "date of birth: «01/02/1980»", "birthday «1 February 1980»", "born «February 1st, 1980»",
             "{\"dateOfBirth\":[\"«19800201»\"]}", "dob=«1.2.80»", "birthdate «Feb 1 1980»", "bday: «01-Feb-1980»", "{\"dob\":\"«1980/02/01»T00:00:00Z\"}",
-            "DOB «02 01 1980»",
+            "DOB «02 01 1980»", "{\"birth\":{\"date\":\"«1979-11-23»\"}}",
         ],
         left: ["dob 1980", "1980-02-01", "on 01/02/1980", "birthday 13:45:00", "dob 99/99/1980", "birthday 1.2.3.4"],
     ),

@@ -309,7 +309,9 @@ mod tests {
 
     /// Ways in which a text is written on its way.
     type Encoder = fn(&str) -> String;
-    const ENCODERS: [(&str, Encoder); 13] = [
+    const ENCODERS: [(&str, Encoder); 15] = [
+        ("in a log line", |text| format!("INFO {text}")),
+        ("before a line that is cut off", |text| format!("{text}\n{{\"cut")),
         ("percent, all", |text| text.bytes().map(|byte| format!("%{byte:02X}")).collect()),
         ("percent", percent),
         ("percent, twice", |text| percent(&percent(text))),
@@ -358,8 +360,7 @@ mod tests {
             for text in row.found {
                 let value = text.split(['«', '»']).nth(1).unwrap();
                 let given = text.replace(['«', '»'], "");
-                // What only the structure of a document shows is no matter of encodings.
-                if value.len() < 3 || masked(&engine, &format!("x {given}")).contains(value) {
+                if value.len() < 3 {
                     continue;
                 }
                 for (name, encode) in ENCODERS {

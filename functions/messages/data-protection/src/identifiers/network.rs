@@ -10,7 +10,7 @@ use super::{Identifier, VERSION, identifier};
 pub(super) const ROWS: &[Identifier] = &[identifier!(
     "IpAddress", Code(find), alone: true,
     // Words before an address, ours: AWS needs none. They matter where it has the form of something else.
-    words: [&["ip", "address", "addresses", "addr", "host", "client", "server", "from", "source", "src", "network", "netmask", "remote"]],
+    words: [&["ip", "address", "addresses", "addr", "host", "client", "server", "from", "source", "src", "dst", "network", "netmask", "remote"]],
     // ::
     min: 2,
     found: [
@@ -19,11 +19,17 @@ pub(super) const ROWS: &[Identifier] = &[identifier!(
         "host-«203.0.113.9»", "node_«203.0.113.9»", "tcp/«203.0.113.9»", "«10.0.0.5»-db.log", "«203.0.113.9»_backup.tar",
         "{\"clientIp\":\"«1.0.0.0»\"}", "{\"ip\":{\"v4\":\"«1.0.0.0»\"}}", "«203.0.113.9»port443", "ip«203.0.113.9»", "?ip%3D«203.0.113.9»",
         "%ASA-4-106023: Deny tcp src outside:«203.0.113.9»/4242", "openssl-«10.20.30.40»",
+        "dns.google/«8.8.8.8»:53", "fw «8.8.8.8» deny udp", "host-«9.8.7.6» is down", "tcp/«8.8.8.8»", "UDP/«8.8.8.8»", "web_«8.8.8.8»",
+        "addr:«2001:db8:7::5»", "Host:«2001:db8:7::5»", "source:«2001:db8:7::5»", "IP «198.51.100.23».443 > 10.", "x > «10.0.0.5».52044: Flags",
+        "IP6 «2001:db8::5».443 > x", "{\"clientIp\":\"«198.51.100.23»-dev\"}", "«198.51.100.23»-linux", "ip.dst==«198.51.100.23»",
+        "ip.dst==«8.8.8.8»", "tcp and ip.dst!=«198.51.100.23»", "app.«198.51.100.23».nip.io",
     ],
     left: [
         "{\"version\":\"1.2.3.4\"}", "{\"version\":[\"12.1.0.2\"]}", "zlib1g (>= 1:1.2.3.4)", "x[1::2]", "Chrome/124.0.6367.60",
         "v1.2.3.4", "1.2.3.4-beta", "openssl-1.2.3.4", "256.1.1.1", "1.2.3.4.5", "00:1A:2B:3C:4D:5E", "std::vector", "12:34:56",
         "Chrome/124.0.0.0", "release 1.2.3.4", "12.1.0.2_amd64", "1.2.3.4rc1",
+        "opencv-python==4.10.0.84", "1.0.0-preview.1.19.50.25", "Mozilla/1.2.3.4", "python-1.2.3.4", "libfoo_1.2.3.4", "std::dec::1",
+        "1.2.3.4.5 -> 1.2.3.4.6", "1.3.6.1.4.1", "14:23:45.123",
     ],
 )];
 
@@ -36,17 +42,15 @@ const VERSION_WORDS: [&str; 4] = ["v", "ver", "versions", "vers"];
 
 /// Words after which four numbers of one digit each, or two numbers and two zeros, are a version or the number of a
 /// section: an address after one of them is likelier in a log.
-const WEAK_WORDS: [&str; 26] = [
+const WEAK_WORDS: [&str; 23] = [
     "rel",
     "release",
     "releases",
     "build",
     "firmware",
-    "fw",
     "revision",
     "rev",
     "patch",
-    "driver",
     "bios",
     "sdk",
     "runtime",
@@ -57,7 +61,6 @@ const WEAK_WORDS: [&str; 26] = [
     "paragraph",
     "figure",
     "fig",
-    "table",
     "appendix",
     "annex",
     "article",
@@ -70,6 +73,51 @@ const WEAK_WORDS: [&str; 26] = [
 const VERSION_ENDINGS: [&str; 26] = [
     "a", "b", "rc", "alpha", "beta", "pre", "preview", "dev", "post", "final", "ga", "snapshot", "release", "build",
     "p", "r", "patch", "sp", "amd", "arm", "x", "i", "aarch", "noarch", "win", "linux",
+];
+
+/// Names of programs, in front of whose versions a slash, a dash or an underscore is written. Besides these, all that begin
+/// with `lib`, and before a slash all that begin with one capital letter.
+const PROGRAMS: [&str; 40] = [
+    "apache",
+    "boto",
+    "chrome",
+    "chromium",
+    "curl",
+    "docker",
+    "edge",
+    "electron",
+    "firefox",
+    "git",
+    "gcc",
+    "go",
+    "httpd",
+    "java",
+    "jdk",
+    "jre",
+    "kernel",
+    "linux",
+    "mariadb",
+    "mysql",
+    "nginx",
+    "node",
+    "nodejs",
+    "npm",
+    "okhttp",
+    "openssh",
+    "openssl",
+    "oracle",
+    "perl",
+    "php",
+    "pip",
+    "postgres",
+    "postgresql",
+    "python",
+    "redis",
+    "ruby",
+    "safari",
+    "sqlite",
+    "tomcat",
+    "wget",
 ];
 
 pub(crate) fn find(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
@@ -97,10 +145,15 @@ fn find_v6(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
 /// The address in a run of the characters that addresses are made of.
 fn v6_in(text: &Text<'_>, run: Range<usize>) -> Option<Range<usize>> {
     let bytes = text.bytes;
-    if !text.begins_at(run.start) || !text.ends_at(run.end) {
+    let mut range = run;
+    // A colon behind a word: `addr:2001:db8::5`. The word may end with letters that a group may have.
+    let first = &bytes[range.clone()];
+    if !text.begins_at(range.start) || (first.starts_with(b":") && !first.starts_with(b"::")) {
+        range.start += first.iter().position(|byte| *byte == b':')? + 1;
+    }
+    if !text.begins_at(range.start) || !text.ends_at(range.end) {
         return None;
     }
-    let mut range = run;
     // The end of a sentence, or a colon as in `2001:db8::1: unreachable`.
     while range.len() > 2 && matches!(bytes[range.end - 1], b'.' | b':') && bytes[range.end - 2] != b':' {
         range.end -= 1;
@@ -108,8 +161,13 @@ fn v6_in(text: &Text<'_>, run: Range<usize>) -> Option<Range<usize>> {
     if range.len() > MAX_V6_LENGTH {
         return None;
     }
-    let address = std::str::from_utf8(&bytes[range.clone()]).ok()?;
-    address.parse::<Ipv6Addr>().ok()?;
+    let mut address = std::str::from_utf8(&bytes[range.clone()]).ok()?;
+    if address.parse::<Ipv6Addr>().is_err() {
+        // With a port, as tcpdump writes it: 2001:db8::5.443.
+        address = address.rsplit_once('.').filter(|(_, port)| is_port(port.as_bytes()))?.0;
+        address.parse::<Ipv6Addr>().ok()?;
+        range.end = range.start + address.len();
+    }
     // `::` parts names in many languages, and `face::cafe` may be one; `[1::2]` after a name is a slice of Python's.
     let no_digit = !address.bytes().any(|byte| byte.is_ascii_digit());
     let is_any = address == "::" && (range == (0..bytes.len()) || is_called_address(text, range.start));
@@ -148,6 +206,7 @@ fn find_v4(text: &Text<'_>, v6: Range<usize>, found: &mut Vec<Range<usize>>) {
         if bytes[end - 1] == b'.' {
             end -= 1;
         }
+        end = without_port(text, start..end);
         while covered.peek().is_some_and(|index| found[*index].end <= start) {
             covered.next();
         }
@@ -156,6 +215,26 @@ fn find_v4(text: &Text<'_>, v6: Range<usize>, found: &mut Vec<Range<usize>>) {
             found.push(start..end);
         }
     }
+}
+
+/// Where the address ends that has its port behind a fifth dot, as in tcpdump's `IP 198.51.100.23.443 > 10.0.0.5.52044:`.
+fn without_port(text: &Text<'_>, range: Range<usize>) -> usize {
+    let bytes = text.bytes;
+    let mut groups = bytes[range.clone()].rsplit(|byte| *byte == b'.');
+    let port = groups.next().filter(|port| is_port(port));
+    let is_traffic = || {
+        bytes[..range.start].ends_with(b" > ")
+            || bytes[range.end..].starts_with(b" > ")
+            || is_called_address(text, range.start)
+    };
+    match port {
+        Some(port) if groups.count() == 4 && is_traffic() => range.end - port.len() - 1,
+        _ => range.end,
+    }
+}
+
+fn is_port(digits: &[u8]) -> bool {
+    (1..=5).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
 }
 
 fn is_v4(text: &Text<'_>, range: &Range<usize>) -> bool {
@@ -174,7 +253,9 @@ fn begins(text: &Text<'_>, start: usize) -> bool {
 }
 
 fn is_address_word(word: &[u8]) -> bool {
-    ["ip", "addr", "address", "host", "from", "src"].iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+    ["ip", "addr", "address", "host", "from", "src", "dst"]
+        .iter()
+        .any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// Whether the word right before, or a key of the path, says that an address follows.
@@ -214,7 +295,12 @@ fn is_version(text: &Text<'_>, range: &Range<usize>, address: Ipv4Addr) -> bool 
     let letter =
         |index: Option<usize>| index.and_then(|index| text.get(index)).is_some_and(|byte| byte.is_ascii_alphabetic());
     let two_before = range.start.checked_sub(2);
-    if has_version_ending(text, range.end) {
+    if is_called_address(text, range.start) {
+        return false;
+    }
+    // 12.1.0.2_amd64, but not 198.51.100.23-linux
+    let octets = address.octets();
+    if octets.iter().filter(|octet| **octet > 9).count() <= 1 && has_version_ending(text, range.end) {
         return true;
     }
     // 12.1.0.2.v8
@@ -225,12 +311,8 @@ fn is_version(text: &Text<'_>, range: &Range<usize>, address: Ipv4Addr) -> bool 
         return true;
     }
     let local = address.is_private() || address.is_loopback() || address.is_link_local();
-    let octets = address.octets();
     let like_a_release = octets[2..] == [0, 0];
     let like_a_version = like_a_release || octets.iter().all(|octet| *octet < 10);
-    if is_called_address(text, range.start) {
-        return false;
-    }
     // package==1.2.3.4, >=1.2.3.4, ~>1.2.3.4, ^1.2.3.4, (>= 1:1.2.3.4)
     let after_operator = match before {
         Some(b'=') => matches!(two_before.and_then(|index| text.get(index)), Some(b'=' | b'>' | b'<' | b'~' | b'!')),
@@ -238,11 +320,13 @@ fn is_version(text: &Text<'_>, range: &Range<usize>, address: Ipv4Addr) -> bool 
         Some(b'>') => matches!(two_before.and_then(|index| text.get(index)), Some(b'~')),
         Some(b' ' | b':') => after_comparison(text, range.start),
         // beta.1.2.3.4, 1.0.0-preview.1.19.50.25
-        Some(b'.') => letter(two_before),
+        Some(b'.') => is_version_word(text.word_before(range.start)),
         _ => false,
     };
     if after_operator {
-        return !local || like_a_release;
+        // Filters compare addresses, whose numbers are larger: ip.dst==198.51.100.23.
+        let is_large = octets.iter().filter(|octet| **octet > 99).count() > 1;
+        return (!local && !is_large) || like_a_release;
     }
     let ambiguous = match before {
         // Chrome/124.0.0.0, but also web-1/10.0.0.5 as Java writes an address, and the path of a URL.
@@ -252,7 +336,7 @@ fn is_version(text: &Text<'_>, range: &Range<usize>, address: Ipv4Addr) -> bool 
         _ => false,
     };
     if ambiguous {
-        return like_a_version;
+        return like_a_version && follows_program(text, range.start - 1);
     }
     // As 2.0.0.0, the version of an assembly; with a prefix length it is a network.
     let [first, rest @ ..] = octets;
@@ -263,9 +347,26 @@ fn is_version(text: &Text<'_>, range: &Range<usize>, address: Ipv4Addr) -> bool 
     let ends_like =
         |ending: &[u8]| word.len() >= ending.len() && word[word.len() - ending.len()..].eq_ignore_ascii_case(ending);
     ends_like(b"version")
-        || VERSION_WORDS.iter().any(|version| word.eq_ignore_ascii_case(version.as_bytes()))
+        || is_one_of(&VERSION_WORDS, word)
         || (like_a_version && WEAK_WORDS.iter().any(|weak| word.eq_ignore_ascii_case(weak.as_bytes())))
         || (range.start <= 1 && text.path_has(VERSION))
+}
+
+fn is_one_of(words: &[&str], word: &[u8]) -> bool {
+    words.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+fn is_version_word(word: &[u8]) -> bool {
+    is_one_of(&VERSION_WORDS, word) || is_one_of(&VERSION_ENDINGS, word)
+}
+
+/// Whether the name of a program is right before this slash, dash or underscore.
+fn follows_program(text: &Text<'_>, joint: usize) -> bool {
+    let word = last_word(&text.bytes[..joint]);
+    let is_capital = text.bytes[joint] == b'/'
+        && matches!(word, [first, second, ..] if first.is_ascii_uppercase() && second.is_ascii_lowercase())
+        && !is_address_word(word);
+    is_capital || word.starts_with(b"lib") || is_one_of(&PROGRAMS, word)
 }
 
 /// Whether an ending of versions is here, behind a dash, a plus, an underscore or nothing.

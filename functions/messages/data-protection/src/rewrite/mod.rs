@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
+use std::rc::Rc;
 
 use serde::Serialize;
 use serde::de::IgnoredAny;
@@ -11,7 +12,7 @@ use serde::de::IgnoredAny;
 use crate::decode::{escaped, integer_of};
 use crate::engine::{Change, Context, Engine, Match};
 use crate::path::Path;
-use crate::words::Mask;
+use crate::words::{Mask, tail};
 
 /// Different findings that are listed of each operation; the rest is counted.
 const MAX_FINDINGS: usize = 50;
@@ -304,16 +305,18 @@ impl<'r> Rewriter<'r> {
         let mut copied = 0;
         let mut index = 0;
         let mut open: Vec<Container> = Vec::new();
+        // Read where a value may have one.
+        let mut labels: Option<Labels> = None;
         while index < bytes.len() {
             let start = index;
             index += 1;
             let replaced = match bytes[start] {
                 bracket @ (b'{' | b'[') => {
-                    let container = match open.last() {
-                        Some(outer) => Container::new(bracket == b'{', outer.value_context()),
-                        None => Container::new(bracket == b'{', context),
+                    let (words, outer) = match open.last() {
+                        Some(outer) => (outer.value_context().path, Rc::clone(&outer.key)),
+                        None => (context.path, Rc::from(tail(context.name))),
                     };
-                    open.push(container);
+                    open.push(Container::new(start, bracket == b'{', words, outer));
                     path.push();
                     if bracket == b'[' {
                         path.set_index(0);
@@ -343,13 +346,13 @@ impl<'r> Rewriter<'r> {
                             let key = unescaped(raw).0;
                             let replaced = self.key(&key, &mut path, container);
                             container.set_key(self.engine, &key);
+                            if is_one_of(&LABELLED, &key) {
+                                let labels = labels.get_or_insert_with(|| Labels::new(self.engine, text));
+                                container.key_path |= labels.of(container.start);
+                            }
                             replaced
                         }
-                        Some(container) => {
-                            let replaced = self.string(raw, container.value_context(), &path, depth);
-                            container.set_label(self.engine, raw);
-                            replaced
-                        }
+                        Some(container) => self.string(raw, container.value_context(), &path, depth),
                         None => self.string(raw, context, &path, depth),
                     }
                 }
@@ -544,19 +547,18 @@ fn utf16(bytes: &[u8]) -> Option<(DecodeUnit, EncodeUnit)> {
 
 /// An object or array that is open.
 struct Container {
+    start: usize,
     is_object: bool,
     expects_key: bool,
     next: usize,
     /// The identifiers with a keyword in the keys that lead here.
     path: Mask,
-    /// The key of the value that comes next; for an array, that of the array.
-    key: String,
-    /// The identifiers with a keyword in it.
+    /// The end of the key of the value that comes next; for an array, that of the array.
+    key: Rc<str>,
+    /// The identifiers with a keyword in it, or in a text that says what its value is.
     key_path: Mask,
-    /// The key that leads here.
-    outer: String,
-    /// Those with a keyword in a text beside it, as in `{"name": "SSN", "value": …}`.
-    label: Mask,
+    /// The end of the key that leads here.
+    outer: Rc<str>,
     changed_keys: HashMap<String, usize>,
 }
 
@@ -568,40 +570,85 @@ const LABELLED: [&str; 5] = ["value", "values", "val", "content", "text"];
 const MAX_LABEL: usize = 64;
 
 impl Container {
-    fn new(is_object: bool, context: Context<'_>) -> Self {
+    fn new(start: usize, is_object: bool, path: Mask, outer: Rc<str>) -> Self {
         Self {
+            start,
             is_object,
             expects_key: is_object,
             next: 0,
-            path: context.path,
-            key: if is_object { String::new() } else { context.name.to_owned() },
+            path,
+            key: Rc::clone(&outer),
             key_path: 0,
-            outer: context.name.to_owned(),
-            label: 0,
+            outer,
             changed_keys: HashMap::new(),
         }
     }
 
     /// What leads to the value that comes next.
     fn value_context(&self) -> Context<'_> {
-        let label = if LABELLED.iter().any(|key| self.key.eq_ignore_ascii_case(key)) { self.label } else { 0 };
-        Context { path: self.path | self.key_path | label, name: &self.key }
+        Context { path: self.path | self.key_path, name: &self.key }
     }
 
     fn set_key(&mut self, engine: &Engine, key: &str) {
         self.expects_key = false;
-        self.key.clear();
-        self.key.push_str(key);
-        // With the key before it: a keyword may be spread over both.
-        self.key_path = engine.words_of(&format!("{}.{key}", self.outer));
+        self.key = Rc::from(tail(key));
+        self.key_path = engine.words_of_key(&self.outer, key);
+    }
+}
+
+/// What texts say of the values beside them, as in `{"name": "SSN", "value": …}`, in whatever order: where an object
+/// begins, and the identifiers with a keyword in its labels.
+struct Labels(Vec<(usize, Mask)>);
+
+impl Labels {
+    /// Those of a document that is known to be valid, in order. One pass: objects may be as deep as the document is long.
+    fn new(engine: &Engine, text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let mut found = Vec::new();
+        // Where each open object begins, `None` for an array, and whether its last key is that of a label.
+        let mut open: Vec<(Option<usize>, bool)> = Vec::new();
+        let mut index = 0;
+        while index < bytes.len() {
+            let start = index;
+            index += 1;
+            match bytes[start] {
+                b'{' => open.push((Some(start), false)),
+                b'[' => open.push((None, false)),
+                b'}' | b']' => {
+                    open.pop();
+                }
+                b'"' => {
+                    index = string_end(bytes, index);
+                    let Some((Some(object), is_label)) = open.last_mut() else { continue };
+                    let raw = &text[start + 1..index - 1];
+                    if bytes[index..].trim_ascii_start().starts_with(b":") {
+                        *is_label = is_one_of(&LABELS, &unescaped(raw).0);
+                    } else if *is_label && raw.len() <= MAX_LABEL {
+                        let words = engine.words_of(&unescaped(raw).0);
+                        if words != 0 {
+                            found.push((*object, words));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        found.sort_unstable_by_key(|(object, _)| *object);
+        found.dedup_by(|next, kept| {
+            kept.1 |= if next.0 == kept.0 { next.1 } else { 0 };
+            next.0 == kept.0
+        });
+        Self(found)
     }
 
-    /// Notes what a text says of the value beside it.
-    fn set_label(&mut self, engine: &Engine, raw: &str) {
-        if self.is_object && raw.len() <= MAX_LABEL && LABELS.iter().any(|key| self.key.eq_ignore_ascii_case(key)) {
-            self.label |= engine.words_of(raw);
-        }
+    /// What the labels of the object that begins here say.
+    fn of(&self, object: usize) -> Mask {
+        self.0.binary_search_by_key(&object, |(start, _)| *start).map_or(0, |index| self.0[index].1)
     }
+}
+
+fn is_one_of(names: &[&str], key: &str) -> bool {
+    names.iter().any(|name| key.eq_ignore_ascii_case(name))
 }
 
 fn put(output: &mut String, value: &str, change: Change) {
