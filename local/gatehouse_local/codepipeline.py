@@ -74,6 +74,8 @@ class StageExecution:
     pending: list[Action] = field(default_factory=list)
     entry_condition: str | None = None
     entry_run: Run | None = None
+    # When the entry condition ended without a run of its rule.
+    entry_ended: datetime | None = None
 
 
 @dataclass
@@ -219,7 +221,7 @@ class CodePipeline:
         Source: CodePipeline User Guide, "Configure conditions for a stage".
         """
         execution_id = str(uuid.uuid4())
-        failed = StageExecution(execution_id, "Failed", entry_condition="Failed")
+        failed = StageExecution(execution_id, "Failed", entry_condition="Failed", entry_ended=_now())
         pipeline.stage(stage).entered[execution_id] = failed
         pipeline.started[execution_id] = _now()
         pipeline.executions[execution_id] = "Failed"
@@ -684,13 +686,16 @@ def _execution_type(pipeline: Pipeline, execution_id: str) -> str:
 
 def _entry_state(entered: StageExecution) -> dict[str, Any]:
     state: dict[str, Any] = {"latestExecution": {"status": entered.entry_condition}}
-    if run := entered.entry_run:
-        execution = {"status": entered.entry_condition, "lastStatusChange": run.updated}
+    run = entered.entry_run
+    if ended := run.updated if run else entered.entry_ended:
+        state["conditionStates"] = [
+            {"latestExecution": {"status": entered.entry_condition, "lastStatusChange": ended}, "ruleStates": []}
+        ]
+    if run:
         latest = _latest_execution(run)
         latest["ruleExecutionId"] = latest.pop("actionExecutionId")
         latest.pop("percentComplete", None)
-        rule = {"ruleName": run.action, "latestExecution": latest}
-        state["conditionStates"] = [{"latestExecution": execution, "ruleStates": [rule]}]
+        state["conditionStates"][0]["ruleStates"].append({"ruleName": run.action, "latestExecution": latest})
     return state
 
 

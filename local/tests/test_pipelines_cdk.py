@@ -8,7 +8,10 @@ import subprocess
 import pytest
 
 from gatehouse_local import ROOT
+from template_checks.expansion import partition
+from template_checks.pipeline_mails import change, mails
 from template_checks.policy import as_list, statements
+from template_checks.template import Deployed
 
 APP = ROOT / "functions" / "pipelines" / "cdk"
 PYTHON = ROOT / ".venv-cdk" / "bin" / "python"
@@ -99,14 +102,57 @@ def test_the_pipeline_may_invoke_the_gate_with_parameters_that_it_takes(synthesi
         assert {"lambda:InvokeFunction", "lambda:ListFunctions"} <= set(rights)
 
 
+def mailed(synthesised, stack, level, state, region="eu-west-1"):
+    """The topic and the text of each mail of an event; the text is empty where the action itself sends it."""
+    template = synthesised[f"{stack}.template.json"]
+    rules = {name: it for name, it in template["Resources"].items() if it["Type"] == "AWS::Events::Rule"}
+    assert rules
+    deployed = Deployed({**template, "Resources": rules}, region=region, partition=partition(region))
+    # Each rule names the pipeline of the stack.
+    [watched] = {it for name in rules for it in deployed.properties(name)["EventPattern"]["resources"]}
+    own = [
+        (action["Configuration"]["NotificationArn"], "")
+        for actions in pipeline(synthesised, stack).values()
+        for action in actions
+        if action["ActionTypeId"]["Category"] == level == "Approval" and state == "STARTED"
+        if "NotificationArn" in action.get("Configuration", {})
+    ]
+    return own + mails(deployed, change(level, state) | {"region": region, "resources": [watched]})
+
+
 @pytest.mark.parametrize("stack", ["CdkPipeline", "Pipeline"])
 def test_people_are_notified_of_what_happens_and_of_approvals(synthesised, stack):
-    resources = synthesised[f"{stack}.template.json"]["Resources"].values()
-    rules = [it["Properties"] for it in resources if it["Type"] == "AWS::Events::Rule"]
-    patterns = {it["EventPattern"]["detail-type"][0]: it["EventPattern"]["detail"] for it in rules if "Targets" in it}
-    states = patterns["CodePipeline Pipeline Execution State Change"]["state"]
-    assert {"STARTED", "SUCCEEDED", "FAILED", "RESUMED"} <= set(states)
-    approval = patterns["CodePipeline Action Execution State Change"]
-    assert approval == {"type": {"category": ["Approval"]}, "state": ["STARTED", "SUCCEEDED", "FAILED"]}
-    topics = {target["Arn"] for rule in rules for target in rule["Targets"] if "InputTransformer" in target}
-    assert topics == {SETTINGS["gatehouse:notification-topic-arn"]}
+    """One mail for one event."""
+    at = "in stage Production, action Act"
+    for level, state, said in [
+        ("Pipeline", "STARTED", "STARTED"),
+        ("Pipeline", "SUCCEEDED", "SUCCEEDED"),
+        ("Pipeline", "RESUMED", "RESUMED"),
+        ("Pipeline", "STOPPED", "STOPPED"),
+        ("Invoke", "FAILED", f"FAILED {at}: why"),
+        ("Deploy", "FAILED", f"FAILED {at}: why"),
+        ("Approval", "STARTED", f"APPROVAL NEEDED {at}"),
+        ("Approval", "SUCCEEDED", f"APPROVED {at}: why"),
+        ("Approval", "FAILED", f"APPROVAL REFUSED OR TIMED OUT {at}: why"),
+    ]:
+        [(topic, text)] = mailed(synthesised, stack, level, state)
+        assert topic == SETTINGS["gatehouse:notification-topic-arn"], (level, state)
+        if (stack, level, state) == ("Pipeline", "Approval", "STARTED"):
+            assert text == "", "the action itself asks for the approval, with the link to answer it"
+            continue
+        page = "https://eu-west-1.console.aws.amazon.com/codesuite/codepipeline/pipelines/web/view?region=eu-west-1"
+        assert text == f"Pipeline web in eu-west-1: {said} (execution e-1, 2026-08-13T07:47:06Z) {page}"
+    # The event of the action has said it.
+    for level in ("Stage", "Pipeline"):
+        assert mailed(synthesised, stack, level, "FAILED") == [], level
+
+
+@pytest.mark.parametrize("stack", ["CdkPipeline", "Pipeline"])
+def test_a_mail_links_to_the_console_of_its_partition(synthesised, stack):
+    for region, domain in [
+        ("cn-north-1", "amazonaws.cn"),
+        ("us-gov-west-1", "amazonaws-us-gov.com"),
+        ("eusc-de-east-1", "amazonaws-eusc.eu"),
+    ]:
+        [(_, text)] = mailed(synthesised, stack, "Deploy", "FAILED", region)
+        assert f" https://{region}.console.{domain}/codesuite/" in text

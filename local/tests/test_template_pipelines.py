@@ -15,6 +15,7 @@ from conftest import NO_REAL
 from gatehouse_local import ROOT
 from gatehouse_local.cloudformation import parse
 from template_checks.expansion import partition
+from template_checks.pipeline_mails import change, mails, matches
 from template_checks.policy import as_list, statements
 from template_checks.template import ACCOUNT, Deployed, load
 
@@ -35,19 +36,6 @@ def real(name: str) -> dict:
             pytest.fail(f"{path} is missing")
         pytest.skip(NO_REAL)
     return json.loads(path.read_text())
-
-
-def matches(pattern: dict, event: dict) -> bool:
-    """Whether an event passes a pattern of exact values and `anything-but`, as EventBridge and SNS read it."""
-
-    def admits(wanted: list, value: object) -> bool:
-        excluded = [it["anything-but"] for it in wanted if isinstance(it, dict)]
-        return value in wanted or any(value is not None and value != it for it in excluded)
-
-    return all(
-        matches(wanted, event.get(key, {})) if isinstance(wanted, dict) else admits(wanted, event.get(key))
-        for key, wanted in pattern.items()
-    )
 
 
 # The README's snippets -------------------------------------------------------------------------
@@ -389,45 +377,6 @@ EVENT_TYPES = {
         "Pipeline web in eu-west-1: APPROVAL REFUSED OR TIMED OUT in stage Production, action Act: why",
     ),
 }
-
-
-def change(level: str, state: str, pipeline: str = "web") -> dict:
-    """A change of state of a pipeline, a stage, or an action of some category.
-
-    Source: CodePipeline User Guide, "Monitoring CodePipeline events".
-    """
-    detail: dict = {"pipeline": pipeline, "execution-id": "e-1", "state": state}
-    kind = level if level in ("Pipeline", "Stage") else "Action"
-    if kind != "Pipeline":
-        detail["stage"] = "Production"
-    if kind == "Action":
-        result = {"external-execution-summary": "why"}
-        detail |= {"action": "Act", "type": {"category": level, "owner": "AWS"}, "execution-result": result}
-    return {
-        "source": "aws.codepipeline",
-        "detail-type": f"CodePipeline {kind} Execution State Change",
-        "region": "eu-west-1",
-        "time": "2026-08-13T07:47:06Z",
-        "detail": detail,
-    }
-
-
-def mails(deployed: Deployed, event: dict) -> list[tuple[str, str]]:
-    """The topic and the text of each mail that the rules of a stack make of an event."""
-    made = []
-    for name, rule in deployed.of_type("AWS::Events::Rule").items():
-        for target in rule["Properties"]["Targets"]:
-            if "InputTransformer" in target and matches(rule["Properties"]["EventPattern"], event):
-                text = target["InputTransformer"]["InputTemplate"]
-                for variable, path in target["InputTransformer"]["InputPathsMap"].items():
-                    value: object = event
-                    for part in path.removeprefix("$.").split("."):
-                        value = value.get(part, {})
-                    assert f"<{variable}>" in text, f"{name} reads {path} and does not use it"
-                    text = text.replace(f"<{variable}>", value or "")
-                assert "<" not in text, f"{name} has a variable that it does not read: {text}"
-                made.append((target["Arn"], json.loads(text)))
-    return made
 
 
 def test_the_topic_signs_with_sha256_and_takes_messages_of_this_accounts_rules_only():

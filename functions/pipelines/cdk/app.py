@@ -35,28 +35,58 @@ class Settings:
         self.regions = get("regions").split(",")
 
 
-def notify(scope: Construct, pipeline: codepipeline.IPipeline, topic: sns.ITopic) -> None:
-    """Mails of what happens in a pipeline, by EventBridge.
+def console_domain(scope: Construct) -> str:
+    """The domain of the AWS console in the partition where the stack is deployed."""
+    domain = "aws.amazon.com"
+    for partition, other in {
+        "aws-cn": "amazonaws.cn",
+        "aws-us-gov": "amazonaws-us-gov.com",
+        "aws-eusc": "amazonaws-eusc.eu",
+    }.items():
+        is_here = cdk.Fn.condition_equals(cdk.Aws.PARTITION, partition)
+        condition = cdk.CfnCondition(scope, f"In-{partition}", expression=is_here)
+        domain = cdk.Fn.condition_if(condition.logical_id, other, domain).to_string()
+    return domain
 
-    Rules of CodeStar Notifications do not exist in every Region, and the first one of an account fails. An approval is
-    announced here too: `ManualApprovalStep` takes no topic.
+
+def notify(
+    scope: Construct, pipeline: codepipeline.IPipeline, topic: sns.ITopic, *, asks_for_approvals: bool = False
+) -> None:
+    """Mails of what happens in a pipeline, by EventBridge: one for one event.
+
+    Rules of CodeStar Notifications do not exist in every Region, and the first one of an account fails. A failure is
+    mailed for its action, whose event has the reason: those of its stage and of the pipeline say nothing more.
+    `asks_for_approvals` is for approval actions without a topic, which do not mail their request.
     """
-    states = ["STARTED", "SUCCEEDED", "RESUMED", "FAILED", "STOPPED"]
     field = events.EventField.from_path
-    rule = pipeline.on_event("StateChanged", description="Starts, ends and failures of the pipeline.")
-    rule.add_event_pattern(detail_type=["CodePipeline Pipeline Execution State Change"], detail={"state": states})
-    text = (
-        f"Pipeline {field('$.detail.pipeline')}: {field('$.detail.state')}, execution {field('$.detail.execution-id')}"
-    )
-    rule.add_target(targets.SnsTopic(topic, message=events.RuleTargetInput.from_text(text)))
+    name, region = field("$.detail.pipeline"), field("$.region")
+    about = f"(execution {field('$.detail.execution-id')}, {field('$.time')})"
+    console = f"https://{region}.console.{console_domain(scope)}"
+    page = f"{console}/codesuite/codepipeline/pipelines/{name}/view?region={region}"
 
-    rule = pipeline.on_event("ApprovalChanged", description="Approvals that are needed, given and refused.")
-    rule.add_event_pattern(
-        detail_type=["CodePipeline Action Execution State Change"],
-        detail={"type": {"category": ["Approval"]}, "state": ["STARTED", "SUCCEEDED", "FAILED"]},
-    )
-    text = f"Approval {field('$.detail.action')} of pipeline {field('$.detail.pipeline')}: {field('$.detail.state')}"
-    rule.add_target(targets.SnsTopic(topic, message=events.RuleTargetInput.from_text(text)))
+    def mail(rule_id: str, description: str, level: str, detail: dict, said: str) -> None:
+        rule = pipeline.on_event(rule_id, description=description)
+        rule.add_event_pattern(detail_type=[f"CodePipeline {level} Execution State Change"], detail=detail)
+        text = events.RuleTargetInput.from_text(f"Pipeline {name} in {region}: {said} {about} {page}")
+        rule.add_target(targets.SnsTopic(topic, message=text))
+
+    states = ["STARTED", "SUCCEEDED", "RESUMED", "STOPPED"]
+    mail("Progress", "Starts and ends of the pipeline.", "Pipeline", {"state": states}, field("$.detail.state"))
+
+    at = f"in stage {field('$.detail.stage')}, action {field('$.detail.action')}"
+    reason = field("$.detail.execution-result.external-execution-summary")
+    failed = {"state": ["FAILED"], "type": {"category": events.Match.anything_but("Approval")}}
+    mail("ActionFailed", "Actions that fail.", "Action", failed, f"FAILED {at}: {reason}")
+
+    def approval(state: str) -> dict:
+        return {"state": [state], "type": {"category": ["Approval"]}}
+
+    given, refused = f"APPROVED {at}: {reason}", f"APPROVAL REFUSED OR TIMED OUT {at}: {reason}"
+    mail("ApprovalGiven", "Approvals that are given.", "Action", approval("SUCCEEDED"), given)
+    mail("ApprovalRefused", "Approvals that are refused or time out.", "Action", approval("FAILED"), refused)
+    if asks_for_approvals:
+        needed = f"APPROVAL NEEDED {at}"
+        mail("ApprovalNeeded", "Approvals that are needed.", "Action", approval("STARTED"), needed)
 
 
 class CdkPipeline(cdk.Stack):
@@ -93,7 +123,8 @@ class CdkPipeline(cdk.Stack):
         pipeline.add_stage(production, pre=pipelines.Step.sequence(steps), post=tests(production))
 
         pipeline.build_pipeline()
-        notify(self, pipeline.pipeline, settings.topic)
+        # A ManualApprovalStep takes no topic.
+        notify(self, pipeline.pipeline, settings.topic, asks_for_approvals=True)
 
 
 class Pipeline(cdk.Stack):

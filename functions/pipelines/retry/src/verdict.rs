@@ -297,8 +297,8 @@ struct FailedCondition<'a> {
 
 impl<'a> FailedCondition<'a> {
     /// The entry or success condition that stopped this execution. The state shows the latest run of a condition, also
-    /// where that was in an earlier execution: beside an action that failed in this one, or that may have, only a later run
-    /// counts.
+    /// where that was in an earlier execution: beside an action that failed in this one, or that may have, only a run that
+    /// ended in the same second or later counts.
     fn find(stage: &'a StageState, action_failed: Option<OffsetDateTime>) -> Option<Self> {
         let conditions = [
             (ConditionType::BeforeEntry, stage.before_entry_condition_state()),
@@ -306,9 +306,10 @@ impl<'a> FailedCondition<'a> {
         ];
         let (kind, condition) = conditions.into_iter().find_map(|(kind, condition)| {
             let condition = condition.filter(|condition| {
-                let is_later = action_failed.is_none_or(|failed| changed(condition).is_some_and(|at| at > failed));
+                let is_no_earlier =
+                    action_failed.is_none_or(|failed| changed(condition).is_some_and(|at| at >= failed));
                 matches!(status(condition), Some(ConditionExecutionStatus::Failed | ConditionExecutionStatus::Errored))
-                    && is_later
+                    && is_no_earlier
             })?;
             Some((kind, condition))
         })?;
@@ -1281,7 +1282,9 @@ mod tests {
     fn a_condition_of_an_earlier_run_decides_nothing() {
         let failed = |changed| condition(ConditionExecutionStatus::Failed, REAL, changed);
         let skipped = "skip: the stage failed on its entry condition (rule Rule); CodePipeline retries only actions";
-        for (changed, expected) in [(None, CASE.notice), (Some(-600), CASE.notice), (Some(10), skipped)] {
+        for (changed, expected) in
+            [(None, CASE.notice), (Some(-600), CASE.notice), (Some(-1), CASE.notice), (Some(10), skipped)]
+        {
             let stage = with(gate_failed(GATE), "entry", failed(changed));
             assert_eq!(both(&stage, &past(ONCE), &[])[0], expected, "entry, {changed:?}");
         }
@@ -1297,9 +1300,13 @@ mod tests {
             let skipped = format!(
                 "skip: the stage failed on its {kind} condition (rule Rule); CodePipeline retries only actions"
             );
-            for (changed, expected) in
-                [(None, not_yet), (Some(-86_400), not_yet), (Some(-10), not_yet), (Some(10), &skipped)]
-            {
+            for (changed, expected) in [
+                (None, not_yet),
+                (Some(-86_400), not_yet),
+                (Some(-10), not_yet),
+                (Some(0), &skipped),
+                (Some(10), &skipped),
+            ] {
                 let stage = with(gate_failed(GATE), kind, failed(changed));
                 assert_eq!(both(&stage, &[], &[])[0], expected, "{kind}, {changed:?}, the history lags");
             }
