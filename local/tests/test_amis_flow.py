@@ -633,7 +633,7 @@ def test_the_commands_of_the_readme_void_every_link_and_make_new_ones(aws, make)
     stack = make()
     build(stack)
     old, execution = link(stack), stack.executions[0]
-    values = {"LinkKeyArn": stack.key.arn, "id of the execution": execution.id, "ApprovalRequestFunctionName": REQUEST}
+    values = {"LinkKeyArn": stack.key.arn, "id of the execution": execution.id, "RequestFunctionName": REQUEST}
     disable, *deploys, cancel = commands("Void all links")
     [ask_again] = commands("Ask again")
     assert fetch(old)[0] == 200

@@ -352,7 +352,7 @@ def test_a_crate_for_others_has_what_cargo_publish_asks_for(name):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     files = set(done.stdout.splitlines())
-    assert {"Cargo.toml", "README.md", "src/lib.rs"} <= files
+    assert {"Cargo.toml", "README.md", "LICENSE", "src/lib.rs"} <= files
     assert not any(it.startswith(("fuzz/", "tests/", "benches/")) for it in files)
 
 
