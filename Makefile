@@ -318,7 +318,7 @@ $(READY_REHEARSE): local/locked-rehearse.txt
 
 # Not part of `make test`: it needs Python 3.13, and ten to twenty minutes.
 .PHONY: rehearse
-rehearse: $(READY_REHEARSE) $(READY) $(if $(ARCHIVE),,binaries) ## A real `sam deploy` of every template, without AWS (STACKS=, ARCHIVE=)
+rehearse: $(if $(ARCHIVE),need-python,need) $(READY_REHEARSE) $(READY) $(if $(ARCHIVE),,binaries) ## A real `sam deploy` of every template, without AWS (STACKS=, ARCHIVE=)
 	@$(SAY) "Rehearsal: sam deploy against LocalStack"
 	@$(PYTHON) -m rehearse --bin-dir $(TARGET_DIR)/debug $(if $(ARCHIVE),--archive '$(ARCHIVE)') $(STACKS)
 
@@ -367,6 +367,10 @@ need-target: need
 	@target=$$([ "$(ARCH)" = arm64 ] && echo aarch64 || echo x86_64)-unknown-linux-gnu; \
 	[ -d "$$(rustc --print sysroot)/lib/rustlib/$$target" ] || { echo "Rust cannot build for $(ARCH) yet: run 'rustup target add $$target', then make again." >&2; exit 1; }
 
+.PHONY: need-targets
+need-targets: need
+	@for processor in $(PROCESSORS); do $(MAKE_ITSELF) need-target ARCH=$$processor; done
+
 .PHONY: build
 build: need-target $(READY) ## Build the suite for Lambda with sam (ARCH=arm64, the default, or x86_64)
 	@$(call build_binaries,$(call lambda_option,$(ARCH)))
@@ -378,8 +382,7 @@ PROCESSORS ?= arm64 x86_64
 RELEASE := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m release
 
 .PHONY: release
-release: need $(READY) ## Make the files of a version in dist/ (VERSION=, PROCESSORS=, DIST=)
-	@for processor in $(PROCESSORS); do $(MAKE_ITSELF) need-target ARCH=$$processor; done
+release: need-targets $(READY) ## Make the files of a version in dist/ (VERSION=, PROCESSORS=, DIST=)
 	@$(SAY) "Building a release in $(DIST) (the first time long: the AWS SDK, optimised, for each processor)"
 	@$(RELEASE) make $(if $(VERSION),--version '$(patsubst v%,%,$(VERSION))') $(addprefix --processor ,$(PROCESSORS)) '$(DIST)'
 

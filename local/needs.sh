@@ -105,11 +105,13 @@ need_ports() {
 }
 
 need_disk() {
-    local free
+    local free folder=${CARGO_TARGET_DIR:-.}
     [[ ! -d ${CARGO_TARGET_DIR:-target}/debug ]] || return 0
-    free=$(df -Pk . 2>/dev/null | awk 'NR == 2 { print int($4 / 1024) }')
+    # Cargo makes the folder, and those above it.
+    until [[ -e $folder ]]; do folder=$(dirname "$folder"); done
+    free=$(df -Pk "$folder" 2>/dev/null | awk 'NR == 2 { print int($4 / 1024) }')
     if [[ -n $free ]] && ((free < DISK_MB)); then
-        missing+=("The disk of this folder has $free MB free, and the first build needs about $DISK_MB MB."$'\n'"    Make room, or name a folder elsewhere: CARGO_TARGET_DIR=/path/to/folder make …")
+        missing+=("The disk of $(cd "$folder" && pwd) has $free MB free, and the first build needs about $DISK_MB MB."$'\n'"    Make room, or name a folder elsewhere: CARGO_TARGET_DIR=/path/to/folder make …")
     fi
 }
 

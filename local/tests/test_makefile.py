@@ -137,7 +137,7 @@ def test_the_first_demo_takes_settings(repository, tmp_path):
 
 TOOLS = "awk bash cat cut date df dirname env head mkdir mktemp rm sed sh sort touch uname".split()
 RUSTUP = "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
-COMPILES = ["demo", "demo-pipelines", "test", "test-rust", "test-flows", "lint", "doc", "bench", "bootstraps", "build"]
+COMPILES = "demo demo-pipelines test test-rust test-flows lint doc bench bootstraps build rehearse release".split()
 INSTALLS = ["local-aws", "packages", "checkov", "lint-python"]
 
 
@@ -240,6 +240,24 @@ def test_what_runs_below_the_progress_finds_the_programs_of_venv_first(repositor
 def test_a_disk_that_is_too_small_is_said_before_the_first_build(repository, tmp_path):
     told = _refused(tmp_path, repository, "demo", env={"GATEHOUSE_DISK_MB": "999999999"})
     assert "MB free, and the first build needs about 999999999 MB" in told
+
+
+def test_the_disk_is_that_of_the_folder_that_cargo_writes_to(repository, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    folder = str(elsewhere / "not" / "yet")
+    told = _refused(tmp_path, repository, "demo", env={"GATEHOUSE_DISK_MB": "999999999", "CARGO_TARGET_DIR": folder})
+    assert f"The disk of {elsewhere} has " in told
+
+
+def test_a_processor_that_rust_cannot_build_for_is_said_before_the_packages_are_installed(repository, tmp_path):
+    folder, begun = _machine(tmp_path, repository)
+    command = [shutil.which("make"), "release", "PROCESSORS=arm64"]
+    env = {"PATH": str(folder), "GATEHOUSE_DISK_MB": "1"}
+    ended = subprocess.run(command, cwd=repository, env=env, text=True, capture_output=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "Rust cannot build for arm64 yet" in ended.stderr
+    assert not begun.exists()
 
 
 def test_a_port_that_is_taken_is_said_before_the_packages_are_installed(repository, tmp_path):

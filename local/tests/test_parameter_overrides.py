@@ -1,7 +1,10 @@
 """What a person types after `--parameter-overrides`: each command of each page, through the SAM CLI's own parser."""
 
+import json
+import random
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import click
@@ -16,10 +19,17 @@ from template_checks.forms import FORMS, TEMPLATES
 from template_checks.template import load, refuse
 from template_checks.values import admitted
 
-PAGES = [*sorted((ROOT / "functions").rglob("*.md")), *sorted(ROOT.glob("*.md"))]
+PAGES = [page for form in ("functions/**/*.md", "docs/*.md", "*.md") for page in sorted(ROOT.glob(form))]
 COMMANDS = {"deploy": deploy, "build": build, "local invoke": invoke}
 # What the shell puts in place of $(cat policy.json).
 POLICY = '{\n  "Name": "expense-reports",\n  "Regex": "EID-\\\\d{9}-US"\n}'
+# What sam would change: a quote in a text, an apostrophe, a regular expression with an escaped blank.
+CHANGED = [
+    json.dumps({"Description": 'Mask the "id" of HR'}),
+    json.dumps({"Description": "Mask the employee's id"}),
+    json.dumps({"Regex": "EID\\ [0-9]{9}"}),
+    json.dumps({"Regex": "EID\\\\"}),
+]
 
 
 def written(page: Path) -> list[str]:
@@ -125,6 +135,38 @@ def test_sam_refuses_or_cuts_what_has_no_inner_quotes(typed):
     except click.BadParameter:
         return
     assert found != {"Name": typed.partition("=")[2]} and "" not in found.values()
+
+
+def has_what_sam_changes(policy: str) -> bool:
+    """Whether the command of the README prints anything about the policy."""
+    text = (ROOT / "functions" / "messages" / "README.md").read_text()
+    [line] = re.findall(r"^grep .* policy\.json$", text, re.MULTILINE)
+    *command, _ = shlex.split(line)
+    return bool(subprocess.run(command, input=policy, capture_output=True, text=True, check=False).stdout)
+
+
+def as_sam_reads(policy: str) -> str | None:
+    try:
+        typed = (f"DataProtectionPolicy='{policy}'",)
+        return CfnParameterOverridesType().convert(typed, None, None).get("DataProtectionPolicy")
+    except click.BadParameter:
+        return None
+
+
+@pytest.mark.parametrize("policy", CHANGED)
+def test_a_policy_that_sam_would_change_is_found_by_the_command_before(policy):
+    assert as_sam_reads(policy) != policy
+    assert has_what_sam_changes(policy)
+
+
+def test_a_policy_of_which_the_command_before_prints_nothing_arrives_whole():
+    assert not has_what_sam_changes(POLICY)
+    chance = random.Random(1)
+    texts = ["".join(chance.choices("ab\\\"' \n\t{}[],=.é", k=chance.randint(0, 6))) for _ in range(300)]
+    policies = [json.dumps({"Name": text, "Regex": "x"}, indent=chance.choice([None, 2])) for text in texts]
+    kept = [policy for policy in policies if not has_what_sam_changes(policy)]
+    assert 50 < len(kept) < 250
+    assert [policy for policy in kept if as_sam_reads(policy) != policy] == []
 
 
 @pytest.mark.parametrize("template", TEMPLATES)

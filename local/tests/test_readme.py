@@ -36,11 +36,20 @@ EXAMPLES = [
 TERRAFORM = [
     (page, block) for page in PAGES for block in re.findall(r"^```hcl\n(.*?)^```", page.read_text(), re.M | re.S)
 ]
+
+
+def names_of_tests(text: str) -> list[str]:
+    """The names of the tests in a file of Rust or Python: no other function shows anything."""
+    attribute = r"#\[(?:tokio::)?test(?:\([^)]*\))?\]"
+    rust = rf"{attribute}\s+(?:(?:#\[[^\n]*\]|//[^\n]*)\s+)*(?:async )?fn (\w+)\("
+    return re.findall(rust, text) + re.findall(r"^ *def (test_\w+)\(", text, re.MULTILINE)
+
+
 TESTS = {
     name
     for folder, form in (("functions", "*.rs"), ("shared", "*.rs"), ("local/tests", "*.py"))
     for path in (ROOT / folder).rglob(form)
-    for name in re.findall(r"\b(?:fn|def) (\w+)\(", path.read_text())
+    for name in names_of_tests(path.read_text())
 }
 
 
@@ -64,6 +73,24 @@ GUARANTEES = [(name_of(page), *row) for page in READMES for row in guarantees(pa
 def test_each_guarantee_is_shown_by_tests_that_exist(page, promise, tests):
     assert tests, promise
     assert set(tests) - TESTS == set()
+
+
+def test_a_function_that_is_no_test_shows_nothing():
+    text = """
+        fn plain() {}
+        #[test]
+        fn one() {}
+        #[tokio::test(start_paused = true)]
+        // Why.
+        #[expect(clippy::unwrap_used)]
+        async fn two() {}
+        proptest! {
+            #[test]
+            fn three(it in 0..9) {}
+        }
+    """
+    assert names_of_tests(text) == ["one", "two", "three"]
+    assert names_of_tests("def test_four():\n    pass\ndef five():\n    pass\n") == ["test_four"]
 
 
 @pytest.mark.parametrize("capability", capabilities())

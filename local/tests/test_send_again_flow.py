@@ -340,6 +340,20 @@ def test_a_function_refuses_what_the_queue_keeps_for_the_other_one(aws, web, cli
         (Path(commands._folder) / "cli.sock").unlink(missing_ok=True)
 
 
+def test_a_redrive_by_the_commands_of_the_readme_starts_at_the_dead_letter_queue():
+    text = (ROOT / "functions" / "pipelines" / "README.md").read_text()
+    [block] = re.findall(r"\*\*A redrive\*\*.*?```sh\n(.*?)```", text, re.DOTALL)
+    document = load("functions/pipelines/template.yaml")
+    [name] = re.findall(r"<output (\w+)>", block)
+    dead = document["Outputs"][name]["Value"]["Ref"]
+    # Without a destination SQS moves the messages to the queue that they came from.
+    policy = document["Resources"]["RetryQueue"]["Properties"]["RedrivePolicy"]
+    assert policy["deadLetterTargetArn"] == {"Fn::GetAtt": [dead, "Arn"]}
+    used = {(service, call.title().replace("-", "")) for service, call in re.findall(r"\baws (\w+) ([a-z-]+)", block)}
+    page = (ROOT / "docs" / "send-again.md").read_text()
+    assert {f"{service}:{call}" for service, call in used} <= set(re.findall(r"sqs:\w+", page))
+
+
 def comparable(payload) -> str:
     """The answer without what differs between two runs."""
     return re.sub(r'"(seconds|millis|elapsed|time)\w*": [\d.]+', "", json.dumps(payload, sort_keys=True))
