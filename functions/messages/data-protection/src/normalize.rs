@@ -1,7 +1,7 @@
 //! A text as the detectors of managed identifiers read it: one byte for each character.
 //!
 //! Digits of every script become `0` to `9`, and the many dashes and spaces of Unicode become one dash and one space.
-//! Characters that cannot be seen are left out. So the detectors find `４５３９ ８９４４ ５８０８ ６４５９` as they find `4539 8944 5808 6459`, and need no Unicode.
+//! Characters that cannot be seen are left out, and so are the colours of a terminal. So the detectors find `４５３９ ８９４４ ５８０８ ６４５９` as they find `4539 8944 5808 6459`, and need no Unicode.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -14,6 +14,10 @@ pub(crate) const IDEOGRAPH: u8 = 0x81;
 pub(crate) const OTHER: u8 = 0x82;
 /// An accent that is written as a character of its own, among the letters of words.
 pub(crate) const ACCENT: u8 = 0xFF;
+
+const ESCAPE: u8 = 0x1B;
+/// The most characters of a control sequence that say what it does: those of a colour have 19 at most.
+const MAX_SEQUENCE: usize = 32;
 
 /// The first digit of each script that has decimal digits, which follow each other everywhere.
 ///
@@ -77,14 +81,20 @@ pub(crate) struct Folded<'a> {
 impl<'a> Folded<'a> {
     #[expect(clippy::cast_possible_truncation, reason = "a message has at most 256 KiB")]
     pub(crate) fn new(text: &'a str) -> Self {
-        if text.is_ascii() {
+        if text.is_ascii() && memchr::memchr(ESCAPE, text.as_bytes()).is_none() {
             return Self { bytes: Cow::Borrowed(text.as_bytes()), letters: None, spans: None };
         }
         let mut bytes = Vec::with_capacity(text.len());
         let mut letters = Vec::with_capacity(text.len());
         let mut spans = Vec::with_capacity(text.len());
+        let mut shown = 0;
         for (start, character) in text.char_indices() {
-            if is_invisible(character) {
+            if start < shown || is_invisible(character) {
+                continue;
+            }
+            let sequence = control_sequence(&text.as_bytes()[start..]);
+            if sequence > 0 {
+                shown = start + sequence;
                 continue;
             }
             let byte = folded(character);
@@ -111,6 +121,15 @@ impl<'a> Folded<'a> {
             _ => range,
         }
     }
+}
+
+/// How long the control sequence of a terminal is that begins here, such as a colour; 0 where there is none.
+///
+/// Source: ECMA-48, section 5.4.
+fn control_sequence(bytes: &[u8]) -> usize {
+    let Some(rest) = bytes.strip_prefix(&[ESCAPE, b'[']) else { return 0 };
+    let inside = rest.iter().take(MAX_SEQUENCE).take_while(|byte| (b' '..=b'?').contains(byte)).count();
+    if rest.get(inside).is_some_and(|last| (b'@'..=b'~').contains(last)) { inside + 3 } else { 0 }
 }
 
 /// Whether a character takes no room: readers do not see it, and copying from PDFs, chats and pages brings it along.

@@ -122,7 +122,7 @@ impl Words {
                     ending(letters, index).filter(|_| length > 2)
                 };
                 hits.extend(end.map(|end| Hit { start: start as u32, end: end as u32, mask }));
-            } else if matches!(byte, b' ' | b'_' | b'-' | b'.' | b'\'' | b'/') && gap < 2 {
+            } else if matches!(byte, b' ' | b'_' | b'-' | b'.' | b'\'' | b'/' | b'+') && gap < 2 {
                 index += 1;
                 gap += 1;
             } else {

@@ -58,7 +58,7 @@ pub(super) const ROWS: &[Identifier] = &[
     identifier!(
         "BankAccountNumber-US", Forms(&[form("9{6,17}"), form("9~{6,17}"), form("9{3,4}-9{3,4}-9{3,4}"), form("9{4}-9{4}-9{4}-9{1,5}")]),
         words: [&["bank account", "bank acct", "checking account", "checking acct", "deposit account", "deposit acct", "savings account", "savings acct", "chequing account", "chequing acct", "bank account number"]], min: 6,
-        found: ["bank account «000123456789»", "checking acct: «12345678»", "savings account number «1234-567890»", "{\"bankAccount\":[«1234567890»]}", "{\"bank\":{\"account\":\"«000918273645»\"}}"],
+        found: ["bank account «000123456789»", "bank account1:«918273645»", "bank account «000918273645»/021000021", "checking acct: «12345678»", "savings account number «1234-567890»", "{\"bankAccount\":[«1234567890»]}", "{\"bank\":{\"account\":\"«000918273645»\"}}"],
         left: ["bank account 12345", "000123456789", "bank account since 2026-08-13"],
     ),
 ];

@@ -45,7 +45,7 @@ pub(super) const ROWS: &[Identifier] = &[
             "card validation number", "card verification data", "card verification value", "cvc", "cvc2", "cvv", "cvv2",
             "elo verification code", "cid", "security code", "csc",
         ]], min: 3,
-        found: ["CVV «123»", "cvc2: «1234»", "card security code «123»", "{\"card\":{\"cvv\":«738»}}", "{\"card\":{\"security\":{\"code\":\"«738»\"}}}"],
+        found: ["CVV «123»", "CVV2:«737»", "cvc2:«1234»", "CVV2-«737»", "cvv2%3A«737»", "cvc2: «1234»", "card security code «123»", "{\"card\":{\"cvv\":«738»}}", "{\"card\":{\"security\":{\"code\":\"«738»\"}}}"],
         left: ["CVV 12", "123", "cvv 12345", "cvv 1.234"],
     ),
     // ISO/IEC 7813. AWS asks for a keyword; the form says enough.

@@ -363,11 +363,22 @@ fn is_part_of_a_chain(text: &Text<'_>, range: &Range<usize>) -> bool {
     let is_joint = |byte: Option<u8>| matches!(byte, Some(b'-' | b'/' | b':'));
     let digit = |index: usize| text.get(index).is_some_and(|byte| byte.is_ascii_digit());
     let before = is_joint(text.before(range.start)) && {
-        let word = text.bytes[..range.start - 1].iter().rev().take(12).take_while(|byte| byte.is_ascii_alphanumeric());
-        word.clone().any(u8::is_ascii_digit)
+        let joint = range.start - 1;
+        let word = text.bytes[..joint].iter().rev().take(12).take_while(|byte| byte.is_ascii_alphanumeric());
+        // CVV2:737, cpf1:123.456.789-09
+        let number = word.clone().take_while(|byte| byte.is_ascii_digit()).count();
+        let is_keyword = || text.follows_keyword(joint) || text.follows_keyword(joint - number);
+        word.clone().any(u8::is_ascii_digit) && !is_keyword()
     };
-    let after = is_joint(text.get(range.end)) && digit(range.end + 1);
+    let after = is_joint(text.get(range.end)) && digit(range.end + 1) && !is_followed_by_another(text, range);
     before || after
+}
+
+/// Whether a slash parts it from another number: `bank account 000918273645/021000021`, and not `2026/08/13`.
+fn is_followed_by_another(text: &Text<'_>, range: &Range<usize>) -> bool {
+    let rest = text.bytes[range.end..].iter().take(12);
+    let end = range.end + rest.take_while(|byte| byte.is_ascii_digit() || **byte == b'/').count();
+    text.get(range.end) == Some(b'/') && text.has_keyword(range) && !is_date(text, &(range.start..end))
 }
 
 /// Whether these digits are a date or a time: AWS's words for licences and passports stand before those too.

@@ -456,14 +456,28 @@ mod tests {
             let engine = engine(row.name, Options::default());
             let (before, rest) = row.found[0].split_once('«').unwrap();
             let (value, after) = rest.split_once('»').unwrap();
-            for invisible in
-                ["\u{AD}", "\u{200B}", "\u{200E}", "\u{2060}", "\u{FEFF}", "\u{E0041}", "\u{FE0F}", "\u{202A}"]
-            {
+            for invisible in [
+                "\u{AD}",
+                "\u{200B}",
+                "\u{200E}",
+                "\u{2060}",
+                "\u{FEFF}",
+                "\u{E0041}",
+                "\u{FE0F}",
+                "\u{202A}",
+                "\u{1B}[m",
+                "\u{1B}[31m",
+                "\u{1B}[38;2;255;100;0m",
+            ] {
                 let hidden: String =
                     value.chars().map(|character| format!("{invisible}{character}{invisible}")).collect();
-                let delivered = masked(&engine, &format!("{before}{hidden}{after}"));
-                if plain(&delivered).contains(&plain(value)) {
-                    faults.push(format!("{}: {invisible:?}: {delivered:?}", row.name));
+                let given = format!("{before}{hidden}{after}");
+                let in_a_text = serde_json::json!({ "m": given }).to_string();
+                for text in [&given, &in_a_text, &format!("INFO {in_a_text}")] {
+                    let delivered = masked(&engine, text).replace("\\u001b", "\u{1B}").replace(invisible, "");
+                    if plain(&delivered).contains(&plain(value)) {
+                        faults.push(format!("{}: {invisible:?}: {delivered:?}", row.name));
+                    }
                 }
             }
         }

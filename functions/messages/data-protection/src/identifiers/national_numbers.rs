@@ -7,7 +7,7 @@ pub(super) const ROWS: &[Identifier] = &[
     identifier!(
         "CpfCode-BR", Forms(&[checked("9{3}-9{3}-9{3}-9{2}", check::cpf)]),
         words: [&["Cadastro de pessoas fisicas", "cadastro de pessoas físicas", "cadastro de pessoa física", "cadastro de pessoa fisica", "cpf"]], min: 11,
-        found: ["CPF «123.456.789-09»", "cpf: «12345678909»", "Cadastro de Pessoas Físicas «123 456 789 09»"],
+        found: ["CPF «123.456.789-09»", "cpf1:«123.456.789-09»", "cpf: «12345678909»", "Cadastro de Pessoas Físicas «123 456 789 09»"],
         left: ["CPF 123.456.789-08", "CPF 111.111.111-11", "12345678909"],
     ),
     identifier!(

@@ -45,7 +45,7 @@ pub(super) const ROWS: &[Identifier] = &[
     identifier!(
         "PassportNumber-US", Forms(&[form("9{9}"), form("A9{8}"), form("9{3}-9{3}-9{3}")]),
         words: [&["passport", "travel document"]], min: 9,
-        found: ["passport «123456789»", "travel document: «A12345678»", "passport no. «a12345678»"],
+        found: ["passport «123456789»", "passport «312557788»/2031", "travel document: «A12345678»", "passport no. «a12345678»"],
         left: ["passport 12345678", "123456789", "passports and 2026-08-13"],
     ),
 ];

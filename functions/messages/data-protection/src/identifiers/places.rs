@@ -29,7 +29,7 @@ pub(super) const ROWS: &[Identifier] = &[
     identifier!(
         "ZipCode-US", Forms(&[form("9{5}"), form("9{5}-9{4}")]),
         words: [&["zip code", "zip+4", "zip", "zip codes"]], min: 5,
-        found: ["ZIP code «94105»", "zip+4 «94105-1234»", "{\"zipCode\":«94105»}", "zip: «941051234»"],
+        found: ["ZIP code «94105»", "zip+4:«60614-1234»", "zip+4 «94105-1234»", "{\"zipCode\":«94105»}", "zip: «941051234»"],
         left: ["ZIP code 9410", "94105", "zip code 941055", "unzip 12345"],
     ),
 ];

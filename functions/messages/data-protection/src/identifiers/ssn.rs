@@ -10,7 +10,7 @@ pub(super) const ROWS: &[Identifier] = &[identifier!(
     "Ssn-US", Code(find), alone: true,
     words: [&["social security", "ss#", "ssn", "social security number"]], min: 9,
     found: [
-        "«536-22-8726»", "SSN «536228726»", "{\"ssn\":[«536228726»]}", "{\"ssn\":{\"value\":\"«536228726»\"}}",
+        "SSN \u{1B}[31m«312557788»\u{1B}[0m", "{\"m\":\"SSN \\u001b[31m«312557788»\\u001b[0m\"}", "«536-22-8726»", "SSN «536228726»", "{\"ssn\":[«536228726»]}", "{\"ssn\":{\"value\":\"«536228726»\"}}",
         "SSN «123-45-6789»A", "SSN«123-45-6789»", "ss# «536228726»", "note=ssn+«123-45-6789»",
         "{\"socialSecurityNumber\":\"«745102386»\"}", "«536228726» is the SSN", "SSN «536228726».0", "{\"name\":\"SSN\",\"value\":\"«536228726»\"}",
         "{\"value\":\"«536228726»\",\"name\":\"SSN\"}", "{\"value\":{\"of\":[\"«536228726»\"]},\"x\":{\"type\":\"y\"},\"type\":\"SSN\"}",
