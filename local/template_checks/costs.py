@@ -64,7 +64,7 @@ MONTHS = {
             approvals=4,
         ),
         Month(
-            "200 images, for 300 accounts",
+            "200 images, for an organization",
             {
                 "AmiApprovalRequestFunction": Runs(400, 2, 3_000),
                 "AmiApprovalPageFunction": Runs(1_000, 0.5, 1_500),
