@@ -12,7 +12,7 @@ pub(super) const ROWS: &[Identifier] = &[
     identifier!(
         "CreditCardExpiration", Code(expirations),
         words: [&["exp d", "exp m", "exp y", "expiration", "expiry", "exp date", "exp month", "exp year", "exp", "valid thru", "card expiration"]], min: 1,
-        found: ["expiry «12/27»", "exp date: «12/2027»", "expiration «1227»", "{\"expiration\":\"«12-27»\"}", "exp «2027-12»", "{\"exp_month\":«12»}", "{\"expYear\":\"«2027»\"}", "{\"expiration\":{\"month\":«11»}}", "x=1&exp_month=«11»&y=2", "exp_year=«2031»&x=1", "{\"expM\":«3»}", "{\"expYY\":«31»}"],
+        found: ["expiry «12/27»", "exp date: «12/2027»", "expiration «1227»", "{\"expiration\":\"«12-27»\"}", "exp «2027-12»", "{\"exp_month\":«12»}", "{\"expYear\":\"«2027»\"}", "{\"expiration\":{\"month\":«11»}}", "x=1&exp_month=«11»&y=2", "exp_year=«2031»&x=1", "{\"expM\":«3»}", "exp «12 / 27»", "Exp: «1/27»", "expiry «1/2027»", "{\"expYY\":«31»}"],
         left: ["{\"expirationDays\":90}", "{\"expiry\":30}", "{\"exp_month\":13}", "{\"expires\":\"12/27\"}", "12/27", "expiry 13/27", "expiration in 30 days", "expiry 123/27", "experience 12/27"],
     ),
     identifier!(
@@ -360,17 +360,24 @@ fn expirations(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
     let (mut runs, mut from) = (text.runs(), 0);
     while let Some(Range { start, end: index }) = runs.next_from(from) {
         let digits = index - start;
-        let parted = matches!(text.get(index), Some(b'/' | b'-' | b' ' | b'.'));
-        let second = if parted { run(bytes, index + 1) } else { 0 };
+        // 12/27, 12 / 27
+        let gap = match bytes[index..] {
+            [b' ', b'/' | b'-', b' ', ..] => 3,
+            [b'/' | b'-' | b' ' | b'.', ..] => 1,
+            _ => 0,
+        };
+        let second = if gap > 0 { run(bytes, index + gap) } else { 0 };
+        let second_part = || &bytes[index + gap..index + gap + second];
         let number = bytes[start..index]
             .iter()
             .fold(0_u32, |value, digit| value.saturating_mul(10).saturating_add(u32::from(digit - b'0')));
         let is_year = |year: &[u8]| year.len() == 2 || (year.len() == 4 && matches!(&year[..2], b"19" | b"20"));
         let end = match (digits, second) {
-            (2, 2 | 4) if is_month(&bytes[start..index]) && is_year(&bytes[index + 1..index + 1 + second]) => {
-                index + 1 + second
+            (2, 2 | 4) if is_month(&bytes[start..index]) && is_year(second_part()) => index + gap + second,
+            (1, 2 | 4) if number > 0 && matches!(bytes[index + gap / 2], b'/' | b'-') && is_year(second_part()) => {
+                index + gap + second
             }
-            (4, 2) if is_year(&bytes[start..index]) && is_month(&bytes[index + 1..index + 3]) => index + 3,
+            (4, 2) if is_year(&bytes[start..index]) && is_month(second_part()) => index + gap + second,
             (4, 0) if is_month(&bytes[start..start + 2]) => index,
             (6, 0) if is_month(&bytes[start..start + 2]) && is_year(&bytes[start + 2..index]) => index,
             (1 | 2, 0) if is_called(text, start, &["month", "mon", "mm"], b'm') && (1..=12).contains(&number) => index,
