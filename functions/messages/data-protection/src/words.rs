@@ -48,6 +48,8 @@ pub(crate) struct Words {
 #[derive(Debug, Clone, Default)]
 struct Node {
     mask: Mask,
+    /// Whether words are parted before this letter.
+    begins_word: bool,
     children: Vec<(u8, u32)>,
 }
 
@@ -58,12 +60,15 @@ impl Words {
 
     /// Adds a keyword of the identifiers in `mask`.
     pub(crate) fn insert(&mut self, keyword: &str, mask: Mask) {
-        let mut node = 0;
+        let (mut node, mut before) = (0, 0);
         for character in keyword.chars() {
             let byte = letter(character).to_ascii_lowercase();
-            if !is_word(byte) && byte != b'#' {
+            if !is_word(byte) && !is_sign(byte) {
+                before = byte;
                 continue;
             }
+            let begins_word = !is_word(before) || is_sign(byte) || before.is_ascii_digit() != byte.is_ascii_digit();
+            before = byte;
             node = match self.nodes[node].children.iter().find(|(known, _)| *known == byte) {
                 Some((_, child)) => *child as usize,
                 None => {
@@ -80,6 +85,7 @@ impl Words {
                     child
                 }
             };
+            self.nodes[node].begins_word |= begins_word;
         }
         self.nodes[node].mask |= mask;
     }
@@ -108,7 +114,9 @@ impl Words {
                 continue;
             }
             let child = self.nodes[node].children.iter().find(|(known, _)| *known == byte);
-            if let Some((_, child)) = child {
+            if let Some((_, child)) = child
+                && (gap == 0 || self.nodes[*child as usize].begins_word)
+            {
                 node = *child as usize;
                 index += 1;
                 length += 1;
@@ -122,7 +130,7 @@ impl Words {
                     ending(letters, index).filter(|_| length > 2)
                 };
                 hits.extend(end.map(|end| Hit { start: start as u32, end: end as u32, mask }));
-            } else if matches!(byte, b' ' | b'_' | b'-' | b'.' | b'\'' | b'/' | b'+') && gap < 2 {
+            } else if child.is_none() && matches!(byte, b' ' | b'_' | b'-' | b'.' | b'\'' | b'/' | b'+') && gap < 2 {
                 index += 1;
                 gap += 1;
             } else {
@@ -135,6 +143,11 @@ impl Words {
     pub(crate) fn mask(&self, key: &str) -> Mask {
         self.hits(Folded::new(key).letters()).iter().fold(0, |mask, hit| mask | hit.mask)
     }
+}
+
+/// What keywords end with beside letters and digits: `ss#`, `dl:`.
+fn is_sign(byte: u8) -> bool {
+    matches!(byte, b'#' | b':')
 }
 
 fn is_word(byte: u8) -> bool {
@@ -195,10 +208,21 @@ mod tests {
     #[test]
     fn keywords_are_words() {
         let mut words = Words::new();
-        for (bit, keyword) in
-            ["ssn", "social security", "ss#", "cell", "führerschein", "driver's license", "cvv2", "i.t.i.n.", "заметка"]
-                .iter()
-                .enumerate()
+        for (bit, keyword) in [
+            "ssn",
+            "social security",
+            "ss#",
+            "cell",
+            "führerschein",
+            "driver's license",
+            "cvv2",
+            "i.t.i.n.",
+            "заметка",
+            "dl:",
+            "zip+4",
+        ]
+        .iter()
+        .enumerate()
         {
             words.insert(keyword, 1 << bit);
         }
@@ -232,6 +256,19 @@ mod tests {
             ("itin", 128),
             ("ITIN", 128),
             ("ЗАМЕТКА", 256),
+            // Words are parted where the keyword has it.
+            ("social. security", 2),
+            ("so cial security", 0),
+            ("ce_ll", 0),
+            ("s-sn", 0),
+            ("drivers_license", 32),
+            ("ITIN, I.T.I.N.", 128),
+            ("dl: 1", 512),
+            ("DL :1", 512),
+            ("dl", 0),
+            ("dl=1", 0),
+            ("zip+4", 1024),
+            ("zip4", 1024),
         ] {
             assert_eq!(words.mask(text), expected, "{text}");
         }

@@ -11,9 +11,9 @@ use super::{Identifier, bank_accounts, form, identifier};
 pub(super) const ROWS: &[Identifier] = &[
     identifier!(
         "CreditCardExpiration", Code(expirations),
-        words: [&["exp d", "exp m", "exp y", "expiration", "expiry", "exp date", "exp month", "exp year", "exp", "expires", "valid thru", "card expiration"]], min: 1,
-        found: ["expiry «12/27»", "exp date: «12/2027»", "expiration «1227»", "{\"expiration\":\"«12-27»\"}", "exp «2027-12»", "{\"exp_month\":«12»}", "{\"expYear\":\"«2027»\"}"],
-        left: ["12/27", "expiry 13/27", "expiration in 30 days", "expiry 123/27", "experience 12/27"],
+        words: [&["exp d", "exp m", "exp y", "expiration", "expiry", "exp date", "exp month", "exp year", "exp", "valid thru", "card expiration"]], min: 1,
+        found: ["expiry «12/27»", "exp date: «12/2027»", "expiration «1227»", "{\"expiration\":\"«12-27»\"}", "exp «2027-12»", "{\"exp_month\":«12»}", "{\"expYear\":\"«2027»\"}", "{\"expiration\":{\"month\":«11»}}", "x=1&exp_month=«11»&y=2", "exp_year=«2031»&x=1", "{\"expM\":«3»}", "exp «12 / 27»", "Exp: «1/27»", "expiry «1/2027»", "{\"expYY\":«31»}"],
+        left: ["{\"expirationDays\":90}", "{\"expiry\":30}", "{\"exp_month\":13}", "{\"expires\":\"12/27\"}", "12/27", "expiry 13/27", "expiration in 30 days", "expiry 123/27", "experience 12/27"],
     ),
     identifier!(
         "CreditCardNumber", Code(find), alone: true,
@@ -43,10 +43,10 @@ pub(super) const ROWS: &[Identifier] = &[
         words: [&[
             "card id", "card identification code", "card identification number", "card security code", "card validation code",
             "card validation number", "card verification data", "card verification value", "cvc", "cvc2", "cvv", "cvv2",
-            "elo verification code", "cid", "security code", "csc",
+            "elo verification code", "security code", "csc",
         ]], min: 3,
         found: ["CVV «123»", "CVV2:«737»", "cvc2:«1234»", "CVV2-«737»", "cvv2%3A«737»", "cvc2: «1234»", "card security code «123»", "{\"card\":{\"cvv\":«738»}}", "{\"card\":{\"security\":{\"code\":\"«738»\"}}}"],
-        left: ["CVV 12", "123", "cvv 12345", "cvv 1.234"],
+        left: ["{\"cid\":482}", "{\"c_id\":482}", "CVV 12", "123", "cvv 12345", "cvv 1.234"],
     ),
     // ISO/IEC 7813. AWS asks for a keyword; the form says enough.
     identifier!(
@@ -343,23 +343,45 @@ fn is_month(digits: &[u8]) -> bool {
     matches!(digits, [b'0', b'1'..=b'9'] | [b'1', b'0'..=b'2'])
 }
 
-/// `12/27`, `12/2027`, `1227`, `2027-12`, and month and year by themselves where they are all of the value.
+/// Whether the word before, or the key, ends with one of these words, or with this letter as a word: `exp_month`, `expM`.
+fn is_called(text: &Text<'_>, start: usize, words: &[&str], letter: u8) -> bool {
+    let word = text.word_before(start);
+    let is_letter = |before: &[u8], last: &u8| {
+        before.is_empty() || (last.is_ascii_uppercase() && before.last().is_some_and(u8::is_ascii_lowercase))
+    };
+    words.iter().any(|ending| {
+        word.len().checked_sub(ending.len()).is_some_and(|at| word[at..].eq_ignore_ascii_case(ending.as_bytes()))
+    }) || word.split_last().is_some_and(|(last, before)| last.eq_ignore_ascii_case(&letter) && is_letter(before, last))
+}
+
+/// `12/27`, `12/2027`, `1227`, `2027-12`, and month and year by themselves where the word before says so.
 fn expirations(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
     let bytes = text.bytes;
     let (mut runs, mut from) = (text.runs(), 0);
     while let Some(Range { start, end: index }) = runs.next_from(from) {
         let digits = index - start;
-        let parted = matches!(text.get(index), Some(b'/' | b'-' | b' ' | b'.'));
-        let second = if parted { run(bytes, index + 1) } else { 0 };
+        // 12/27, 12 / 27
+        let gap = match bytes[index..] {
+            [b' ', b'/' | b'-', b' ', ..] => 3,
+            [b'/' | b'-' | b' ' | b'.', ..] => 1,
+            _ => 0,
+        };
+        let second = if gap > 0 { run(bytes, index + gap) } else { 0 };
+        let second_part = || &bytes[index + gap..index + gap + second];
+        let number = bytes[start..index]
+            .iter()
+            .fold(0_u32, |value, digit| value.saturating_mul(10).saturating_add(u32::from(digit - b'0')));
         let is_year = |year: &[u8]| year.len() == 2 || (year.len() == 4 && matches!(&year[..2], b"19" | b"20"));
         let end = match (digits, second) {
-            (2, 2 | 4) if is_month(&bytes[start..index]) && is_year(&bytes[index + 1..index + 1 + second]) => {
-                index + 1 + second
+            (2, 2 | 4) if is_month(&bytes[start..index]) && is_year(second_part()) => index + gap + second,
+            (1, 2 | 4) if number > 0 && matches!(bytes[index + gap / 2], b'/' | b'-') && is_year(second_part()) => {
+                index + gap + second
             }
-            (4, 2) if is_year(&bytes[start..index]) && is_month(&bytes[index + 1..index + 3]) => index + 3,
+            (4, 2) if is_year(&bytes[start..index]) && is_month(second_part()) => index + gap + second,
             (4, 0) if is_month(&bytes[start..start + 2]) => index,
             (6, 0) if is_month(&bytes[start..start + 2]) && is_year(&bytes[start + 2..index]) => index,
-            (1 | 2 | 4, 0) if start == 0 && index == bytes.len() => index,
+            (1 | 2, 0) if is_called(text, start, &["month", "mon", "mm"], b'm') && (1..=12).contains(&number) => index,
+            (2 | 4, 0) if is_called(text, start, &["year", "yr", "yy"], b'y') && is_year(&bytes[start..index]) => index,
             _ => continue,
         };
         let range = start..end;

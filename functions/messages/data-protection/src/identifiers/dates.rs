@@ -14,9 +14,9 @@ pub(super) const ROWS: &[Identifier] = &[
         found: [
             "DOB «1980-02-01»", "date of birth: «01/02/1980»", "birthday «1 February 1980»", "born «February 1st, 1980»",
             "{\"dateOfBirth\":[\"«19800201»\"]}", "dob=«1.2.80»", "birthdate «Feb 1 1980»", "bday: «01-Feb-1980»", "{\"dob\":\"«1980/02/01»T00:00:00Z\"}",
-            "DOB «02 01 1980»", "{\"birth\":{\"date\":\"«1979-11-23»\"}}",
+            "DOB «02 01 1980»", "DOB: «11231979»", "DOB «23111979»", "{\"dob\":\"«1979-11-23»Z\"}", "{\"birth\":{\"date\":\"«1979-11-23»\"}}",
         ],
-        left: ["dob 1980", "1980-02-01", "on 01/02/1980", "birthday 13:45:00", "dob 99/99/1980", "birthday 1.2.3.4"],
+        left: ["dob 99231979", "dob 1980", "1980-02-01", "on 01/02/1980", "birthday 13:45:00", "dob 99/99/1980", "birthday 1.2.3.4"],
     ),
 ];
 
@@ -43,6 +43,14 @@ fn find(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
     }
 }
 
+/// `11231979` and `23111979`.
+fn is_day_first(digits: &[u8]) -> bool {
+    let number = |digits: &[u8]| digits.iter().fold(0_u32, |value, digit| value * 10 + u32::from(digit - b'0'));
+    let (first, second) = (number(&digits[..2]), number(&digits[2..4]));
+    let is_day = |month: u32, day: u32| (1..=12).contains(&month) && (1..=31).contains(&day);
+    (1900..2100).contains(&number(&digits[4..])) && (is_day(first, second) || is_day(second, first))
+}
+
 /// A part of a date.
 #[derive(Clone, Copy)]
 enum Part {
@@ -53,7 +61,9 @@ enum Part {
 /// Where a date ends that starts here.
 fn date_at(text: &Text<'_>, start: usize) -> Option<usize> {
     let bytes = text.bytes;
-    if run(bytes, start) == 8 && super::forms::is_date(text, &(start..start + 8)) {
+    if run(bytes, start) == 8
+        && (super::forms::is_date(text, &(start..start + 8)) || is_day_first(&bytes[start..start + 8]))
+    {
         return text.ends_at(start + 8).then_some(start + 8);
     }
     let (first, at) = part(bytes, start)?;
@@ -63,6 +73,7 @@ fn date_at(text: &Text<'_>, start: usize) -> Option<usize> {
     let (third, end) = part(bytes, at)?;
     // A time may follow: 1980-02-01T00:00.
     let ends = match bytes.get(end) {
+        Some(b'Z' | b'z') => text.ends_at(end + 1),
         Some(b'T' | b't') => bytes.get(end + 1).is_some_and(u8::is_ascii_digit),
         Some(b'.' | b'-' | b'/' | b':') => !bytes.get(end + 1).is_some_and(u8::is_ascii_digit),
         Some(byte) => !byte.is_ascii_alphanumeric(),

@@ -242,6 +242,6 @@ pub(super) const ROWS: &[Identifier] = &[
         ]),
         words: [ENGLISH], min: 3,
         found: ["driver's license «D1234567»", "DL# «A123-456-78-901-0»", "driver license: «12345678»", "drivers license «12ABC34567»", "{\"driversLicense\":{\"number\":\"«D1234567»\"}}", "driver license «SMITH*AB123C»", "{\"driver\":{\"license\":\"«D1234567»\"}}"],
-        left: ["driver license required", "D1234567", "driver license until 2029-08-13", "driver license until 2029/08/13", "driver license version 1.2.3"],
+        left: ["driver license required", "{\"dl\":1048576}", "D1234567", "driver license until 2029-08-13", "driver license until 2029/08/13", "driver license version 1.2.3"],
     ),
 ];

@@ -8,6 +8,7 @@
 //! | `N` | a letter or a digit |
 //! | `a` to `z`, `0` to `8` | this letter, small or capital, or this digit |
 //! | `[A-CX0-9]` | one of these, letters small or capital |
+//! | `U[A-CX]` | one of these, letters capital |
 //! | `-` | a separator, or none: one or two of space, dash, dot, slash, underscore |
 //! | `\x` | the character x, which must be there |
 //! | `{n}`, `{m,n}` | so many of what is before it |
@@ -61,11 +62,27 @@ const fn range_of(first: u8, last: u8) -> Set {
 
 const DIGITS: Set = range_of(b'0', b'9');
 const CAPITALS: Set = range_of(b'A', b'Z');
-const LETTERS: Set = CAPITALS | range_of(b'a', b'z');
+const SMALL: Set = range_of(b'a', b'z');
+const LETTERS: Set = CAPITALS | SMALL;
 const SEPARATORS: Set = 1 << b' ' | 1 << b'-' | 1 << b'.' | 1 << b'/' | 1 << b'_';
 
 fn either_case(byte: u8) -> Set {
     1 << byte.to_ascii_uppercase() | 1 << byte.to_ascii_lowercase()
+}
+
+/// What is in the brackets that open at `index`, which is left where they close.
+fn class(form: &[u8], index: &mut usize) -> Set {
+    let mut set = 0;
+    *index += 1;
+    while form[*index] != b']' {
+        let is_range = form[*index + 1] == b'-';
+        let last = if is_range { form[*index + 2] } else { form[*index] };
+        for byte in form[*index]..=last {
+            set |= either_case(byte);
+        }
+        *index += if is_range { 3 } else { 1 };
+    }
+    set
 }
 
 /// The items of a form.
@@ -78,6 +95,10 @@ fn items(form: &str) -> Vec<Item> {
         match bytes[index] {
             b'9' => item.set = DIGITS,
             b'A' => item.set = LETTERS,
+            b'U' if bytes.get(index + 1) == Some(&b'[') => {
+                index += 1;
+                item.set = class(bytes, &mut index) & !SMALL;
+            }
             b'U' => item.set = CAPITALS,
             b'N' => item.set = LETTERS | DIGITS,
             b'-' => item = Item { set: SEPARATORS, min: 0, max: 2, kind: Kind::Separator },
@@ -85,16 +106,7 @@ fn items(form: &str) -> Vec<Item> {
                 index += 1;
                 item = Item { set: 1 << bytes[index], min: 1, max: 1, kind: Kind::Separator };
             }
-            b'[' => {
-                index += 1;
-                while bytes[index] != b']' {
-                    let last = if bytes[index + 1] == b'-' { bytes[index + 2] } else { bytes[index] };
-                    for byte in bytes[index]..=last {
-                        item.set |= either_case(byte);
-                    }
-                    index += if bytes[index + 1] == b'-' { 3 } else { 1 };
-                }
-            }
+            b'[' => item.set = class(bytes, &mut index),
             byte => item.set = either_case(byte),
         }
         index += 1;

@@ -12,7 +12,7 @@ pub(super) const ROWS: &[Identifier] = &[identifier!(
     // a@b.de
     words: [], min: 6,
     found: ["«jane@example.com»", "mail=«jane@example.com»", "«jane.doe%40example.com»", "x?e=«jane.doe%2540example.com»&x", "Jane <«jane.doe@example.com»>", "«jane.doe&#64;example.com»"],
-    left: ["@example.com", "jane@localhost", "icon@2x.png", "package@1.2.3", "a@b"],
+    left: ["getty@tty1.service", "user@1000.service failed", "@example.com", "jane@localhost", "icon@2x.png", "package@1.2.3", "a@b"],
 )];
 
 /// Source: RFC 5321, section 4.5.3.1: 64 octets before the `@`, 255 behind it.
@@ -23,6 +23,9 @@ const MAX_LABEL_LENGTH: usize = 63;
 
 /// The last label of the names of images for screens of high resolution, as in `icon@2x.png`.
 const IMAGES: [&[u8]; 6] = [b"png", b"jpg", b"jpeg", b"gif", b"webp", b"svg"];
+
+/// The last label of the names of systemd's units, as in `getty@tty1.service`: none is a top-level domain.
+const UNITS: [&[u8]; 6] = [b"service", b"socket", b"target", b"timer", b"mount", b"slice"];
 
 /// Source: RFC 5321, section 4.5.3.1.3, without the angle brackets.
 const MAX_LENGTH: usize = 254;
@@ -139,7 +142,7 @@ fn domain_end(text: &Text<'_>, start: usize) -> Option<usize> {
         label_start += label.len() + 1;
     }
     let end = end.filter(|end| *end <= MAX_DOMAIN_LENGTH)?;
-    (!is_image(&name[..end])).then_some(start + end)
+    (!is_image(&name[..end]) && !is_unit(&name[..end])).then_some(start + end)
 }
 
 /// How many characters of the label are a top-level domain: two letters or more, or the form `xn--…`.
@@ -155,6 +158,12 @@ fn top_level(label: &[u8]) -> Option<usize> {
     };
     let ends = label.get(top).is_none_or(|byte| !byte.is_ascii_digit());
     (top >= 2 && ends).then_some(top)
+}
+
+/// `tty1.service`
+fn is_unit(domain: &[u8]) -> bool {
+    let last = domain.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+    UNITS.iter().any(|unit| last.eq_ignore_ascii_case(unit))
 }
 
 /// `2x.png`

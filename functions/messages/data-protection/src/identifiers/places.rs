@@ -19,18 +19,21 @@ pub(super) const ROWS: &[Identifier] = &[
         found: ["location «41.948614,-87.655311»", "Its position: «41.948614,-87.655311». Then", "{\"position\":\"«41.948614, -87.655311»\"}", "coordinates: («-33.8688, 151.2093»)"],
         left: ["location 41,87", "location 1.234.567,1.234.567", "41.948614,-87.655311", "location 91.0001,-87.655311", "position 3.5, 4.5"],
     ),
-    // Canada Post: no D, F, I, O, Q, U; the first letter not W or Z. AWS asks for no keyword.
+    // Canada Post: no D, F, I, O, Q, U; the first letter not W or Z. AWS asks for no keyword. Small letters without a space
+    // may be hex.
     identifier!(
-        "PostalCode-CA", Forms(&[form("[ABCEGHJ-NPRSTVXY]9[ABCEGHJ-NPRSTV-Z]-9[ABCEGHJ-NPRSTV-Z]9")]), alone: true,
+        "PostalCode-CA", Forms(&[
+            form("[ABCEGHJ-NPRSTVXY]9[ABCEGHJ-NPRSTV-Z]-{1,2}9[ABCEGHJ-NPRSTV-Z]9"), form("U[ABCEGHJ-NPRSTVXY]9U[ABCEGHJ-NPRSTV-Z]9U[ABCEGHJ-NPRSTV-Z]9"),
+        ]), alone: true,
         words: [], min: 6,
-        found: ["«K1A 0B1»", "Ottawa ON «K1A0B1».", "code «H0H-0H0»"],
-        left: ["D1A 0B1", "K1A 0O1", "xK1A0B1", "K1A0B12", "1a2b3c"],
+        found: ["«K1A 0B1»", "«k1a 0b1»", "Ottawa ON «K1A0B1».", "code «H0H-0H0»"],
+        left: ["D1A 0B1", "K1A 0O1", "xK1A0B1", "K1A0B12", "1a2b3c", "commit a1b2c3", "commit a1B2c3"],
     ),
     identifier!(
         "ZipCode-US", Forms(&[form("9{5}"), form("9{5}-9{4}")]),
-        words: [&["zip code", "zip+4", "zip", "zip codes"]], min: 5,
-        found: ["ZIP code «94105»", "zip+4:«60614-1234»", "zip+4 «94105-1234»", "{\"zipCode\":«94105»}", "zip: «941051234»"],
-        left: ["ZIP code 9410", "94105", "zip code 941055", "unzip 12345"],
+        words: [&["zip code", "zip+4"]], min: 5,
+        found: ["ZIP code «94105»", "zip+4:«60614-1234»", "zip+4 «94105-1234»", "{\"zipCode\":«94105»}", "zip codes: «941051234»"],
+        left: ["ZIP code 9410", "94105", "zip code 941055", "unzip 12345", "{\"zip\":12345}"],
     ),
 ];
 

@@ -12,13 +12,13 @@ pub(super) const ROWS: &[Identifier] = &[identifier!(
     found: [
         "SSN \u{1B}[31m«312557788»\u{1B}[0m", "{\"m\":\"SSN \\u001b[31m«312557788»\\u001b[0m\"}", "«536-22-8726»", "SSN «536228726»", "{\"ssn\":[«536228726»]}", "{\"ssn\":{\"value\":\"«536228726»\"}}",
         "SSN «123-45-6789»A", "SSN«123-45-6789»", "ss# «536228726»", "note=ssn+«123-45-6789»",
-        "{\"socialSecurityNumber\":\"«745102386»\"}", "«536228726» is the SSN", "SSN «536228726».0", "{\"name\":\"SSN\",\"value\":\"«536228726»\"}",
+        "{\"socialSecurityNumber\":\"«745102386»\"}", "«536228726» is the SSN", "ssn «31255-7788»", "ssn «312-557788»", "SSN «312/55/7788»", "SSN «536228726».0", "{\"name\":\"SSN\",\"value\":\"«536228726»\"}",
         "{\"value\":\"«536228726»\",\"name\":\"SSN\"}", "{\"value\":{\"of\":[\"«536228726»\"]},\"x\":{\"type\":\"y\"},\"type\":\"SSN\"}",
         "{\"social\":{\"security\":\"«536228726»\"}}", "{\"score\":NaN,\"ssn\":{\"issued\":\"2019-04-01\",\"office\":\"Sydney CBD\",\"value\":\"«312557788»\"}}",
     ],
     left: [
         "536228726", "000-12-3456", "900-12-3456", "078-05-1120", "{\"addressNumber\":123456789}", "className=Order 123456789",
-        "{\"passNumber\":\"123456789\"}", "12345-6789", "536-22-8726-1", "2026-08-13",
+        "{\"passNumber\":\"123456789\"}", "12345-6789", "312/55/7788", "536-22-8726-1", "2026-08-13",
         "[{\"value\":\"536228726\"},{\"name\":\"SSN\",\"of\":{\"value\":\"536228726\"}}]",
     ],
 )];
@@ -34,7 +34,8 @@ pub(crate) fn find(text: &Text<'_>, found: &mut Vec<Range<usize>>) {
     while let Some(Range { start, end }) = runs.next_from(index) {
         let number = match end - start {
             9 => bare_at(text, start),
-            3 => parted_at(text, start),
+            3 => parted_at(text, start).or_else(|| oddly_parted_at(text, start)),
+            5 => oddly_parted_at(text, start),
             _ => None,
         };
         if let Some(end) = number {
@@ -48,6 +49,24 @@ fn bare_at(text: &Text<'_>, start: usize) -> Option<usize> {
     let range = start..start + 9;
     let number: &[u8; 9] = text.bytes[range.clone()].try_into().ok()?;
     (is_possible(number) && stands_alone(text, &range) && text.has_keyword(&range)).then_some(range.end)
+}
+
+/// With a keyword: parted once, `31255-7788`, or by slashes, `312/55/7788`.
+fn oddly_parted_at(text: &Text<'_>, start: usize) -> Option<usize> {
+    let bytes = text.bytes;
+    let (mut number, mut count, mut index) = ([0; 9], 0, start);
+    loop {
+        let digits = run(bytes, index);
+        number.get_mut(count..count + digits)?.copy_from_slice(&bytes[index..index + digits]);
+        (count, index) = (count + digits, index + digits);
+        match count {
+            9 => break,
+            3 | 5 if digits > 0 && matches!(bytes.get(index), Some(b'/' | b'-' | b' ' | b'.')) => index += 1,
+            _ => return None,
+        }
+    }
+    let range = start..index;
+    (is_possible(&number) && stands_alone(text, &range) && text.has_keyword(&range)).then_some(index)
 }
 
 fn parted_at(text: &Text<'_>, start: usize) -> Option<usize> {
