@@ -389,7 +389,8 @@ def test_the_end_of_an_instance_ends_its_process(executor, echo, tmp_path):
 def make(folder: Path, *arguments: str):
     shutil.copy(ROOT / "Makefile", folder)
     (folder / "local").mkdir(exist_ok=True)
-    shutil.copy(ROOT / "local" / "locked-rehearse.txt", folder / "local")
+    for name in ("locked-rehearse.txt", "needs.sh"):
+        shutil.copy(ROOT / "local" / name, folder / "local")
     env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.run(["make", *arguments], cwd=folder, env=env, text=True, capture_output=True, timeout=60)
 
