@@ -246,7 +246,13 @@ impl Engine {
 
     /// The identifiers whose keywords are in a key, or spread over it and the key above it.
     pub(crate) fn words_of_key(&self, outer: &str, key: &str) -> Mask {
-        if outer.is_empty() { self.words.mask(key) } else { self.words.mask(&format!("{}.{key}", tail(outer))) }
+        if outer.is_empty() {
+            return self.words.mask(key);
+        }
+        let outer = tail(outer);
+        let mut both = String::with_capacity(outer.len() + 1 + key.len());
+        both.extend([outer, ".", key]);
+        self.words.mask(&both)
     }
 
     /// What is found in a text, in order of its start: as it is written, and as it is read.
