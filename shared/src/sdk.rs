@@ -42,7 +42,15 @@ pub fn config(env: &Env<'_>) -> Builder {
 }
 
 fn credentials(env: &Env<'_>) -> Option<Credentials> {
-    let (key, secret) = (env.text("AWS_ACCESS_KEY_ID")?, env.text("AWS_SECRET_ACCESS_KEY")?);
+    let (key, secret) = (env.text("AWS_ACCESS_KEY_ID"), env.text("AWS_SECRET_ACCESS_KEY"));
+    let Some((key, secret)) = key.zip(secret) else {
+        // Not in Lambda. Outside, the SDK's own error at the first call does not say what to do.
+        tracing::warn!(
+            "no credentials in the environment, so every call of AWS will fail: set AWS_ACCESS_KEY_ID and \
+             AWS_SECRET_ACCESS_KEY, with `aws configure export-credentials --format env`, say"
+        );
+        return None;
+    };
     Some(Credentials::new(key, secret, env.text("AWS_SESSION_TOKEN"), None, "the environment"))
 }
 

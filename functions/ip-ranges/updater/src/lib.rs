@@ -183,7 +183,7 @@ impl Updater {
 
 /// What `ADOPT` names for the target and no Region keeps; not known where a Region could not be read.
 fn not_kept(config: &Config, held: &[Result<State, CallError>]) -> Vec<Failure> {
-    let (prefix, what_it_holds) = match config.target {
+    let (prefix, last_tag) = match config.target {
         Target::SecurityGroups => ("sg-", PORT_TAG),
         Target::PrefixLists => ("pl-", FAMILY_TAG),
         Target::WafIpSets => return Vec::new(),
@@ -193,7 +193,7 @@ fn not_kept(config: &Config, held: &[Result<State, CallError>]) -> Vec<Failure> 
     else {
         return Vec::new();
     };
-    let tags = format!("{PREFIX_NAME_TAG}={}, {SERVICE_TAG} and {what_it_holds}", config.prefix_name);
+    let tags = format!("{PREFIX_NAME_TAG}={}, {SERVICE_TAG} and {last_tag}", config.prefix_name);
     let missing = ids.iter().filter(|id| id.starts_with(prefix) && !states.iter().any(|state| state.keeps(id)));
     missing.map(|id| Failure::not_kept(id, &tags)).collect()
 }
