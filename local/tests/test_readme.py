@@ -132,7 +132,7 @@ def test_a_block_of_terraform_is_one(page, block):
 
 # What the AWS CLI adds to the calls of a service: options of its own, commands of its own, and one other name.
 CLI_OPTIONS = {"--cli-binary-format", "--cli-read-timeout", "--output", "--query", "--region"}
-CLI_COMMANDS = {("cloudformation", "deploy"), ("logs", "tail")}
+CLI_COMMANDS = {("cloudformation", "deploy"), ("configure", "export-credentials"), ("logs", "tail")}
 CLI_NAMES = {"--notification-endpoint": "Endpoint"}
 
 
